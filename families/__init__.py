@@ -1,1 +1,1 @@
-"""Facts about model families: what a model needs, as data; no behaviour, no torch."""
+"""Facts about model families and the models loaded: data, names and file formats; no inference."""

@@ -1,0 +1,95 @@
+"""Settings: one frozen dataclass a process, read once from the environment in its `__main__`."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """A variable has a value that its setting can't take, or a needed one is missing."""
+
+
+def setting(default: Any, doc: str, env: str | None = None) -> Any:
+    """Declare a field of a settings dataclass.
+
+    Args:
+        default: value when the variable is unset; its unit belongs in `doc`.
+        doc: one line for the table of settings.
+        env: name of the variable where it is not the class's PREFIX + the field's name in capitals.
+    """
+    return dataclasses.field(default=default, metadata={"doc": doc, "env": env})
+
+
+def variable(cls: type, field: "dataclasses.Field[Any]") -> str:
+    """Name of the environment variable that sets `field` of `cls`."""
+    prefix: str = getattr(cls, "PREFIX", "CN_")
+    return field.metadata.get("env") or prefix + field.name.upper()
+
+
+def read(cls: type[T], environ: Mapping[str, str]) -> T:
+    """Build `cls` from `environ`.
+
+    Every field NAME may also come from a file named by NAME_FILE (for mounted secrets). Lists are comma-separated,
+    mappings are `key=value` pairs separated by commas, booleans are true/false/1/0.
+
+    Raises:
+        SettingsError: naming the variable, what was sent and what is expected.
+    """
+    given: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        name = variable(cls, field)
+        text = environ.get(name)
+        if (path := environ.get(name + "_FILE")) is not None:
+            try:
+                text = Path(path).read_text().strip()
+            except OSError as error:
+                raise SettingsError(f"{name}_FILE={path!r} can't be read: {error.strerror}") from None
+        if text is None:
+            continue
+        given[field.name] = _convert(name, text, field.type)
+    return cls(**given)
+
+
+def _convert(name: str, text: str, kind: Any) -> Any:
+    raw: Any = text
+    origin = getattr(kind, "__origin__", None)
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if origin in (tuple, list):
+        raw = parts
+    elif origin in (dict, Mapping):
+        if any("=" not in part for part in parts):
+            raise SettingsError(f"{name}={text!r} is not a list of key=value pairs separated by commas")
+        raw = dict(part.split("=", 1) for part in parts)
+    try:
+        return msgspec.convert(raw, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{name}={text!r} can't be used: {error}") from None
+
+
+def table(*classes: type) -> str:
+    """Markdown table of every variable of `classes`: name, default, meaning."""
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
+    for cls in classes:
+        for field in dataclasses.fields(cls):
+            default = field.default if field.default not in ("", (), None) else "(unset)"
+            rows.append(f"| `{variable(cls, field)}` | `{default}` | {field.metadata['doc']} |")
+    return "\n".join(dict.fromkeys(rows))
+
+
+@dataclasses.dataclass(frozen=True)
+class Common:
+    """What every process of the mesh takes."""
+
+    PREFIX = "CN_"
+
+    log_level: str = setting("info", "Least severe log line written: debug, info, warning, error.", env="CN_LOG_LEVEL")
+    log_format: str = setting("json", "`json` for machines, `console` for people.", env="CN_LOG_FORMAT")
+    otlp_endpoint: str = setting(
+        "", "OTLP gRPC endpoint that traces go to, such as http://collector:4317; unset: none are sent.",
+        env="CN_OTLP_ENDPOINT",
+    )  # fmt: skip
