@@ -1,0 +1,131 @@
+"""How well pictures obey their prompts and hints: one pure function, and the floors a model must reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.demo import judge
+from export.demo.captions import prompt
+from export.demo.hints import edges
+from export.demo.judge import Pixels
+from export.demo.render import render
+from export.demo.scene import SMOOTH_STYLES, Scene, Stream, sample_scene, scene_generator
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One evaluation prompt and the scene it describes."""
+
+    scene: Scene
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adherence:
+    """Shares 0..1 over a set of pictures; nan where no picture of the set can be asked the question.
+
+    ground: the border is in a colour of the ground. gradient_top, gradient_bottom: over gradients only.
+    shape_one, shape_more: an object of the right colour and shape is found somewhere, over the objects of
+    prompts with one and with several objects. in_mask: the object's colour dominates where its hint drew it.
+    edge_f1: Canny edges against those of the scene's own render, 2 px tolerance.
+    """
+
+    pictures: int
+    objects: int
+    ground: float
+    gradient_top: float
+    gradient_bottom: float
+    shape_one: float
+    shape_more: float
+    in_mask: float
+    edge_f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Something a model must reach: a column of a row of the table, or its lead over the same column of another."""
+
+    row: str
+    column: str
+    least: float
+    above: str | None = None
+
+    def value(self, table: dict[str, Adherence]) -> float:
+        own = float(getattr(table[self.row], self.column))
+        return own - float(getattr(table[self.above], self.column)) if self.above else own
+
+    def __str__(self) -> str:
+        lead = f" above {self.above}" if self.above else ""
+        return f"{self.row}: {COLUMNS[self.column]} >= {self.least:.2f}{lead}"
+
+
+#: Adherence field -> heading.
+COLUMNS: dict[str, str] = {
+    "ground": "ground colour",
+    "gradient_top": "gradient top",
+    "gradient_bottom": "gradient bottom",
+    "shape_one": "colour+shape, one object",
+    "shape_more": "colour+shape, several",
+    "in_mask": "colour in its mask",
+    "edge_f1": "edge F1",
+}
+
+FLOORS = (
+    Floor("canny", "ground", 0.97),
+    Floor("canny", "shape_one", 0.85),
+    Floor("canny", "in_mask", 0.85),
+    Floor("canny", "edge_f1", 0.72),
+    Floor("canny", "edge_f1", 0.40, above="free"),
+    Floor("free", "shape_one", 0.75),
+)
+
+
+def requests(count: int, first_seed: int = 0) -> list[Request]:
+    """Fresh prompts on plain and gradient grounds, from a random stream that training never draws from."""
+    made = []
+    for seed in range(first_seed, first_seed + count):
+        rng = scene_generator(Stream.EVALUATION, seed)
+        scene = sample_scene(rng, styles=SMOOTH_STYLES)
+        made.append(Request(scene, prompt(scene, rng)))
+    return made
+
+
+def adherence(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> Adherence:
+    """Measure pictures, uint8 RGB [h, w, 3] square and of one size, against the scenes they were asked for.
+
+    Raises ValueError when there is not exactly one picture a scene, or none at all.
+    """
+    if not scenes or len(scenes) != len(pictures):
+        raise ValueError(f"Expected one picture for each scene, got {len(pictures)} for {len(scenes)}.")
+    ground, ends, one, more, masks, f1 = [], [], [], [], [], []
+    for scene, picture in zip(scenes, pictures, strict=True):
+        truth = render(scene, picture.shape[0])
+        ground.append(judge.ground_is_right(picture, scene))
+        if scene.ground_end is not None:
+            ends.append(judge.gradient_ends(picture, scene))
+        (one if len(scene.solids) == 1 else more).extend(judge.shapes_found(picture, scene))
+        masks.extend(judge.colours_in_masks(picture, scene, truth.ids))
+        f1.append(judge.edge_f1(edges(picture), edges(truth.image)))
+    top, bottom = ([end[i] for end in ends] for i in (0, 1))
+    shares = (_share(answers) for answers in (ground, top, bottom, one, more, masks, f1))
+    return Adherence(len(pictures), len(masks), *shares)
+
+
+def missed(table: dict[str, Adherence], floors: Sequence[Floor] = FLOORS) -> list[Floor]:
+    """The floors a table does not reach, among those whose rows it has. A share that is nan reaches nothing."""
+    asked = [f for f in floors if f.row in table and (f.above is None or f.above in table)]
+    return [floor for floor in asked if not floor.value(table) >= floor.least]
+
+
+def references(scenes: Sequence[Scene], size: int = 128) -> dict[str, Adherence]:
+    """Two rows to read the others by: the renders themselves (the most a picture can reach), and each scene
+    judged by another scene's render (what chance reaches)."""
+    renders = [render(scene, size).image for scene in scenes]
+    return {"render": adherence(scenes, renders), "unrelated": adherence(scenes, renders[1:] + renders[:1])}
+
+
+def _share(answers: Sequence[bool] | Sequence[float]) -> float:
+    return float(np.mean(answers)) if len(answers) else float("nan")

@@ -1,0 +1,80 @@
+"""Exact control hints of a rendered scene: no extractor guesses anything here.
+
+A new control needs one row in HINTS; training picks it up once export.demo.recipe gives it a schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from export.demo.render import Rendering, pixel_centres
+from export.demo.scene import CANVAS
+
+Pixels = NDArray[np.uint8]
+
+#: The demo's Canny thresholds, in the units of cv2.Canny on 8-bit pictures.
+CANNY_LOW, CANNY_HIGH = 60, 140
+
+#: Colours of a segmentation map, RGB.
+SEGMENT_COLOURS: dict[str, tuple[int, int, int]] = {
+    "ground": (120, 120, 120),
+    "circle": (204, 5, 255),
+    "square": (235, 255, 7),
+    "triangle": (4, 250, 7),
+    "star": (255, 51, 7),
+    "ring": (10, 190, 212),
+    "cross": (11, 102, 255),
+}
+
+
+def edges(image: Pixels) -> Pixels:
+    """Canny edges of an RGB picture: uint8 [h, w], 0 or 255 (Canny 1986, OpenCV's implementation)."""
+    return np.asarray(cv2.Canny(image, CANNY_LOW, CANNY_HIGH), np.uint8)
+
+
+def _canny(rendering: Rendering) -> Pixels:
+    return _grey(edges(rendering.image))
+
+
+def _depth(rendering: Rendering) -> Pixels:
+    """Nearness: white is close. The ground slopes by the scene's tilt, solids rise by their relief."""
+    half = CANVAS / 2
+    _, y = pixel_centres(rendering.ids.shape[0])
+    ground = 0.18 + 0.4 * rendering.scene.tilt * (y - half) / half
+    near = ground + rendering.relief / 40 * 0.6 + 0.15 * (rendering.coverage > 0.5)
+    return _grey((np.clip(near, 0, 1) * 255).astype(np.uint8))
+
+
+def _normal(rendering: Rendering) -> Pixels:
+    """Unit normals as colours: red to the right, green up, blue to the eye; the ground faces the eye."""
+    cover = rendering.coverage[..., None]
+    facing = np.array([0, 0, 1], np.float32)
+    normals = (rendering.normals * cover + facing * (1 - cover)) * np.array([1, -1, 1], np.float32)
+    return np.asarray(np.clip((normals * 0.5 + 0.5) * 255, 0, 255), np.uint8)
+
+
+def _segmentation(rendering: Rendering) -> Pixels:
+    names = ["ground", *(solid.shape for solid in rendering.scene.solids)]
+    return np.array([SEGMENT_COLOURS[name] for name in names], np.uint8)[rendering.ids]
+
+
+def _grey(plane: Pixels) -> Pixels:
+    return np.repeat(plane[..., None], 3, axis=2)
+
+
+#: Control kind -> hint, uint8 RGB of the picture's size.
+HINTS: dict[str, Callable[[Rendering], Pixels]] = {
+    "canny": _canny,
+    "depth": _depth,
+    "normal": _normal,
+    "segmentation": _segmentation,
+}
+
+
+def hint(kind: str, rendering: Rendering) -> Pixels:
+    """The hint of one control kind, uint8 RGB [size, size, 3]. Raises KeyError for a kind not in HINTS."""
+    return HINTS[kind](rendering)
