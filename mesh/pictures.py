@@ -122,7 +122,8 @@ def check(content: bytes, *, field: str = "image") -> tuple[Format, int, int]:
     _, width, height = head
     if width < 1 or height < 1 or width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
         raise InvalidInput(
-            f"{field} is {width}x{height} pixels; at most {MAX_PIXELS} in all and {MAX_SIDE} a side are taken", field=field
+            f"{field} is {width}x{height} pixels; at most {MAX_PIXELS} in all and {MAX_SIDE} a side are taken",
+            field=field,
         )
     return head
 

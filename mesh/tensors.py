@@ -45,5 +45,6 @@ def to_array(tensor: types_pb2.Tensor, *, field: str, ndim: int, dtype: str = "f
     if len(shape) != ndim or any(size < 1 for size in shape):
         raise InvalidInput(f"{field} must have {ndim} dimensions of at least 1, not {list(shape)}", field=field)
     if math.prod(shape) * kind.itemsize != len(tensor.content):
-        raise InvalidInput(f"{field} has {len(tensor.content)} bytes, which is not {list(shape)} of {dtype}", field=field)
+        size = len(tensor.content)
+        raise InvalidInput(f"{field} has {size} bytes, which is not {list(shape)} of {dtype}", field=field)
     return np.frombuffer(tensor.content, kind).reshape(shape)

@@ -1,0 +1,60 @@
+"""Client channels to other rooms: message size, keepalive, request id, traces, and errors as MeshError."""
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
+
+import grpc
+from opentelemetry.instrumentation.grpc import aio_client_interceptors
+
+from mesh.errors import from_rpc
+from mesh.telemetry import REQUEST_ID_METADATA, request_id
+
+T = TypeVar("T")
+
+# Five 1024-px hints are 15 MiB; a picture may be 16 MiB as a file.
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+MESSAGE_OPTIONS = (
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+)
+_CLIENT_OPTIONS = (
+    *MESSAGE_OPTIONS,
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # A room that was killed is back within seconds; do not wait two minutes to look again.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+
+
+def open_channel(target: str) -> grpc.aio.Channel:
+    """A channel to `target` (host:port) with the mesh's limits; calls carry the trace."""
+    return grpc.aio.insecure_channel(target, options=_CLIENT_OPTIONS, interceptors=aio_client_interceptors())
+
+
+def outgoing() -> tuple[tuple[str, str], ...]:
+    """Metadata of a call made on behalf of the request being served."""
+    return ((REQUEST_ID_METADATA, request_id.get()),) if request_id.get() else ()
+
+
+async def call(awaitable: Awaitable[T]) -> T:
+    """The call's response.
+
+    Raises:
+        MeshError: the other room's error, or Unavailable and the like where the transport failed.
+    """
+    try:
+        return await awaitable
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc(error) from error
+
+
+async def stream(messages: AsyncIterator[T]) -> AsyncIterator[T]:
+    """The call's responses, one by one; errors as in `call`. Leaving early must be followed by cancelling the call."""
+    try:
+        async for message in messages:
+            yield message
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc(error) from error

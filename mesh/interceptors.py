@@ -1,0 +1,98 @@
+"""The one place where errors become gRPC status, and where a call gets its request id, metrics and log line."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import grpc
+from grpc.aio import ServerInterceptor
+
+from mesh.errors import FIELD_METADATA, RETRY_METADATA, InternalError, MeshError
+from mesh.telemetry import REQUEST_ID_METADATA, RPC_SECONDS, RPCS, log, request_id
+
+# Health checks come every second; they are neither logged nor counted.
+_QUIET = "/grpc."
+
+
+class Edge(ServerInterceptor):
+    """Wraps every method: request id, metrics, one log line; MeshError -> its status, anything else -> INTERNAL."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        handler = await continuation(details)
+        if handler is None or details.method.startswith(_QUIET):
+            return handler
+        method = details.method
+        given = dict(details.invocation_metadata or ()).get(REQUEST_ID_METADATA)
+        call_id = str(given) if given else uuid.uuid4().hex
+        if handler.unary_unary is not None:
+            answer = handler.unary_unary
+
+            async def unary(request: Any, context: Any) -> Any:
+                with _observed(method, call_id) as outcome:
+                    try:
+                        return await answer(request, context)
+                    except Exception as error:
+                        await _abort(context, error, outcome)
+
+            return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
+        if handler.unary_stream is not None:
+            stream = handler.unary_stream
+
+            async def streaming(request: Any, context: Any) -> AsyncIterator[Any]:
+                with _observed(method, call_id) as outcome:
+                    try:
+                        async for message in stream(request, context):
+                            yield message
+                    except Exception as error:
+                        await _abort(context, error, outcome)
+
+            return grpc.unary_stream_rpc_method_handler(
+                streaming, handler.request_deserializer, handler.response_serializer
+            )
+        return handler
+
+
+@contextmanager
+def _observed(method: str, call_id: str) -> Iterator[dict[str, str]]:
+    token = request_id.set(call_id)
+    outcome = {"code": "OK"}
+    began = time.monotonic()
+    try:
+        yield outcome
+    except (asyncio.CancelledError, GeneratorExit):
+        outcome["code"] = "CANCELLED"
+        raise
+    finally:
+        seconds = time.monotonic() - began
+        RPCS.labels(method, outcome["code"]).inc()
+        RPC_SECONDS.labels(method).observe(seconds)
+        log.info("rpc", method=method, seconds=round(seconds, 4), **outcome)
+        # A cancelled stream is closed from another context, where the token is not valid.
+        if request_id.get() == call_id:
+            with suppress(ValueError):
+                request_id.reset(token)
+
+
+async def _abort(context: Any, error: Exception, outcome: dict[str, str]) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, MeshError):
+        log.error("unexpected error", exc_info=error)
+        error = InternalError(f"an unexpected error happened; the log has it under request id {request_id.get()}")
+    outcome["code"] = error.code.name
+    outcome["reason"] = error.message
+    metadata = [("controlmesh-error", type(error).__name__)]
+    if error.field:
+        metadata.append((FIELD_METADATA, error.field))
+    if error.retry_after_s is not None:
+        metadata.append((RETRY_METADATA, str(error.retry_after_s)))
+    await context.abort(error.code, error.message, tuple(metadata))

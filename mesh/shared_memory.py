@@ -1,0 +1,125 @@
+"""System shared memory with Triton: tensors that stay the same over a loop cross once instead of every step."""
+
+import math
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing import resource_tracker, shared_memory
+from types import TracebackType
+from typing import Any
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2
+
+from mesh.telemetry import log
+
+_SMALLEST = 1 << 18
+_ALIGN = 64
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one tensor lies: a registered region, an offset in bytes, and what is there."""
+
+    region: str
+    offset: int
+    nbytes: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Tensors that many calls send: by reference (`placed`) or, without shared memory, as they are (`inlined`)."""
+
+    placed: Mapping[str, Place] = field(default_factory=dict)
+    inlined: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    release: Callable[[], Awaitable[None]] | None = None
+
+    @classmethod
+    def inline(cls, tensors: Mapping[str, NDArray[np.generic]]) -> "Held":
+        """Nothing shared: every call carries the tensors."""
+        return cls(inlined=dict(tensors))
+
+    async def __aenter__(self) -> "Held":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.release:
+            await self.release()
+
+
+class Arena:
+    """Regions of this process known to one Triton, reused by size so that registering is rare.
+
+    Regions are powers of two from 256 KiB; a released one serves the next request of its size.
+    """
+
+    def __init__(self, stub: Any) -> None:
+        self._stub = stub
+        self._regions: dict[str, shared_memory.SharedMemory] = {}
+        self._free: dict[int, list[shared_memory.SharedMemory]] = defaultdict(list)
+
+    async def hold(self, tensors: Mapping[str, NDArray[np.generic]]) -> Held:
+        """Copy `tensors` into one region and say where they lie."""
+        offsets: dict[str, int] = {}
+        end = 0
+        for name, array in tensors.items():
+            offsets[name] = end
+            end += math.ceil(array.nbytes / _ALIGN) * _ALIGN
+        size = max(_SMALLEST, 1 << (end - 1).bit_length())
+        region = self._free[size].pop() if self._free[size] else await self._new(size)
+
+        async def release() -> None:
+            self._free[size].append(region)
+
+        placed = {}
+        for name, array in tensors.items():
+            view = np.ndarray(array.shape, array.dtype, buffer=region.buf, offset=offsets[name])
+            view[...] = array
+            placed[name] = Place(region.name, offsets[name], array.nbytes, array.dtype, array.shape)
+        return Held(placed=placed, release=release)
+
+    async def _new(self, size: int) -> shared_memory.SharedMemory:
+        region = shared_memory.SharedMemory(create=True, size=size)
+        self._regions[region.name] = region
+        await self._register(region)
+        return region
+
+    async def _register(self, region: shared_memory.SharedMemory) -> None:
+        request = service_pb2.SystemSharedMemoryRegisterRequest(
+            name=region.name, key=f"/{region.name}", offset=0, byte_size=region.size
+        )
+        try:
+            await self._stub.SystemSharedMemoryRegister(request, timeout=5)
+        except grpc.aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.ALREADY_EXISTS:
+                # The inference that needs the region will fail and be answered for; this is the reason.
+                log.warning("shared memory not registered", region=region.name, details=error.details())
+
+    async def register_again(self) -> None:
+        """Tell a restarted Triton of all regions."""
+        for region in list(self._regions.values()):
+            await self._register(region)
+
+    async def close(self) -> None:
+        """Unregister and remove every region."""
+        for name, region in self._regions.items():
+            try:
+                await self._stub.SystemSharedMemoryUnregister(
+                    service_pb2.SystemSharedMemoryUnregisterRequest(name=name), timeout=1
+                )
+            except grpc.aio.AioRpcError as error:
+                log.debug("shared memory not unregistered", region=name, code=error.code().name)
+            region.close()
+            region.unlink()
+        self._regions.clear()
+        self._free.clear()
+
+
+# Python's tracker unlinks leaked regions when this process dies, so a kill leaves nothing in /dev/shm.
+resource_tracker.ensure_running()
