@@ -31,7 +31,7 @@ _CLIENT_OPTIONS = (
 
 def open_channel(target: str) -> grpc.aio.Channel:
     """A channel to `target` (host:port) with the mesh's limits; calls carry the trace."""
-    return grpc.aio.insecure_channel(target, options=_CLIENT_OPTIONS, interceptors=aio_client_interceptors())
+    return grpc.aio.insecure_channel(target, options=_CLIENT_OPTIONS, interceptors=aio_client_interceptors())  # type: ignore[no-untyped-call]
 
 
 def outgoing() -> tuple[tuple[str, str], ...]:

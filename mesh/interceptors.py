@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
 import grpc
@@ -24,9 +24,9 @@ class Edge(ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(details)
         if handler is None or details.method.startswith(_QUIET):
             return handler
@@ -45,13 +45,15 @@ class Edge(ServerInterceptor):
 
             return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
         if handler.unary_stream is not None:
-            stream = handler.unary_stream
+            # The stubs know only the synchronous form, an Iterator.
+            stream: Any = handler.unary_stream
 
             async def streaming(request: Any, context: Any) -> AsyncIterator[Any]:
                 with _observed(method, call_id) as outcome:
                     try:
-                        async for message in stream(request, context):
-                            yield message
+                        async with aclosing(stream(request, context)) as messages:
+                            async for message in messages:
+                                yield message
                     except Exception as error:
                         await _abort(context, error, outcome)
 

@@ -51,7 +51,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = grpc.aio.server(interceptors=[aio_server_interceptor(), Edge()], options=MESSAGE_OPTIONS)
+    server = grpc.aio.server(interceptors=[aio_server_interceptor(), Edge()], options=MESSAGE_OPTIONS)  # type: ignore[no-untyped-call]
     for add in services.values():
         add(server)
     checks = health.aio.HealthServicer()

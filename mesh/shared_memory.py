@@ -43,6 +43,13 @@ class Held:
         """Nothing shared: every call carries the tensors."""
         return cls(inlined=dict(tensors))
 
+    def renamed(self, names: Mapping[str, str]) -> "Held":
+        """The tensors of `names` (input name -> held name) under their input names; memory stays with `self`."""
+        return Held(
+            placed={name: self.placed[held] for name, held in names.items() if held in self.placed},
+            inlined={name: self.inlined[held] for name, held in names.items() if held in self.inlined},
+        )
+
     async def __aenter__(self) -> "Held":
         return self
 

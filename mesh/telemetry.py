@@ -45,7 +45,10 @@ def configure(service: str, settings: Common) -> None:
 
 def _configure_logs(service: str, settings: Common) -> None:
     level = logging.getLevelNamesMapping().get(settings.log_level.upper())
-    renderers = {"json": structlog.processors.JSONRenderer(), "console": structlog.dev.ConsoleRenderer()}
+    renderers: dict[str, structlog.typing.Processor] = {
+        "json": structlog.processors.JSONRenderer(),
+        "console": structlog.dev.ConsoleRenderer(),
+    }
     if level is None:
         raise SettingsError(f"CN_LOG_LEVEL={settings.log_level!r} is unknown; use debug, info, warning or error")
     if settings.log_format not in renderers:

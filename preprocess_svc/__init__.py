@@ -1,0 +1,1 @@
+"""Words and pictures in, conditioning out: text embeddings from Triton, hints from the controls."""

@@ -1,0 +1,41 @@
+"""`python -m preprocess_svc`: serve until told to stop."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import cv2
+
+from controlmesh.v1 import preprocess_pb2_grpc
+from families.manifest import list_manifests
+from mesh.admission import Admission
+from mesh.server import serve
+from mesh.settings import read
+from mesh.telemetry import configure
+from mesh.triton import Triton
+from preprocess_svc.servicer import PreprocessServicer
+from preprocess_svc.settings import PreprocessSettings
+
+
+async def main(settings: PreprocessSettings) -> None:
+    """Wire the parts and serve."""
+    configure("preprocess_svc", settings)
+    # Requests are the unit of parallelism here; OpenCV's own threads would multiply them.
+    cv2.setNumThreads(1)
+    triton = Triton(settings.triton_url)
+    repository = Path(settings.model_repository)
+    admission = Admission(settings.running, settings.waiting, "requests in preparation")
+    servicer = PreprocessServicer(list_manifests(repository), repository, triton, admission)
+    services = {
+        "controlmesh.v1.PreprocessService": lambda server: preprocess_pb2_grpc.add_PreprocessServiceServicer_to_server(
+            servicer, server
+        )
+    }
+    try:
+        await serve(settings, services, servicer.probe)
+    finally:
+        await triton.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(read(PreprocessSettings, os.environ)))

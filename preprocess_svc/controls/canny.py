@@ -1,0 +1,34 @@
+"""canny: thin edges of the picture."""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+from mesh.pictures import Pixels
+from preprocess_svc.controls.control import ControlType, Parameter
+
+
+def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
+    """Canny (1986) edges by OpenCV on the RGB picture, which takes the strongest channel at each pixel.
+
+    Args:
+        picture: UINT8 [h, w, 3].
+        parameters: low_threshold and high_threshold of the gradient, 0 to 255; the order doesn't matter.
+
+    Returns:
+        UINT8 [h, w, 3], white (255) edges on black, three equal channels; the map of controlnet_aux's CannyDetector.
+    """
+    edges = cv2.Canny(picture, parameters["low_threshold"], parameters["high_threshold"])
+    return np.repeat(edges[..., None], 3, axis=2).astype(np.uint8)
+
+
+CANNY = ControlType(
+    kind="canny",
+    description="White edges, one pixel wide, on black.",
+    parameters=(
+        Parameter("low_threshold", "Gradient above which an edge goes on once begun, grey levels.", 0, 255, 100),
+        Parameter("high_threshold", "Gradient at which an edge begins, grey levels.", 0, 255, 200),
+    ),
+    extract=extract,
+)

@@ -1,0 +1,54 @@
+"""What a control type is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mesh.errors import InvalidInput
+from mesh.pictures import Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One number that tunes an extractor: its name, meaning and unit, range and default."""
+
+    name: str
+    description: str
+    minimum: float
+    maximum: float
+    default: float
+
+
+@dataclass(frozen=True, slots=True)
+class ControlType:
+    """One kind of control.
+
+    Args:
+        kind: name in requests and of the ControlNet.
+        description: what its hint looks like, one sentence.
+        parameters: what its extractor takes.
+        extract: (picture UINT8 [h, w, 3], every parameter by name) -> hint UINT8 [h, w, 3]; None where only ready hints
+            are taken.
+        how_to_get: for a kind without extractor, what the caller can do instead.
+    """
+
+    kind: str
+    description: str
+    parameters: tuple[Parameter, ...] = ()
+    extract: Callable[[Pixels, Mapping[str, float]], Pixels] | None = None
+    how_to_get: str = ""
+
+    def settle(self, given: Mapping[str, float]) -> dict[str, float]:
+        """Every parameter's value: the given one, else the default.
+
+        Raises:
+            InvalidInput: a name that the kind doesn't take, or a value out of range.
+        """
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name, value in given.items():
+            if name not in known:
+                takes = ", ".join(known) or "none"
+                raise InvalidInput(f"control {self.kind!r} takes no parameter {name!r}; it takes: {takes}", field=name)
+            least, most = known[name].minimum, known[name].maximum
+            if not least <= value <= most:
+                raise InvalidInput(f"{name} must be {least:g} to {most:g}, not {value:g}", field=name)
+        return {name: given.get(name, parameter.default) for name, parameter in known.items()}

@@ -1,0 +1,145 @@
+"""PreprocessService: decode, call, encode."""
+
+import asyncio
+import itertools
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import Histogram
+
+from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
+from families.limits import MAX_CONTROLS, SIDE
+from families.manifest import Manifest
+from mesh.admission import Admission
+from mesh.errors import InvalidInput, NotFound
+from mesh.pictures import check, encode
+from mesh.tensors import to_message
+from mesh.triton import Triton
+from preprocess_svc.controls import CONTROLS
+from preprocess_svc.hints import find_control, make_hint
+from preprocess_svc.sizes import fitted_size, target_size
+from preprocess_svc.text import TextEncoder
+
+HINT_SECONDS = Histogram("cn_hint_duration_seconds", "Time to make one hint.", ["kind"])
+_DEFAULT_SHORT_SIDE = 512
+
+
+class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
+    """Makes conditioning.
+
+    Args:
+        models: the loaded models.
+        repository: folder of their cards.
+        triton: client of the model server.
+        admission: bound on requests at once.
+    """
+
+    def __init__(self, models: list[Manifest], repository: Path, triton: Triton, admission: Admission) -> None:
+        self._models = {model.name: model for model in models}
+        self._encoders = {model.name: TextEncoder(model, repository, triton) for model in models}
+        self._admission = admission
+        self._canaries = itertools.cycle(list(self._encoders.values()))
+
+    async def Prepare(self, request: preprocess_pb2.PrepareRequest, context: Any) -> preprocess_pb2.PrepareResponse:
+        """Words and hints of one request; see the .proto."""
+        model = self._models.get(request.model)
+        if model is None:
+            raise NotFound(f"model {request.model!r} is not loaded; loaded: {', '.join(self._models)}", field="model")
+        _check_controls(request, model)
+        async with self._admission:
+            picture = check(request.controls[0].image.content)[1:] if request.controls else None
+            size = target_size(request.width, request.height, picture, model)
+            prompts = [("prompt", request.prompt)]
+            if request.guidance:
+                prompts.insert(0, ("negative_prompt", request.negative_prompt))
+            (text, notes), *hints = await asyncio.gather(
+                self._encoders[model.name].encode(prompts, request.clip_skip),
+                *(self._hint(control, size) for control in request.controls),
+            )
+        conditioning = types_pb2.Conditioning(
+            model=model.name, text=to_message(text), hints=hints, width=size[0], height=size[1]
+        )
+        return preprocess_pb2.PrepareResponse(conditioning=conditioning, notes=notes)
+
+    async def _hint(self, control: types_pb2.Control, size: tuple[int, int]) -> types_pb2.Hint:
+        with HINT_SECONDS.labels(control.kind).time():
+            pixels = await asyncio.to_thread(
+                make_hint, control.kind, control.image.content, control.auto_hint, dict(control.parameters), size
+            )
+        return types_pb2.Hint(
+            kind=control.kind,
+            pixels=to_message(pixels.transpose(2, 0, 1)),
+            weight=control.weight,
+            start=control.start,
+            end=control.end,
+        )
+
+    async def ExtractHint(
+        self, request: preprocess_pb2.ExtractHintRequest, context: Any
+    ) -> preprocess_pb2.ExtractHintResponse:
+        """One hint as a picture; see the .proto."""
+        control = request.control
+        find_control(control.kind)
+        async with self._admission:
+            _, *picture = check(control.image.content)
+            short_side = request.short_side or _DEFAULT_SHORT_SIDE
+            for field, side in (("width", request.width), ("height", request.height), ("short_side", short_side)):
+                if side and not SIDE.holds(side):
+                    raise InvalidInput(f"{field} must be {SIDE}, not {side}", field=field)
+            if bool(request.width) != bool(request.height):
+                raise InvalidInput("give both width and height, or neither", field="width")
+            size = (request.width, request.height)
+            if not request.width:
+                size = fitted_size((picture[0], picture[1]), short_side)
+            pixels = await asyncio.to_thread(
+                make_hint, control.kind, control.image.content, control.auto_hint, dict(control.parameters), size
+            )
+            content = await asyncio.to_thread(encode, pixels)
+        image = types_pb2.Image(
+            content=content, format=types_pb2.IMAGE_FORMAT_PNG, width=pixels.shape[1], height=pixels.shape[0]
+        )
+        return preprocess_pb2.ExtractHintResponse(hint=image)
+
+    async def ListControls(
+        self, request: preprocess_pb2.ListControlsRequest, context: Any
+    ) -> preprocess_pb2.ListControlsResponse:
+        """The table of controls, and which models have a ControlNet for each."""
+        return preprocess_pb2.ListControlsResponse(
+            controls=[
+                preprocess_pb2.ControlKind(
+                    kind=control.kind,
+                    description=control.description,
+                    extractable=control.extract is not None,
+                    parameters=[
+                        preprocess_pb2.ControlParameter(
+                            name=parameter.name,
+                            description=parameter.description,
+                            minimum=parameter.minimum,
+                            maximum=parameter.maximum,
+                            default_value=parameter.default,
+                        )
+                        for parameter in control.parameters
+                    ],
+                    models=[model.name for model in self._models.values() if control.kind in model.controls],
+                )
+                for control in CONTROLS.values()
+            ]
+        )
+
+    async def probe(self) -> None:
+        """Raise MeshError while words can't be encoded; every call tries the next model."""
+        if not self._encoders:
+            raise NotFound("no model is exported yet; run `make models`")
+        await next(self._canaries).encode([("prompt", "canary")])
+
+
+def _check_controls(request: preprocess_pb2.PrepareRequest, model: Manifest) -> None:
+    if len(request.controls) > MAX_CONTROLS:
+        raise InvalidInput(f"at most {MAX_CONTROLS} controls are taken, not {len(request.controls)}", field="controls")
+    for control in request.controls:
+        find_control(control.kind)
+        if control.kind not in model.controls:
+            known = ", ".join(model.controls) or "none"
+            raise InvalidInput(
+                f"model {model.name!r} has no ControlNet for {control.kind!r}; it has: {known}", field="kind"
+            )

@@ -1,0 +1,46 @@
+"""How large the picture becomes when the request does not say."""
+
+from families.limits import SIDE
+from families.manifest import ModelFacts
+from mesh.errors import InvalidInput
+
+# Of a 512-px model, sizes derived from a picture are multiples of 64, as Hugging Face's ControlNet handler makes them.
+_PARTS = 8
+
+
+def target_size(width: int, height: int, picture: tuple[int, int] | None, facts: ModelFacts) -> tuple[int, int]:
+    """Width and height of the picture to make, in pixels.
+
+    Args:
+        width, height: as asked; 0 where the request does not say.
+        picture: (width, height) of the first control's picture, if there is one.
+        facts: the model, whose native size is the goal for the shorter side.
+
+    Raises:
+        InvalidInput: a side that was asked for is out of range.
+    """
+    for field, side in (("width", width), ("height", height)):
+        if side and not SIDE.holds(side):
+            raise InvalidInput(f"{field} must be {SIDE}, not {side}", field=field)
+    if width and height:
+        return width, height
+    if width or height:
+        ratio = picture[0] / picture[1] if picture else 1.0
+        return width or _fit(height * ratio, SIDE.step), height or _fit(width / ratio, SIDE.step)
+    if picture is None:
+        return facts.native_size, facts.native_size
+    return fitted_size(picture, facts.native_size)
+
+
+def fitted_size(picture: tuple[int, int], short_side: int) -> tuple[int, int]:
+    """`picture` (width, height) scaled to a shorter side of `short_side`, each side rounded to an eighth of that.
+
+    The proportions are kept only roughly; 1000 x 700 at 512 gives 704 x 512.
+    """
+    factor = short_side / min(picture)
+    multiple = max(SIDE.step, short_side // _PARTS)
+    return _fit(picture[0] * factor, multiple), _fit(picture[1] * factor, multiple)
+
+
+def _fit(side: float, multiple: int) -> int:
+    return int(min(max(round(side / multiple) * multiple, SIDE.least), SIDE.most))

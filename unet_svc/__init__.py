@@ -1,0 +1,1 @@
+"""Conditioning and noise in, latents out: the scheduling loop over one model call a step."""

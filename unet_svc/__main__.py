@@ -1,0 +1,39 @@
+"""`python -m unet_svc`: serve until told to stop."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import torch
+
+from controlmesh.v1 import unet_pb2_grpc
+from families.manifest import list_manifests
+from mesh.admission import Admission
+from mesh.server import serve
+from mesh.settings import read
+from mesh.telemetry import configure
+from mesh.triton import Triton
+from unet_svc.denoiser import Denoiser
+from unet_svc.servicer import UnetServicer
+from unet_svc.settings import UnetSettings
+
+
+async def main(settings: UnetSettings) -> None:
+    """Wire the parts and serve."""
+    configure("unet_svc", settings)
+    # Scheduler arithmetic is small; more threads would only fight the model server for cores.
+    torch.set_num_threads(1)
+    triton = Triton(settings.triton_url, shared_memory=settings.shared_memory, timeout_s=settings.step_timeout_s)
+    models = list_manifests(Path(settings.model_repository))
+    servicer = UnetServicer(models, Denoiser(triton), Admission(settings.running, settings.waiting, "denoising loops"))
+    services = {
+        "controlmesh.v1.UnetService": lambda server: unet_pb2_grpc.add_UnetServiceServicer_to_server(servicer, server)
+    }
+    try:
+        await serve(settings, services, servicer.probe)
+    finally:
+        await triton.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(read(UnetSettings, os.environ)))

@@ -1,0 +1,118 @@
+"""The model as the loop sees it: latents and a timestep in, one guided prediction out, one Triton call a step."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from families import graphs
+from families.manifest import ModelFacts
+from mesh.errors import NotFound
+from mesh.shared_memory import Held
+from mesh.triton import Triton
+from unet_svc.task import Hint, Task
+
+Array = NDArray[np.generic]
+
+
+def residual_scale(hint: Hint, facts: ModelFacts, rows: int) -> Array:
+    """How strongly each residual of a control acts, FLOAT32 [1, rows, residuals].
+
+    A control whose residuals are pooled over the picture leaves the negative row alone, as diffusers does.
+    """
+    scale = np.full((1, rows, len(facts.residuals)), hint.weight, np.float32)
+    if hint.kind in facts.pooled_controls and rows == 2:
+        scale[:, 0] = 0
+    return scale
+
+
+class Prediction:
+    """One loop's view of the denoiser: everything but latents and timestep is held by the model server."""
+
+    def __init__(self, denoiser: "Denoiser", task: Task, held: Held) -> None:
+        self._denoiser = denoiser
+        self._task = task
+        self._held = held
+
+    async def __call__(self, sample: Array, timestep: float, step: int, steps: int) -> Array:
+        """The guided prediction, FLOAT32 [1, channels, h, w], of `sample` (same shape) at `timestep`.
+
+        A control outside its window isn't computed at all: the ensemble without it gives the same numbers for less.
+        """
+        acting = [index for index, hint in enumerate(self._task.hints) if hint.acts(step, steps)]
+        names = {"text": "text", "guidance": "guidance"}
+        for place, index in enumerate(acting):
+            names[graphs.hint(place)] = graphs.hint(index)
+            names[graphs.scale(place)] = graphs.scale(index)
+        kinds = [self._task.hints[index].kind for index in acting]
+        inputs = {"sample": sample, "timestep": np.array([[timestep]], np.float32)}
+        return await self._denoiser.infer(self._task.facts, kinds, inputs, self._held.renamed(names))
+
+
+class Denoiser:
+    """The denoising graphs of every loaded model.
+
+    Args:
+        triton: client of the model server.
+    """
+
+    def __init__(self, triton: Triton) -> None:
+        self._triton = triton
+        self._registering = asyncio.Lock()
+
+    @asynccontextmanager
+    async def open(self, task: Task) -> AsyncIterator[Prediction]:
+        """Place the task's constant tensors and give its `Prediction`; the memory is free again at the end."""
+        rows = task.text.shape[0]
+        tensors: dict[str, Array] = {
+            "text": task.text[None],
+            "guidance": np.array([[task.guidance_scale]], np.float32),
+        }
+        for index, hint in enumerate(task.hints):
+            tensors[graphs.hint(index)] = hint.pixels[None]
+            tensors[graphs.scale(index)] = residual_scale(hint, task.facts, rows)
+        async with await self._triton.hold(tensors) as held:
+            yield Prediction(self, task, held)
+
+    async def infer(self, facts: ModelFacts, kinds: Sequence[str], inputs: dict[str, Array], held: Held) -> Array:
+        """One step under `kinds`; a combination whose ensemble is not there yet is registered on its first use.
+
+        Raises:
+            MeshError: as `Triton.infer`.
+        """
+        name = graphs.denoise(facts.name, kinds)
+        try:
+            return (await self._triton.infer(name, inputs, ["prediction"], held))["prediction"]
+        except NotFound:
+            if tuple(sorted(kinds)) in graphs.ensemble_kinds(facts):
+                raise
+        await self._register(facts, kinds)
+        return (await self._triton.infer(name, inputs, ["prediction"], held))["prediction"]
+
+    async def _register(self, facts: ModelFacts, kinds: Sequence[str]) -> None:
+        name = graphs.denoise(facts.name, kinds)
+        # Two loops that meet a new combination at once must not load it twice: a load resets its statistics.
+        async with self._registering:
+            if not await self._triton.is_ready(name):
+                # The load API wants a file beside the configuration, whatever is in it.
+                config = graphs.to_json(graphs.denoise_config(facts, kinds))
+                await self._triton.load(name, config, {"file:1/ensemble": b"\n"})
+
+    async def probe(self, facts: ModelFacts, kinds: Sequence[str]) -> None:
+        """One tiny real step, so that readiness means an answer. Raises MeshError when it fails."""
+        cells = 8
+        pixels = cells * facts.downscale
+        inputs: dict[str, Array] = {
+            "sample": np.zeros((1, facts.latent_channels, cells, cells), np.float32),
+            "timestep": np.ones((1, 1), np.float32),
+        }
+        tensors: dict[str, Array] = {
+            "text": np.zeros((1, 1, facts.text_tokens, facts.text_width), np.float32),
+            "guidance": np.ones((1, 1), np.float32),
+        }
+        for index in range(len(kinds)):
+            tensors[graphs.hint(index)] = np.zeros((1, 3, pixels, pixels), np.uint8)
+            tensors[graphs.scale(index)] = np.ones((1, 1, len(facts.residuals)), np.float32)
+        await self.infer(facts, kinds, inputs, Held.inline(tensors))

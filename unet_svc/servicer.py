@@ -1,0 +1,82 @@
+"""UnetService: decode, call, encode."""
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from prometheus_client import Counter, Gauge
+
+from controlmesh.v1 import types_pb2, unet_pb2, unet_pb2_grpc
+from families.manifest import Manifest
+from mesh.admission import Admission
+from mesh.errors import NotFound
+from mesh.tensors import to_message
+from unet_svc.denoiser import Denoiser
+from unet_svc.loop import denoise
+from unet_svc.schedulers import SCHEDULERS, default_scheduler
+from unet_svc.task import read_task
+
+STEPS = Counter("cn_denoise_steps_total", "Model calls made by denoising loops.", ["model"])
+LOOPS = Gauge("cn_denoise_loops", "Denoising loops running or waiting.")
+
+
+class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
+    """Runs denoising loops.
+
+    Args:
+        models: the loaded models.
+        denoiser: their graphs.
+        admission: bound on loops at once.
+    """
+
+    def __init__(self, models: list[Manifest], denoiser: Denoiser, admission: Admission) -> None:
+        self._models = {model.name: model for model in models}
+        self._denoiser = denoiser
+        self._admission = admission
+        self._canaries = itertools.cycle([(m, kinds) for m in models for kinds in ((), *((k,) for k in m.controls))])
+        LOOPS.set_function(lambda: admission.inside)
+
+    async def Denoise(self, request: unet_pb2.DenoiseRequest, context: Any) -> AsyncIterator[unet_pb2.DenoiseResponse]:
+        """One loop; see the .proto."""
+        task = read_task(request, dict(self._models))
+        async with self._admission, self._denoiser.open(task) as predict, aclosing(denoise(task, predict)) as steps:
+            async for step in steps:
+                STEPS.labels(task.facts.name).inc()
+                yield unet_pb2.DenoiseResponse(progress=unet_pb2.DenoiseProgress(step=step.done, steps=step.total))
+        latents = types_pb2.Latents(model=task.facts.name, samples=to_message(step.latents))
+        yield unet_pb2.DenoiseResponse(latents=latents)
+
+    async def ListSchedulers(
+        self, request: unet_pb2.ListSchedulersRequest, context: Any
+    ) -> unet_pb2.ListSchedulersResponse:
+        """The table of schedulers."""
+        return unet_pb2.ListSchedulersResponse(
+            schedulers=[
+                unet_pb2.Scheduler(name=kind.name, description=kind.description, stochastic=kind.stochastic)
+                for kind in SCHEDULERS.values()
+            ]
+        )
+
+    async def ListModels(self, request: unet_pb2.ListModelsRequest, context: Any) -> unet_pb2.ListModelsResponse:
+        """The loaded models."""
+        return unet_pb2.ListModelsResponse(
+            models=[
+                unet_pb2.Model(
+                    name=model.name,
+                    family=model.family,
+                    native_size=model.native_size,
+                    controls=model.controls,
+                    prediction_type=model.scheduler.get("prediction_type", "epsilon"),
+                    default_scheduler=default_scheduler(model.scheduler),
+                    latent_channels=model.latent_channels,
+                )
+                for model in self._models.values()
+            ]
+        )
+
+    async def probe(self) -> None:
+        """Raise MeshError while a step would fail; every call tries the next model and control in turn."""
+        if not self._models:
+            raise NotFound("no model is exported yet; run `make models`")
+        await self._denoiser.probe(*next(self._canaries))

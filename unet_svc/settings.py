@@ -1,0 +1,22 @@
+"""What unet_svc reads from its environment."""
+
+from dataclasses import dataclass
+
+from mesh.server import ServerSettings
+from mesh.settings import setting
+
+
+@dataclass(frozen=True)
+class UnetSettings(ServerSettings):
+    """Settings of unet_svc."""
+
+    PREFIX = "CN_UNET_"
+
+    address: str = setting("127.0.0.1:50052", "host:port of unet_svc's gRPC server.")
+    metrics_address: str = setting("127.0.0.1:9092", "host:port of unet_svc's /metrics; empty: none.")
+    triton_url: str = setting("127.0.0.1:8001", "host:port of Triton's gRPC service, as unet_svc sees it.")
+    shared_memory: bool = setting(False, "Whether unet_svc and Triton share /dev/shm (same machine or pod).")
+    model_repository: str = setting("model_repository", "Folder with the models' cards, as unet_svc sees it.")
+    running: int = setting(64, "Denoising loops at once; their steps are batched by Triton.")
+    waiting: int = setting(64, "Loops that may wait for a place; beyond it callers get RESOURCE_EXHAUSTED.")
+    step_timeout_s: float = setting(60.0, "Seconds that one model call may take.")

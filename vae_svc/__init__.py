@@ -1,0 +1,1 @@
+"""Latents <-> pictures: the VAE in Triton, the file formats here."""

@@ -1,0 +1,34 @@
+"""`python -m vae_svc`: serve until told to stop."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from controlmesh.v1 import vae_pb2_grpc
+from families.manifest import list_manifests
+from mesh.admission import Admission
+from mesh.server import serve
+from mesh.settings import read
+from mesh.telemetry import configure
+from mesh.triton import Triton
+from vae_svc.servicer import VaeServicer
+from vae_svc.settings import VaeSettings
+
+
+async def main(settings: VaeSettings) -> None:
+    """Wire the parts and serve."""
+    configure("vae_svc", settings)
+    triton = Triton(settings.triton_url)
+    models = list_manifests(Path(settings.model_repository))
+    servicer = VaeServicer(models, triton, Admission(settings.running, settings.waiting, "pictures"))
+    services = {
+        "controlmesh.v1.VaeService": lambda server: vae_pb2_grpc.add_VaeServiceServicer_to_server(servicer, server)
+    }
+    try:
+        await serve(settings, services, servicer.probe)
+    finally:
+        await triton.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(read(VaeSettings, os.environ)))

@@ -1,0 +1,97 @@
+"""VaeService: decode, call, encode."""
+
+import asyncio
+import itertools
+from typing import Any
+
+import numpy as np
+
+from controlmesh.v1 import types_pb2, vae_pb2, vae_pb2_grpc
+from families.limits import SAMPLES, SIDE
+from families.manifest import Manifest
+from mesh.admission import Admission
+from mesh.errors import InvalidInput, NotFound
+from mesh.pictures import Format, Pixels, decode, encode, resize
+from mesh.tensors import to_array, to_message
+from mesh.triton import Triton
+from vae_svc.vae import decode_latents, encode_picture
+
+FORMATS: dict[int, Format] = {
+    types_pb2.IMAGE_FORMAT_UNSPECIFIED: "PNG",
+    types_pb2.IMAGE_FORMAT_PNG: "PNG",
+    types_pb2.IMAGE_FORMAT_JPEG: "JPEG",
+    types_pb2.IMAGE_FORMAT_WEBP: "WEBP",
+}
+_NUMBERS = {name: number for number, name in FORMATS.items()}
+
+
+class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
+    """Decodes and encodes.
+
+    Args:
+        models: the loaded models.
+        triton: client of the model server.
+        admission: bound on requests at once.
+    """
+
+    def __init__(self, models: list[Manifest], triton: Triton, admission: Admission) -> None:
+        self._models = {model.name: model for model in models}
+        self._triton = triton
+        self._admission = admission
+        self._canaries = itertools.cycle(models)
+
+    async def Decode(self, request: vae_pb2.DecodeRequest, context: Any) -> vae_pb2.DecodeResponse:
+        """Pictures of latents; see the .proto."""
+        facts = self._model(request.latents.model)
+        latents = to_array(request.latents.samples, field="latents", ndim=4)
+        if not SAMPLES.holds(latents.shape[0]) or latents.shape[1] != facts.latent_channels:
+            expected = f"[{SAMPLES}, {facts.latent_channels}, h, w]"
+            raise InvalidInput(f"latents must be {expected}, not {list(latents.shape)}", field="latents")
+        _check_side("latents", latents.shape[3] * facts.downscale)
+        _check_side("latents", latents.shape[2] * facts.downscale)
+        format = FORMATS.get(request.format)
+        if format is None:
+            raise InvalidInput("format must be PNG, JPEG or WEBP", field="format")
+        async with self._admission:
+            pictures = await decode_latents(self._triton, facts, latents)
+            files = await asyncio.gather(*(asyncio.to_thread(encode, picture, format) for picture in pictures))
+        height, width = pictures.shape[1:3]
+        return vae_pb2.DecodeResponse(
+            images=[
+                types_pb2.Image(content=file, format=_NUMBERS[format], width=width, height=height)  # type: ignore[arg-type]
+                for file in files
+            ]
+        )
+
+    async def Encode(self, request: vae_pb2.EncodeRequest, context: Any) -> vae_pb2.EncodeResponse:
+        """Latents of a picture; see the .proto."""
+        facts = self._model(request.model)
+        _check_side("width", request.width)
+        _check_side("height", request.height)
+        seed = request.seed if request.HasField("seed") else None
+        async with self._admission:
+            pixels = await asyncio.to_thread(_fitted, request.image.content, request.width, request.height)
+            latents = await encode_picture(self._triton, facts, pixels, seed)
+        return vae_pb2.EncodeResponse(latents=types_pb2.Latents(model=facts.name, samples=to_message(latents)))
+
+    def _model(self, name: str) -> Manifest:
+        facts = self._models.get(name)
+        if facts is None:
+            raise NotFound(f"model {name!r} is not loaded; loaded: {', '.join(self._models)}", field="model")
+        return facts
+
+    async def probe(self) -> None:
+        """Raise MeshError while latents can't be decoded; every call tries the next model."""
+        if not self._models:
+            raise NotFound("no model is exported yet; run `make models`")
+        facts = next(self._canaries)
+        await decode_latents(self._triton, facts, np.zeros((1, facts.latent_channels, 8, 8), np.float32))
+
+
+def _fitted(content: bytes, width: int, height: int) -> Pixels:
+    return resize(decode(content), width, height)
+
+
+def _check_side(field: str, side: int) -> None:
+    if not SIDE.holds(side):
+        raise InvalidInput(f"{field}: a side must be {SIDE} pixels, not {side}", field=field)

@@ -1,0 +1,41 @@
+"""The VAE of each loaded model, in arrays."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from families import graphs
+from families.manifest import ModelFacts
+from mesh.errors import InternalError
+from mesh.pictures import Pixels
+from mesh.triton import Triton
+
+Array = NDArray[np.generic]
+
+
+async def decode_latents(triton: Triton, facts: ModelFacts, latents: Array) -> Array:
+    """Pictures UINT8 [n, height, width, 3] of FLOAT32 [n, channels, h, w] latents; scaling is the graph's business.
+
+    Raises:
+        InternalError: the latents are not finite, so that a picture of nothing never counts as a success.
+        MeshError: as `Triton.infer`.
+    """
+    if not np.isfinite(latents).all():
+        raise InternalError("the latents are not finite; try another scheduler, fewer controls or a lower guidance")
+    return (await triton.infer(graphs.vae_decoder(facts.name), {"latents": latents}, ["image"]))["image"]
+
+
+async def encode_picture(triton: Triton, facts: ModelFacts, pixels: Pixels, seed: int | None) -> Array:
+    """Latents FLOAT32 [1, channels, h, w], scaled, of a picture UINT8 [height, width, 3].
+
+    Args:
+        triton: client of the model server.
+        facts: the model.
+        pixels: sides are multiples of the model's downscale.
+        seed: of the posterior sample; None takes the posterior's mode.
+    """
+    shape = (1, facts.latent_channels, pixels.shape[0] // facts.downscale, pixels.shape[1] // facts.downscale)
+    noise = np.zeros(shape, np.float32)
+    if seed is not None:
+        noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    inputs: dict[str, Array] = {"image": pixels[None], "noise": noise}
+    return (await triton.infer(graphs.vae_encoder(facts.name), inputs, ["latents"]))["latents"]
