@@ -51,6 +51,9 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     At latent height h a residual is ceil(h / stride) high."""
     controls: tuple[str, ...]
     """Kinds of control that the model has a ControlNet for, sorted."""
+    pooled_controls: tuple[str, ...] = ()
+    """Controls whose residuals are averaged over the picture (diffusers' global_pool_conditions, `shuffle`): for
+    these diffusers always runs guess mode, the negative row unsteered."""
     scheduler: dict[str, Any]
     """The model's own scheduler_config.json: prediction type, betas, timestep spacing."""
 

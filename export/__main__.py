@@ -1,0 +1,137 @@
+"""`python -m export`: the command line."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from export import configs
+from export.errors import ExportError, StaleConfigs
+from export.exporter import Options, Outcome, export
+from export.facts import facts_of
+from export.source import Source, default_name, open_source
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+REPOSITORY = Path(__file__).parents[1] / "model_repository"
+
+
+class Target(StrEnum):
+    """Machines that a configuration can be written for."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+@app.command()
+def main(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A diffusers folder, a hub id (owner/name), or `demo` for the shipped demo weights."
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model in the mesh. Default: the last part of SOURCE.")
+    ] = None,
+    controlnet: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=SOURCE", help="A ControlNet for this kind of control; may be given many times."
+        ),
+    ] = None,
+    repository: Annotated[
+        Path,
+        typer.Option(help="Where Triton's models stand.", file_okay=False, show_default="model_repository"),
+    ] = REPOSITORY,
+    target: Annotated[
+        Target, typer.Option(help="The machine that config.pbtxt is written for; `gpu` asks for TensorRT.")
+    ] = Target.CPU,
+    force: Annotated[bool, typer.Option("--force", help="Export again even if nothing changed.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Take hub ids from the local cache only; open no connection.")
+    ] = False,
+    configs_only: Annotated[
+        bool, typer.Option("--configs-only", help="Rewrite only config.pbtxt files; trace nothing.")
+    ] = False,
+    check_configs: Annotated[
+        bool, typer.Option("--check-configs", help="Write nothing; fail if a config.pbtxt is not fresh.")
+    ] = False,
+) -> None:
+    """Turn an SD1.5-shaped diffusers model into ONNX graphs that Triton serves.
+
+    Every graph is compared with torch at three latent sizes and three batch sizes before anything is moved into
+    place; if one differs, the repository stays as it was. Sub-folders `controlnet-<kind>` of SOURCE are found by
+    themselves. Only safetensors weights are read. A second run with nothing changed does nothing.
+
+    **The demo model:** `python -m export demo`
+
+    **A model of your own:** `python -m export ./my-model --name mine --controlnet canny=./my-canny`
+
+    **From the hub:** `python -m export stable-diffusion-v1-5/stable-diffusion-v1-5 --name sd15 --controlnet
+    canny=lllyasviel/control_v11p_sd15_canny`
+
+    Exit status: 0 done or up to date, 2 wrong usage, 3 source refused, 4 hub unreachable, 5 a graph differs from
+    torch, 6 configurations not fresh (--check-configs), 7 another export of this model is running.
+    """
+    console = Console(stderr=True)
+    try:
+        opened = open_source(source, _pairs(controlnet or []), offline)
+        options = Options(repository, name or default_name(source), target.value, force)
+        if check_configs or configs_only:
+            _configs(opened, options, check_configs, console)
+        else:
+            _export(opened, options, console)
+    except ExportError as error:
+        console.print(f"[bold red]not exported:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(error.exit_code) from None
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = dict(item.split("=", 1) if "=" in item else (item, "") for item in given)
+    wrong = sorted(kind for kind, place in pairs.items() if not kind or not place)
+    if wrong or len(pairs) != len(given):
+        raise typer.BadParameter("give each --controlnet once as KIND=SOURCE, e.g. canny=./my-canny")
+    return pairs
+
+
+def _configs(source: Source, options: Options, only_check: bool, console: Console) -> None:
+    facts = facts_of(source, options.name)
+    stale = configs.stale(options.repository, facts, options.target)
+    if only_check and stale:
+        raise StaleConfigs(f"config.pbtxt of {', '.join(stale)}: not what --configs-only would write")
+    if not only_check:
+        configs.write(options.repository, facts, options.target)
+    console.print(f"configurations of {facts.name}: {'fresh' if not stale else f'{len(stale)} written'}")
+
+
+def _export(source: Source, options: Options, console: Console) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("checking", total=None)
+        outcome = export(
+            source,
+            options,
+            lambda doing, done, total: bar.update(task, description=doing, completed=done, total=total),
+        )
+    _report(outcome, console)
+
+
+def _report(outcome: Outcome, console: Console) -> None:
+    card = outcome.manifest
+    if outcome.skipped:
+        console.print(f"{card.name}: up to date ({len(card.graphs)} graphs, source {card.source})")
+        return
+    table = Table("graph", "MiB", "largest difference to torch", title=f"{card.name} from {card.source}")
+    for graph, facts in card.graphs.items():
+        table.add_row(graph, f"{facts.bytes / 2**20:.1f}", f"{facts.max_abs_error:.1e}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m export")

@@ -1,0 +1,101 @@
+"""The check of the parts together: ControlNets, their sum and the UNet as one step, against diffusers' own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from diffusers import MultiControlNetModel
+from onnxruntime import InferenceSession
+from torch import Tensor
+
+from export import verify
+from export.graphs import rows, unet
+from families import graphs as names
+from families.manifest import ModelFacts
+
+BATCH, ROWS, LATENT = 2, 2, (9, 13)
+
+
+def combinations(facts: ModelFacts) -> tuple[tuple[str, ...], ...]:
+    """The steps to check: without control, under each kind, under all kinds and the first one twice."""
+    alone = tuple((kind,) for kind in facts.controls)
+    together = tuple(sorted((*facts.controls, *facts.controls[:1])))
+    return ((), *alone, *((together,) if together else ()))
+
+
+def check(
+    facts: ModelFacts,
+    modules: Any,
+    sessions: Mapping[str, InferenceSession],
+    kinds: Sequence[str],
+    tolerance: float = verify.TOLERANCE,
+) -> float:
+    """One guided denoising step under `kinds` (sorted, may repeat, may be none) through the written graphs.
+
+    `modules` is an `export.load.Modules`, `sessions` holds every graph by its name.
+    Compared with MultiControlNetModel and UNet2DConditionModel. Returns the largest absolute difference of the
+    prediction; raises Mismatch.
+    """
+    part = names.part(facts, names.unet(facts.name))
+    step = verify.example(part, facts, BATCH, ROWS, *LATENT)
+    hints = [_hint(facts, index) for index in range(len(kinds))]
+    scales = [0.4 + 0.3 * index for index in range(len(kinds))]
+    ours = _through_graphs(facts, sessions, kinds, step, hints, scales)
+    with torch.no_grad():
+        theirs = _through_diffusers(modules, kinds, step, hints, scales)
+    return verify.compare(names.denoise(facts.name, kinds), ours, theirs, tolerance)
+
+
+def _hint(facts: ModelFacts, index: int) -> Tensor:
+    seed = torch.Generator().manual_seed(index)
+    size = [side * facts.downscale for side in LATENT]
+    return torch.randint(0, 256, (BATCH, 3, *size), generator=seed).to(torch.uint8)
+
+
+def _through_graphs(
+    facts: ModelFacts,
+    sessions: Mapping[str, InferenceSession],
+    kinds: Sequence[str],
+    step: Mapping[str, Tensor],
+    hints: Sequence[Tensor],
+    scales: Sequence[float],
+) -> Tensor:
+    shared = {key: step[key] for key in ("sample", "text")}
+    total = verify.run(sessions[names.no_control(facts.name)], shared)
+    for index, (kind, hint, strength) in enumerate(zip(kinds, hints, scales, strict=True)):
+        scale = torch.full((BATCH, ROWS, len(facts.residuals)), strength)
+        inputs = {**shared, "timestep": step["timestep"], "hint": hint, "scale": scale}
+        made = verify.run(sessions[names.controlnet(facts.name, kind)], inputs)
+        if index == 0:
+            total = made
+            continue
+        addends = {f"a_{i}": x for i, x in enumerate(total)} | {f"b_{i}": x for i, x in enumerate(made)}
+        total = verify.run(sessions[names.add_residuals(facts.name)], addends)
+    whole = {key: step[key] for key in ("sample", "timestep", "text", "guidance")}
+    whole |= {names.residual(i): x for i, x in enumerate(total)}
+    return verify.run(sessions[names.unet(facts.name)], whole)[0]
+
+
+def _through_diffusers(
+    modules: Any,
+    kinds: Sequence[str],
+    step: Mapping[str, Tensor],
+    hints: Sequence[Tensor],
+    scales: Sequence[float],
+) -> Tensor:
+    sample, timestep = rows.repeat(step["sample"], ROWS), rows.repeat(step["timestep"], ROWS).reshape(-1)
+    text, residuals = rows.merge(step["text"]), {}
+    if kinds:
+        down, middle = MultiControlNetModel([modules.controlnets[kind] for kind in kinds])(
+            sample,
+            timestep,
+            encoder_hidden_states=text,
+            controlnet_cond=[rows.repeat(hint.float() / 255.0, ROWS) for hint in hints],
+            conditioning_scale=list(scales),
+            return_dict=False,
+        )
+        residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+    predicted = modules.unet(sample, timestep, encoder_hidden_states=text, return_dict=False, **residuals)[0]
+    return unet.guided(rows.split(predicted, ROWS), step["guidance"])

@@ -1,0 +1,38 @@
+"""`config.pbtxt` files: written into a folder, compared with a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from families import graphs as names
+from families.manifest import ModelFacts
+from families.profiles import RUNTIMES
+
+CONFIG_FILE = "config.pbtxt"
+
+
+def texts(facts: ModelFacts, target: str) -> dict[str, str]:
+    """Folder name -> text of its config.pbtxt, for every graph and ensemble of the model on disk."""
+    return {name: names.to_pbtxt(config) for name, config in names.configs(facts, RUNTIMES[target]).items()}
+
+
+def stale(repository: Path, facts: ModelFacts, target: str) -> list[str]:
+    """Names of the folders whose config.pbtxt is missing, differs, or should not be there; sorted."""
+    wanted = texts(facts, target)
+    present = {
+        path.parent.name: path.read_text("utf-8") for path in repository.glob(f"{facts.name}_*/{CONFIG_FILE}")
+    }
+    return sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
+
+
+def write(repository: Path, facts: ModelFacts, target: str) -> list[str]:
+    """Write every config.pbtxt whose text differs; returns the folders that changed, sorted."""
+    changed = []
+    for name, text in sorted(texts(facts, target).items()):
+        path = repository / name / CONFIG_FILE
+        if path.is_file() and path.read_text("utf-8") == text:
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+        changed.append(name)
+    return changed

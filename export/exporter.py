@@ -1,0 +1,161 @@
+"""One export from its first check to its last rename; torch is imported only if there is something to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from export import configs, fingerprint, tokens
+from export.facts import facts_of
+from export.place import Placement, Rename
+from export.source import Source
+from families import graphs as names
+from families.manifest import (
+    TOKENIZER_FILE,
+    GraphFacts,
+    Manifest,
+    ManifestError,
+    ModelFacts,
+    read_manifest,
+    write_manifest,
+)
+
+GRAPH_FILE = "model.onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to export. `tolerance`, `external_over` and `rename` keep their defaults outside of tests."""
+
+    repository: Path
+    name: str
+    target: str = "cpu"
+    force: bool = False
+    tolerance: float | None = None
+    external_over: int | None = None
+    rename: Rename = os.rename
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an export did: the card, and whether the graphs were already there."""
+
+    manifest: Manifest
+    skipped: bool
+
+
+# Called with a sentence about what begins now, the steps done and the steps in all.
+Progress = Callable[[str, int, int], None]
+
+
+def quiet(doing: str, done: int, total: int) -> None:
+    """A Progress that says nothing."""
+
+
+def export(source: Source, options: Options, progress: Progress = quiet) -> Outcome:
+    """Export a checked source into `options.repository`.
+
+    Raises SourceRefused, Mismatch or Busy; the repository then holds what it held before.
+    """
+    facts = facts_of(source, options.name)
+    placement = Placement(options.repository, options.name, options.rename)
+    with placement.exclusive():
+        made_of = fingerprint.inputs_of(source, facts)
+        card = None if options.force else fingerprint.up_to_date(options.repository, facts, made_of)
+        if card is not None:
+            configs.write(options.repository, facts, options.target)
+            if card.target != options.target:
+                card = _retargeted(card, options)
+            return Outcome(card, skipped=True)
+        stage = placement.new_stage()
+        graphs = _make_graphs(source, facts, options, stage, progress)
+        _stage_rest(facts, options, stage)
+        manifest = _card(source, facts, options, made_of, graphs)
+        write_manifest(stage / facts.name, manifest)
+        placement.swap(_retired(options.repository, facts))
+    return Outcome(manifest, skipped=False)
+
+
+def _make_graphs(
+    source: Source, facts: ModelFacts, options: Options, stage: Path, progress: Progress
+) -> dict[str, GraphFacts]:
+    from export import chain, load, trace, verify
+    from export.graphs import attention, table
+
+    tolerance = verify.TOLERANCE if options.tolerance is None else options.tolerance
+    external_over = trace.EXTERNAL_OVER if options.external_over is None else options.external_over
+    chains = chain.combinations(facts)
+    total, done = 2 + 2 * len(names.graph_names(facts)) + len(chains), 0
+
+    def begin(doing: str) -> None:
+        nonlocal done
+        progress(doing, done, total)
+        done += 1
+
+    begin("tokenizer")
+    (stage / facts.name).mkdir()
+    tokens.write(source.tokenizer, stage / facts.name / TOKENIZER_FILE, tokens.special_ids(source.tokenizer))
+    begin("loading weights")
+    modules = load.load(source)
+    sessions, worst = {}, {}
+    for row in table.rows(facts, modules):
+        graph = row.part.graph
+        path = stage / graph / "1" / GRAPH_FILE
+        path.parent.mkdir(parents=True)
+        begin(f"{graph}: tracing")
+        inputs = verify.example(row.part, facts, trace.TRACE_BATCH, trace.TRACE_ROWS, *trace.TRACE_LATENT)
+        with attention.written_for_graphs(row.module):
+            trace.trace(row.module, row.part, inputs, path, external_over)
+        begin(f"{graph}: verifying")
+        sessions[graph] = verify.session(path)
+        worst[graph] = verify.check(sessions[graph], row.part, facts, row.reference, tolerance)
+    for kinds in chains:
+        begin(f"{names.denoise(facts.name, kinds)}: verifying")
+        chain.check(facts, modules, sessions, kinds, tolerance)
+    return {graph: _graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}
+
+
+def _graph_facts(folder: Path, error: float) -> GraphFacts:
+    files = fingerprint.graph_files(folder)
+    size = sum(path.stat().st_size for path in files)
+    return GraphFacts(sha256=fingerprint.sha256(files), bytes=size, max_abs_error=error)
+
+
+def _stage_rest(facts: ModelFacts, options: Options, stage: Path) -> None:
+    configs.write(stage, facts, options.target)
+    for ensemble in names.ensemble_names(facts):
+        # Triton takes no model without a version folder, not even one that has no file in it.
+        (stage / ensemble / "1").mkdir()
+
+
+def _card(
+    source: Source, facts: ModelFacts, options: Options, made_of: str, graphs: dict[str, GraphFacts]
+) -> Manifest:
+    return Manifest(
+        **{field: getattr(facts, field) for field in facts.__struct_fields__},
+        graphs=graphs,
+        source=source.label,
+        versions=fingerprint.versions(),
+        fingerprint=made_of,
+        target=options.target,
+    )
+
+
+def _retargeted(card: Manifest, options: Options) -> Manifest:
+    import msgspec
+
+    changed = msgspec.structs.replace(card, target=options.target)
+    write_manifest(options.repository / card.name, changed)
+    return changed
+
+
+def _retired(repository: Path, facts: ModelFacts) -> frozenset[str]:
+    """Folders of the model's last export that the new one does not have."""
+    try:
+        last = read_manifest(repository, facts.name)
+    except ManifestError:
+        return frozenset()
+    gone = set(names.repository_names(last)) - set(names.repository_names(facts))
+    return frozenset(name for name in gone if (repository / name).is_dir())

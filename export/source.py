@@ -1,0 +1,193 @@
+"""Finding and checking the model to export, before torch is imported and before any library opens the folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from export import hub, sd15
+from export.errors import SourceRefused
+
+DEMO = "demo"
+DEMO_WEIGHTS = Path(__file__).parent / "demo" / "weights"
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".msgpack", ".h5")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One checked sub-model: its folder, its configuration and the weights file that will be read."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    weights: Path
+
+    @property
+    def variant(self) -> str | None:
+        """diffusers' variant of the weights' file name: `fp16` for model.fp16.safetensors."""
+        middle = self.weights.name.split(".")[1:-1]
+        return middle[0] if middle else None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A checked SD1.5-shaped model. `label` names it without any path."""
+
+    label: str
+    text_encoder: Part
+    unet: Part
+    vae: Part
+    tokenizer: Path
+    scheduler: Mapping[str, Any]
+    controlnets: Mapping[str, Part]
+
+    def files(self) -> tuple[Path, ...]:
+        """Every file that decides the outcome, in a fixed order."""
+        parts = (
+            self.text_encoder,
+            self.unet,
+            self.vae,
+            *(self.controlnets[kind] for kind in sorted(self.controlnets)),
+        )
+        of_parts = [path for part in parts for path in (part.folder / "config.json", part.weights)]
+        of_tokenizer = [
+            self.tokenizer / name for name in TOKENIZER_FILES if (self.tokenizer / name).is_file()
+        ]
+        return (*of_parts, *of_tokenizer)
+
+
+def default_name(source: str) -> str:
+    """A model name made of the last part of a folder or hub id: `runwayml/Stable-Diffusion_v1.5` -> `stable-diffusion_v1-5`."""
+    return re.sub(
+        r"[^a-z0-9]+",
+        lambda match: "_" if match.group() == "_" else "-",
+        source.rstrip("/").split("/")[-1].lower(),
+    )
+
+
+def open_source(source: str, controlnets: Mapping[str, str], offline: bool = False) -> Source:
+    """Check `source` (a folder, a hub id or `demo`) and its ControlNets.
+
+    ControlNets are those of `controlnets` (kind -> folder or hub id) and the `controlnet-<kind>` sub-folders of the
+    source; a named one wins over a found one.
+    Raises SourceRefused or HubUnreachable.
+    """
+    root = DEMO_WEIGHTS if source == DEMO else _folder(source, hub.PIPELINE, offline)
+    index = _config(root / "model_index.json", "model_index.json")
+    _allowed(index, sd15.PIPELINES, "model_index.json")
+    parts = {name: _part(root / name, kind, name) for name, kind in sd15.PARTS.items()}
+    scheduler = _config(root / "scheduler" / "scheduler_config.json", "scheduler")
+    _allowed(scheduler, sd15.SCHEDULERS, "scheduler")
+    if not any((root / "tokenizer" / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise SourceRefused("tokenizer: neither tokenizer.json nor vocab.json with merges.txt is there")
+    found = {
+        path.name.removeprefix("controlnet-"): path
+        for path in sorted(root.glob("controlnet-*"))
+        if path.is_dir()
+    }
+    found |= {kind: _folder(place, hub.CONTROLNET, offline) for kind, place in controlnets.items()}
+    checked = {
+        kind: _part(path, sd15.CONTROLNET, f"controlnet {kind}") for kind, path in sorted(found.items())
+    }
+    for kind, part in checked.items():
+        _fits(part.config, parts["unet"].config, kind)
+    if parts["text_encoder"].config["hidden_size"] != parts["unet"].config["cross_attention_dim"]:
+        raise SourceRefused(
+            f"the text encoder is {parts['text_encoder'].config['hidden_size']} wide and the UNet expects "
+            f"{parts['unet'].config['cross_attention_dim']}: these parts are not of one model"
+        )
+    label = DEMO if source == DEMO else root.name if Path(source).is_dir() else source
+    return Source(
+        label=label, tokenizer=root / "tokenizer", scheduler=scheduler, controlnets=checked, **parts
+    )
+
+
+def _folder(source: str, wanted: hub.Wanted, offline: bool) -> Path:
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.is_absolute() or source.startswith((".", "~")) or not hub.is_id(source):
+        raise SourceRefused(f"there is no folder {source!r}, and it is not a hub id like owner/name")
+    return hub.fetch(source, wanted, offline)
+
+
+def _config(path: Path, what: str) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise SourceRefused(f"{what}: {path.name} is missing. {sd15.EXPECTED}") from None
+    except (ValueError, OSError) as error:
+        raise SourceRefused(f"{what}: {path.name} is not readable JSON ({type(error).__name__})") from error
+    if not isinstance(config, dict):
+        raise SourceRefused(f"{what}: {path.name} is not a JSON object")
+    return config
+
+
+def _allowed(config: Mapping[str, Any], names: frozenset[str], what: str) -> None:
+    if config.get("_class_name") not in names:
+        raise SourceRefused(
+            f"{what}: class {config.get('_class_name')!r} is not taken here. {sd15.EXPECTED} "
+            f"Known for this file: {', '.join(sorted(names))}."
+        )
+
+
+def _part(folder: Path, kind: str, what: str) -> Part:
+    config = _config(folder / "config.json", what)
+    names = {config["_class_name"]} if "_class_name" in config else set(config.get("architectures") or ())
+    if names != {kind}:
+        raise SourceRefused(
+            f"{what}: config.json names {sorted(map(str, names))}, not {kind}. {sd15.EXPECTED}"
+        )
+    if "auto_map" in config:
+        raise SourceRefused(f"{what}: config.json asks for code of its own (auto_map), which is never loaded")
+    missing = sorted(sd15.REQUIRED[kind] - config.keys())
+    if missing:
+        raise SourceRefused(f"{what}: config.json lacks {missing}. {sd15.EXPECTED}")
+    wrong = [key for key, fits in sd15.CHECKS[kind].items() if key in config and not fits(config[key])]
+    if wrong:
+        shown = ", ".join(f"{key}={config[key]!r}" for key in wrong)
+        raise SourceRefused(f"{what}: {shown} is not SD1.5-shaped. {sd15.EXPECTED}")
+    return Part(folder, config, _weights(folder, what))
+
+
+def _weights(folder: Path, what: str) -> Path:
+    files = {path.name: path for path in folder.iterdir() if path.is_file()}
+    for name in hub.WEIGHTS:
+        if name in files:
+            _intact(files[name], what)
+            return files[name]
+    pickles = sorted(name for name in files if name.endswith(PICKLES))
+    if pickles:
+        raise SourceRefused(
+            f"{what}: {', '.join(pickles)} can run code when loaded and is refused. Convert it once where you trust it: "
+            "DiffusionPipeline.from_pretrained(SOURCE).save_pretrained(FOLDER, safe_serialization=True)."
+        )
+    raise SourceRefused(f"{what}: no weights; one of {', '.join(hub.WEIGHTS)} must be there")
+
+
+def _intact(path: Path, what: str) -> None:
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            opened.keys()
+    except (SafetensorError, OSError) as error:
+        raise SourceRefused(f"{what}: {path.name} is not a whole safetensors file ({error})") from error
+
+
+def _fits(control: Mapping[str, Any], unet: Mapping[str, Any], kind: str) -> None:
+    for key in sd15.SAME_IN_CONTROLNET:
+        if key in control and key in unet and control[key] != unet[key]:
+            raise SourceRefused(
+                f"controlnet {kind}: {key} is {control[key]}, the UNet has {unet[key]}; it was trained for another model"
+            )

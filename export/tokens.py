@@ -1,0 +1,108 @@
+"""The tokenizer that serving uses: one `tokenizer.json` for the `tokenizers` library, checked against transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from export.errors import Mismatch, SourceRefused
+
+LENGTH = 77
+
+TRICKY = (
+    "",
+    " ",
+    "a photo of an astronaut riding a horse on mars",
+    "A PHOTO Of An AstroNaut",
+    "naïve café, São Paulo, ångström, Straße",
+    "cafe\u0301 with a combining accent",
+    "赤い丸と青い四角、白い背景",
+    "빨간 원 на белом фоне",
+    "🙂🏳️‍🌈 emoji 👩‍🚀 and \u200d joiners",
+    "it's they're we've I'm you'll he'd",
+    "8k, 4k!!! (((masterpiece))) [bad:1.2] <lora:x:0.5> a_b-c/d\\e",
+    "tabs\tand\nnew lines   and    spaces",
+    "<|startoftext|> inside <|endoftext|> the text",
+    "\x00\x07 control \ufffd characters \U000e0001",
+    "word " * 100,
+    "日本語" * 60,
+    "x" * 300,
+)
+"""Prompts on which tokenizers are known to disagree: case, accents, scripts, emoji, specials, over-long."""
+
+
+ROLES: Mapping[str, str] = {"pad": "<|endoftext|>", "bos": "<|startoftext|>", "eos": "<|endoftext|>"}
+"""Special tokens by role, with CLIP's own text where the source's files name none."""
+
+
+def special_ids(folder: Path) -> dict[str, int]:
+    """Token ids of pad, bos and eos, from the tokenizer's files alone.
+
+    Raises SourceRefused if the files are unreadable or a special token is not in the vocabulary.
+    """
+    settings: dict[str, Any] = {}
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        settings |= _json(folder / name) if (folder / name).is_file() else {}
+    if (folder / "tokenizer.json").is_file():
+        whole = _json(folder / "tokenizer.json")
+        vocabulary = dict(whole.get("model", {}).get("vocab", {}))
+        vocabulary |= {token["content"]: token["id"] for token in whole.get("added_tokens", ())}
+    else:
+        vocabulary = _json(folder / "vocab.json")
+    ids = {}
+    for role, usual in ROLES.items():
+        token = settings.get(f"{role}_token") or usual
+        text = token["content"] if isinstance(token, dict) else token
+        if text not in vocabulary:
+            raise SourceRefused(f"tokenizer: the {role} token {text!r} is not in the vocabulary")
+        ids[role] = int(vocabulary[text])
+    return ids
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (ValueError, OSError) as error:
+        raise SourceRefused(
+            f"tokenizer: {path.name} is not readable JSON ({type(error).__name__})"
+        ) from error
+    if not isinstance(found, dict):
+        raise SourceRefused(f"tokenizer: {path.name} is not a JSON object")
+    return found
+
+
+def write(folder: Path, target: Path, ids: Mapping[str, int]) -> None:
+    """Write `target` from the tokenizer in `folder`; truncation and padding to 77 tokens are part of the file.
+
+    `ids` are those of `special_ids`. Raises SourceRefused if the folder holds no CLIP tokenizer, Mismatch if the
+    written one gives other tokens than transformers' CLIPTokenizer on any of TRICKY.
+    """
+    from transformers import CLIPTokenizer
+
+    try:
+        theirs: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        ours = Tokenizer.from_str(theirs.backend_tokenizer.to_str())
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        raise SourceRefused(
+            f"tokenizer: transformers cannot read it as a CLIP tokenizer ({error})"
+        ) from error
+    found = {"pad": theirs.pad_token_id, "bos": theirs.bos_token_id, "eos": theirs.eos_token_id}
+    if found != dict(ids):
+        raise Mismatch(f"special tokens: the files say {dict(ids)}, transformers reads {found}")
+    ours.enable_truncation(LENGTH)
+    ours.enable_padding(length=LENGTH, pad_id=theirs.pad_token_id, pad_token=theirs.pad_token)
+    ours.save(str(target))
+    compare(Tokenizer.from_file(str(target)), theirs)
+
+
+def compare(written: Tokenizer, theirs: Any) -> None:
+    """Raises Mismatch with the first prompt on which `written` and transformers' tokenizer disagree."""
+    for prompt in TRICKY:
+        expected = theirs(prompt, padding="max_length", max_length=LENGTH, truncation=True).input_ids
+        found = written.encode(prompt).ids
+        if found != expected:
+            raise Mismatch(f"the written tokenizer differs from transformers' on {prompt[:40]!r}")

@@ -1,0 +1,79 @@
+"""From a torch module to an ONNX file whose batch, rows and latent size are free."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from families.graphs import ANY, Part
+
+OPSET = 18
+EXTERNAL_OVER = 1 << 30
+"""Weights of more bytes than this go into a file beside the graph: one protobuf message ends at 2 GiB."""
+WEIGHTS_FILE = "model.onnx.data"
+
+# Traced at a latent that is odd and not square: at an even one the UNet's "is the next skip twice my size" would be
+# answered once, at trace time, and the graph would break at 24x20.
+TRACE_LATENT = (15, 21)
+TRACE_BATCH = 2
+TRACE_ROWS = 2
+
+
+def trace(
+    module: nn.Module,
+    part: Part,
+    inputs: Mapping[str, Tensor],
+    target: Path,
+    external_over: int = EXTERNAL_OVER,
+) -> None:
+    """Write the graph of `module` to `target`, named and free in the dimensions that `part` declares.
+
+    `inputs` are example tensors in the order of the module's parameters, at TRACE_LATENT.
+    """
+    names = [tensor.name for tensor in part.outputs]
+    axes = {
+        tensor.name: {0: "B"}
+        | {i: f"{tensor.name}_{i}" for i, dim in enumerate(tensor.dims, 1) if dim == ANY}
+        for tensor in (*part.inputs, *part.outputs)
+    }
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        # The tracer warns of every `if` on a shape; the sizes that are verified afterwards answer for them.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            tuple(inputs.values()),
+            str(target),
+            input_names=list(inputs),
+            output_names=names,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            do_constant_folding=True,
+            dynamo=False,
+        )
+    _gather_weights(target, external_over)
+
+
+def _gather_weights(target: Path, external_over: int) -> None:
+    """Leave either one file, or the graph and one weights file of a fixed name beside it."""
+    scattered = [path for path in target.parent.iterdir() if path != target]
+    model = onnx.load(target)
+    weights = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if not scattered and weights <= external_over:
+        return
+    onnx.save_model(
+        model,
+        target,
+        save_as_external_data=weights > external_over,
+        all_tensors_to_one_file=True,
+        location=WEIGHTS_FILE,
+        size_threshold=1024,
+    )
+    for path in scattered:
+        path.unlink()

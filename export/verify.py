@@ -1,0 +1,140 @@
+"""Is the written graph the same computation? ONNX Runtime against diffusers' and transformers' own forward passes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor
+
+from export.errors import Mismatch
+from families.graphs import Part
+from families.manifest import ModelFacts
+
+Inputs = dict[str, Tensor]
+Reference = Callable[..., Any]
+
+TOLERANCE = 2e-5
+"""Largest difference of a float output, as a share of the output's largest magnitude (at least 1)."""
+BYTE_TOLERANCE = 1
+"""Largest difference of a picture's byte: a value on the edge of two roundings may fall either way."""
+
+LATENTS = ((16, 16), (9, 13), (12, 20))
+"""Verified latent sizes: square, odd, not square."""
+BATCHES = (1, 2, 3)
+ROWS = (1, 2)
+
+
+def shapes(part: Part) -> Iterator[tuple[int, int, int, int]]:
+    """(batch, rows, height, width) to verify a graph at; rows and size only where the graph has them."""
+    names = {tensor.name for tensor in part.inputs}
+    rows = ROWS if names & {"text", "a_0"} else (1,)
+    latents = LATENTS if "input_ids" not in names else LATENTS[:1]
+    for (height, width), batch, count in itertools.product(latents, BATCHES, rows):
+        yield batch, count, height, width
+
+
+def example(part: Part, facts: ModelFacts, batch: int, rows: int, height: int, width: int) -> Inputs:
+    """Random inputs of a graph in its own order: the same tensors for the same arguments."""
+    seed = torch.Generator().manual_seed(hash((batch, rows, height, width)) & 0x7FFFFFFF)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=seed)
+
+    def whole(low: int, high: int, *shape: int) -> Tensor:
+        return torch.randint(low, high, shape, generator=seed)
+
+    def residual(name: str) -> Tensor:
+        channels, stride = facts.residuals[int(name.rsplit("_", 1)[1])]
+        return 0.3 * normal(batch, rows, channels, -(-height // stride), -(-width // stride))
+
+    pixels = (height * facts.downscale, width * facts.downscale)
+    latent = (batch, facts.latent_channels, height, width)
+    makers: Mapping[str, Callable[[], Tensor]] = {
+        "sample": lambda: normal(*latent),
+        "latents": lambda: normal(*latent),
+        "noise": lambda: normal(*latent),
+        "timestep": lambda: whole(0, 1000, batch, 1).float(),
+        "text": lambda: normal(batch, rows, facts.text_tokens, facts.text_width),
+        "guidance": lambda: 1.0 + 9.0 * torch.rand((batch, 1), generator=seed),
+        "scale": lambda: 1.5 * torch.rand((batch, rows, len(facts.residuals)), generator=seed),
+        "hint": lambda: whole(0, 256, batch, 3, *pixels).to(torch.uint8),
+        "image": lambda: whole(0, 256, batch, *pixels, 3).to(torch.uint8),
+        "input_ids": lambda: whole(0, facts.eos_token_id + 1, batch, facts.text_tokens),
+        "layers_skipped": lambda: whole(0, facts.text_layers, batch, 1),
+    }
+    return {t.name: makers[t.name]() if t.name in makers else residual(t.name) for t in part.inputs}
+
+
+def session(path: Path) -> onnxruntime.InferenceSession:
+    """The graph in ONNX Runtime on the CPU, as it is written: without the runtime's own rewriting."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def run(graph: onnxruntime.InferenceSession, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+    """All outputs of `graph`, in its own order."""
+    return [
+        torch.from_numpy(np.asarray(x)) for x in graph.run(None, {k: v.numpy() for k, v in inputs.items()})
+    ]
+
+
+def check(
+    graph: onnxruntime.InferenceSession,
+    part: Part,
+    facts: ModelFacts,
+    reference: Reference,
+    tolerance: float = TOLERANCE,
+) -> float:
+    """Compare `graph` with `reference` at every size of `shapes`; returns the largest absolute difference.
+
+    Raises Mismatch with the first size and output that differ by more than `tolerance`, or whose names, types or
+    shapes are not those that `part` declares.
+    """
+    _signature(graph, part)
+    worst = 0.0
+    for shape in shapes(part):
+        inputs = example(part, facts, *shape)
+        with torch.no_grad():
+            expected = reference(*inputs.values())
+        expected = expected if isinstance(expected, (tuple, list)) else (expected,)
+        where = f"{part.graph} at batch {shape[0]}, rows {shape[1]}, latent {shape[2]}x{shape[3]}"
+        try:
+            found = run(graph, inputs)
+        except Exception as error:  # ONNX Runtime has no public base class of its errors
+            raise Mismatch(f"{where}: ONNX Runtime cannot run it: {error}") from error
+        for tensor, ours, theirs in zip(part.outputs, found, expected, strict=True):
+            worst = max(worst, compare(f"{where}, {tensor.name}", ours, theirs, tolerance))
+    return worst
+
+
+def compare(where: str, ours: Tensor, theirs: Tensor, tolerance: float = TOLERANCE) -> float:
+    """The largest absolute difference; `theirs` may have sides of 1 that spread over `ours`. Raises Mismatch."""
+    if ours.shape != torch.broadcast_shapes(ours.shape, theirs.shape) or ours.dtype != theirs.dtype:
+        raise Mismatch(
+            f"{where}: {tuple(ours.shape)} {ours.dtype}, torch has {tuple(theirs.shape)} {theirs.dtype}"
+        )
+    difference = float((ours.double() - theirs.double()).abs().max())
+    if ours.dtype == torch.uint8:
+        allowed = float(BYTE_TOLERANCE) if tolerance > 0 else 0.0
+    else:
+        allowed = tolerance * max(1.0, float(theirs.abs().max()))
+    if not difference <= allowed:
+        raise Mismatch(f"{where}: differs from torch by {difference:.2e}, allowed is {allowed:.2e}")
+    return difference
+
+
+def _signature(graph: onnxruntime.InferenceSession, part: Part) -> None:
+    for what, nodes, tensors in (
+        ("inputs", graph.get_inputs(), part.inputs),
+        ("outputs", graph.get_outputs(), part.outputs),
+    ):
+        found, wanted = [node.name for node in nodes], [tensor.name for tensor in tensors]
+        if found != wanted:
+            raise Mismatch(f"{part.graph}: the traced graph has the {what} {found}, not {wanted}")
