@@ -1,1 +1,1 @@
-"""The whole mesh on one machine."""
+"""The whole mesh on one machine: the processes, their supervisor, and a demonstration."""

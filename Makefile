@@ -1,0 +1,90 @@
+# Bare `make` prints the targets. Two environments: .venv for services, export and tests; .venv-triton for Triton.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_FLAGS := --disable-pip-version-check -q
+# Many one-thread processes share the cores; a thread pool in each would fight over them.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup models demo up down test \
+        lint format protos lock train-demo evaluate-demo bench clean
+
+help: ## Print this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.done .venv-triton/.done ## Make both environments from the locked requirements
+
+.venv/.done: requirements/mesh.lock requirements/torch.txt pyproject.toml
+	@$(PYTHON) model_server/platform_check.py
+	@echo "services' environment: installing locked packages (about 2 GB with torch; a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install $(PIP_FLAGS) --progress-bar on --require-hashes -r requirements/mesh.lock
+	@$(BIN)/pip install $(PIP_FLAGS) --progress-bar on -r requirements/torch.txt
+	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-triton/.done: requirements/model-server.lock
+	@$(PYTHON) model_server/platform_check.py
+	@echo "model server's environment: installing Triton, ONNX Runtime and OpenVINO (about 0.6 GB)"
+	@test -x .venv-triton/bin/python || $(PYTHON) -m venv .venv-triton
+	@.venv-triton/bin/pip install $(PIP_FLAGS) --progress-bar on --require-hashes -r requirements/model-server.lock
+	@touch $@
+
+models: .venv/.done ## Export the shipped demo model to ONNX (skipped when nothing changed)
+	@$(BIN)/python -m export demo
+
+demo: setup models ## Start the whole mesh, make one controlled picture, print its path, stop
+	@$(BIN)/python -m local demo
+
+up: setup models ## Start the whole mesh and keep it running until Ctrl-C
+	@$(BIN)/python -m local up
+
+down: ## Stop a mesh that was left running
+	@$(BIN)/python -m local down
+
+test: setup models ## Every test
+	@$(BIN)/python -m pytest tests
+
+test-%: setup models
+	@$(BIN)/python -m pytest tests/$*
+
+test-unit: ## Tests of seconds, without processes or network
+test-contract: ## The vendors' documented requests and replies
+test-integration: ## Real Triton, real Envoy, real gRPC
+test-parity: ## Pictures against diffusers itself
+test-e2e: ## The whole mesh through its edge
+test-faults: ## What happens when parts fail
+
+lint: .venv/.done ## Style, types, import directions, protos, freshness of generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@cd protos && ../$(BIN)/buf lint
+	@$(BIN)/python protos/generate.py --check
+	@$(BIN)/python -m export demo --check-configs
+	@$(BIN)/python -m local docs --check
+
+format: .venv/.done ## Rewrite the code in the project's style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+protos: .venv/.done ## Rewrite the gRPC stubs from the .proto files
+	@$(BIN)/python protos/generate.py
+
+lock: ## Rewrite the locked requirements from pyproject.toml (needs uv)
+	@./requirements/lock.sh
+
+train-demo: .venv/.done ## Train the demo model from nothing into run/train-demo (one to two hours on two cores)
+	@$(BIN)/python -m export.demo train --out run/train-demo
+
+evaluate-demo: setup models ## Measure adherence to prompts and hints through the running mesh, print the table
+	@$(BIN)/python -m local evaluate
+
+bench: setup models ## Compare the mesh with diffusers' own pipeline and write docs/benchmark.md
+	@$(BIN)/python -m benchmarks.mesh --write docs/benchmark.md
+
+clean: ## Remove what was built: logs, exported graphs, caches (environments stay)
+	@rm -rf run build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find model_repository -name model.onnx -delete; rm -f model_repository/*/manifest.json model_repository/*/tokenizer.json

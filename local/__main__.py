@@ -1,0 +1,96 @@
+"""`python -m local`: the whole mesh on this machine, no Docker, no GPU."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from local.demo import PROMPT, DemonstrationError, extract_canny, generate, source_picture, write
+from local.settings import LocalSettings
+from local.supervision import LocalMesh, MeshStartError, stop_running
+from mesh.errors import MeshError
+from mesh.settings import read
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+console = Console(highlight=False)
+
+
+def _start(settings: LocalSettings) -> LocalMesh:
+    mesh = LocalMesh(settings, os.environ, report=lambda line: console.print(f"  {line}", style="dim"))
+    console.print("starting the mesh (logs: [bold]run/logs/[/])")
+    try:
+        mesh.start()
+    except MeshStartError as error:
+        console.print(f"[red]{error}[/]")
+        raise typer.Exit(1) from None
+    return mesh
+
+
+@app.command()
+def up() -> None:
+    """Start everything, print the URLs, run until Ctrl-C."""
+    settings = read(LocalSettings, os.environ)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    mesh = _start(settings)
+    try:
+        console.print(
+            f"\n[green]ready[/]\n"
+            f"  API and docs     {mesh.url}/docs\n"
+            f"  native API       {mesh.url}/controlmesh/v1/generations\n"
+            f"  Hugging Face     {mesh.url}/  (and {mesh.url}/hf/NAME)\n"
+            f"  enterprise       {mesh.url}/api/v1/enterprise/controlnet\n"
+            f"  gRPC             {settings.mesh_address}  (controlmesh.v1.GenerationService)\n"
+            f"  logs             {mesh.run / 'logs'}\n"
+            f"Ctrl-C stops everything."
+        )
+        mesh.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        console.print("\nstopping: every service drains first")
+        mesh.stop()
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder that the pictures are written to.")] = Path("run/demo"),
+    free_ports: Annotated[bool, typer.Option(help="Use free ports instead of the configured ones.")] = False,
+) -> None:
+    """Start everything, make one picture from words and edges, stop everything."""
+    settings = read(LocalSettings, os.environ)
+    mesh = _start(settings.with_free_ports() if free_ports else settings)
+    # The first of the configured keys, where some are set.
+    key = os.environ.get("CN_GATEWAY_API_KEYS", "").split(",")[0]
+    try:
+        source = source_picture()
+        hint = asyncio.run(extract_canny(mesh.settings.mesh_address, source))
+        console.print(f'\nprompt: "{PROMPT}", edges from a rendered yellow star on purple')
+        columns = (TextColumn("denoising"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn())
+        with Progress(*columns, console=console) as progress:
+            bar = progress.add_task("denoising", total=None)
+            picture = generate(mesh.url, key, source, lambda s, n: progress.update(bar, completed=s, total=n))
+        written = write(out, source, hint, picture)
+    except (DemonstrationError, MeshError) as error:
+        console.print(f"[red]the mesh answered: {error}[/]")
+        raise typer.Exit(1) from None
+    finally:
+        mesh.stop()
+    console.print(f"source | edges | picture: {written.strip.resolve()}\n{written.picture.resolve()}", soft_wrap=True)
+
+
+@app.command()
+def down() -> None:
+    """Stop a mesh that `up` left running from the same run folder."""
+    settings = read(LocalSettings, os.environ)
+    stopped = stop_running(Path(settings.run_folder).resolve())
+    console.print("stopped" if stopped else "no mesh is running here")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,103 @@
+"""The processes of the mesh on one machine: command and environment of each, one row each."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.envoy import envoy_command, local_bootstrap
+from local.settings import LocalSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVOY_FILE = ROOT / "k8s" / "envoy" / "envoy.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One supervised process: its name, command line and what its environment adds."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+def procfile() -> dict[str, str]:
+    """Name -> command line of every process, as the Procfile says."""
+    rows = (line.split(":", 1) for line in (ROOT / "Procfile").read_text().splitlines() if line and line[0] != "#")
+    return {name.strip(): command.strip() for name, command in rows}
+
+
+def processes(settings: LocalSettings, run: Path) -> list[Process]:
+    """Every process of the mesh in the Procfile's order, with its addresses from `settings`.
+
+    Args:
+        settings: addresses and folders.
+        run: folder for generated configuration; Envoy's bootstrap is written there.
+    """
+    bootstrap = run / "envoy.yaml"
+    bootstrap.write_text(
+        local_bootstrap(
+            ENVOY_FILE.read_text(),
+            edge=settings.edge_address,
+            mesh=settings.mesh_address,
+            metrics=settings.envoy_metrics_address,
+            admin=settings.envoy_admin_address,
+            upstreams={
+                "gateway": settings.gateway_address,
+                "gateway_grpc": settings.gateway_grpc_address,
+                "preprocess": settings.preprocess_address,
+                "unet": settings.unet_address,
+                "vae": settings.vae_address,
+            },
+        )
+    )
+    environments = _environments(settings)
+    commands = {name: shlex.split(line) for name, line in procfile().items()}
+    # The Procfile says `python` and `envoy`; here they are this environment's own.
+    programs = {"python": [sys.executable], "envoy": envoy_command(bootstrap)}
+    return [
+        Process(name, (*programs[command[0]], *command[1:]), environments[name]) for name, command in commands.items()
+    ]
+
+
+def _environments(settings: LocalSettings) -> dict[str, dict[str, str]]:
+    repository = str(Path(settings.model_repository).resolve())
+    rooms = {"TRITON_URL": settings.triton_address, "MODEL_REPOSITORY": repository}
+    return {
+        "model_server": {
+            "CN_MODEL_SERVER_GRPC_ADDRESS": settings.triton_address,
+            "CN_MODEL_SERVER_METRICS_ADDRESS": settings.triton_metrics_address,
+            "CN_MODEL_SERVER_ADMIN_ADDRESS": settings.model_server_admin_address,
+            "CN_MODEL_SERVER_MODEL_REPOSITORY": repository,
+        },
+        "preprocess_svc": _prefixed(
+            "CN_PREPROCESS_",
+            rooms,
+            ADDRESS=settings.preprocess_address,
+            METRICS_ADDRESS=settings.preprocess_metrics_address,
+        ),
+        "unet_svc": _prefixed(
+            "CN_UNET_",
+            rooms,
+            ADDRESS=settings.unet_address,
+            METRICS_ADDRESS=settings.unet_metrics_address,
+            # One machine: /dev/shm is the same for both.
+            SHARED_MEMORY="true",
+        ),
+        "vae_svc": _prefixed(
+            "CN_VAE_", rooms, ADDRESS=settings.vae_address, METRICS_ADDRESS=settings.vae_metrics_address
+        ),
+        "gateway": {
+            "CN_GATEWAY_ADDRESS": settings.gateway_address,
+            "CN_GATEWAY_GRPC_ADDRESS": settings.gateway_grpc_address,
+            "CN_GATEWAY_METRICS_ADDRESS": settings.gateway_metrics_address,
+            "CN_GATEWAY_MESH_ADDRESS": settings.mesh_address,
+            "CN_GATEWAY_PUBLIC_ADDRESS": settings.edge_address,
+        },
+        "envoy": {},
+    }
+
+
+def _prefixed(prefix: str, shared: Mapping[str, str], **own: str) -> dict[str, str]:
+    return {prefix + name: value for name, value in {**shared, **own}.items()}

@@ -1,0 +1,233 @@
+"""Starts, watches and stops the processes: supervisord does the work, this says what and waits for the result.
+
+A process that dies is started again at once; one that keeps dying at start is given up after five tries.
+"""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx2
+from supervisor.xmlrpc import SupervisorTransport
+
+from local.processes import ROOT, Process, processes
+from local.settings import LocalSettings
+
+START_SECONDS = 180.0
+# Drain of a service plus grace, see mesh/server.py; supervisord kills after it.
+STOP_SECONDS = 30
+_TICK_S = 0.2
+
+
+class MeshStartError(Exception):
+    """The mesh did not become ready; the message names the part and where its log is."""
+
+
+class LocalMesh:
+    """The whole mesh on one machine, as a context manager.
+
+    Args:
+        settings: addresses and folders.
+        environ: environment that every process inherits; the rows of local/processes.py are laid over it.
+        report: called with a line whenever there is news during start.
+    """
+
+    def __init__(
+        self, settings: LocalSettings, environ: Mapping[str, str], report: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.settings = settings
+        self.url = f"http://{settings.edge_address}"
+        self.run = Path(settings.run_folder).resolve()
+        self._environ = dict(environ)
+        self._report = report
+        self._supervisord: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "LocalMesh":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start every process and wait until a request would be answered.
+
+        Raises:
+            MeshStartError: a process keeps dying, or nothing answers within START_SECONDS.
+        """
+        (self.run / "logs").mkdir(parents=True, exist_ok=True)
+        self._take_pidfile()
+        rows = processes(self.settings, self.run)
+        config = self.run / "supervisord.conf"
+        config.write_text(supervisord_config(rows, self.run))
+        command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)]
+        # A session of its own, so that Ctrl-C reaches us alone and the parts are stopped in order.
+        self._supervisord = subprocess.Popen(
+            command,
+            env=self._environ,
+            cwd=ROOT,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            self._wait_ready([row.name for row in rows])
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop every process: each drains first. Safe to call twice."""
+        if self._supervisord is None:
+            return
+        self._supervisord.terminate()
+        try:
+            self._supervisord.wait(STOP_SECONDS * 2)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._supervisord.pid, signal.SIGKILL)
+            self._supervisord.wait()
+        self._supervisord = None
+        (self.run / "supervisord.pid").unlink(missing_ok=True)
+
+    def wait(self) -> None:
+        """Block until the supervisor ends."""
+        if self._supervisord is not None:
+            self._supervisord.wait()
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """Name -> state name, pid and last words of every process, as supervisord says."""
+        rows: list[dict[str, Any]] = self._rpc().getAllProcessInfo()
+        return {row["name"]: {"state": row["statename"], "pid": row["pid"], "words": row["spawnerr"]} for row in rows}
+
+    def pid(self, name: str) -> int:
+        """Process id of `name`."""
+        return int(self.states()[name]["pid"])
+
+    def halt(self, name: str) -> None:
+        """Stop one process and leave it stopped."""
+        self._rpc().stopProcess(name)
+
+    def resume(self, name: str) -> None:
+        """Start a process that was halted."""
+        self._rpc().startProcess(name)
+
+    def ready(self) -> bool:
+        """Whether the edge says that the whole mesh would answer a request."""
+        return self._readiness()[0]
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        """Wait until `ready`, e.g. after a process was killed. Raises MeshStartError after `seconds`."""
+        self._wait_ready(list(self.states()), seconds)
+
+    def _rpc(self) -> Any:
+        transport = SupervisorTransport(serverurl=f"unix://{self.run / 'supervisor.sock'}")
+        return xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
+
+    def _readiness(self) -> tuple[bool, str]:
+        try:
+            answer = httpx2.get(f"{self.url}/readyz", timeout=5)
+        except httpx2.HTTPError:
+            return False, "envoy"
+        return answer.status_code == 200, answer.text[:200]
+
+    def _wait_ready(self, names: list[str], seconds: float = START_SECONDS) -> None:
+        end = time.monotonic() + seconds
+        seen: dict[str, str] = {}
+        while time.monotonic() < end:
+            if self._supervisord is not None and self._supervisord.poll() is not None:
+                raise MeshStartError(f"the supervisor ended at once; see {self._log('supervisord')}")
+            try:
+                states = {name: row["state"] for name, row in self.states().items()}
+            except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+                states = {}
+            for name, state in states.items():
+                if seen.get(name) != state:
+                    seen[name] = state
+                    self._report(f"{name}: {state.lower()}")
+                if state == "FATAL":
+                    raise MeshStartError(f"{name} does not start; its log: {self._log(name)}")
+            if len(states) == len(names) and self._readiness()[0]:
+                return
+            # Readiness of five processes has no single signal to wait for; this looks, as a probe does.
+            time.sleep(_TICK_S)
+        raise MeshStartError(f"not ready after {seconds:.0f} s: {self._readiness()[1]}; logs: {self.run / 'logs'}")
+
+    def _log(self, name: str) -> Path:
+        return self.run / "logs" / f"{name}.log"
+
+    def _take_pidfile(self) -> None:
+        path = self.run / "supervisord.pid"
+        try:
+            pid = int(path.read_text())
+            os.kill(pid, 0)
+        except (OSError, ValueError):
+            return
+        raise MeshStartError(f"a mesh runs already from {self.run} (pid {pid}); stop it with `python -m local down`")
+
+
+def stop_running(run: Path) -> bool:
+    """Stop the mesh that runs from folder `run`; False if there is none."""
+    try:
+        pid = int((run / "supervisord.pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+    except (OSError, ValueError):
+        return False
+    end = time.monotonic() + STOP_SECONDS * 2
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return True
+        time.sleep(_TICK_S)
+    return False
+
+
+def supervisord_config(rows: list[Process], run: Path) -> str:
+    """The text of supervisord.conf for `rows`, with logs, socket and pid file under `run`."""
+
+    def quoted(text: str) -> str:
+        return text.replace("%", "%%")
+
+    parts = [
+        "[supervisord]",
+        f"logfile={run}/logs/supervisord.log",
+        f"pidfile={run}/supervisord.pid",
+        "logfile_maxbytes=10MB",
+        "logfile_backups=1",
+        "[unix_http_server]",
+        f"file={run}/supervisor.sock",
+        "chmod=0700",
+        "[rpcinterface:supervisor]",
+        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+    ]
+    for row in rows:
+        environment = ",".join(f'{name}="{quoted(value)}"' for name, value in row.environment.items())
+        command = " ".join(f"'{quoted(part)}'" for part in row.command)
+        parts += [
+            f"[program:{row.name}]",
+            f"command={command}",
+            f"environment={environment}",
+            f"directory={ROOT}",
+            "autorestart=true",
+            "startsecs=1",
+            "startretries=5",
+            "stopsignal=TERM",
+            f"stopwaitsecs={STOP_SECONDS}",
+            "stopasgroup=false",
+            "killasgroup=true",
+            "redirect_stderr=true",
+            f"stdout_logfile={run}/logs/{row.name}.log",
+            "stdout_logfile_maxbytes=10MB",
+            "stdout_logfile_backups=1",
+        ]
+    return "\n".join(parts) + "\n"
