@@ -1,0 +1,1 @@
+"""Starts Triton Inference Server and says, by inference, whether it can serve."""

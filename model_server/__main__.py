@@ -1,0 +1,113 @@
+"""`python -m model_server`: run Triton until told to stop, or until a model is lost."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from families.manifest import ManifestError, list_manifests
+from mesh.settings import SettingsError, read
+from mesh.telemetry import configure, log
+from model_server.admin import serve_admin
+from model_server.canary import Canary
+from model_server.environment import UnfitEnvironment, find_environment
+from model_server.launch import StartError, TritonProcess
+from model_server.repository import RepositoryError, models_to_load
+from model_server.settings import ModelServerSettings
+from model_server.triton_log import Line
+from model_server.watch import ModelLost, Watch
+from model_server.workspace import sweep
+
+
+async def main(settings: ModelServerSettings) -> int:
+    """Run the server; the status that the process ends with."""
+    configure("model_server", settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopping = asyncio.create_task(stop.wait())
+    serving = asyncio.create_task(_serve(settings))
+    await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    serving.cancel()
+    try:
+        await serving
+    except asyncio.CancelledError:
+        log.info("stopped")
+        return 0
+    except (UnfitEnvironment, RepositoryError, ManifestError, StartError, ModelLost, OSError) as error:
+        log.error("ended", reason=str(error))
+    return 1
+
+
+async def _serve(settings: ModelServerSettings) -> None:
+    """Start everything, say when it is ready, and watch it; returns only by an exception."""
+    started = time.monotonic()
+    for name in sweep():
+        log.info("removed what a killed run left behind", name=name)
+    environment = find_environment(Path(settings.environment))
+    repository = Path(settings.repository)
+    models = models_to_load(repository, settings.models)
+    async with AsyncExitStack() as stack:
+        canary = Canary(
+            f"{settings.host}:{settings.grpc_port}", list_manifests(repository), settings.canary_timeout_s
+        )
+        stack.push_async_callback(canary.close)
+        watch = Watch(
+            canary,
+            interval_s=settings.canary_interval_s,
+            misses=settings.canary_misses,
+            stall_s=settings.stall_s,
+        )
+        runner = await serve_admin(watch, settings.host, settings.admin_port)
+        stack.push_async_callback(runner.cleanup)
+        log.info("starting triton", models=list(models))
+        triton = await stack.enter_async_context(
+            TritonProcess(
+                environment,
+                repository,
+                models,
+                host=settings.host,
+                grpc_port=settings.grpc_port,
+                metrics_port=settings.metrics_port,
+                threads=settings.threads,
+                start_timeout_s=settings.start_timeout_s,
+                stop_timeout_s=settings.stop_timeout_s,
+                shm_growth_mib=settings.shm_growth_mib,
+                report=_report,
+            )
+        )
+        ended = asyncio.create_task(triton.wait())
+        watching = asyncio.create_task(_watch(watch, triton, started))
+        try:
+            await asyncio.wait({ended, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                raise StartError(f"Triton ended by itself with status {ended.result()}")
+            watching.result()
+        finally:
+            for task in (ended, watching):
+                task.cancel()
+            await asyncio.gather(ended, watching, return_exceptions=True)
+
+
+async def _watch(watch: Watch, triton: TritonProcess, started: float) -> None:
+    await watch.round()
+    if watch.ready:
+        log.info(
+            "ready", url=triton.url, seconds=round(time.monotonic() - started, 1), models=list(watch.models)
+        )
+    await watch.run()
+
+
+def _report(line: Line) -> None:
+    getattr(log, line.level)(line.text, source=line.source or "model")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(asyncio.run(main(read(ModelServerSettings, os.environ))))
+    except SettingsError as error:
+        sys.exit(str(error))

@@ -1,0 +1,64 @@
+"""Several requests as one batch: pure functions over NumPy arrays, so that they can be tested without a server."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+Feeds = Mapping[str, Array]
+
+
+class BatchError(Exception):
+    """A graph's output can't be dealt out to the requests; the message says what the graph must do."""
+
+
+def alike(requests: Sequence[Feeds]) -> list[list[int]]:
+    """Positions of the requests that can run as one batch: same inputs, same shapes behind dimension 0.
+
+    Triton's dynamic batcher only joins such requests, so this is one group as a rule. Two controls of one request
+    that arrive in one call with differing text rows are the exception that it keeps correct.
+    """
+    groups: dict[tuple[tuple[str, tuple[int, ...]], ...], list[int]] = {}
+    for position, feeds in enumerate(requests):
+        key = tuple((name, array.shape[1:]) for name, array in feeds.items())
+        groups.setdefault(key, []).append(position)
+    return list(groups.values())
+
+
+def rows_of(feeds: Feeds) -> int:
+    """Rows of one request: length of dimension 0, which all its inputs share."""
+    return next(iter(feeds.values())).shape[0]
+
+
+def merged(requests: Sequence[Feeds]) -> Feeds:
+    """One batch along dimension 0, rows in the order of the requests. A single request is passed on uncopied."""
+    if len(requests) == 1:
+        return requests[0]
+    return {name: np.concatenate([feeds[name] for feeds in requests]) for name in requests[0]}
+
+
+def dealt(outputs: Mapping[str, Array], rows: Iterable[int]) -> list[dict[str, Array]]:
+    """Each request's own rows of a batch's outputs, as views.
+
+    Args:
+        outputs: name -> [B, ...] with B the sum of `rows`.
+        rows: rows of each request, in the order in which they were merged.
+
+    Raises:
+        BatchError: an output's dimension 0 is not B.
+    """
+    bounds = np.cumsum([0, *rows]).tolist()
+    total = bounds[-1]
+    for name, array in outputs.items():
+        if array.ndim == 0 or array.shape[0] != total:
+            raise BatchError(
+                f"output {name!r} has shape {list(array.shape)} for a batch of {total} rows: "
+                "export the graph with dimension 0 as its batch"
+            )
+    if len(bounds) == 2:
+        return [dict(outputs)]
+    return [
+        {name: array[start:end] for name, array in outputs.items()}
+        for start, end in zip(bounds, bounds[1:], strict=False)
+    ]

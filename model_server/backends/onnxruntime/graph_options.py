@@ -1,0 +1,71 @@
+"""What a `config.pbtxt` says about how its graph is run, read from the JSON that Triton hands to a backend.
+
+The keys are those of Triton's own ONNX Runtime backend, so that one file serves both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+OPENVINO = "openvino"
+PRECISIONS = ("f32", "bf16", "f16")
+
+
+class OptionError(Exception):
+    """A value in `config.pbtxt` that can't be used; the message names the key and what it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphOptions:
+    """How one graph is run."""
+
+    intra_op_threads: int
+    """Threads inside one operator; 0 lets the runtime take every core."""
+    inter_op_threads: int
+    """Operators that run side by side."""
+    memory_arena: bool
+    """Whether the runtime keeps freed tensors for the next call instead of giving them back."""
+    openvino: bool
+    """Run the graph with OpenVINO in place of ONNX Runtime's own kernels."""
+    precision: str
+    """OpenVINO's arithmetic: one of PRECISIONS."""
+
+
+def options_of(config: Mapping[str, Any], defaults: Mapping[str, str] | None = None) -> GraphOptions:
+    """Read a model configuration.
+
+    Args:
+        config: the ModelConfig message as JSON, which is what a backend's `initialize` receives.
+        defaults: values of `parameters` that hold where the configuration is silent.
+
+    Raises:
+        OptionError: a number that isn't one, or an accelerator that this backend does not have.
+    """
+    given = {name: entry["string_value"] for name, entry in config.get("parameters", {}).items()}
+    parameters = {**(defaults or {}), **given}
+    accelerators = (config.get("optimization") or {}).get("execution_accelerators") or {}
+    on_cpu = {
+        entry["name"]: entry.get("parameters") or {}
+        for entry in accelerators.get("cpu_execution_accelerator", [])
+    }
+    if unknown := sorted(set(on_cpu) - {OPENVINO}):
+        raise OptionError(
+            f"cpu_execution_accelerator {unknown[0]!r} is unknown here; use {OPENVINO!r} or none"
+        )
+    precision = on_cpu.get(OPENVINO, {}).get("precision", PRECISIONS[0]).lower()
+    if precision not in PRECISIONS:
+        raise OptionError(f"openvino precision {precision!r} is unknown; use one of {', '.join(PRECISIONS)}")
+    return GraphOptions(
+        intra_op_threads=_count(parameters, "intra_op_thread_count", 0),
+        inter_op_threads=_count(parameters, "inter_op_thread_count", 1),
+        memory_arena=_count(parameters, "enable_mem_arena", 1) != 0,
+        openvino=OPENVINO in on_cpu,
+        precision=precision,
+    )
+
+
+def _count(parameters: Mapping[str, str], key: str, default: int) -> int:
+    text = parameters.get(key, str(default))
+    if not text.strip().isdecimal():
+        raise OptionError(f"parameter {key}={text!r} is not a whole number of 0 or more")
+    return int(text)

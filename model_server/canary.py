@@ -1,0 +1,175 @@
+"""Readiness by inference: one tiny real request to every model process, because Triton calls a dead one ready.
+
+`python -m model_server.canary --url HOST:PORT` does it once and ends with status 0 or 1, for probes of Kubernetes.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
+from families.manifest import ManifestError, ModelFacts, list_manifests
+from model_server.canary_inputs import canary_request, card_of, faults
+
+_BUSY = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+_QUEUE_FULL = ("Exceeds maximum queue size", "Request timeout expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one canary."""
+
+    fault: str = ""
+    """Why the model failed it, in one line; empty if it did not."""
+    late: bool = False
+    """No answer in time, or a full queue: what a dead model and a busy one have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Triton's running totals of one model."""
+
+    answered: int
+    failed: int
+    executions: int
+
+
+class Canary:
+    """Asks one Triton about itself.
+
+    Args:
+        url: host:port of its gRPC service.
+        cards: model cards, for the sizes of their graphs' inputs.
+        timeout_s: seconds that one answer may take.
+    """
+
+    def __init__(self, url: str, cards: Iterable[ModelFacts], timeout_s: float = 10.0) -> None:
+        self._channel = grpc.aio.insecure_channel(
+            url, options=[("grpc.max_receive_message_length", 256 << 20)]
+        )
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._cards = tuple(cards)
+        self._timeout_s = timeout_s
+        self._configs: dict[str, model_config_pb2.ModelConfig] = {}
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+    async def states(self) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Models that Triton calls ready, and those that could not be loaded with the reason.
+
+        Raises grpc.aio.AioRpcError if Triton does not answer.
+        """
+        request = service_pb2.RepositoryIndexRequest()
+        index = await self._stub.RepositoryIndex(request, timeout=self._timeout_s)
+        ready = tuple(sorted(model.name for model in index.models if model.state == "READY"))
+        broken = {
+            m.name: m.reason
+            for m in index.models
+            if m.state == "UNAVAILABLE" and m.reason not in ("", "unloaded")
+        }
+        return ready, broken
+
+    async def config(self, name: str) -> model_config_pb2.ModelConfig:
+        """The configuration of a loaded model. It is asked for once; a name keeps its tensors for a server's life."""
+        if name not in self._configs:
+            request = service_pb2.ModelConfigRequest(name=name)
+            self._configs[name] = (await self._stub.ModelConfig(request, timeout=self._timeout_s)).config
+        return self._configs[name]
+
+    async def counts(self) -> dict[str, Count]:
+        """Running totals by model."""
+        request = service_pb2.ModelStatisticsRequest()
+        statistics = await self._stub.ModelStatistics(request, timeout=self._timeout_s)
+        return {
+            one.name: Count(
+                one.inference_stats.success.count, one.inference_stats.fail.count, one.execution_count
+            )
+            for one in statistics.model_stats
+        }
+
+    async def ask(self, name: str) -> Answer:
+        """Send one request of zeros to a model and judge the answer."""
+        try:
+            config = await self.config(name)
+            response = await self._stub.ModelInfer(
+                canary_request(config, card_of(name, self._cards)), timeout=self._timeout_s
+            )
+        except grpc.aio.AioRpcError as error:
+            said = (error.details() or error.code().name)[:300]
+            return Answer(said, late=error.code() in _BUSY or any(words in said for words in _QUEUE_FULL))
+        return Answer(faults(config, response))
+
+
+def covering(configs: Mapping[str, model_config_pb2.ModelConfig]) -> dict[str, tuple[str, ...]]:
+    """Fewest requests that reach every process: target -> the graphs it reaches.
+
+    An ensemble has no process; asking it asks its graphs. The widest ensembles come first, one that would reach
+    nothing new is left out, and graphs in no ensemble are asked themselves.
+    """
+    members = {
+        name: tuple(sorted({step.model_name for step in config.ensemble_scheduling.step}))
+        for name, config in configs.items()
+        if config.platform == "ensemble"
+    }
+    targets: dict[str, tuple[str, ...]] = {}
+    reached: set[str] = set()
+    for name in sorted(members, key=lambda name: (-len(members[name]), name)):
+        if not reached.issuperset(members[name]):
+            targets[name] = members[name]
+            reached.update(members[name])
+    alone = (name for name in sorted(configs) if name not in members and name not in reached)
+    return targets | {name: (name,) for name in alone}
+
+
+async def failing(canary: Canary, models: Sequence[str] = ()) -> dict[str, str]:
+    """One round: model -> why it can't serve, empty if all can. `models` limits it; else everything that is loaded."""
+    try:
+        ready, broken = await canary.states()
+    except grpc.aio.AioRpcError as error:
+        return {"triton": f"does not answer ({error.code().name})"}
+    missing = {name: broken.get(name, "not loaded") for name in models if name not in ready}
+    targets = models or tuple(covering({name: await canary.config(name) for name in ready}))
+    answers = {name: (await canary.ask(name)).fault for name in targets if name not in missing}
+    return (
+        missing | (broken if not models else {}) | {name: fault for name, fault in answers.items() if fault}
+    )
+
+
+async def _once(arguments: argparse.Namespace) -> dict[str, str]:
+    try:
+        cards = list_manifests(Path(arguments.repository))
+    except ManifestError as error:
+        return {"repository": str(error)}
+    canary = Canary(arguments.url, cards, arguments.timeout)
+    try:
+        return await failing(canary, tuple(arguments.model))
+    finally:
+        await canary.close()
+
+
+def main() -> int:
+    """Ask once; 0 if every model answered."""
+    parser = argparse.ArgumentParser(
+        prog="python -m model_server.canary", description="Ask each model of a Triton once."
+    )
+    parser.add_argument("--url", required=True, help="host:port of Triton's gRPC service")
+    parser.add_argument("--repository", default="model_repository", help="folder with the model cards")
+    parser.add_argument(
+        "--model", action="append", default=[], help="ask this model only; may stand more than once"
+    )
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds that one answer may take")
+    found = asyncio.run(_once(parser.parse_args()))
+    for name, reason in found.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

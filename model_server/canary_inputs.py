@@ -1,0 +1,110 @@
+"""The smallest inputs that a graph accepts, made from its configuration and its model's card."""
+
+import re
+from collections.abc import Callable, Iterable
+from math import prod
+
+import numpy as np
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+from families.manifest import ModelFacts
+
+# Latent cells on one side, unless a model's deepest residual needs more; and the size of every other free dimension.
+EDGE = 8
+
+_BYTES = {
+    "TYPE_BOOL": 1, "TYPE_UINT8": 1, "TYPE_INT8": 1, "TYPE_INT32": 4, "TYPE_INT64": 8,
+    "TYPE_FP16": 2, "TYPE_FP32": 4, "TYPE_FP64": 8,
+}  # fmt: skip
+
+Dims = tuple[int, ...]
+Filler = Callable[[ModelFacts, Dims, int, int], Dims]
+
+
+def _latents(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
+    return (dims[0], edge, edge)
+
+
+def _hint(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
+    return (dims[0], edge * facts.downscale, edge * facts.downscale)
+
+
+def _image(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
+    return (edge * facts.downscale, edge * facts.downscale, dims[2])
+
+
+def _per_text_row(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
+    return (1, *dims[1:])
+
+
+def _residual(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
+    side = -(-edge // facts.residuals[index][1])
+    return (1, dims[1], side, side)
+
+
+# Names of a graph's inputs (families.graphs) -> how their free dimensions hang together.
+_FILLERS: tuple[tuple[re.Pattern[str], Filler], ...] = (
+    (re.compile(r"sample|latents|noise"), _latents),
+    (re.compile(r"hint(_\d+)?"), _hint),
+    (re.compile(r"image"), _image),
+    (re.compile(r"text|scale(_\d+)?"), _per_text_row),
+    (re.compile(r"(?:residual|a|b)_(?P<index>\d+)"), _residual),
+)
+
+
+def card_of(name: str, cards: Iterable[ModelFacts]) -> ModelFacts | None:
+    """The card that a graph called `name` belongs to: the longest model name that it begins with."""
+    owners = [card for card in cards if name.startswith(f"{card.name}_")]
+    return max(owners, key=lambda card: len(card.name), default=None)
+
+
+def input_dims(tensor: model_config_pb2.ModelInput, card: ModelFacts | None) -> Dims:
+    """Sizes for one input, without the batch dimension.
+
+    A free dimension (-1) follows the card's rules where there is a card and a rule for the name, else it is EDGE.
+    """
+    dims = tuple(tensor.dims)
+    if -1 in dims and card is not None:
+        edge = max(EDGE, *(stride for _, stride in card.residuals)) if card.residuals else EDGE
+        for pattern, fill in _FILLERS:
+            if match := pattern.fullmatch(tensor.name):
+                dims = fill(card, dims, edge, int(match.groupdict().get("index") or 0))
+                break
+    return tuple(EDGE if size == -1 else size for size in dims)
+
+
+def canary_request(
+    config: model_config_pb2.ModelConfig, card: ModelFacts | None
+) -> service_pb2.ModelInferRequest:
+    """One row of zeros for every input, and all outputs asked for.
+
+    Raises ValueError for an input type that has no zeros of a known size (strings).
+    """
+    request = service_pb2.ModelInferRequest(model_name=config.name)
+    for tensor in config.input:
+        kind = model_config_pb2.DataType.Name(tensor.data_type)
+        if kind not in _BYTES:
+            raise ValueError(
+                f"input {tensor.name!r} of {config.name!r} is {kind}, which the canary can't make"
+            )
+        shape = ((1,) if config.max_batch_size else ()) + input_dims(tensor, card)
+        request.inputs.add(name=tensor.name, datatype=kind.removeprefix("TYPE_"), shape=shape)
+        request.raw_input_contents.append(bytes(prod(shape) * _BYTES[kind]))
+    for tensor in config.output:
+        request.outputs.add(name=tensor.name)
+    return request
+
+
+def faults(config: model_config_pb2.ModelConfig, response: service_pb2.ModelInferResponse) -> str:
+    """What is wrong with an answer; empty if every output is there, of its size and finite."""
+    found = dict(zip((o.name for o in response.outputs), response.raw_output_contents, strict=False))
+    shapes = {output.name: tuple(output.shape) for output in response.outputs}
+    for tensor in config.output:
+        kind = model_config_pb2.DataType.Name(tensor.data_type)
+        if tensor.name not in found:
+            return f"output {tensor.name!r} is missing"
+        if kind in _BYTES and len(found[tensor.name]) != prod(shapes[tensor.name]) * _BYTES[kind]:
+            return f"output {tensor.name!r} has {len(found[tensor.name])} bytes for shape {list(shapes[tensor.name])}"
+        if kind == "TYPE_FP32" and not np.isfinite(np.frombuffer(found[tensor.name], np.float32)).all():
+            return f"output {tensor.name!r} is not finite"
+    return ""

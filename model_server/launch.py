@@ -1,0 +1,243 @@
+"""One tritonserver process: its command line, its log, its start and its end."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from model_server.environment import TritonEnvironment
+from model_server.triton_log import Line, load_failures, parse
+from model_server.workspace import make_backends, remove_shared_memory, shm_prefix
+
+TETHER = Path(__file__).with_name("tethered.py")
+
+# Seconds after Triton's own exit timeout at which it is killed.
+KILL_AFTER_S = 5.0
+
+# Lines of Triton's log kept for the message of a start that failed.
+KEPT_LINES = 400
+
+# Bytes of one line of log that are still read.
+LONGEST_LINE = 1 << 20
+
+_counter = itertools.count()
+
+
+class StartError(Exception):
+    """Triton ended or stayed silent before it could serve; the message names each model that could not be loaded."""
+
+
+class TritonProcess:
+    """Triton over one repository: `async with TritonProcess(...) as triton:` runs it for the length of the block.
+
+    Args:
+        environment: where Triton lies, from `find_environment`.
+        repository: folder of the graphs.
+        models: names to load at start; others can be loaded later through Triton's load API.
+        grpc_port, metrics_port: free ports on `host`; metrics_port 0: no metrics.
+        threads: threads inside one operator for graphs whose configuration names no number; 0: every core.
+        start_timeout_s, stop_timeout_s: bounds of `start` and of the drain in `stop`.
+        report: takes each line that Triton writes.
+    """
+
+    def __init__(
+        self,
+        environment: TritonEnvironment,
+        repository: Path,
+        models: Sequence[str],
+        *,
+        grpc_port: int,
+        metrics_port: int = 0,
+        host: str = "127.0.0.1",
+        threads: int = 0,
+        start_timeout_s: float = 180.0,
+        stop_timeout_s: float = 10.0,
+        shm_growth_mib: int = 1,
+        report: Callable[[Line], None] = lambda line: None,
+    ) -> None:
+        self.url = f"{host}:{grpc_port}"
+        self.metrics_address = f"{host}:{metrics_port}" if metrics_port else ""
+        self._environment = environment
+        self._repository = repository
+        self._models = tuple(models)
+        self._threads = threads
+        self._start_timeout_s = start_timeout_s
+        self._stop_timeout_s = stop_timeout_s
+        self._shm_growth_mib = shm_growth_mib
+        self._report = report
+        self._shm_prefix = f"{shm_prefix(os.getpid())}{next(_counter)}_"
+        self._backends: Path | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._lines: deque[Line] = deque(maxlen=KEPT_LINES)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Process number of tritonserver, which is also its process group's."""
+        assert self._process is not None, "start it first"
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start Triton and wait until its gRPC service answers, which it does once every model is loaded.
+
+        Raises StartError, with nothing left running.
+        """
+        for address in filter(None, (self.url, self.metrics_address)):
+            _require_free(address)
+        parameters = {"intra_op_thread_count": str(self._threads)}
+        self._backends = await asyncio.to_thread(make_backends, self._environment, parameters)
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", TETHER, str(os.getpid()), *self._command(self._backends),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=LONGEST_LINE,
+            env=self._variables(),
+            start_new_session=True,
+        )  # fmt: skip
+        self._pump = asyncio.create_task(self._read(self._process))
+        try:
+            await self._await_service(self._process)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def wait(self) -> int:
+        """Exit status of tritonserver, once it has ended; negative for the signal that ended it."""
+        assert self._process is not None, "start it first"
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """End Triton: refuse new work, let what runs finish within the bound, then remove everything it made."""
+        process = self._process
+        if process is not None:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGTERM)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), self._stop_timeout_s + KILL_AFTER_S)
+            # Stubs are in Triton's process group; one that hangs in a graph outlives it otherwise.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        if self._pump is not None:
+            await self._pump
+        remove_shared_memory(self._shm_prefix)
+        if self._backends is not None:
+            await asyncio.to_thread(shutil.rmtree, self._backends, ignore_errors=True)
+
+    def _command(self, backends: Path) -> list[str]:
+        host, _, port = self.url.rpartition(":")
+        metrics = (
+            [f"--metrics-address={host}", f"--metrics-port={self.metrics_address.rpartition(':')[2]}"]
+            if self.metrics_address
+            else ["--allow-metrics=false"]
+        )
+        return [
+            str(self._environment.server),
+            f"--model-repository={self._repository.absolute()}",
+            f"--backend-directory={backends}",
+            "--model-control-mode=explicit",
+            *(f"--load-model={name}" for name in self._models),
+            # Configurations are whole; completing them would start one more process for every graph.
+            "--disable-auto-complete-config",
+            "--allow-http=false",
+            f"--grpc-address={host}",
+            f"--grpc-port={port}",
+            *metrics,
+            "--allow-gpu-metrics=false",
+            f"--exit-timeout-secs={max(1, round(self._stop_timeout_s))}",
+            f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
+            f"--backend-config=python,shm-growth-byte-size={self._shm_growth_mib << 20}",
+        ]
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            # The stub finds the environment's packages by looking for python3 here.
+            "PATH": f"{self._environment.bin}:/usr/local/bin:/usr/bin:/bin",
+            "LD_LIBRARY_PATH": ":".join(str(folder) for folder in self._environment.libraries),
+            # A process a graph: what each keeps for threads that it has not is memory for nothing.
+            "MALLOC_ARENA_MAX": "2",
+            "OPENBLAS_NUM_THREADS": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while True:
+            try:
+                raw = await process.stdout.readline()
+            except ValueError:  # longer than LONGEST_LINE: asyncio has dropped it
+                continue
+            if not raw:
+                return
+            if line := parse(raw.decode(errors="replace")):
+                self._lines.append(line)
+                self._report(line)
+
+    async def _read_to_end(self) -> None:
+        if self._pump is not None:
+            await self._pump
+
+    async def _await_service(self, process: asyncio.subprocess.Process) -> None:
+        backoff = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50)]
+        backoff.append(("grpc.max_reconnect_backoff_ms", 200))
+        async with grpc.aio.insecure_channel(self.url, options=backoff) as channel:
+            connected = asyncio.ensure_future(channel.channel_ready())
+            ended = asyncio.ensure_future(process.wait())
+            try:
+                await asyncio.wait(
+                    {connected, ended}, timeout=self._start_timeout_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                if ended.done():
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(asyncio.shield(self._read_to_end()), KILL_AFTER_S)
+                    raise StartError(self._why_it_ended(ended.result()))
+                if not connected.done():
+                    raise StartError(f"Triton did not answer within {self._start_timeout_s:g} s of its start")
+            finally:
+                for task in (connected, ended):
+                    task.cancel()
+                await asyncio.gather(connected, ended, return_exceptions=True)
+
+    def _why_it_ended(self, status: int) -> str:
+        lines = list(self._lines)
+        if failures := load_failures(lines):
+            return "; ".join(failures.values())
+        said = [line.text for line in lines if line.level in ("error", "critical")] or [
+            line.text for line in lines
+        ]
+        return f"Triton ended with status {status}: {said[-1] if said else 'it wrote nothing'}"
+
+
+def _require_free(address: str) -> None:
+    """Raise StartError if something listens there already: its answer would be taken for Triton's."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError as error:
+            raise StartError(
+                f"{address} can't be listened on ({error.strerror}); choose another port"
+            ) from None

@@ -1,0 +1,122 @@
+"""Repeats the canary, and tells a dead model from a busy one."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import grpc
+from prometheus_client import Counter, Gauge, Histogram
+
+from mesh.telemetry import log
+from model_server.canary import Answer, Canary, Count, covering
+
+READY = Gauge("cn_model_server_ready", "1 while every model answers its canary.")
+MISSES = Counter("cn_model_server_canary_misses_total", "Canaries that a model failed.", ["model"])
+SECONDS = Histogram("cn_model_server_canary_seconds", "Time of an answered canary.", ["model"])
+
+TRITON = "triton"
+
+
+class ModelLost(Exception):
+    """A model failed its canary so often that only a new server helps."""
+
+
+class Watch:
+    """Asks every model again and again.
+
+    A model that answered real requests since the last round is not asked. One that is late while its graphs still
+    finish executions is busy, not dead, and counts as ready until `stall_s` passes without any.
+
+    Args:
+        canary: asks Triton.
+        interval_s: seconds between two rounds.
+        misses: failures in a row at which `run` gives up.
+        stall_s: seconds without a finished execution after which a late answer is a failure.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        canary: Canary,
+        *,
+        interval_s: float = 5.0,
+        misses: int = 3,
+        stall_s: float = 120.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.failing: dict[str, str] = {TRITON: "not asked yet"}
+        self.models: tuple[str, ...] = ()
+        self._canary = canary
+        self._interval_s = interval_s
+        self._limit = misses
+        self._stall_s = stall_s
+        self._clock = clock
+        self._misses: dict[str, int] = {}
+        self._settled: dict[str, Count] = {}
+        self._progress: dict[str, tuple[int, float]] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model answered when last asked."""
+        return not self.failing
+
+    async def run(self) -> None:
+        """Ask until a model is lost. Raises ModelLost, naming it and its last fault."""
+        while True:
+            await self.round()
+            for name, count in self._misses.items():
+                if count >= self._limit:
+                    raise ModelLost(
+                        f"model {name!r} failed {count} canaries in a row: {self.failing.get(name)}"
+                    )
+            await asyncio.sleep(self._interval_s)
+
+    async def round(self) -> None:
+        """Ask every model once, and bring `ready`, `failing` and the metrics up to date."""
+        was_ready = self.ready
+        try:
+            ready, broken = await self._canary.states()
+            targets = covering({name: await self._canary.config(name) for name in ready})
+            counts = await self._canary.counts()
+        except grpc.aio.AioRpcError as error:
+            faults = {TRITON: f"does not answer ({error.code().name})"}
+        else:
+            self.models = ready
+            self._note_progress(targets, counts)
+            faults = dict(broken)
+            for name in targets:
+                if fault := await self._fault(name, counts.get(name)):
+                    faults[name] = fault
+        self._misses = {name: self._misses.get(name, 0) + 1 for name in faults}
+        self.failing = faults
+        READY.set(self.ready)
+        for name in faults:
+            MISSES.labels(name).inc()
+            log.warning("canary missed", model=name, misses=self._misses[name], reason=faults[name])
+        if self.ready and not was_ready:
+            log.info("every model answers", models=len(self.models))
+
+    async def _fault(self, name: str, count: Count | None) -> str:
+        settled = self._settled.get(name)
+        if count and settled and count.answered > settled.answered and count.failed == settled.failed:
+            self._settled[name] = count
+            return ""
+        started = self._clock()
+        answer = await self._canary.ask(name)
+        if not answer.fault:
+            SECONDS.labels(name).observe(self._clock() - started)
+        if count:
+            # The canary's own answer is counted too, unless it failed.
+            own = 0 if answer.fault else 1
+            self._settled[name] = Count(count.answered + own, count.failed, count.executions)
+        return "" if self._busy(name, answer) else answer.fault
+
+    def _note_progress(self, targets: dict[str, tuple[str, ...]], counts: dict[str, Count]) -> None:
+        now = self._clock()
+        for name, members in targets.items():
+            done = sum(counts[member].executions for member in members if member in counts)
+            if self._progress.get(name, (None, 0.0))[0] != done:
+                self._progress[name] = (done, now)
+
+    def _busy(self, name: str, answer: Answer) -> bool:
+        return answer.late and self._clock() - self._progress[name][1] < self._stall_s
