@@ -1,0 +1,120 @@
+import io
+import re
+import resource
+import struct
+import time
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mesh import pictures
+from mesh.errors import InvalidInput
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.integers(0, 256, (40, 56, 3), np.uint8)
+
+
+def saved(image: Image.Image, format: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+def declared_png(width: int, height: int) -> bytes:
+    """A PNG that declares a size and holds no pixels for it."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_lossless_round_trip(format: str) -> None:
+    content = saved(Image.fromarray(NOISE), format, lossless=True)
+    assert pictures.sniff(content) == (format, 56, 40)
+    np.testing.assert_array_equal(pictures.decode(content), NOISE)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_encode_names_its_size_in_the_header(format: pictures.Format) -> None:
+    content = pictures.encode(NOISE, format)
+    assert pictures.sniff(content) == (format, 56, 40)
+    smooth = np.full((32, 32, 3), 117, np.uint8)
+    assert np.abs(pictures.decode(pictures.encode(smooth, format)).astype(int) - 117).max() <= 2
+
+
+def test_progressive_and_exif_jpeg_are_sniffed() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    content = saved(Image.fromarray(NOISE), "JPEG", progressive=True, exif=exif, quality=95)
+    assert pictures.sniff(content) == ("JPEG", 56, 40)
+    assert pictures.decode(content).shape == (56, 40, 3)
+
+
+def test_transparency_lies_over_white() -> None:
+    layer = np.zeros((8, 8, 4), np.uint8)
+    layer[:, :4] = (10, 20, 30, 255)
+    picture = pictures.decode(saved(Image.fromarray(layer), "PNG"))
+    assert (picture[:, :4] == (10, 20, 30)).all()
+    assert (picture[:, 4:] == 255).all()
+
+
+def test_grey_palette_and_sixteen_bit_become_rgb() -> None:
+    grey = Image.fromarray(NOISE[..., 0])
+    np.testing.assert_array_equal(pictures.decode(saved(grey, "PNG")), np.repeat(NOISE[..., :1], 3, 2))
+    assert pictures.decode(saved(Image.fromarray(NOISE).convert("P"), "PNG")).shape == (40, 56, 3)
+    deep = Image.fromarray((NOISE[..., 0].astype(np.uint16) << 8) + 3)
+    np.testing.assert_array_equal(pictures.decode(saved(deep, "PNG"))[..., 0], NOISE[..., 0])
+
+
+def test_a_hundred_megapixels_are_refused_before_any_decoder() -> None:
+    content = declared_png(10_000, 10_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.process_time()
+    with pytest.raises(InvalidInput, match="10000x10000 pixels"):
+        pictures.decode(content)
+    assert time.process_time() - began < 0.1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * 1024
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>not a picture</html>",
+        saved(Image.fromarray(NOISE), "GIF"),
+        saved(Image.fromarray(NOISE), "BMP"),
+        saved(Image.fromarray(NOISE), "PNG")[:200],
+        saved(Image.fromarray(NOISE), "JPEG")[:60],
+        declared_png(64, 64),
+        declared_png(0, 10),
+        b"\xff\xd8\xff" + b"\xff" * 100_000,
+        b"RIFF\0\0\0\0WEBPVP8 " + bytes(14),
+    ],
+)
+def test_what_is_no_picture_gets_one_clear_sentence(content: bytes) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        pictures.decode(content, field="init_image")
+    assert caught.value.field == "init_image"
+    assert not re.search("0x[0-9a-f]{4}", caught.value.message)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(["PNG", "JPEG", "WEBP"]), st.integers(0, 400))
+def test_broken_bytes_never_escape_as_another_error(noise: bytes, format: str, at: int) -> None:
+    content = bytearray(saved(Image.fromarray(NOISE), format))
+    content[at : at + len(noise)] = noise
+    try:
+        picture = pictures.decode(bytes(content))
+    except InvalidInput:
+        return
+    assert picture.dtype == np.uint8
+    assert picture.shape[2] == 3

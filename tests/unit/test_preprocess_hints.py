@@ -1,0 +1,67 @@
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mesh.errors import InvalidInput
+from mesh.pictures import encode
+from preprocess_svc.controls import CONTROLS
+from preprocess_svc.hints import make_hint
+
+SQUARE = np.full((64, 96, 3), 30, np.uint8)
+SQUARE[16:48, 24:72] = (220, 60, 40)
+
+
+def test_canny_is_opencv_s_on_rgb() -> None:
+    hint = make_hint("canny", encode(SQUARE), True, {"low_threshold": 60, "high_threshold": 140}, (96, 64))
+    np.testing.assert_array_equal(hint, np.repeat(cv2.Canny(SQUARE, 60, 140)[..., None], 3, 2))
+    assert set(np.unique(hint)) == {0, 255}
+
+
+def test_thresholds_change_the_map() -> None:
+    faint = np.full((64, 64, 3), 100, np.uint8)
+    faint[:, 32:] = 120
+    sensitive = make_hint("canny", encode(faint), True, {"low_threshold": 5, "high_threshold": 10}, (64, 64))
+    assert sensitive.any()
+    assert not make_hint("canny", encode(faint), True, {}, (64, 64)).any()
+
+
+def test_the_picture_is_fitted_before_its_edges_are_taken() -> None:
+    hint = make_hint("canny", encode(SQUARE), True, {}, (192, 128))
+    assert hint.shape == (128, 192, 3)
+    assert set(np.unique(hint)) == {0, 255}
+
+
+def test_a_ready_map_is_only_fitted_as_diffusers_does() -> None:
+    ramp = np.repeat(np.linspace(0, 255, 96).astype(np.uint8)[None, :, None], 64, 0).repeat(3, 2)
+    np.testing.assert_array_equal(make_hint("depth", encode(ramp), False, {}, (96, 64)), ramp)
+    fitted = make_hint("depth", encode(ramp), False, {}, (48, 64))
+    expected = np.asarray(Image.open(io.BytesIO(encode(ramp))).resize((48, 64), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(fitted, expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "auto_hint", "parameters", "words"),
+    [
+        ("depth", True, {}, "send a ready depth map"),
+        ("telepathy", True, {}, "known: canny, depth"),
+        ("canny", True, {"thresh": 1.0}, "takes no parameter 'thresh'"),
+        ("canny", True, {"low_threshold": 300.0}, "0 to 255"),
+        ("canny", True, {"low_threshold": float("nan")}, "0 to 255"),
+    ],
+)
+def test_what_can_t_be_made_says_what_to_change(
+    kind: str, auto_hint: bool, parameters: dict[str, float], words: str
+) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        make_hint(kind, encode(SQUARE), auto_hint, parameters, (64, 64))
+
+
+def test_the_table_is_keyed_by_each_control_s_own_name() -> None:
+    assert all(kind == control.kind for kind, control in CONTROLS.items())
+    for control in CONTROLS.values():
+        assert (control.extract is None) == bool(control.how_to_get)
+        for parameter in control.parameters:
+            assert parameter.minimum <= parameter.default <= parameter.maximum
