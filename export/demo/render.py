@@ -121,9 +121,7 @@ def _normals(heights: Field, pixel: float) -> Field:
     slope_x[:, 1:-1] = (smooth[:, 2:] - smooth[:, :-2]) / (2 * pixel)
     slope_y[1:-1] = (smooth[2:] - smooth[:-2]) / (2 * pixel)
     slope_x, slope_y = (np.clip(s, -STEEPEST_SLOPE, STEEPEST_SLOPE) for s in (slope_x, slope_y))
-    return np.stack([-slope_x, -slope_y, np.ones_like(slope_x)], -1) / np.sqrt(
-        slope_x**2 + slope_y**2 + 1
-    )[..., None]
+    return np.stack([-slope_x, -slope_y, np.ones_like(slope_x)], -1) / np.sqrt(slope_x**2 + slope_y**2 + 1)[..., None]
 
 
 def _shade(scene: Scene, albedo: Field, coverage: Field, normals: Field, pixel: float) -> NDArray[np.uint8]:
@@ -134,7 +132,9 @@ def _shade(scene: Scene, albedo: Field, coverage: Field, normals: Field, pixel: 
     halfway /= np.linalg.norm(halfway)
     lambert = np.clip(normals @ lamp, 0, 1)
     highlight = np.clip(normals @ halfway, 0, 1) ** 40 * coverage * 0.28
-    shift = np.float32([[1, 0, -scene.light[0] * SHADOW_LENGTH / pixel], [0, 1, -scene.light[1] * SHADOW_LENGTH / pixel]])
+    shift = np.float32(
+        [[1, 0, -scene.light[0] * SHADOW_LENGTH / pixel], [0, 1, -scene.light[1] * SHADOW_LENGTH / pixel]]
+    )
     shadow = cv2.warpAffine(coverage, shift, coverage.shape[::-1])
     shadow = cv2.GaussianBlur(shadow, (0, 0), SHADOW_BLUR / pixel)
     light = (1 + coverage * 0.55 * (lambert - lamp[2])) * (1 - 0.38 * shadow * (1 - coverage))

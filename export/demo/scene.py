@@ -48,6 +48,7 @@ class Stream(IntEnum):
 
     TRAINING = 1
     EVALUATION = 2
+    HELD_OUT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,8 @@ def sample_scene(rng: np.random.Generator, styles: Sequence[str] | None = None) 
     """
     crowds = list(CROWDS)
     count = int(rng.choice(crowds, p=[CROWDS[n][0] for n in crowds]))
-    if styles is None:
-        style = str(rng.choice(list(STYLES), p=list(STYLES.values())))
-    else:
-        style = str(rng.choice(list(styles)))
+    shares = list(STYLES.values()) if styles is None else None
+    style = str(rng.choice(list(styles or STYLES), p=shares))
     colours = [COLOURS[i] for i in rng.permutation(len(COLOURS))]
     ground = colours.pop()
     ground_end = colours.pop() if style == "gradient" else None
@@ -120,9 +119,7 @@ def sample_scene(rng: np.random.Generator, styles: Sequence[str] | None = None) 
     )
 
 
-def _place(
-    rng: np.random.Generator, count: int, shapes: Sequence[str], colours: Sequence[str]
-) -> tuple[Solid, ...]:
+def _place(rng: np.random.Generator, count: int, shapes: Sequence[str], colours: Sequence[str]) -> tuple[Solid, ...]:
     """Up to `count` solids that do not touch; one that finds no room is left out."""
     _, smallest, largest = CROWDS[count]
     placed: list[Solid] = []

@@ -1,0 +1,122 @@
+"""Train the demo model, or measure how well a running mesh obeys prompts and hints with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+# Set before torch and its friends are imported, here and in the training processes, which inherit them:
+# one thread a process, and no notices of parts that the demo does not use.
+for name, setting in {
+    "OMP_NUM_THREADS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+}.items():
+    os.environ.setdefault(name, setting)
+
+app = typer.Typer(
+    help=__doc__,
+    epilog="A picture of the demo is one to three coloured solids on a coloured ground, 128 x 128 pixels. "
+    "Everything it learns from is rendered here; nothing is downloaded.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the run. The model ends up in its subfolder weights.")],
+    steps_scale: Annotated[
+        float, typer.Option(min=0.0001, max=10, help="Factor on steps and pictures; 0.01 is a trial of minutes.")
+    ] = 1.0,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Train only this stage, anew, e.g. controlnet-depth. Repeatable.")
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            help="A finished demo model: its tokenizer, VAE, text encoder and UNet are used instead of trained "
+            "ones. So a further control needs only --only latents --only controlnet-KIND.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Single-threaded training processes.")] = 2,
+) -> None:
+    """Train the demo model from nothing. About an hour and a half on two idle cores.
+
+    Stages: tokenizer, vae, latents, text_encoder, unet, one controlnet-KIND a control, weights. Interrupt it
+    when you like: the same command goes on with the stage that was under way. The lengths are counted in steps,
+    so a busy machine needs longer for the same model.
+    """
+    from export.demo.distributed import CrewError
+    from export.demo.stages import MissingPart, Workshop
+    from export.demo.train import OtherRecipe, UnknownStage
+    from export.demo.train import train as run
+
+    try:
+        typer.echo(run(Workshop(out, steps_scale, base), only or (), processes))
+    except (CrewError, MissingPart, OtherRecipe, UnknownStage) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def evaluate(
+    url: Annotated[str, typer.Option(help="Where the mesh listens.")] = "http://127.0.0.1:8080",
+    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn with canny, with depth and free.")] = 256,
+    first_seed: Annotated[int, typer.Option(min=0, help="Number of the first prompt; none is a training one.")] = 0,
+    in_flight: Annotated[int, typer.Option(min=1, help="Requests the mesh works on at a time.")] = 8,
+    grid: Annotated[Path | None, typer.Option(help="Write a sheet of sample pictures here (PNG).")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table here (Markdown).")] = None,
+) -> None:
+    """Measure a running mesh that serves the demo model: does the picture show what was asked, where it was asked?
+
+    Fresh prompts, 20 steps of UniPC, guidance 3. Exits with status 1 when a floor is missed, and with 2 when the
+    mesh does not deliver.
+    """
+    import asyncio
+
+    import httpx2
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from export.demo import report
+    from export.demo.adherence import missed, requests
+    from export.demo.evaluate import ROWS, MeshError, Settings
+    from export.demo.evaluate import evaluate as run
+
+    settings, console = Settings(in_flight=in_flight), Console()
+    prompts = requests(count, first_seed)
+    columns = (TextColumn("{task.description:6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+    async def ask() -> tuple[dict[str, Any], dict[str, Any]]:
+        with Progress(*columns, console=console) as progress:
+            bars = {row: progress.add_task(row, total=count) for row in ROWS}
+            async with httpx2.AsyncClient(base_url=url, timeout=settings.wait + 30) as client:
+                return await run(client, prompts, settings, lambda row: progress.advance(bars[row]))
+
+    try:
+        table, pictures = asyncio.run(ask())
+    except MeshError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
+    console.print(report.screen_table(table))
+    if grid is not None:
+        report.write_grid(grid, prompts, pictures)
+    if markdown is not None:
+        markdown.parent.mkdir(parents=True, exist_ok=True)
+        markdown.write_text(report.markdown(table, settings), encoding="utf-8")
+    lost = missed(table)
+    for floor in lost:
+        typer.echo(f"Floor missed: {floor}, measured {floor.value(table):.3f}", err=True)
+    raise typer.Exit(1 if lost else 0)
+
+
+if __name__ == "__main__":
+    app()

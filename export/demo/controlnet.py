@@ -1,0 +1,66 @@
+"""ControlNets of the demo, one a kind of hint, trained on the finished and frozen UNet."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from numpy.typing import NDArray
+
+from export.demo.descent import autocast, descend
+from export.demo.diffusion import Noising, stratified_timesteps
+from export.demo.distributed import Crew
+from export.demo.recipe import Schedule
+from export.demo.unet import CAPTION_DROP, Captions
+
+HINT_CHANNELS = (8, 16, 32, 64)
+#: Below this timestep the picture is nearly finished and a hint has nothing left to say.
+LOWEST_TIMESTEP = 100
+#: One batch in about seven forgets half of its captions, so that the hint alone has to shape the picture.
+FORGETFUL_SHARE, FORGOTTEN = 0.15, 0.55
+#: The layers that start at zero learn faster.
+FASTER = dict.fromkeys(("controlnet_down_blocks", "controlnet_mid_block", "controlnet_cond_embedding.conv_out"), 2.0)
+
+
+def build_controlnet(unet: UNet2DConditionModel) -> ControlNetModel:
+    """A copy of the UNet's encoder whose residuals are zero (Zhang et al. 2023)."""
+    controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=HINT_CHANNELS)
+    controlnet.set_attn_processor(AttnProcessor())
+    return controlnet.requires_grad_(True)
+
+
+def train_controlnet(
+    crew: Crew,
+    unet: UNet2DConditionModel,
+    hints: NDArray[np.uint8],
+    latents: torch.Tensor,
+    captions: Captions,
+    schedule: Schedule,
+) -> tuple[ControlNetModel, list[float]]:
+    """hints: uint8 RGB [n, H, W, 3]; latents: float16 [n, 4, h, w]; in the order of `captions`."""
+    unet.requires_grad_(False).eval().set_attn_processor(AttnProcessor())
+    controlnet, noising = build_controlnet(unet), Noising()
+    batch = schedule.batch // crew.size
+
+    def loss_of_step(step: int) -> torch.Tensor:
+        picked = torch.randint(len(latents), (batch,))
+        timesteps = stratified_timesteps(batch, lowest=LOWEST_TIMESTEP)
+        sample, velocity = noising(latents[picked].float(), timesteps)
+        text = captions.hidden(picked, FORGOTTEN if torch.rand(()) < FORGETFUL_SHARE else CAPTION_DROP)
+        hint = torch.from_numpy(hints[picked.numpy()]).permute(0, 3, 1, 2).float() / 255
+        with autocast():
+            residuals, middle = controlnet(sample, timesteps, text, controlnet_cond=hint, return_dict=False)
+            prediction = unet(
+                sample,
+                timesteps,
+                text,
+                down_block_additional_residuals=residuals,
+                mid_block_additional_residual=middle,
+                return_dict=False,
+            )[0]
+        return noising.loss(prediction, velocity, timesteps)
+
+    trained, losses = descend(crew, controlnet, schedule, loss_of_step, faster=FASTER)
+    trained.set_default_attn_processor()
+    return trained, losses

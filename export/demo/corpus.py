@@ -1,0 +1,68 @@
+"""The training set: rendered on demand, never stored. Picture number i is the same in every process and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import CLIPTokenizer
+
+from export.demo.captions import caption
+from export.demo.hints import hint
+from export.demo.recipe import CAPTIONS_EACH, PICTURE_SIZE
+from export.demo.render import render
+from export.demo.scene import Scene, Stream, sample_scene, scene_generator
+
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A training scene and its captions."""
+
+    scene: Scene
+    captions: tuple[str, ...]
+
+
+def examples(numbers: Sequence[int], stream: Stream = Stream.TRAINING) -> list[Example]:
+    """The scenes of these picture numbers of a stream with their captions."""
+    made = []
+    for number in numbers:
+        rng = scene_generator(stream, number)
+        scene = sample_scene(rng)
+        made.append(Example(scene, tuple(caption(scene, rng) for _ in range(CAPTIONS_EACH))))
+    return made
+
+
+def pictures(chosen: Sequence[Example], told: Told) -> NDArray[np.uint8]:
+    """Renders, uint8 RGB [n, size, size, 3]; told(done, total) after every hundred."""
+    return _draw(chosen, told, lambda scene: render(scene, PICTURE_SIZE).image)
+
+
+def hint_pictures(chosen: Sequence[Example], kind: str, told: Told) -> NDArray[np.uint8]:
+    """Hints of one control kind, uint8 RGB [n, size, size, 3]."""
+    return _draw(chosen, told, lambda scene: hint(kind, render(scene, PICTURE_SIZE)))
+
+
+def _draw(chosen: Sequence[Example], told: Told, draw: Callable[[Scene], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    drawn = np.empty((len(chosen), PICTURE_SIZE, PICTURE_SIZE, 3), np.uint8)
+    for index, example in enumerate(chosen):
+        drawn[index] = draw(example.scene)
+        if index % 100 == 99:
+            told(index + 1, len(chosen))
+    return drawn
+
+
+def to_tensor(images: NDArray[np.uint8]) -> torch.Tensor:
+    """uint8 [n, h, w, 3] 0..255 -> float32 [n, 3, h, w] -1..1, as the VAE reads pictures."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def token_ids(tokenizer: CLIPTokenizer, chosen: Sequence[Example]) -> torch.Tensor:
+    """Every caption's tokens, int16 [n, captions, 77], padded."""
+    flat = [text for example in chosen for text in example.captions]
+    ids = tokenizer(flat, padding="max_length", truncation=True, max_length=tokenizer.model_max_length).input_ids
+    return torch.tensor(ids, dtype=torch.int16).view(len(chosen), CAPTIONS_EACH, -1)
