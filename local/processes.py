@@ -63,13 +63,13 @@ def processes(settings: LocalSettings, run: Path) -> list[Process]:
 
 def _environments(settings: LocalSettings) -> dict[str, dict[str, str]]:
     repository = str(Path(settings.model_repository).resolve())
-    rooms = {"TRITON_URL": settings.triton_address, "MODEL_REPOSITORY": repository}
+    rooms = {"TRITON_URL": f"127.0.0.1:{settings.triton_port}", "MODEL_REPOSITORY": repository}
     return {
         "model_server": {
-            "CN_MODEL_SERVER_GRPC_ADDRESS": settings.triton_address,
-            "CN_MODEL_SERVER_METRICS_ADDRESS": settings.triton_metrics_address,
-            "CN_MODEL_SERVER_ADMIN_ADDRESS": settings.model_server_admin_address,
-            "CN_MODEL_SERVER_MODEL_REPOSITORY": repository,
+            "CN_MODEL_SERVER_GRPC_PORT": str(settings.triton_port),
+            "CN_MODEL_SERVER_METRICS_PORT": str(settings.triton_metrics_port),
+            "CN_MODEL_SERVER_ADMIN_PORT": str(settings.model_server_admin_port),
+            "CN_MODEL_SERVER_REPOSITORY": repository,
         },
         "preprocess_svc": _prefixed(
             "CN_PREPROCESS_",

@@ -3,6 +3,7 @@
 import dataclasses
 import socket
 from dataclasses import dataclass
+from typing import Any
 
 from mesh.settings import setting
 
@@ -26,21 +27,25 @@ class LocalSettings:
     unet_metrics_address: str = setting("127.0.0.1:9092", "host:port of unet_svc's /metrics.")
     vae_address: str = setting("127.0.0.1:50053", "host:port of vae_svc.")
     vae_metrics_address: str = setting("127.0.0.1:9093", "host:port of vae_svc's /metrics.")
-    triton_address: str = setting("127.0.0.1:8001", "host:port of Triton's gRPC service.")
-    triton_metrics_address: str = setting("127.0.0.1:8002", "host:port of Triton's own /metrics.")
-    model_server_admin_address: str = setting("127.0.0.1:8003", "host:port of the model server's /readyz and /metrics.")
+    triton_port: int = setting(8001, "Port of Triton's gRPC service; loopback only.")
+    triton_metrics_port: int = setting(8002, "Port of Triton's own /metrics; loopback only.")
+    model_server_admin_port: int = setting(8003, "Port of the model server's /readyz and /metrics; loopback only.")
     model_repository: str = setting("model_repository", "Folder with the exported models.")
     run_folder: str = setting("run", "Folder for logs, sockets and generated configuration.")
 
     def with_free_ports(self) -> "LocalSettings":
         """The same mesh on ports that are free now, so that many can run beside each other."""
-        names = [field.name for field in dataclasses.fields(self) if field.name.endswith("_address")]
+        names = [f.name for f in dataclasses.fields(self) if f.name.endswith(("_address", "_port"))]
         sockets = [socket.socket() for _ in names]
         try:
             for held in sockets:
                 held.bind(("127.0.0.1", 0))
-            free = {name: f"127.0.0.1:{held.getsockname()[1]}" for name, held in zip(names, sockets, strict=True)}
+            ports = [held.getsockname()[1] for held in sockets]
         finally:
             for held in sockets:
                 held.close()
-        return dataclasses.replace(self, **free, gateway_metrics_address="")
+        free: dict[str, Any] = {
+            name: port if name.endswith("_port") else f"127.0.0.1:{port}"
+            for name, port in zip(names, ports, strict=True)
+        }
+        return dataclasses.replace(self, **{**free, "gateway_metrics_address": ""})
