@@ -52,9 +52,7 @@ async def _serve(settings: ModelServerSettings) -> None:
     repository = Path(settings.repository)
     models = models_to_load(repository, settings.models)
     async with AsyncExitStack() as stack:
-        canary = Canary(
-            f"{settings.host}:{settings.grpc_port}", list_manifests(repository), settings.canary_timeout_s
-        )
+        canary = Canary(f"{settings.host}:{settings.grpc_port}", list_manifests(repository), settings.canary_timeout_s)
         stack.push_async_callback(canary.close)
         watch = Watch(
             canary,
@@ -62,8 +60,8 @@ async def _serve(settings: ModelServerSettings) -> None:
             misses=settings.canary_misses,
             stall_s=settings.stall_s,
         )
-        runner = await serve_admin(watch, settings.host, settings.admin_port)
-        stack.push_async_callback(runner.cleanup)
+        stop_admin = serve_admin(watch, settings.host, settings.admin_port)
+        stack.push_async_callback(asyncio.to_thread, stop_admin)
         log.info("starting triton", models=list(models))
         triton = await stack.enter_async_context(
             TritonProcess(
@@ -96,9 +94,7 @@ async def _serve(settings: ModelServerSettings) -> None:
 async def _watch(watch: Watch, triton: TritonProcess, started: float) -> None:
     await watch.round()
     if watch.ready:
-        log.info(
-            "ready", url=triton.url, seconds=round(time.monotonic() - started, 1), models=list(watch.models)
-        )
+        log.info("ready", url=triton.url, seconds=round(time.monotonic() - started, 1), models=list(watch.models))
     await watch.run()
 
 

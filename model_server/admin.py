@@ -1,32 +1,63 @@
 """The model server's own HTTP face: /healthz, /readyz and /metrics."""
 
-from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+import json
+import threading
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
 
 from model_server.watch import Watch
 
+Start = Callable[[str, list[tuple[str, str]]], Any]
 
-def admin_app(watch: Watch) -> web.Application:
-    """Routes that answer from what `watch` last found; none of them starts an inference."""
 
-    async def healthz(request: web.Request) -> web.Response:
-        return web.json_response({"alive": True})
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
 
-    async def readyz(request: web.Request) -> web.Response:
-        body = {"ready": watch.ready, "models": list(watch.models), "failing": watch.failing}
-        return web.json_response(body, status=200 if watch.ready else 503)
 
-    async def metrics(request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Probes come every few seconds; the watch itself logs what changes."""
 
-    app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+
+def admin_app(watch: Watch) -> Callable[[dict[str, Any], Start], Iterable[bytes]]:
+    """A WSGI application that answers from what `watch` last found; no request to it starts an inference."""
+    metrics = make_wsgi_app()
+
+    def healthz() -> tuple[bool, dict[str, Any]]:
+        return True, {"alive": True}
+
+    def readyz() -> tuple[bool, dict[str, Any]]:
+        return watch.ready, {"ready": watch.ready, "models": list(watch.models), "failing": watch.failing}
+
+    pages = {"/healthz": healthz, "/readyz": readyz}
+
+    def app(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            return metrics(environ, start)  # type: ignore[no-any-return]
+        if path not in pages:
+            start("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"/healthz, /readyz or /metrics\n"]
+        good, body = pages[path]()
+        start("200 OK" if good else "503 Service Unavailable", [("Content-Type", "application/json")])
+        return [json.dumps(body).encode()]
+
     return app
 
 
-async def serve_admin(watch: Watch, host: str, port: int) -> web.AppRunner:
-    """Listen; `cleanup()` of the result ends it. Raises OSError if the port is taken."""
-    runner = web.AppRunner(admin_app(watch), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, host, port).start()
-    return runner
+def serve_admin(watch: Watch, host: str, port: int) -> Callable[[], None]:
+    """Listen in a thread; calling the result ends it. Raises OSError if the port is taken."""
+    server = make_server(host, port, admin_app(watch), _Server, _Quiet)
+    thread = threading.Thread(target=server.serve_forever, name="admin", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop

@@ -49,9 +49,7 @@ class Canary:
     """
 
     def __init__(self, url: str, cards: Iterable[ModelFacts], timeout_s: float = 10.0) -> None:
-        self._channel = grpc.aio.insecure_channel(
-            url, options=[("grpc.max_receive_message_length", 256 << 20)]
-        )
+        self._channel = grpc.aio.insecure_channel(url, options=[("grpc.max_receive_message_length", 256 << 20)])
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._cards = tuple(cards)
         self._timeout_s = timeout_s
@@ -70,9 +68,7 @@ class Canary:
         index = await self._stub.RepositoryIndex(request, timeout=self._timeout_s)
         ready = tuple(sorted(model.name for model in index.models if model.state == "READY"))
         broken = {
-            m.name: m.reason
-            for m in index.models
-            if m.state == "UNAVAILABLE" and m.reason not in ("", "unloaded")
+            m.name: m.reason for m in index.models if m.state == "UNAVAILABLE" and m.reason not in ("", "unloaded")
         }
         return ready, broken
 
@@ -88,9 +84,7 @@ class Canary:
         request = service_pb2.ModelStatisticsRequest()
         statistics = await self._stub.ModelStatistics(request, timeout=self._timeout_s)
         return {
-            one.name: Count(
-                one.inference_stats.success.count, one.inference_stats.fail.count, one.execution_count
-            )
+            one.name: Count(one.inference_stats.success.count, one.inference_stats.fail.count, one.execution_count)
             for one in statistics.model_stats
         }
 
@@ -137,9 +131,7 @@ async def failing(canary: Canary, models: Sequence[str] = ()) -> dict[str, str]:
     missing = {name: broken.get(name, "not loaded") for name in models if name not in ready}
     targets = models or tuple(covering({name: await canary.config(name) for name in ready}))
     answers = {name: (await canary.ask(name)).fault for name in targets if name not in missing}
-    return (
-        missing | (broken if not models else {}) | {name: fault for name, fault in answers.items() if fault}
-    )
+    return missing | (broken if not models else {}) | {name: fault for name, fault in answers.items() if fault}
 
 
 async def _once(arguments: argparse.Namespace) -> dict[str, str]:
@@ -161,9 +153,7 @@ def main() -> int:
     )
     parser.add_argument("--url", required=True, help="host:port of Triton's gRPC service")
     parser.add_argument("--repository", default="model_repository", help="folder with the model cards")
-    parser.add_argument(
-        "--model", action="append", default=[], help="ask this model only; may stand more than once"
-    )
+    parser.add_argument("--model", action="append", default=[], help="ask this model only; may stand more than once")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds that one answer may take")
     found = asyncio.run(_once(parser.parse_args()))
     for name, reason in found.items():

@@ -73,9 +73,7 @@ def input_dims(tensor: model_config_pb2.ModelInput, card: ModelFacts | None) -> 
     return tuple(EDGE if size == -1 else size for size in dims)
 
 
-def canary_request(
-    config: model_config_pb2.ModelConfig, card: ModelFacts | None
-) -> service_pb2.ModelInferRequest:
+def canary_request(config: model_config_pb2.ModelConfig, card: ModelFacts | None) -> service_pb2.ModelInferRequest:
     """One row of zeros for every input, and all outputs asked for.
 
     Raises ValueError for an input type that has no zeros of a known size (strings).
@@ -84,9 +82,7 @@ def canary_request(
     for tensor in config.input:
         kind = model_config_pb2.DataType.Name(tensor.data_type)
         if kind not in _BYTES:
-            raise ValueError(
-                f"input {tensor.name!r} of {config.name!r} is {kind}, which the canary can't make"
-            )
+            raise ValueError(f"input {tensor.name!r} of {config.name!r} is {kind}, which the canary can't make")
         shape = ((1,) if config.max_batch_size else ()) + input_dims(tensor, card)
         request.inputs.add(name=tensor.name, datatype=kind.removeprefix("TYPE_"), shape=shape)
         request.raw_input_contents.append(bytes(prod(shape) * _BYTES[kind]))

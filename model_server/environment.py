@@ -8,9 +8,10 @@ the interpreter, so it needs that interpreter's shared library and finds its pac
 import json
 import platform
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from model_server.platform_check import library_fault, platform_fault, version_fault
 
 NEEDED = ("pytriton", "numpy", "onnxruntime")
 
@@ -18,8 +19,8 @@ _INSPECT = f"""
 import importlib.util, json, sys, sysconfig
 missing = [name for name in {NEEDED!r} if importlib.util.find_spec(name) is None]
 print(json.dumps({{
-    "version": "%d.%d" % sys.version_info[:2],
-    "packages": sysconfig.get_path("platlib"),
+    "version": sys.version_info[:2],
+    "packages": "" if "pytriton" in missing else importlib.util.find_spec("pytriton").submodule_search_locations[0],
     "library": sysconfig.get_config_var("INSTSONAME") or "",
     "library_folder": sysconfig.get_config_var("LIBDIR") or "",
     "missing": missing,
@@ -47,21 +48,13 @@ class TritonEnvironment:
     """Folders for LD_LIBRARY_PATH."""
 
 
-def require_platform(system: str = sys.platform, machine: str = platform.machine()) -> None:
-    """Raise UnfitEnvironment on anything but Linux x86-64, for which alone nvidia-pytriton has a server."""
-    if (system, machine) != ("linux", "x86_64"):
-        raise UnfitEnvironment(
-            f"Triton's server on PyPI exists for Linux x86-64 only, and this is {system} {machine}; "
-            "run the model server on Linux x86-64 or in NVIDIA's container (model_server/Dockerfile)"
-        )
-
-
 def find_environment(folder: Path) -> TritonEnvironment:
     """Look into the virtual environment at `folder`.
 
     Raises UnfitEnvironment if a package, the stub for its Python or Python's shared library is missing.
     """
-    require_platform()
+    if fault := platform_fault(platform.system(), platform.machine()):
+        raise UnfitEnvironment(fault)
     python = folder / "bin" / "python3"
     if not python.exists():
         raise UnfitEnvironment(f"{folder.name} is not a virtual environment; make it with `make setup`")
@@ -73,27 +66,18 @@ def find_environment(folder: Path) -> TritonEnvironment:
         raise UnfitEnvironment(
             f"{folder.name} lacks {', '.join(facts['missing'])}; install requirements/model-server.lock (`make setup`)"
         )
-    library = Path(facts["library_folder"]) / facts["library"]
-    if ".so" not in facts["library"] or not library.exists():
-        raise UnfitEnvironment(
-            f"Python {facts['version']} of {folder.name} comes without its shared library (libpython); use a Python "
-            f"that has it: the system's with the package libpython{facts['version']}, uv's, or pyenv's built with "
-            "--enable-shared"
-        )
-    packages = Path(facts["packages"])
+    version = tuple(facts["version"])
+    if fault := version_fault(version) or library_fault(version, facts["library"], facts["library_folder"]):
+        raise UnfitEnvironment(f"{folder.name}: {fault}")
+    packages = Path(facts["packages"]).parent
     triton = packages / "pytriton" / "tritonserver"
-    stub = triton / "python_backend_stubs" / facts["version"] / "triton_python_backend_stub"
+    stub = triton / "python_backend_stubs" / "{}.{}".format(*version) / "triton_python_backend_stub"
     if not stub.exists():
-        known = sorted(
-            (p.name for p in stub.parent.parent.glob("3.*")), key=lambda name: int(name.split(".")[1])
-        )
-        raise UnfitEnvironment(
-            f"nvidia-pytriton has no stub for Python {facts['version']}; it has {', '.join(known)}"
-        )
+        raise UnfitEnvironment(f"{folder.name}: nvidia-pytriton has no stub for Python {version[0]}.{version[1]}")
     return TritonEnvironment(
         bin=python.parent.absolute(),
         server=triton / "bin" / "tritonserver",
         python_backend=triton / "backends" / "python",
         stub=stub,
-        libraries=(packages / "nvidia_pytriton.libs", library.parent),
+        libraries=(packages / "nvidia_pytriton.libs", Path(facts["library_folder"])),
     )

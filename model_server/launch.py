@@ -224,9 +224,7 @@ class TritonProcess:
         lines = list(self._lines)
         if failures := load_failures(lines):
             return "; ".join(failures.values())
-        said = [line.text for line in lines if line.level in ("error", "critical")] or [
-            line.text for line in lines
-        ]
+        said = [line.text for line in lines if line.level in ("error", "critical")] or [line.text for line in lines]
         return f"Triton ended with status {status}: {said[-1] if said else 'it wrote nothing'}"
 
 
@@ -238,6 +236,4 @@ def _require_free(address: str) -> None:
         try:
             probe.bind((host, int(port)))
         except OSError as error:
-            raise StartError(
-                f"{address} can't be listened on ({error.strerror}); choose another port"
-            ) from None
+            raise StartError(f"{address} can't be listened on ({error.strerror}); choose another port") from None

@@ -22,9 +22,7 @@ def models_to_load(repository: Path, wanted: tuple[str, ...] = ()) -> tuple[str,
         families.manifest.ManifestError: an unreadable card.
     """
     if not repository.is_dir():
-        raise RepositoryError(
-            f"model repository {repository.name!r} does not exist; make it with `make models`"
-        )
+        raise RepositoryError(f"model repository {repository.name!r} does not exist; make it with `make models`")
     names = wanted or tuple(name for card in list_manifests(repository) for name in repository_names(card))
     if not names:
         raise RepositoryError(
@@ -33,7 +31,5 @@ def models_to_load(repository: Path, wanted: tuple[str, ...] = ()) -> tuple[str,
         )
     missing = [name for name in names if not (repository / name / "config.pbtxt").is_file()]
     if missing:
-        raise RepositoryError(
-            f"{repository.name}/{missing[0]}/config.pbtxt is missing; export the model again"
-        )
+        raise RepositoryError(f"{repository.name}/{missing[0]}/config.pbtxt is missing; export the model again")
     return tuple(dict.fromkeys(names))

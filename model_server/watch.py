@@ -66,9 +66,7 @@ class Watch:
             await self.round()
             for name, count in self._misses.items():
                 if count >= self._limit:
-                    raise ModelLost(
-                        f"model {name!r} failed {count} canaries in a row: {self.failing.get(name)}"
-                    )
+                    raise ModelLost(f"model {name!r} failed {count} canaries in a row: {self.failing.get(name)}")
             await asyncio.sleep(self._interval_s)
 
     async def round(self) -> None:

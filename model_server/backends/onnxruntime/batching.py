@@ -1,6 +1,7 @@
 """Several requests as one batch: pure functions over NumPy arrays, so that they can be tested without a server."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ def alike(requests: Sequence[Feeds]) -> list[list[int]]:
 
 def rows_of(feeds: Feeds) -> int:
     """Rows of one request: length of dimension 0, which all its inputs share."""
-    return next(iter(feeds.values())).shape[0]
+    return int(next(iter(feeds.values())).shape[0])
 
 
 def merged(requests: Sequence[Feeds]) -> Feeds:
@@ -58,7 +59,4 @@ def dealt(outputs: Mapping[str, Array], rows: Iterable[int]) -> list[dict[str, A
             )
     if len(bounds) == 2:
         return [dict(outputs)]
-    return [
-        {name: array[start:end] for name, array in outputs.items()}
-        for start, end in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [{name: array[start:end] for name, array in outputs.items()} for start, end in pairwise(bounds)]

@@ -45,13 +45,10 @@ def options_of(config: Mapping[str, Any], defaults: Mapping[str, str] | None = N
     parameters = {**(defaults or {}), **given}
     accelerators = (config.get("optimization") or {}).get("execution_accelerators") or {}
     on_cpu = {
-        entry["name"]: entry.get("parameters") or {}
-        for entry in accelerators.get("cpu_execution_accelerator", [])
+        entry["name"]: entry.get("parameters") or {} for entry in accelerators.get("cpu_execution_accelerator", [])
     }
     if unknown := sorted(set(on_cpu) - {OPENVINO}):
-        raise OptionError(
-            f"cpu_execution_accelerator {unknown[0]!r} is unknown here; use {OPENVINO!r} or none"
-        )
+        raise OptionError(f"cpu_execution_accelerator {unknown[0]!r} is unknown here; use {OPENVINO!r} or none")
     precision = on_cpu.get(OPENVINO, {}).get("precision", PRECISIONS[0]).lower()
     if precision not in PRECISIONS:
         raise OptionError(f"openvino precision {precision!r} is unknown; use one of {', '.join(PRECISIONS)}")

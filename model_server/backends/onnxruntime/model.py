@@ -74,9 +74,7 @@ class TritonPythonModel:
             results = self._session.run(self._outputs, merged(feeds))
             outputs = dict(zip(self._outputs, results, strict=True))
             shares = dealt(outputs, [rows_of(one) for one in feeds]) if self._batched else [outputs]
-            return [
-                pb_utils.InferenceResponse([_tensor(*pair) for pair in share.items()]) for share in shares
-            ]
+            return [pb_utils.InferenceResponse([_tensor(*pair) for pair in share.items()]) for share in shares]
         except (GraphError, BatchError) as error:
             return [_failure(f"model {self._name!r}: {error}", pb_utils.TritonError.INTERNAL) for _ in feeds]
 

@@ -79,9 +79,7 @@ class _OnnxRuntime:
         try:
             return self._session.run(names, feeds)  # type: ignore[no-any-return]
         except Exception as error:
-            raise GraphError(
-                f"ONNX Runtime could not run the graph: {_without_paths(error, self._path)}"
-            ) from error
+            raise GraphError(f"ONNX Runtime could not run the graph: {_without_paths(error, self._path)}") from error
 
 
 class _OpenVino:
@@ -106,9 +104,7 @@ class _OpenVino:
         try:
             results = self._request.infer(feeds, share_inputs=True, share_outputs=True)
         except Exception as error:
-            raise GraphError(
-                f"OpenVINO could not run the graph: {_without_paths(error, self._path)}"
-            ) from error
+            raise GraphError(f"OpenVINO could not run the graph: {_without_paths(error, self._path)}") from error
         return [results[name] for name in names]
 
 

@@ -51,9 +51,7 @@ def _differences(side: str, wanted: Sequence[Tensor], found: Sequence[Tensor]) -
         if other is None:
             lines.append(f"config.pbtxt lists {side} {tensor.name!r}, which the graph does not have")
         elif other.dtype != tensor.dtype:
-            lines.append(
-                f"{side} {tensor.name!r} is {tensor.dtype} in config.pbtxt and {other.dtype} in the graph"
-            )
+            lines.append(f"{side} {tensor.name!r} is {tensor.dtype} in config.pbtxt and {other.dtype} in the graph")
         elif not _fits(tensor.dims, other.dims):
             lines.append(
                 f"{side} {tensor.name!r} is {list(tensor.dims)} in config.pbtxt and {list(other.dims)} in the graph"
