@@ -1,0 +1,111 @@
+"""The HTTP application: the dialects' routes, the stored results, health and metrics."""
+
+import pybase64
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from gateway import problem
+from gateway.dialects import DIALECTS
+from gateway.dialects.native_models import GenerationBody
+from gateway.edge import Edge
+from gateway.parts import Parts
+from mesh.errors import MeshError
+from mesh.telemetry import log, request_id
+
+
+def make_app(parts: Parts) -> FastAPI:
+    """The application over `parts`."""
+    app = FastAPI(
+        title="ControlMesh",
+        description="Pictures from words, steered by pictures.",
+        version="1",
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    app.include_router(_own_routes(parts))
+    for dialect in DIALECTS:
+        app.include_router(dialect(parts).routes())
+    app.add_exception_handler(HTTPException, _unknown_route)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(MeshError, _failed)
+    app.add_exception_handler(Exception, _unexpected)
+    _document_bodies(app)
+    FastAPIInstrumentor.instrument_app(app, excluded_urls="/healthz,/readyz,/metrics")
+    app.add_middleware(Edge)
+    return app
+
+
+def _own_routes(parts: Parts) -> APIRouter:
+    router = APIRouter(tags=["operation"])
+
+    @router.get("/healthz", response_class=PlainTextResponse)
+    async def healthz() -> str:
+        """This process runs."""
+        return "ok"
+
+    @router.get("/readyz")
+    async def readyz() -> Response:
+        """A request for pictures would be served: every service answers, and this process is here to stay."""
+        missing = ["gateway"] if parts.leaving.is_set() else await parts.rooms.missing()
+        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """Prometheus metrics of this process."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get("/controlmesh/v1/assets/{name}", responses={200: {"content": {"image/png": {}}}})
+    async def asset(name: str) -> Response:
+        """A stored picture; its unguessable name is the permission to read it. `.base64` after it: the same as text."""
+        encoded = name.endswith(".base64")
+        found = await parts.assets.get(name.removesuffix(".base64"))
+        headers = {
+            "Cache-Control": f"private, max-age={int(parts.settings.retention_s)}, immutable",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Access-Control-Allow-Origin": "*",
+        }
+        if encoded:
+            return Response(pybase64.b64encode(found.content), 200, headers, "text/plain")
+        return Response(found.content, 200, headers, found.media_type)
+
+    return router
+
+
+def _document_bodies(app: FastAPI) -> None:
+    """Put the schema of the native request, which its handler reads itself, among the documented ones."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, object]:
+        known = plain()
+        schema = GenerationBody.model_json_schema(ref_template="#/components/schemas/{model}")
+        known["components"]["schemas"] |= {**schema.pop("$defs"), "GenerationBody": schema}
+        return known
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+async def _unknown_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    words = {404: "there is nothing at this path", 405: "this path does not take this method"}
+    return problem.plain(
+        error.status_code, words.get(error.status_code, "the request can't be served"), dict(error.headers or {})
+    )
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    return problem.plain(422, "the request's parameters can't be read")
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MeshError)
+    return problem.respond(error)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("unexpected error", exc_info=error)
+    return problem.plain(500, f"an unexpected error happened; the log has it under request id {request_id.get()}")

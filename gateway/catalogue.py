@@ -1,0 +1,117 @@
+"""What the mesh offers at the moment: models, controls, schedulers, as the services list them."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from controlmesh.v1 import preprocess_pb2, unet_pb2
+from gateway.generation import Generation
+from gateway.rooms import Rooms
+from mesh.channels import call, outgoing
+from mesh.errors import InvalidInput, Unavailable
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One look at the lists of the services."""
+
+    models: Sequence[unet_pb2.Model]
+    controls: Sequence[preprocess_pb2.ControlKind]
+    schedulers: Sequence[unet_pb2.Scheduler]
+
+    def model(self, name: str) -> unet_pb2.Model | None:
+        """The loaded model of that name, if there is one."""
+        return next((model for model in self.models if model.name == name), None)
+
+    def extractable(self, model: str) -> list[str]:
+        """Control kinds for which a hint can be extracted from a picture and `model` has a ControlNet."""
+        loaded = self.model(model)
+        usable = set(loaded.controls) if loaded else set()
+        return [control.kind for control in self.controls if control.extractable and control.kind in usable]
+
+
+class Catalogue:
+    """Lists of the services, asked for again after `fresh_s` seconds.
+
+    Args:
+        rooms: the three services.
+        default_model: model of requests that name none; empty takes the first loaded one.
+        fresh_s: seconds for which an answer is used; a model is loaded or dropped far less often.
+        timeout_s: seconds that a service gets to answer.
+    """
+
+    def __init__(self, rooms: Rooms, default_model: str = "", fresh_s: float = 5.0, timeout_s: float = 5.0) -> None:
+        self._rooms = rooms
+        self._default_model = default_model
+        self._fresh_s = fresh_s
+        self._timeout_s = timeout_s
+        self._offer: Offer | None = None
+        self._until = 0.0
+        self._asking = asyncio.Lock()
+
+    async def offer(self) -> Offer:
+        """What can be asked for now.
+
+        Raises:
+            MeshError: a service does not answer.
+        """
+        async with self._asking:
+            if self._offer is None or time.monotonic() >= self._until:
+                self._offer = await self._ask()
+                self._until = time.monotonic() + self._fresh_s
+            return self._offer
+
+    async def default_model(self) -> str:
+        """Name of the model that requests get which name none.
+
+        Raises:
+            Unavailable: no model is loaded.
+        """
+        if self._default_model:
+            return self._default_model
+        models = (await self.offer()).models
+        if not models:
+            raise Unavailable("no model is loaded; load one, then try again", retry_after_s=5)
+        return models[0].name
+
+    async def resolve(self, generation: Generation) -> Generation:
+        """`generation` with model, scheduler and seed filled in, so that it can be repeated exactly.
+
+        Raises:
+            InvalidInput: a model, scheduler or control that does not exist here; names those that do.
+        """
+        offer = await self.offer()
+        name = generation.model or await self.default_model()
+        model = offer.model(name)
+        if model is None:
+            raise _unknown("model", name, [known.name for known in offer.models])
+        scheduler = generation.scheduler or model.default_scheduler
+        schedulers = [known.name for known in offer.schedulers]
+        if scheduler not in schedulers:
+            raise _unknown("scheduler", scheduler, schedulers)
+        extractable = offer.extractable(name)
+        for index, control in enumerate(generation.controls):
+            at = f"controls[{index}].kind"
+            if control.kind not in model.controls:
+                raise _unknown(at, control.kind, model.controls, f"model {name} has no ControlNet of this kind")
+            if control.auto_hint and control.kind not in extractable:
+                raise _unknown(
+                    at, control.kind, extractable, "its hint can't be extracted from a picture here; send a ready hint"
+                )
+        return replace(generation, model=name, scheduler=scheduler).with_seed()
+
+    async def _ask(self) -> Offer:
+        unet, preprocess = self._rooms.unet, self._rooms.preprocess
+        t, m = self._timeout_s, outgoing()
+        models, controls, schedulers = await asyncio.gather(
+            call(unet.ListModels(unet_pb2.ListModelsRequest(), timeout=t, metadata=m)),
+            call(preprocess.ListControls(preprocess_pb2.ListControlsRequest(), timeout=t, metadata=m)),
+            call(unet.ListSchedulers(unet_pb2.ListSchedulersRequest(), timeout=t, metadata=m)),
+        )
+        return Offer(models.models, controls.controls, schedulers.schedulers)
+
+
+def _unknown(field: str, sent: str, known: Sequence[str], reason: str = "") -> InvalidInput:
+    names = ", ".join(known) or "none"
+    return InvalidInput(f"{field} {sent!r} can't be used: {reason or 'it is unknown'}; available: {names}", field=field)

@@ -1,0 +1,9 @@
+"""The dialects, each in a file of its own. To add one: write its file and add its line here."""
+
+from collections.abc import Callable
+
+from gateway.dialects.dialect import Dialect
+from gateway.dialects.native import Native
+from gateway.parts import Parts
+
+DIALECTS: tuple[Callable[[Parts], Dialect], ...] = (Native,)

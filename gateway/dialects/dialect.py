@@ -1,0 +1,99 @@
+"""What a dialect is: routes, a request read, a job rendered, an error rendered. Everything else is common to all."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.disconnect import unless_gone
+from gateway.generation import Generation
+from gateway.jobs import Job
+from gateway.parts import Parts
+from mesh.errors import Cancelled, InternalError, MeshError
+from mesh.telemetry import log, request_id
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A request as its dialect read it.
+
+    Attributes:
+        generation: the canonical request.
+        owner: holder of the key.
+        hold_s: seconds that the answer may be held back for the pictures.
+        remarks: sentences for the caller about what was not taken as sent.
+        echo: what the dialect needs again to render the answer.
+    """
+
+    generation: Generation
+    owner: str
+    hold_s: float
+    remarks: tuple[str, ...] = ()
+    echo: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Dialect(Protocol):
+    """One public way to ask for pictures."""
+
+    def routes(self) -> APIRouter:
+        """Its paths."""
+
+    async def parse(self, request: Request) -> Submission:
+        """The request; MeshError if it can't be served as it is written or its key is wrong."""
+
+    async def render(self, request: Request, submission: Submission, job: Job) -> Response:
+        """The answer for a job that is finished, or that outlasted the hold."""
+
+    def render_error(self, request: Request, error: MeshError) -> Response:
+        """The answer for a request that failed."""
+
+
+async def generate(parts: Parts, dialect: Dialect, request: Request) -> Response:
+    """The life of a request for pictures, the same in every dialect. A client that goes away takes its job with it.
+
+    Raises:
+        MeshError: as the dialect, the catalogue and the job engine raise it.
+    """
+    submission = await dialect.parse(request)
+    generation = await parts.catalogue.resolve(submission.generation)
+    job = await parts.jobs.submit(generation, submission.owner)
+    if submission.hold_s > 0:
+        try:
+            job = await unless_gone(request, parts.jobs.wait(job.id, job.owner, submission.hold_s))
+        except Cancelled:
+            await parts.jobs.cancel(job.id, job.owner)
+            raise
+    return await dialect.render(request, submission, job)
+
+
+def answering(
+    dialect: Dialect, handler: Callable[[Request], Awaitable[Response]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """`handler` with its errors phrased by `dialect`."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except MeshError as error:
+            return dialect.render_error(request, error)
+        except Exception as error:
+            log.error("unexpected error", exc_info=error)
+            unexpected = InternalError(
+                f"an unexpected error happened; the log has it under request id {request_id.get()}"
+            )
+            return dialect.render_error(request, unexpected)
+
+    return answer
+
+
+def base_url(parts: Parts, request: Request) -> str:
+    """Start of absolute URLs in answers, without a slash at its end."""
+    return parts.settings.public_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
+
+
+def asset_url(parts: Parts, request: Request, name: str) -> str:
+    """Where a client finds the stored picture `name`."""
+    return f"{base_url(parts, request)}/controlmesh/v1/assets/{name}"

@@ -1,0 +1,224 @@
+"""The gateway's own API: strict JSON, records of generations, progress as server-sent events, RFC 9457 errors."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import bodies, problem
+from gateway.auth import bearer
+from gateway.dialects import native_models as models
+from gateway.dialects.dialect import Submission, answering, asset_url, generate
+from gateway.generation import MOST_CONTROLS, Control, Generation, Range, number, wrong
+from gateway.jobs import Job
+from gateway.parts import Parts
+from mesh.errors import InvalidInput, MeshError
+
+PREFIX = "/controlmesh/v1"
+WAIT = Range(0, 300)
+WAIT_DEFAULT_S = 60.0
+_HEARTBEAT_S = 10
+
+_FIELDS = frozenset(models.GenerationBody.model_fields)
+_CONTROL_FIELDS = frozenset(models.ControlBody.model_fields)
+
+
+class Native:
+    """The dialect that says everything the mesh can do.
+
+    Args:
+        parts: of the gateway.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def routes(self) -> APIRouter:
+        router = APIRouter(prefix=PREFIX, tags=["generations"])
+        wait: dict[str, Any] = {
+            "name": "wait",
+            "in": "query",
+            "description": "Seconds to hold the answer for the pictures.",
+            "schema": {"type": "number", "minimum": 0, "maximum": 300, "default": WAIT_DEFAULT_S},
+        }
+        for path, handler, method, options in (
+            ("/generations", self._create, "POST", models.documented(models.GENERATION_REQUEST, wait)),
+            ("/generations/{id}", self._show, "GET", models.documented()),
+            ("/generations/{id}", self._cancel, "DELETE", models.documented()),
+            ("/generations/{id}/events", self._events, "GET", models.documented(events=True)),
+            ("/models", self._models, "GET", models.documented(answer=models.ModelList)),
+            ("/controls", self._controls, "GET", models.documented(answer=models.ControlList)),
+            ("/schedulers", self._schedulers, "GET", models.documented(answer=models.SchedulerList)),
+        ):
+            summary = (handler.__doc__ or "").split("\n")[0]
+            name = f"{method.lower()}{path.replace('/', '_').translate({123: None, 125: None})}"
+            endpoint = answering(self, handler)
+            router.add_api_route(path, endpoint, methods=[method], summary=summary, name=name, **options)
+        return router
+
+    async def parse(self, request: Request) -> Submission:
+        owner = self._owner(request)
+        body = bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes))
+        _refuse_unknown(body, _FIELDS)
+        controls = body.pop("controls", [])
+        if not isinstance(controls, list) or len(controls) > MOST_CONTROLS:
+            raise wrong("controls", f"a list of at most {MOST_CONTROLS}", controls)
+        if not isinstance(body.get("prompt"), str):
+            raise InvalidInput("prompt is missing; say what the picture should show", field="prompt")
+        # Numbers and words first: they cost nothing, pictures may have to be fetched.
+        generation = Generation(**{name: value for name, value in body.items() if value is not None or name in _PLAIN})
+        steering = tuple([await self._control(index, control) for index, control in enumerate(controls)])
+        complete = Generation(**{**vars(generation), "controls": steering})
+        return Submission(generation=complete, owner=owner, hold_s=_wait(request))
+
+    async def render(self, request: Request, submission: Submission, job: Job) -> Response:
+        headers = {"Location": f"{PREFIX}/generations/{job.id}"}
+        if job.error is not None:
+            failed = self.render_error(request, job.error)
+            failed.headers.update(headers)
+            return failed
+        return _json(self._record(request, job), 200 if job.is_finished else 202, headers)
+
+    def render_error(self, request: Request, error: MeshError) -> Response:
+        return problem.respond(error)
+
+    async def _create(self, request: Request) -> Response:
+        """Make pictures; answers when they are done or after `wait` seconds."""
+        return await generate(self._parts, self, request)
+
+    async def _show(self, request: Request) -> Response:
+        """The record of a generation."""
+        job = await self._parts.jobs.get(request.path_params["id"], self._owner(request))
+        return _json(self._record(request, job))
+
+    async def _cancel(self, request: Request) -> Response:
+        """Stop a generation; one that is finished stays as it is."""
+        job = await self._parts.jobs.cancel(request.path_params["id"], self._owner(request))
+        return _json(self._record(request, job))
+
+    async def _events(self, request: Request) -> Response:
+        """Progress as server-sent events, then `result` or `error`."""
+        owner = self._owner(request)
+        job = await self._parts.jobs.get(request.path_params["id"], owner)
+
+        async def events() -> AsyncIterator[ServerSentEvent]:
+            async for now in self._parts.jobs.watch(job.id, owner):
+                if not now.is_finished:
+                    progress = {"id": now.id, "status": now.status, "step": now.step, "steps": now.steps}
+                    yield _event("progress", progress)
+                elif now.error is not None:
+                    yield _event("error", problem.details(now.error))
+                else:
+                    yield _event("result", self._record(request, now))
+
+        return EventSourceResponse(events(), ping=_HEARTBEAT_S)
+
+    async def _models(self, request: Request) -> Response:
+        """The loaded models."""
+        self._owner(request)
+        offer = await self._parts.catalogue.offer()
+        default = await self._parts.catalogue.default_model()
+        return _json({"models": [_plain(model) for model in offer.models], "default": default})
+
+    async def _controls(self, request: Request) -> Response:
+        """The control kinds, their parameters, and the models that have them."""
+        self._owner(request)
+        offer = await self._parts.catalogue.offer()
+        return _json({"controls": [_plain(control) for control in offer.controls]})
+
+    async def _schedulers(self, request: Request) -> Response:
+        """The schedulers."""
+        self._owner(request)
+        offer = await self._parts.catalogue.offer()
+        return _json({"schedulers": [_plain(scheduler) for scheduler in offer.schedulers]})
+
+    def _owner(self, request: Request) -> str:
+        return self._parts.keys.owner(bearer(request.headers.get("authorization")))
+
+    async def _control(self, index: int, body: object) -> Control:
+        at = f"controls[{index}]"
+        if not isinstance(body, dict):
+            raise wrong(at, "an object", body)
+        _refuse_unknown(body, _CONTROL_FIELDS, at)
+        if "kind" not in body:
+            raise InvalidInput(f"{at}.kind is missing; name the control, such as canny", field=f"{at}.kind")
+        image = await self._parts.pictures.read(body.get("image"), f"{at}.image")
+        return Control(**{**{name: value for name, value in body.items() if value is not None}, "image": image})
+
+    def _record(self, request: Request, job: Job) -> dict[str, Any]:
+        return {
+            "id": job.id,
+            "status": job.status,
+            "progress": {"step": job.step, "steps": job.steps},
+            "images": [
+                {
+                    "url": asset_url(self._parts, request, picture.asset),
+                    "seed": picture.seed,
+                    "width": picture.width,
+                    "height": picture.height,
+                }
+                for picture in job.pictures
+            ],
+            "notes": list(job.notes),
+            "error": None if job.error is None else problem.details(job.error),
+            "created_at": job.created_at,
+            "started_at": job.started_at,
+            "finished_at": job.finished_at,
+            "request": _settings(job),
+        }
+
+
+# Fields whose null is not the same as leaving them out; there is none of them where null is refused.
+_PLAIN = frozenset({"prompt"})
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """What makes the same pictures again, the controls' pictures aside."""
+    known = dict(vars(job.generation))
+    known["controls"] = [
+        {name: value for name, value in vars(control).items() if name != "image"} for control in known["controls"]
+    ]
+    if job.pictures:
+        # The size that was derived where none was asked for.
+        known |= {"width": job.pictures[0].width, "height": job.pictures[0].height}
+    return known
+
+
+def _wait(request: Request) -> float:
+    sent = request.query_params.get("wait")
+    if sent is None:
+        return WAIT_DEFAULT_S
+    try:
+        wait = float(sent)
+    except ValueError:
+        raise wrong("wait", "a number from 0 to 300", sent) from None
+    number("wait", wait, WAIT)
+    return wait
+
+
+def _refuse_unknown(body: dict[str, Any], known: frozenset[str], at: str = "") -> None:
+    for name in body:
+        if name not in known:
+            field = f"{at}.{name}" if at else name
+            shown = repr(field if len(field) <= 80 else field[:77] + "...")
+            raise InvalidInput(
+                f"{shown} is not a field of this request; known: {', '.join(sorted(known))}", field=field
+            )
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def _event(kind: str, content: dict[str, Any]) -> ServerSentEvent:
+    return ServerSentEvent(data=orjson.dumps(content).decode(), event=kind)
+
+
+def _json(content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, "application/json")

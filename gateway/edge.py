@@ -1,0 +1,65 @@
+"""What every HTTP request meets first: its id, its metrics, one log line, headers that every answer carries."""
+
+import re
+import time
+import uuid
+
+from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mesh.telemetry import log, request_id
+
+REQUESTS = Counter("cn_http_requests_total", "HTTP requests answered.", ["route", "method", "code"])
+SECONDS = Histogram(
+    "cn_http_request_duration_seconds",
+    "Time from a request's arrival to the end of its answer.",
+    ["route"],
+    buckets=(0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 20, 60, 120, 300),
+)
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SLASHES = re.compile(r"/{2,}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Probes and scrapes come every few seconds; they are counted, but not logged.
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class Edge:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["path"] = _SLASHES.sub("/", scope["path"]).rstrip("/") or "/"
+        sent = Headers(scope=scope).get("x-request-id", "")
+        call_id = sent if _ID.fullmatch(sent) else uuid.uuid4().hex
+        token = request_id.set(call_id)
+        status = 499
+        began = time.monotonic()
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = call_id
+                headers["x-content-type-options"] = "nosniff"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            seconds = time.monotonic() - began
+            method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+            # Names of routes, not paths: those are the client's to invent.
+            route = getattr(scope.get("route"), "path", "unknown")
+            REQUESTS.labels(route, method, str(status)).inc()
+            SECONDS.labels(route).observe(seconds)
+            if route not in _QUIET:
+                log.info("http", route=route, method=method, code=status, seconds=round(seconds, 4))
+            request_id.reset(token)

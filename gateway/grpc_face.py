@@ -1,0 +1,99 @@
+"""GenerationService: the same generations over gRPC, for callers inside the cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from controlmesh.v1 import generation_pb2, generation_pb2_grpc, types_pb2
+from gateway.auth import bearer
+from gateway.generation import FORMATS, Control, Generation
+from gateway.jobs import Job
+from gateway.parts import Parts
+from mesh.errors import Cancelled, InvalidInput
+from mesh.pictures import check
+
+NAME = "controlmesh.v1.GenerationService"
+_FORMAT_NAMES = {number: name for name, number in FORMATS.items()}
+_OPTIONAL = ("width", "height", "steps", "guidance_scale", "seed", "samples")
+
+
+class Generations(generation_pb2_grpc.GenerationServiceServicer):
+    """Takes generations from the same parts as the HTTP dialects do.
+
+    Args:
+        parts: of the gateway.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def Generate(
+        self, request: generation_pb2.GenerateRequest, context: Any
+    ) -> AsyncIterator[generation_pb2.GenerateResponse]:
+        owner = self._parts.keys.owner(bearer(dict(context.invocation_metadata() or ()).get("authorization")))
+        generation = await self._parts.catalogue.resolve(_parse(request))
+        job = await self._parts.jobs.submit(generation, owner)
+        try:
+            async for now in self._parts.jobs.watch(job.id, owner):
+                job = now
+                if not job.is_finished:
+                    progress = generation_pb2.GenerateProgress(step=job.step, steps=job.steps)
+                    yield generation_pb2.GenerateResponse(progress=progress)
+        finally:
+            if not job.is_finished:
+                # Shielded: this runs because the caller cancelled, and the cancelling must not be cancelled itself.
+                await asyncio.shield(self._parts.jobs.cancel(job.id, owner))
+        if job.error is not None:
+            raise job.error
+        if not job.pictures:
+            raise Cancelled("the generation was cancelled")
+        yield generation_pb2.GenerateResponse(result=await self._result(job))
+
+    async def _result(self, job: Job) -> generation_pb2.GenerateResult:
+        assets = await asyncio.gather(*(self._parts.assets.get(picture.asset) for picture in job.pictures))
+        images = [
+            generation_pb2.GeneratedImage(
+                seed=picture.seed,
+                image=types_pb2.Image(
+                    content=asset.content,
+                    format=FORMATS[job.generation.format],
+                    width=picture.width,
+                    height=picture.height,
+                ),
+            )
+            for picture, asset in zip(job.pictures, assets, strict=True)
+        ]
+        return generation_pb2.GenerateResult(id=job.id, images=images, notes=job.notes)
+
+
+def _parse(request: generation_pb2.GenerateRequest) -> Generation:
+    given = {name: getattr(request, name) for name in _OPTIONAL if request.HasField(name)}  # type: ignore[arg-type]
+    if request.format:
+        given["format"] = _format(request.format)
+    return Generation(
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        model=request.model or None,
+        scheduler=request.scheduler or None,
+        controls=tuple(_control(index, control) for index, control in enumerate(request.controls)),
+        **given,
+    )
+
+
+def _format(number: int) -> str:
+    if number not in _FORMAT_NAMES:
+        raise InvalidInput(f"format {number} is unknown", field="format")
+    return _FORMAT_NAMES[number]  # type: ignore[index]
+
+
+def _control(index: int, control: types_pb2.Control) -> Control:
+    check(control.image.content, field=f"controls[{index}].image")
+    return Control(
+        kind=control.kind,
+        image=control.image.content,
+        auto_hint=control.auto_hint,
+        weight=control.weight,
+        start=control.start,
+        end=control.end,
+        parameters=dict(control.parameters),
+    )

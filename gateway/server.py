@@ -1,0 +1,75 @@
+"""Both faces in one event loop: HTTP by uvicorn, gRPC by mesh.server; one signal drains the two together."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import uvicorn
+
+from controlmesh.v1 import generation_pb2_grpc
+from gateway import grpc_face
+from gateway.app import make_app
+from gateway.parts import open_parts
+from gateway.settings import GatewaySettings, split_address
+from mesh.server import serve
+from mesh.telemetry import log
+
+
+class _Http(uvicorn.Server):
+    """uvicorn, told when to end instead of listening to signals itself."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def run(settings: GatewaySettings) -> None:
+    """Serve until SIGTERM or SIGINT: then not ready, serving on for `drain_s`, and `grace_s` for what is unfinished."""
+    stop = asyncio.Event()
+    host, port = split_address(settings.address)
+    async with open_parts(settings) as parts:
+        http = _Http(
+            uvicorn.Config(
+                make_app(parts),
+                host=host,
+                port=port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # Envoy in front is the only one whose word on the client's address and scheme counts.
+                forwarded_allow_ips=["127.0.0.1", "::1"],
+                timeout_graceful_shutdown=int(settings.grace_s),
+            )
+        )
+
+        async def drain() -> None:
+            await stop.wait()
+            parts.leaving.set()
+            await asyncio.sleep(settings.drain_s)
+            http.should_exit = True
+
+        async def serve_http() -> None:
+            try:
+                await http.serve()
+            except SystemExit:
+                log.error("HTTP address can't be listened on", address=settings.address)
+                raise
+            finally:
+                stop.set()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(drain())
+            group.create_task(serve_http())
+            group.create_task(
+                serve(
+                    replace(settings, address=settings.grpc_address),
+                    {
+                        grpc_face.NAME: lambda server: generation_pb2_grpc.add_GenerationServiceServicer_to_server(
+                            grpc_face.Generations(parts), server
+                        )
+                    },
+                    parts.rooms.probe,
+                    stop,
+                )
+            )

@@ -1,0 +1,95 @@
+"""Settings of the gateway."""
+
+import ipaddress
+from dataclasses import dataclass
+
+from mesh.server import ServerSettings
+from mesh.settings import SettingsError, setting
+
+ENTERPRISE_STATUS = ("legacy", "strict")
+UNKNOWN_MODEL = ("error", "default")
+
+
+@dataclass(frozen=True)
+class GatewaySettings(ServerSettings):
+    """What the gateway takes from the environment."""
+
+    PREFIX = "CN_GATEWAY_"
+
+    address: str = setting("127.0.0.1:8081", "host:port of the HTTP server, behind Envoy's edge.")
+    grpc_address: str = setting("127.0.0.1:50050", "host:port of the gateway's own gRPC face.")
+    public_address: str = setting("127.0.0.1:8080", "host:port of the edge that clients use.")
+    public_url: str = setting("", "Start of the URLs in answers; unset: the address that the client used.")
+    mesh_address: str = setting("127.0.0.1:8090", "host:port of Envoy's listener for the three services.")
+    api_keys: tuple[str, ...] = setting((), "Keys of the clients; unset: none are asked for, on loopback only.")
+    default_model: str = setting("", "Model taken when a request names none; unset: the first loaded one by name.")
+    model_aliases: tuple[str, ...] = setting((), "Other names for loaded models, as a list of name=model.")
+    unknown_model: str = setting(
+        "error", "What an unknown model means to the enterprise dialect: `error` or `default`."
+    )
+    enterprise_status: str = setting("legacy", "Enterprise errors: `legacy` answers 200, `strict` a status of 400 up.")
+    enterprise_hold_s: float = setting(25.0, "Seconds before an enterprise request answers `processing`.")
+    storage_url: str = setting(
+        "", "Where results are kept, as a file:/// URL; unset: a folder that ends with the process."
+    )
+    retention_s: float = setting(86_400.0, "Seconds that results and records are kept.")
+    max_records: int = setting(1000, "Finished generations remembered at most.")
+    max_pictures: int = setting(16, "Pictures made at the same time at most; at least 4.")
+    max_waiting: int = setting(64, "Generations that may wait for their turn at most.")
+    deadline_s: float = setting(280.0, "Seconds that a generation may run.")
+    max_body_bytes: int = setting(24 * 1024 * 1024, "Largest request body in bytes.")
+    fetch_allow: tuple[str, ...] = setting((), "host:port list of private addresses that picture URLs may name.")
+    fetch_timeout_s: float = setting(10.0, "Seconds in which a picture named by a URL must have arrived.")
+
+    def __post_init__(self) -> None:
+        """Check what one variable alone can't show.
+
+        Raises:
+            SettingsError: naming the variable and what to change.
+        """
+        _among("CN_GATEWAY_ENTERPRISE_STATUS", self.enterprise_status, ENTERPRISE_STATUS)
+        for pair in self.model_aliases:
+            if "=" not in pair:
+                raise SettingsError(f"CN_GATEWAY_MODEL_ALIASES has {pair!r}, which is not name=model")
+        _among("CN_GATEWAY_UNKNOWN_MODEL", self.unknown_model, UNKNOWN_MODEL)
+        if self.max_pictures < 4:
+            raise SettingsError(f"CN_GATEWAY_MAX_PICTURES={self.max_pictures} is below 4, the most of one request")
+        if self.api_keys:
+            return
+        addresses = {"ADDRESS": self.address, "PUBLIC_ADDRESS": self.public_address, "GRPC_ADDRESS": self.grpc_address}
+        for name, address in addresses.items():
+            if not is_loopback(address):
+                raise SettingsError(
+                    f"CN_GATEWAY_{name}={address} can be reached from other machines and no keys are set; "
+                    "set CN_GATEWAY_API_KEYS (or CN_GATEWAY_API_KEYS_FILE), or use a loopback address"
+                )
+
+    def aliases(self) -> dict[str, str]:
+        """Other name -> name of a loaded model."""
+        return dict(pair.split("=", 1) for pair in self.model_aliases)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` or `[host]:port` as its two parts.
+
+    Raises:
+        SettingsError: there is no port.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit():
+        raise SettingsError(f"{address!r} is no address; write host:port")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `address` can be reached from this machine alone. A name other than localhost is taken to be public."""
+    host, _ = split_address(address)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _among(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SettingsError(f"{name}={value!r} is unknown; use {' or '.join(known)}")

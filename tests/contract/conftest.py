@@ -1,0 +1,68 @@
+"""A gateway on a real socket, over rooms in small."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+
+from gateway.app import make_app
+from gateway.parts import Parts, open_parts
+from gateway.settings import GatewaySettings
+from tests.contract.rooms import FakeRooms
+
+
+@dataclass(frozen=True)
+class Running:
+    """A gateway that serves: its client session (relative URLs), its rooms, its parts, its base URL."""
+
+    http: aiohttp.ClientSession
+    rooms: FakeRooms
+    parts: Parts
+    url: str
+
+
+Start = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+@asynccontextmanager
+async def running(**settings: Any) -> AsyncIterator[Running]:
+    """A gateway with `settings` on a free port."""
+    async with (
+        FakeRooms() as rooms,
+        open_parts(GatewaySettings(mesh_address=rooms.address, **settings)) as parts,
+    ):
+        config = uvicorn.Config(make_app(parts), port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        listening = asyncio.Event()
+        startup = server.startup
+
+        async def start(sockets: Any = None) -> None:
+            await startup(sockets)
+            listening.set()
+
+        server.startup = start
+        serving = asyncio.create_task(server._serve())
+        await listening.wait()
+        url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        async with aiohttp.ClientSession(url) as http:
+            yield Running(http, rooms, parts, url)
+        server.should_exit = True
+        await serving
+
+
+@pytest.fixture
+def start() -> Start:
+    """Starts gateways with settings of the test's own."""
+    return running
+
+
+@pytest.fixture
+async def mesh() -> AsyncIterator[Running]:
+    """A gateway with default settings."""
+    async with running() as served:
+        yield served
