@@ -12,6 +12,14 @@ from local.settings import LocalSettings
 ROOT = Path(__file__).resolve().parent.parent
 ENVOY_FILE = ROOT / "k8s" / "envoy" / "envoy.yaml"
 
+# What differs on one machine from a cluster, unless the environment says otherwise: nothing routes around a part that
+# drains, and whoever reaches a loopback-only edge can reach loopback without it.
+ALONE = {
+    "CN_DRAIN_S": "0.2",
+    "CN_GATEWAY_FETCH_ALLOW": "127.0.0.1:*,localhost:*",
+    "CN_GATEWAY_UNKNOWN_MODEL": "default",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -28,12 +36,13 @@ def procfile() -> dict[str, str]:
     return {name.strip(): command.strip() for name, command in rows}
 
 
-def processes(settings: LocalSettings, run: Path) -> list[Process]:
+def processes(settings: LocalSettings, run: Path, environ: Mapping[str, str]) -> list[Process]:
     """Every process of the mesh in the Procfile's order, with its addresses from `settings`.
 
     Args:
         settings: addresses and folders.
         run: folder for generated configuration; Envoy's bootstrap is written there.
+        environ: what the processes inherit; it wins over ALONE.
     """
     bootstrap = run / "envoy.yaml"
     bootstrap.write_text(
@@ -53,11 +62,13 @@ def processes(settings: LocalSettings, run: Path) -> list[Process]:
         )
     )
     environments = _environments(settings)
+    alone = {name: value for name, value in ALONE.items() if name not in environ and name + "_FILE" not in environ}
     commands = {name: shlex.split(line) for name, line in procfile().items()}
     # The Procfile says `python` and `envoy`; here they are this environment's own.
     programs = {"python": [sys.executable], "envoy": envoy_command(bootstrap)}
     return [
-        Process(name, (*programs[command[0]], *command[1:]), environments[name]) for name, command in commands.items()
+        Process(name, (*programs[command[0]], *command[1:]), {**alone, **environments[name]})
+        for name, command in commands.items()
     ]
 
 

@@ -26,6 +26,14 @@ START_SECONDS = 180.0
 STOP_SECONDS = 30
 _TICK_S = 0.2
 
+# Groups stop one after the other, the last one first: what calls is gone before what is called.
+GROUPS = {
+    "models": ("model_server",),
+    "rooms": ("preprocess_svc", "unet_svc", "vae_svc"),
+    "front": ("gateway", "envoy"),
+}
+_FULL_NAMES = {name: f"{group}:{name}" for group, names in GROUPS.items() for name in names}
+
 
 class MeshStartError(Exception):
     """The mesh did not become ready; the message names the part and where its log is."""
@@ -67,7 +75,7 @@ class LocalMesh:
         """
         (self.run / "logs").mkdir(parents=True, exist_ok=True)
         self._take_pidfile()
-        rows = processes(self.settings, self.run)
+        rows = processes(self.settings, self.run, self._environ)
         config = self.run / "supervisord.conf"
         config.write_text(supervisord_config(rows, self.run))
         command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)]
@@ -115,11 +123,11 @@ class LocalMesh:
 
     def halt(self, name: str) -> None:
         """Stop one process and leave it stopped."""
-        self._rpc().stopProcess(name)
+        self._rpc().stopProcess(_FULL_NAMES[name])
 
     def resume(self, name: str) -> None:
         """Start a process that was halted."""
-        self._rpc().startProcess(name)
+        self._rpc().startProcess(_FULL_NAMES[name])
 
     def ready(self) -> bool:
         """Whether the edge says that the whole mesh would answer a request."""
@@ -230,4 +238,6 @@ def supervisord_config(rows: list[Process], run: Path) -> str:
             "stdout_logfile_maxbytes=10MB",
             "stdout_logfile_backups=1",
         ]
+    for priority, (group, names) in enumerate(GROUPS.items(), start=1):
+        parts += [f"[group:{group}]", f"programs={','.join(names)}", f"priority={priority}"]
     return "\n".join(parts) + "\n"

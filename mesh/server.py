@@ -19,6 +19,8 @@ from mesh.telemetry import log, serve_metrics
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
+_IMPATIENT_S = 0.25
+
 
 @dataclass(frozen=True)
 class ServerSettings(Common):
@@ -88,5 +90,6 @@ async def _watch(
             for name in names:
                 await checks.set(name, SERVING if ready else NOT_SERVING)
             log.info("ready" if ready else "not ready", reason=reason)
-        # Polling is what a probe is; there is no signal to wait for on the model server's side.
-        await asyncio.sleep(interval_s)
+        # Polling is what a probe is; there is no signal to wait for on the model server's side. While something is
+        # missing it looks more often, because callers are waiting.
+        await asyncio.sleep(interval_s if ready else min(interval_s, _IMPATIENT_S))

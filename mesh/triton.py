@@ -137,7 +137,9 @@ class Triton:
 
 def _translated(error: grpc.aio.AioRpcError, model: str) -> MeshError:
     code, words = error.code(), error.details() or ""
-    log.warning("model server refused", graph=model, code=code.name, details=words)
+    # While the model server is away every probe would say so; readiness tells it once.
+    level = log.debug if code == grpc.StatusCode.UNAVAILABLE else log.warning
+    level("model server refused", graph=model, code=code.name, details=words)
     # Triton says UNAVAILABLE for a full queue as it does for a dead connection; only its words tell them apart.
     if "maximum queue size" in words:
         return Overloaded("the model's queue is full; try again shortly", retry_after_s=1)
