@@ -1,11 +1,16 @@
-"""Request bodies: read up to a limit, then as a JSON object."""
+"""Request bodies: read up to a limit, then as a JSON object or as a form."""
 
+import email
+import email.policy
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 from starlette.requests import Request
 
 from mesh.errors import InvalidInput
+
+MOST_FORM_FIELDS = 200
 
 
 class BodyTooLarge(InvalidInput):
@@ -44,3 +49,41 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidInput("the body must be a JSON object")
     return value
+
+
+def urlencoded(body: bytes) -> dict[str, Any]:
+    """`body` as a form of application/x-www-form-urlencoded; of repeated names the last one counts.
+
+    Raises:
+        InvalidInput: not UTF-8, or too many fields.
+    """
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FORM_FIELDS, errors="strict")
+    except ValueError:
+        raise InvalidInput(f"the body is no form of at most {MOST_FORM_FIELDS} fields in UTF-8") from None
+    return dict(pairs)
+
+
+def multipart(content_type: str, body: bytes) -> dict[str, Any]:
+    """`body` as a form of multipart/form-data: text fields as str, files as bytes; the last of a name counts.
+
+    Raises:
+        InvalidInput: not of that form, or too many fields.
+    """
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1", "replace")
+    refused = InvalidInput(f"the body is no multipart form of at most {MOST_FORM_FIELDS} fields")
+    try:
+        message = email.message_from_bytes(head + body, policy=email.policy.HTTP)
+        parts = list(message.iter_parts()) if message.is_multipart() else []
+        if not 0 < len(parts) <= MOST_FORM_FIELDS:
+            raise refused
+        fields: dict[str, Any] = {}
+        for part in parts:
+            name = part.get_param("name", header="content-disposition")
+            content = part.get_payload(decode=True)
+            if not isinstance(name, str) or not isinstance(content, bytes):
+                raise refused
+            fields[name] = content if part.get_filename() is not None else content.decode()
+        return fields
+    except (ValueError, LookupError, RecursionError):
+        raise refused from None

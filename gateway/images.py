@@ -27,12 +27,15 @@ class Pictures:
         """The encoded picture that `value` holds or names; format and size have been read from its header.
 
         Args:
-            value: a data URL, base64 or an http(s) URL.
+            value: a data URL, base64, an http(s) URL, or the file itself.
             field: name of the request's field, for the error.
 
         Raises:
             InvalidInput: no picture, a broken spelling, too large, or not to be had.
         """
+        if isinstance(value, bytes):
+            check(value, field=field)
+            return value
         if not isinstance(value, str) or not value:
             raise InvalidInput(f"{field} must be a picture: base64, a data URL or an http(s) URL", field=field)
         if value[:8].lower().startswith(("http://", "https://")):

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from gateway.dialects.dialect import Dialect
+from gateway.dialects.huggingface import HuggingFace
 from gateway.dialects.native import Native
 from gateway.parts import Parts
 
-DIALECTS: tuple[Callable[[Parts], Dialect], ...] = (Native,)
+DIALECTS: tuple[Callable[[Parts], Dialect], ...] = (Native, HuggingFace)

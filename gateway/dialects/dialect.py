@@ -97,3 +97,11 @@ def base_url(parts: Parts, request: Request) -> str:
 def asset_url(parts: Parts, request: Request, name: str) -> str:
     """Where a client finds the stored picture `name`."""
     return f"{base_url(parts, request)}/controlmesh/v1/assets/{name}"
+
+
+def renamed(error: MeshError, names: Mapping[str, str]) -> MeshError:
+    """`error` in a dialect's own words: its field's canonical name replaced by the one that the client knows."""
+    if error.field is None or error.field not in names:
+        return error
+    name = names[error.field]
+    return type(error)(error.message.replace(error.field, name), field=name, retry_after_s=error.retry_after_s)
