@@ -54,7 +54,7 @@ def markdown(table: dict[str, Adherence], settings: Settings) -> str:
         "| floor | measured | |",
         "| --- | --- | --- |",
     ]
-    verdicts = {floor: "reached" for floor in FLOORS} | {floor: "missed" for floor in missed(table)}
+    verdicts = dict.fromkeys(FLOORS, "reached") | dict.fromkeys(missed(table), "missed")
     lines += [f"| {floor} | {floor.value(table):.3f} | {verdict} |" for floor, verdict in verdicts.items()]
     return "\n".join(lines) + "\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,8 +30,15 @@ class UnknownStage(ValueError):
     """A stage was asked for that does not exist."""
 
 
-def train(shop: Workshop, only: Sequence[str] = (), processes: int = recipe.PROCESSES) -> Path:
+def train(
+    shop: Workshop,
+    only: Sequence[str] = (),
+    processes: int = recipe.PROCESSES,
+    crew: Callable[..., None] = distributed.run_crew,
+) -> Path:
     """Run every unfinished stage, or only those named, and return the folder of the assembled weights.
+
+    crew: how a stage's processes are run.
 
     Raises UnknownStage for a name not in STAGES, MissingPart when a stage's inputs are not there, OtherRecipe when a
     finished stage does not fit, CrewError when training itself fails.
@@ -46,7 +53,7 @@ def train(shop: Workshop, only: Sequence[str] = (), processes: int = recipe.PROC
     with _Board(console, {name: STAGES[name].cost(shop.scale) for name in due}) as board:
         for name in due:
             board.start(name)
-            _run(shop, name, processes, board)
+            _run(shop, name, processes, board, crew)
     return shop.folder / "weights"
 
 
@@ -72,7 +79,7 @@ def _recipe(shop: Workshop, stage: Stage) -> dict[str, object]:
     return dict(json.loads(json.dumps({"schedule": schedule, "scale": shop.scale, "seed": recipe.SEED})))
 
 
-def _run(shop: Workshop, name: str, processes: int, board: _Board) -> None:
+def _run(shop: Workshop, name: str, processes: int, board: _Board, crew: Callable[..., None]) -> None:
     stage = STAGES[name]
     for part in stage.needs:
         shop.part(part)
@@ -80,9 +87,7 @@ def _run(shop: Workshop, name: str, processes: int, board: _Board) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     began = time.monotonic()
-    distributed.run_crew(
-        work_stage, name, shop, unfinished, outcome, size=1 if stage.alone else processes, watch=board.tell
-    )
+    crew(work_stage, name, shop, unfinished, outcome, size=1 if stage.alone else processes, watch=board.tell)
     notes = json.loads(outcome.read_text(encoding="utf-8"))
     outcome.unlink()
     record = {"recipe": _recipe(shop, stage), "seconds": round(time.monotonic() - began), **notes}

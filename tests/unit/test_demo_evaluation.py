@@ -1,0 +1,144 @@
+"""The evaluation asks a mesh over HTTP for what it should, and reports what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from export.demo.__main__ import app
+from export.demo.adherence import FLOORS, Request, requests
+from export.demo.evaluate import GENERATIONS, MeshError, Settings, draw_all, evaluate, from_png, png
+from export.demo.hints import hint
+from export.demo.judge import Pixels
+from export.demo.render import render
+from export.demo.report import markdown, screen_table, write_grid
+
+PROMPTS = requests(10, first_seed=500)
+BY_SEED = dict(enumerate(PROMPTS))
+ASSET = "/controlmesh/v1/assets/{}.png"
+
+
+class PaintingMesh:
+    """Speaks the native API and paints, instead of running a model: `paint` sees the request's body."""
+
+    def __init__(self, paint: Callable[[dict[str, Any]], Pixels]) -> None:
+        self.paint = paint
+        self.asked: list[dict[str, Any]] = []
+        self.together = self.most_together = 0
+        self._assets: dict[str, bytes] = {}
+
+    async def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            return httpx2.Response(200, content=self._assets[request.url.path])
+        assert (request.url.path, request.url.params["wait"]) == (GENERATIONS, "120")
+        self.together += 1
+        self.most_together = max(self.most_together, self.together)
+        await asyncio.sleep(0)  # lets the other requests in flight arrive
+        body = json.loads(request.content)
+        self.asked.append(body)
+        url = ASSET.format(len(self.asked))
+        self._assets[url] = png(self.paint(body))
+        self.together -= 1
+        image = {"url": url, "seed": body["seed"], "width": body["width"], "height": body["height"]}
+        return httpx2.Response(200, json={"id": "g", "status": "succeeded", "images": [image]})
+
+    def client(self) -> httpx2.AsyncClient:
+        return client_of(self)
+
+
+def client_of(answer: Callable[[httpx2.Request], Any]) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://mesh.test")
+
+
+def obedient(body: dict[str, Any]) -> Pixels:
+    """The scene's own render where there is a hint, else the scene in another place."""
+    scene = BY_SEED[body["seed"]].scene
+    drawn = render(scene).image
+    return drawn if body["controls"] else drawn[:, ::-1]
+
+
+def test_an_obedient_mesh_reaches_every_floor_and_gets_exact_hints() -> None:
+    mesh = PaintingMesh(obedient)
+    told: list[str] = []
+    table, pictures = asyncio.run(evaluate(mesh.client(), PROMPTS, Settings(), told.append))
+    assert list(table) == ["render", "canny", "depth", "free", "unrelated"]
+    assert table["canny"] == table["depth"] == table["render"]
+    assert table["free"].edge_f1 < table["canny"].edge_f1 == 1.0
+    assert {row: told.count(row) for row in told} == {"canny": 10, "depth": 10, "free": 10}
+    assert [len(drawn) for drawn in pictures.values()] == [10, 10, 10]
+    assert 1 < mesh.most_together <= 8
+    for body in mesh.asked:
+        request = BY_SEED[body["seed"]]
+        assert body["prompt"] == request.prompt
+        assert (body["steps"], body["guidance_scale"], body["scheduler"]) == (20, 3.0, "UniPCMultistepScheduler")
+        for control in body["controls"]:
+            assert (control["auto_hint"], control["weight"]) == (False, 1.0)
+            sent = from_png(base64.b64decode(control["image"]))
+            np.testing.assert_array_equal(sent, hint(control["kind"], render(request.scene)))
+
+
+def test_a_mesh_that_ignores_the_request_is_found_out() -> None:
+    grey = np.full((128, 128, 3), 128, np.uint8)
+    table, _ = asyncio.run(evaluate(PaintingMesh(lambda body: grey).client(), PROMPTS, Settings()))
+    assert table["canny"].shape_one == table["canny"].edge_f1 == 0.0
+    assert "missed" in markdown(table, Settings())
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (httpx2.Response(429, json={"detail": "busy"}), "answered 429"),
+        (httpx2.Response(200, json={"id": "g", "status": "running", "images": []}), "running after 120 s"),
+    ],
+)
+def test_anything_but_a_picture_is_an_error(answer: httpx2.Response, complaint: str) -> None:
+    async def ask() -> None:
+        async with client_of(lambda request: answer) as client:
+            await draw_all(client, PROMPTS, None, Settings())
+
+    with pytest.raises(MeshError, match=complaint):
+        asyncio.run(ask())
+
+
+def test_a_broken_asset_is_an_error() -> None:
+    with pytest.raises(MeshError, match="no picture"):
+        from_png(b"GIF89a")
+
+
+def test_report_and_grid_show_every_row_and_floor(tmp_path: Path) -> None:
+    table, pictures = asyncio.run(evaluate(PaintingMesh(obedient).client(), PROMPTS, Settings()))
+    page = markdown(table, Settings())
+    assert all(str(floor) in page for floor in FLOORS)
+    assert "10 fresh prompts" in page and "| real renders (ceiling) |" in page
+    assert screen_table(table).row_count == 5
+    write_grid(tmp_path / "new" / "grid.png", PROMPTS, pictures)
+    sheet = from_png((tmp_path / "new" / "grid.png").read_bytes())
+    assert sheet.shape == (5 * 128, 8 * 128, 3)
+    np.testing.assert_array_equal(sheet[:128, :128], hint("canny", render(PROMPTS[0].scene)))
+    np.testing.assert_array_equal(sheet[128:256, :128], render(PROMPTS[0].scene).image)
+
+
+def test_prompts_are_fresh_and_repeatable() -> None:
+    assert requests(3, first_seed=7)[1:] == requests(2, first_seed=8)
+    assert all(isinstance(request, Request) and request.prompt for request in PROMPTS)
+
+
+def test_help_teaches_both_commands() -> None:
+    shown = CliRunner().invoke(app, ["--help"])
+    assert shown.exit_code == 0
+    assert "train" in shown.output and "evaluate" in shown.output
+
+
+def test_an_absent_mesh_is_status_two() -> None:
+    shown = CliRunner().invoke(app, ["evaluate", "--url", "http://127.0.0.1:1", "--count", "2"])
+    assert shown.exit_code == 2
+    assert "make up" in shown.output

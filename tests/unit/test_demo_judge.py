@@ -1,0 +1,161 @@
+"""The judge gives real renders full marks, and every one of its measures can fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from export.demo import judge
+from export.demo.adherence import FLOORS, Adherence, Floor, adherence, missed, references, requests
+from export.demo.hints import edges
+from export.demo.judge import Pixels
+from export.demo.render import render
+from export.demo.scene import COLOURS, PALETTE, SHAPES, Scene, Solid
+
+SCENES = [request.scene for request in requests(96)]
+RENDERS = [render(scene).image for scene in SCENES]
+
+
+def recoloured(scene: Scene, **changes: object) -> Pixels:
+    return render(dataclasses.replace(scene, **changes)).image  # type: ignore[arg-type]
+
+
+def with_solids(scene: Scene, **changes: object) -> Pixels:
+    solids = tuple(dataclasses.replace(solid, **changes) for solid in scene.solids)  # type: ignore[arg-type]
+    return recoloured(scene, solids=solids)
+
+
+def spare_colour(scene: Scene) -> str:
+    return next(c for c in COLOURS if c not in scene.ground_colours and c not in [s.colour for s in scene.solids])
+
+
+def other_shape(shape: str) -> str:
+    return "square" if shape == "ring" else "ring"
+
+
+def test_renders_reach_the_ceiling() -> None:
+    measured = adherence(SCENES, RENDERS)
+    assert measured.pictures == 96 and measured.objects == sum(len(scene.solids) for scene in SCENES)
+    assert measured.ground == measured.gradient_top == measured.gradient_bottom == measured.in_mask == 1.0
+    assert measured.edge_f1 == 1.0
+    assert measured.shape_one > 0.93 and measured.shape_more > 0.93
+
+
+def test_unrelated_renders_fail_every_measure() -> None:
+    chance = references(SCENES)["unrelated"]
+    shares = dataclasses.asdict(chance)
+    assert all(shares[c] < 0.35 for c in ("ground", "gradient_top", "gradient_bottom", "shape_one", "in_mask"))
+    assert shares["shape_more"] < 0.15 and shares["edge_f1"] < 0.4
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_every_colour_is_named(name: str) -> None:
+    assert judge.dominant_colour(np.full((8, 8, 3), PALETTE[name], np.uint8)) == name
+
+
+def test_colours_survive_noise_and_dimming() -> None:
+    noise = np.random.default_rng(0).normal(0, 12, (64, 64, 3))
+    for name, colour in PALETTE.items():
+        dimmed = np.clip(np.array(colour) * 0.92 + noise, 0, 255).astype(np.uint8)
+        assert judge.dominant_colour(dimmed) == name
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_are_told_apart_and_the_colour_counts(shape: str) -> None:
+    image = render(
+        Scene("white", None, "plain", (Solid(shape, "blue", 60, 66, 30, 0.3),), (0.2, -0.5), 0, 15, 0, True)
+    ).image
+    seen = judge.find_shape(image, "blue")
+    assert seen is not None and seen.shape == shape and seen.overlap > 0.8
+    assert judge.find_shape(image, "yellow") is None
+
+
+def test_the_ground_is_no_object_and_specks_are_none() -> None:
+    image = np.full((128, 128, 3), PALETTE["green"], np.uint8)
+    assert judge.find_shape(image, "green") is None
+    image[60:66, 60:66] = PALETTE["red"]
+    assert judge.find_shape(image, "red") is None
+
+
+def test_each_measure_fails_alone() -> None:
+    plain = next(s for s in SCENES if s.style == "plain" and len(s.solids) == 1)
+    right = adherence([plain], [render(plain).image])
+    assert math.isnan(right.gradient_top) and math.isnan(right.shape_more)
+
+    ground = adherence([plain], [recoloured(plain, ground=spare_colour(plain))])
+    assert (ground.ground, ground.in_mask, ground.shape_one) == (0.0, 1.0, 1.0)
+
+    colour = adherence([plain], [with_solids(plain, colour=spare_colour(plain))])
+    assert (colour.ground, colour.in_mask, colour.shape_one) == (1.0, 0.0, 0.0)
+
+    shape = adherence([plain], [with_solids(plain, shape=other_shape(plain.solids[0].shape))])
+    assert (shape.ground, shape.shape_one) == (1.0, 0.0) and shape.edge_f1 < 0.8
+
+    solid = plain.solids[0]
+    moved = adherence([plain], [with_solids(plain, x=128 - solid.x + 40 * (abs(solid.x - 64) < 20))])
+    assert (moved.ground, moved.shape_one) == (1.0, 1.0) and moved.edge_f1 < 0.5
+
+
+def test_gradient_ends_are_told_apart() -> None:
+    scene = next(s for s in SCENES if s.style == "gradient")
+    upside_down = recoloured(scene, ground=scene.ground_end, ground_end=scene.ground)
+    measured = adherence([scene], [upside_down])
+    assert (measured.ground, measured.gradient_top, measured.gradient_bottom) == (1.0, 0.0, 0.0)
+
+
+def test_swapped_colours_of_two_solids_are_noticed() -> None:
+    scene = next(s for s in SCENES if len(s.solids) == 2)
+    a, b = scene.solids
+    swapped = (dataclasses.replace(a, colour=b.colour), dataclasses.replace(b, colour=a.colour))
+    measured = adherence([scene], [recoloured(scene, solids=swapped)])
+    assert measured.in_mask == 0.0 and measured.shape_more == 0.0 and measured.ground == 1.0
+
+
+def test_edge_f1_forgives_two_pixels_and_no_more() -> None:
+    line = np.zeros((64, 64), np.uint8)
+    line[32, 8:56] = 255
+    assert judge.edge_f1(line, line) == 1.0
+    assert judge.edge_f1(np.roll(line, 2, axis=0), line) == 1.0
+    assert judge.edge_f1(np.roll(line, 3, axis=0), line) == 0.0
+    assert judge.edge_f1(np.zeros_like(line), line) == 0.0
+    both = line | np.roll(line, 20, axis=0)
+    assert judge.edge_f1(both, line) == pytest.approx(2 / 3)
+    assert judge.edge_f1(line, both) == pytest.approx(2 / 3)
+
+
+def test_edges_of_a_blurred_picture_score_lower() -> None:
+    assert judge.edge_f1(edges(RENDERS[0] // 8), edges(RENDERS[0])) < 0.5
+
+
+def test_one_picture_a_scene_is_required() -> None:
+    for scenes, pictures in ((SCENES[:2], RENDERS[:1]), ([], [])):
+        with pytest.raises(ValueError, match="one picture for each scene"):
+            adherence(scenes, pictures)
+
+
+def row(**changes: float) -> Adherence:
+    shares = dict.fromkeys(
+        ("ground", "gradient_top", "gradient_bottom", "shape_one", "shape_more", "in_mask", "edge_f1"), 1.0
+    )
+    return Adherence(1, 1, **(shares | changes))
+
+
+def test_every_floor_can_be_missed_and_none_is_missed_by_a_perfect_model() -> None:
+    free = row(edge_f1=0.25)
+    assert missed({"canny": row(), "free": free}) == []
+    for floor in FLOORS:
+        low = {floor.column: floor.least - 0.01 + (0.25 if floor.above else 0)}
+        table = {"canny": row(), "free": free} | {
+            floor.row: row(**({"edge_f1": 0.25} if floor.row == "free" else {}) | low)
+        }
+        assert floor in missed(table), floor
+
+
+def test_a_floor_is_reached_at_its_value_and_unknown_is_not_enough() -> None:
+    floor = Floor("canny", "ground", 0.97)
+    assert missed({"canny": row(ground=0.97)}, [floor]) == []
+    assert missed({"canny": row(ground=math.nan)}, [floor]) == [floor]
+    assert missed({"depth": row(ground=0)}, [floor]) == []

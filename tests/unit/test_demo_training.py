@@ -1,0 +1,267 @@
+"""Every stage of the demo's training runs, learns, and leaves a model that diffusers can load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from transformers import CLIPTokenizer
+
+from export.demo import controlnet, corpus, recipe, stages, text_encoder, train, unet, vae
+from export.demo.assemble import assemble
+from export.demo.descent import descend
+from export.demo.diffusion import NOISE_FROM, Noising, build_scheduler, stratified_timesteps
+from export.demo.distributed import Crew, CrewError, Progress, run_crew
+from export.demo.recipe import Schedule
+from export.demo.stages import STAGES, MissingPart, Workshop
+from export.demo.tokenizer import END, START, train_tokenizer
+
+ALONE = Crew(0, 1, lambda progress: None)
+EXAMPLES = corpus.examples(range(48))
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> CLIPTokenizer:
+    texts = [text for example in corpus.examples(range(300)) for text in example.captions]
+    return train_tokenizer(texts, tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return corpus.pictures(EXAMPLES, quiet)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, tokenizer: CLIPTokenizer, images: np.ndarray) -> SimpleNamespace:
+    """A few steps of every stage, each on the results of the ones before, as folders; and the losses."""
+    torch.manual_seed(0)
+    parts = tmp_path_factory.mktemp("parts")
+    schedule = Schedule(steps=10, batch=6, rate=1.5e-3, warmup=2)
+    tokenizer.save_pretrained(parts / "tokenizer")
+    autoencoder, vae_losses = vae.train_vae(ALONE, images, replace(schedule, steps=24, rate=2e-4))
+    autoencoder = vae.whitened(autoencoder, images)
+    latents = vae.encode(autoencoder, images)
+    reader, text_losses = text_encoder.train_text_encoder(
+        ALONE, tokenizer, EXAMPLES, Schedule(steps=30, batch=16, rate=2e-3, warmup=4, averaging=0.9)
+    )
+    captions = unet.Captions(tokenizer, reader.encoder, EXAMPLES)
+    denoiser, unet_losses = unet.train_unet(ALONE, latents, captions, schedule)
+    for name, model in {"vae": autoencoder, "text_encoder": reader.encoder, "unet": denoiser}.items():
+        model.save_pretrained(parts / name)
+    hints = corpus.hint_pictures(EXAMPLES, "canny", quiet)
+    control, control_losses = controlnet.train_controlnet(ALONE, denoiser, hints, latents, captions, schedule)
+    control.save_pretrained(parts / "controlnet-canny")
+    losses = {"vae": vae_losses, "text_encoder": text_losses, "unet": unet_losses, "controlnet": control_losses}
+    return SimpleNamespace(parts=parts, losses=losses, latents=latents, control=control)
+
+
+@pytest.mark.parametrize("stage", ["vae", "text_encoder", "unet"])
+def test_a_stage_lowers_its_loss(trained: SimpleNamespace, stage: str) -> None:
+    losses = trained.losses[stage]
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+
+
+def test_a_control_starts_silent_and_learns_to_speak(trained: SimpleNamespace) -> None:
+    fresh = controlnet.build_controlnet(unet.build_unet())
+    inputs = (torch.randn(1, 4, 16, 16), torch.tensor([500]), torch.randn(1, 77, 128), torch.rand(1, 3, 128, 128))
+    for model, silent in ((fresh, True), (trained.control, False)):
+        with torch.no_grad():
+            residuals, middle = model(*inputs, return_dict=False)
+        assert all(not residual.any() for residual in (*residuals, middle)) is silent
+    assert np.isfinite(trained.losses["controlnet"]).all()
+
+
+def test_whitened_latents_are_unit_normal_and_decode_alike(images: np.ndarray, trained: SimpleNamespace) -> None:
+    assert trained.latents.float().std((0, 2, 3)).tolist() == pytest.approx([1] * 4, abs=0.1)
+    assert trained.latents.float().mean((0, 2, 3)).tolist() == pytest.approx([0] * 4, abs=0.1)
+    torch.manual_seed(0)
+    plain = vae.build_vae()
+    assert vae.psnr(vae.whitened(plain, images), images[:8]) == pytest.approx(vae.psnr(plain, images[:8]), abs=0.01)
+
+
+def test_the_skeleton_averages_blocks_before_any_training(images: np.ndarray) -> None:
+    torch.manual_seed(0)
+    fresh = vae.build_vae()
+    vae.calibrate(fresh, corpus.to_tensor(images[:16]))
+    blocks = torch.nn.functional.avg_pool2d(corpus.to_tensor(images[:16]), 8)
+    coarse = torch.nn.functional.interpolate(blocks, scale_factor=8)
+    target = float((-10 * torch.log10(((coarse - corpus.to_tensor(images[:16])) / 2).square().mean((1, 2, 3)))).mean())
+    assert vae.psnr(fresh, images[:16]) > target - 1.5
+
+
+def test_the_assembled_folder_makes_a_picture_and_names_no_machine(trained: SimpleNamespace, tmp_path: Path) -> None:
+    from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
+
+    names = ("tokenizer", "text_encoder", "vae", "unet")
+    assemble({n: trained.parts / n for n in names}, {"canny": trained.parts / "controlnet-canny"}, tmp_path)
+    for settings in tmp_path.rglob("*.json"):
+        assert str(trained.parts) not in settings.read_text(encoding="utf-8"), settings
+    assert {p.suffix for p in tmp_path.rglob("*") if p.is_file()} == {".json", ".safetensors"}
+    control = ControlNetModel.from_pretrained(tmp_path / "controlnet-canny")
+    pipeline = StableDiffusionControlNetPipeline.from_pretrained(tmp_path, controlnet=control, dtype=torch.float32)
+    assert pipeline.scheduler.config.prediction_type == "v_prediction"
+    assert pipeline.scheduler.config.timestep_spacing == "trailing"
+    pipeline.set_progress_bar_config(disable=True)
+    drawn = pipeline("a red ring", image=torch.zeros(1, 3, 128, 128), num_inference_steps=2, output_type="np").images
+    assert drawn.shape == (1, 128, 128, 3) and np.isfinite(drawn).all()
+
+
+def test_weights_too_large_for_half_precision_are_refused(trained: SimpleNamespace, tmp_path: Path) -> None:
+    broken = unet.build_unet()
+    torch.nn.init.constant_(broken.conv_in.bias, 1e6)
+    broken.save_pretrained(tmp_path / "unet")
+    parts = {n: trained.parts / n for n in ("tokenizer", "text_encoder", "vae")} | {"unet": tmp_path / "unet"}
+    with pytest.raises(ValueError, match="unet is not finite"):
+        assemble(parts, {}, tmp_path / "out")
+
+
+def test_tokenizer_round_trip(tokenizer: CLIPTokenizer) -> None:
+    text = "a purple triangle and an orange ring on a cyan to pink gradient background"
+    ids = tokenizer(text, padding="max_length", max_length=77, truncation=True).input_ids
+    assert tokenizer.decode(ids, skip_special_tokens=True).strip() == text
+    assert len(ids) == 77 and ids.count(tokenizer.bos_token_id) == 1 and ids[-1] == tokenizer.pad_token_id
+    assert tokenizer.tokenize("A Red CIRCLE") == ["a</w>", "red</w>", "circle</w>"]
+    assert (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token) == (START, END, END)
+    strange = "éclair 42 ☃ xyzzy"
+    assert (
+        tokenizer.decode(tokenizer(strange).input_ids, skip_special_tokens=True).split()
+        == strange.replace("42", "4 2").split()
+    )
+    assert tokenizer.unk_token_id not in tokenizer(strange).input_ids[1:-1]
+
+
+def test_padding_places_answer_their_own_question(tokenizer: CLIPTokenizer) -> None:
+    scene = EXAMPLES[0].scene
+    tokens = corpus.token_ids(tokenizer, EXAMPLES[:1])[:, 0].long()
+    padding, asked, right = text_encoder.questions(tokens, torch.tensor([text_encoder.answers(scene)]), tokenizer)
+    places = torch.nonzero(padding)[:, 1]
+    assert set(asked.tolist()) == set(range(text_encoder.QUESTIONS))
+    assert (asked == places % text_encoder.QUESTIONS).all()
+    assert right[asked == 0].unique().item() == text_encoder.COLOURS.index(scene.ground)
+
+
+def test_pure_noise_still_points_at_the_latents() -> None:
+    torch.manual_seed(0)
+    noising, latents = Noising(), torch.randn(64, 4, 4, 4)
+    timesteps = torch.full((64,), 999)
+    sample, velocity = noising(latents, timesteps)
+    signal = noising.signal[999]
+    torch.testing.assert_close(signal.sqrt() * sample - (1 - signal).sqrt() * velocity, latents, atol=1e-4, rtol=1e-4)
+    mixed = torch.stack([(s * z).mean() / z.square().mean() for s, z in zip(sample, latents, strict=True)])
+    assert abs(float(mixed.mean())) < 0.1
+    early = torch.full((64,), NOISE_FROM - 1)
+    expected = build_scheduler().get_velocity(latents, torch.zeros_like(latents), early)
+    sample, velocity = noising(latents, early)
+    noise = (sample - noising.signal[early[0]].sqrt() * latents) / (1 - noising.signal[early[0]]).sqrt()
+    torch.testing.assert_close(velocity, expected + noising.signal[early[0]].sqrt() * noise, atol=1e-4, rtol=1e-4)
+
+
+def test_timesteps_are_stratified() -> None:
+    drawn = stratified_timesteps(90, lowest=100).sort().values
+    assert ((drawn - torch.arange(100, 1000, 10)).clamp(min=0) < 10).all() and drawn.min() >= 100
+    assert stratified_timesteps(1000, power=0.85).float().mean() > 520
+
+
+def test_a_schedule_warms_up_holds_and_falls() -> None:
+    schedule = Schedule(steps=1000, batch=2, rate=1.0, warmup=10, hold=0.5, last=0.01)
+    rates = [schedule.rate_at(step) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[500] == 1.0
+    assert rates[-1] == pytest.approx(0.01, abs=1e-3) and rates[500:] == sorted(rates[500:], reverse=True)
+    assert schedule.scaled(0.01).steps == 10 and schedule.scaled(1e-9).steps == 2
+
+
+def record_average(crew: Crew, folder: Path) -> None:
+    """Worker of the two-process test: one linear model, each process with examples of its own."""
+    torch.manual_seed(crew.rank)
+    model, inputs = torch.nn.Linear(3, 1), torch.full((4, 3), float(crew.rank + 1))
+    average, losses = descend(
+        crew, model, Schedule(steps=3, batch=8, rate=0.1, warmup=1), lambda step: model(inputs).square().mean()
+    )
+    flat = torch.cat([w.reshape(-1) for w in (*model.parameters(), *average.parameters())])
+    np.save(folder / f"{crew.rank}.npy", np.append(flat.detach().numpy(), losses))
+
+
+def fail_second(crew: Crew) -> None:
+    if crew.rank == 1:
+        raise ValueError("the second one gives up")
+    crew.average_(torch.zeros(1))
+
+
+@pytest.mark.slow
+def test_two_processes_stay_one_model(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    run_crew(record_average, tmp_path, size=2, watch=seen.append)
+    first, second = (np.load(tmp_path / f"{rank}.npy") for rank in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert [p.step for p in seen] == [1, 2, 3] and [p.loss for p in seen] == pytest.approx(first[-3:].tolist())
+
+
+@pytest.mark.slow
+def test_one_failing_process_ends_the_crew_with_its_reason() -> None:
+    with pytest.raises(CrewError, match="the second one gives up"):
+        run_crew(fail_second, size=2, watch=lambda progress: None)
+
+
+def fake_stages(log: list[str]) -> Callable[..., None]:
+    """Stands in for run_crew: notes the stage and leaves what a stage leaves."""
+
+    def run(worker: object, name: str, shop: Workshop, folder: Path, outcome: Path, **options: object) -> None:
+        log.append(name)
+        (folder / "result").write_text(name, encoding="utf-8")
+        outcome.write_text(json.dumps({"losses": [1.0]}), encoding="utf-8")
+
+    return run
+
+
+def test_finished_stages_are_kept_and_others_are_run(tmp_path: Path) -> None:
+    log: list[str] = []
+    run = fake_stages(log)
+    assert train.train(Workshop(tmp_path), crew=run) == tmp_path / "weights"
+    assert log == list(STAGES)
+    log.clear()
+    train.train(Workshop(tmp_path), crew=run)
+    assert log == ["weights"]
+    log.clear()
+    train.train(Workshop(tmp_path), only=["controlnet-depth"], crew=run)
+    assert log == ["controlnet-depth"]
+    with pytest.raises(train.OtherRecipe, match="other settings"):
+        train.train(Workshop(tmp_path, scale=0.5), crew=run)
+    with pytest.raises(train.UnknownStage, match="controlnet-scent"):
+        train.train(Workshop(tmp_path), only=["controlnet-scent"], crew=run)
+
+
+def test_a_stage_says_what_it_needs_and_a_base_brings_it(tmp_path: Path) -> None:
+    log: list[str] = []
+    with pytest.raises(MissingPart, match="tokenizer"):
+        train.train(Workshop(tmp_path / "new"), only=["text_encoder"], crew=fake_stages(log))
+    base = tmp_path / "base"
+    for name in stages.BASE_PARTS:
+        (base / name).mkdir(parents=True)
+    train.train(Workshop(tmp_path / "new", base=base), crew=fake_stages(log))
+    assert log == ["latents", *(f"controlnet-{kind}" for kind in recipe.CONTROLS), "weights"]
+
+
+def test_latents_come_back_in_the_order_of_their_pictures(tmp_path: Path) -> None:
+    whole = np.arange(7, dtype=np.float16).reshape(7, 1, 1, 1)
+    (tmp_path / "latents").mkdir()
+    for rank in range(2):
+        np.save(tmp_path / "latents" / f"share-{rank}.npy", whole[rank::2])
+    shop = Workshop(tmp_path)
+    assert shop.latents(range(7)).flatten().tolist() == list(range(7))
+    assert shop.latents(range(1, 7, 3)).flatten().tolist() == [1, 4]
