@@ -32,18 +32,14 @@ class Target(StrEnum):
 def main(
     source: Annotated[
         str,
-        typer.Argument(
-            help="A diffusers folder, a hub id (owner/name), or `demo` for the shipped demo weights."
-        ),
+        typer.Argument(help="A diffusers folder, a hub id (owner/name), or `demo` for the shipped demo weights."),
     ],
     name: Annotated[
         str | None, typer.Option(help="Name of the model in the mesh. Default: the last part of SOURCE.")
     ] = None,
     controlnet: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="KIND=SOURCE", help="A ControlNet for this kind of control; may be given many times."
-        ),
+        typer.Option(metavar="KIND=SOURCE", help="A ControlNet for this kind of control; may be given many times."),
     ] = None,
     repository: Annotated[
         Path,
@@ -53,6 +49,9 @@ def main(
         Target, typer.Option(help="The machine that config.pbtxt is written for; `gpu` asks for TensorRT.")
     ] = Target.CPU,
     force: Annotated[bool, typer.Option("--force", help="Export again even if nothing changed.")] = False,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Threads for verifying; more help a large model on an idle machine.")
+    ] = 1,
     offline: Annotated[
         bool, typer.Option("--offline", help="Take hub ids from the local cache only; open no connection.")
     ] = False,
@@ -82,7 +81,7 @@ def main(
     console = Console(stderr=True)
     try:
         opened = open_source(source, _pairs(controlnet or []), offline)
-        options = Options(repository, name or default_name(source), target.value, force)
+        options = Options(repository, name or default_name(source), target.value, force, threads)
         if check_configs or configs_only:
             _configs(opened, options, check_configs, console)
         else:

@@ -19,9 +19,7 @@ def texts(facts: ModelFacts, target: str) -> dict[str, str]:
 def stale(repository: Path, facts: ModelFacts, target: str) -> list[str]:
     """Names of the folders whose config.pbtxt is missing, differs, or should not be there; sorted."""
     wanted = texts(facts, target)
-    present = {
-        path.parent.name: path.read_text("utf-8") for path in repository.glob(f"{facts.name}_*/{CONFIG_FILE}")
-    }
+    present = {path.parent.name: path.read_text("utf-8") for path in repository.glob(f"{facts.name}_*/{CONFIG_FILE}")}
     return sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
 
 

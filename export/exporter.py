@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from export import configs, fingerprint, tokens
+from export import configs, fingerprint
 from export.facts import facts_of
 from export.place import Placement, Rename
 from export.source import Source
 from families import graphs as names
 from families.manifest import (
-    TOKENIZER_FILE,
     GraphFacts,
     Manifest,
     ManifestError,
@@ -21,8 +20,6 @@ from families.manifest import (
     read_manifest,
     write_manifest,
 )
-
-GRAPH_FILE = "model.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,8 @@ class Options:
     name: str
     target: str = "cpu"
     force: bool = False
+    threads: int = 1
+    """Threads inside one operator while verifying; more help a large model on an idle machine."""
     tolerance: float | None = None
     external_over: int | None = None
     rename: Rename = os.rename
@@ -70,57 +69,15 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
                 card = _retargeted(card, options)
             return Outcome(card, skipped=True)
         stage = placement.new_stage()
-        graphs = _make_graphs(source, facts, options, stage, progress)
+        # The only import that brings torch: a run that has nothing to do never waits for it.
+        from export.making import make_graphs
+
+        graphs = make_graphs(source, facts, options, stage, progress)
         _stage_rest(facts, options, stage)
         manifest = _card(source, facts, options, made_of, graphs)
         write_manifest(stage / facts.name, manifest)
         placement.swap(_retired(options.repository, facts))
     return Outcome(manifest, skipped=False)
-
-
-def _make_graphs(
-    source: Source, facts: ModelFacts, options: Options, stage: Path, progress: Progress
-) -> dict[str, GraphFacts]:
-    from export import chain, load, trace, verify
-    from export.graphs import attention, table
-
-    tolerance = verify.TOLERANCE if options.tolerance is None else options.tolerance
-    external_over = trace.EXTERNAL_OVER if options.external_over is None else options.external_over
-    chains = chain.combinations(facts)
-    total, done = 2 + 2 * len(names.graph_names(facts)) + len(chains), 0
-
-    def begin(doing: str) -> None:
-        nonlocal done
-        progress(doing, done, total)
-        done += 1
-
-    begin("tokenizer")
-    (stage / facts.name).mkdir()
-    tokens.write(source.tokenizer, stage / facts.name / TOKENIZER_FILE, tokens.special_ids(source.tokenizer))
-    begin("loading weights")
-    modules = load.load(source)
-    sessions, worst = {}, {}
-    for row in table.rows(facts, modules):
-        graph = row.part.graph
-        path = stage / graph / "1" / GRAPH_FILE
-        path.parent.mkdir(parents=True)
-        begin(f"{graph}: tracing")
-        inputs = verify.example(row.part, facts, trace.TRACE_BATCH, trace.TRACE_ROWS, *trace.TRACE_LATENT)
-        with attention.written_for_graphs(row.module):
-            trace.trace(row.module, row.part, inputs, path, external_over)
-        begin(f"{graph}: verifying")
-        sessions[graph] = verify.session(path)
-        worst[graph] = verify.check(sessions[graph], row.part, facts, row.reference, tolerance)
-    for kinds in chains:
-        begin(f"{names.denoise(facts.name, kinds)}: verifying")
-        chain.check(facts, modules, sessions, kinds, tolerance)
-    return {graph: _graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}
-
-
-def _graph_facts(folder: Path, error: float) -> GraphFacts:
-    files = fingerprint.graph_files(folder)
-    size = sum(path.stat().st_size for path in files)
-    return GraphFacts(sha256=fingerprint.sha256(files), bytes=size, max_abs_error=error)
 
 
 def _stage_rest(facts: ModelFacts, options: Options, stage: Path) -> None:
@@ -130,9 +87,7 @@ def _stage_rest(facts: ModelFacts, options: Options, stage: Path) -> None:
         (stage / ensemble / "1").mkdir()
 
 
-def _card(
-    source: Source, facts: ModelFacts, options: Options, made_of: str, graphs: dict[str, GraphFacts]
-) -> Manifest:
+def _card(source: Source, facts: ModelFacts, options: Options, made_of: str, graphs: dict[str, GraphFacts]) -> Manifest:
     return Manifest(
         **{field: getattr(facts, field) for field in facts.__struct_fields__},
         graphs=graphs,

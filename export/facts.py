@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from export import sd15, tokens
 from export.errors import SourceRefused
@@ -35,28 +34,25 @@ def facts_of(source: Source, name: str) -> ModelFacts:
             f"tokenizer and text encoder do not belong together: token {max(ids.values())} for "
             f"{text['vocab_size']} embeddings"
         )
-    facts: dict[str, Any] = dict(
-        name=name,
-        family=sd15.FAMILY,
-        native_size=int(unet.get("sample_size") or 64) * downscale,
-        latent_channels=vae.get("latent_channels", 4),
-        downscale=downscale,
-        text_tokens=text.get("max_position_embeddings", 77),
-        text_width=text["hidden_size"],
-        text_layers=text["num_hidden_layers"],
-        pad_token_id=ids["pad"],
-        bos_token_id=ids["bos"],
-        eos_token_id=ids["eos"],
-        residuals=residuals(unet["block_out_channels"], unet["layers_per_block"]),
-        controls=tuple(sorted(source.controlnets)),
-        pooled_controls=tuple(
-            kind
-            for kind, part in sorted(source.controlnets.items())
-            if part.config.get("global_pool_conditions")
-        ),
-        scheduler=dict(source.scheduler),
-    )
     try:
-        return ModelFacts(**facts)
+        return ModelFacts(
+            name=name,
+            family=sd15.FAMILY,
+            native_size=int(unet.get("sample_size") or 64) * downscale,
+            latent_channels=vae.get("latent_channels", 4),
+            downscale=downscale,
+            text_tokens=text.get("max_position_embeddings", 77),
+            text_width=text["hidden_size"],
+            text_layers=text["num_hidden_layers"],
+            pad_token_id=ids["pad"],
+            bos_token_id=ids["bos"],
+            eos_token_id=ids["eos"],
+            residuals=residuals(unet["block_out_channels"], unet["layers_per_block"]),
+            controls=tuple(sorted(source.controlnets)),
+            pooled_controls=tuple(
+                kind for kind, part in sorted(source.controlnets.items()) if part.config.get("global_pool_conditions")
+            ),
+            scheduler=dict(source.scheduler),
+        )
     except ValueError as error:
         raise SourceRefused(str(error)) from error

@@ -76,9 +76,7 @@ def fetch(source: str, wanted: Wanted, offline: bool = False) -> Path:
     ]
     try:
         if offline:
-            return Path(
-                huggingface_hub.snapshot_download(source, allow_patterns=cached, local_files_only=True)
-            )
+            return Path(huggingface_hub.snapshot_download(source, allow_patterns=cached, local_files_only=True))
         files = select(set(huggingface_hub.HfApi().list_repo_files(source)), wanted)
         return Path(huggingface_hub.snapshot_download(source, allow_patterns=files))
     except (errors.RepositoryNotFoundError, errors.GatedRepoError, errors.HFValidationError) as error:

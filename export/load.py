@@ -38,9 +38,7 @@ def load(source: Source) -> Modules:
             text_encoder=_text_encoder(source.text_encoder),
             unet=_diffusers(UNet2DConditionModel, source.unet),
             vae=_diffusers(AutoencoderKL, source.vae),
-            controlnets={
-                kind: _diffusers(ControlNetModel, part) for kind, part in source.controlnets.items()
-            },
+            controlnets={kind: _diffusers(ControlNetModel, part) for kind, part in source.controlnets.items()},
         )
 
 

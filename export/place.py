@@ -63,7 +63,7 @@ class Placement:
         Raises whatever `rename` raises, with the repository as it was before.
         """
         staged = {path.name for path in self.stage.iterdir()}
-        order = sorted((staged | retired) - {self.name}) + [self.name]
+        order = [*sorted((staged | retired) - {self.name}), self.name]
         plan = {folder: (self.repository / folder).exists() for folder in order}
         self._replaced.mkdir()
         (self._replaced / "plan.json").write_text(json.dumps(plan))

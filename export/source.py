@@ -62,14 +62,12 @@ class Source:
             *(self.controlnets[kind] for kind in sorted(self.controlnets)),
         )
         of_parts = [path for part in parts for path in (part.folder / "config.json", part.weights)]
-        of_tokenizer = [
-            self.tokenizer / name for name in TOKENIZER_FILES if (self.tokenizer / name).is_file()
-        ]
+        of_tokenizer = [self.tokenizer / name for name in TOKENIZER_FILES if (self.tokenizer / name).is_file()]
         return (*of_parts, *of_tokenizer)
 
 
 def default_name(source: str) -> str:
-    """A model name made of the last part of a folder or hub id: `runwayml/Stable-Diffusion_v1.5` -> `stable-diffusion_v1-5`."""
+    """A model name made of the last part of a folder or hub id: `owner/Some_Model.v1` -> `some_model-v1`."""
     return re.sub(
         r"[^a-z0-9]+",
         lambda match: "_" if match.group() == "_" else "-",
@@ -92,15 +90,9 @@ def open_source(source: str, controlnets: Mapping[str, str], offline: bool = Fal
     _allowed(scheduler, sd15.SCHEDULERS, "scheduler")
     if not any((root / "tokenizer" / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise SourceRefused("tokenizer: neither tokenizer.json nor vocab.json with merges.txt is there")
-    found = {
-        path.name.removeprefix("controlnet-"): path
-        for path in sorted(root.glob("controlnet-*"))
-        if path.is_dir()
-    }
+    found = {path.name.removeprefix("controlnet-"): path for path in sorted(root.glob("controlnet-*")) if path.is_dir()}
     found |= {kind: _folder(place, hub.CONTROLNET, offline) for kind, place in controlnets.items()}
-    checked = {
-        kind: _part(path, sd15.CONTROLNET, f"controlnet {kind}") for kind, path in sorted(found.items())
-    }
+    checked = {kind: _part(path, sd15.CONTROLNET, f"controlnet {kind}") for kind, path in sorted(found.items())}
     for kind, part in checked.items():
         _fits(part.config, parts["unet"].config, kind)
     if parts["text_encoder"].config["hidden_size"] != parts["unet"].config["cross_attention_dim"]:
@@ -109,9 +101,7 @@ def open_source(source: str, controlnets: Mapping[str, str], offline: bool = Fal
             f"{parts['unet'].config['cross_attention_dim']}: these parts are not of one model"
         )
     label = DEMO if source == DEMO else root.name if Path(source).is_dir() else source
-    return Source(
-        label=label, tokenizer=root / "tokenizer", scheduler=scheduler, controlnets=checked, **parts
-    )
+    return Source(label=label, tokenizer=root / "tokenizer", scheduler=scheduler, controlnets=checked, **parts)
 
 
 def _folder(source: str, wanted: hub.Wanted, offline: bool) -> Path:
@@ -147,9 +137,7 @@ def _part(folder: Path, kind: str, what: str) -> Part:
     config = _config(folder / "config.json", what)
     names = {config["_class_name"]} if "_class_name" in config else set(config.get("architectures") or ())
     if names != {kind}:
-        raise SourceRefused(
-            f"{what}: config.json names {sorted(map(str, names))}, not {kind}. {sd15.EXPECTED}"
-        )
+        raise SourceRefused(f"{what}: config.json names {sorted(map(str, names))}, not {kind}. {sd15.EXPECTED}")
     if "auto_map" in config:
         raise SourceRefused(f"{what}: config.json asks for code of its own (auto_map), which is never loaded")
     missing = sorted(sd15.REQUIRED[kind] - config.keys())
@@ -171,8 +159,8 @@ def _weights(folder: Path, what: str) -> Path:
     pickles = sorted(name for name in files if name.endswith(PICKLES))
     if pickles:
         raise SourceRefused(
-            f"{what}: {', '.join(pickles)} can run code when loaded and is refused. Convert it once where you trust it: "
-            "DiffusionPipeline.from_pretrained(SOURCE).save_pretrained(FOLDER, safe_serialization=True)."
+            f"{what}: {', '.join(pickles)} can run code when loaded and is refused. Convert it once where you trust "
+            "it: DiffusionPipeline.from_pretrained(SOURCE).save_pretrained(FOLDER, safe_serialization=True)."
         )
     raise SourceRefused(f"{what}: no weights; one of {', '.join(hub.WEIGHTS)} must be there")
 
@@ -189,5 +177,5 @@ def _fits(control: Mapping[str, Any], unet: Mapping[str, Any], kind: str) -> Non
     for key in sd15.SAME_IN_CONTROLNET:
         if key in control and key in unet and control[key] != unet[key]:
             raise SourceRefused(
-                f"controlnet {kind}: {key} is {control[key]}, the UNet has {unet[key]}; it was trained for another model"
+                f"controlnet {kind}: {key} is {control[key]}, the UNet has {unet[key]}; it belongs to another model"
             )

@@ -67,9 +67,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
     except (ValueError, OSError) as error:
-        raise SourceRefused(
-            f"tokenizer: {path.name} is not readable JSON ({type(error).__name__})"
-        ) from error
+        raise SourceRefused(f"tokenizer: {path.name} is not readable JSON ({type(error).__name__})") from error
     if not isinstance(found, dict):
         raise SourceRefused(f"tokenizer: {path.name} is not a JSON object")
     return found
@@ -87,9 +85,7 @@ def write(folder: Path, target: Path, ids: Mapping[str, int]) -> None:
         theirs: Any = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         ours = Tokenizer.from_str(theirs.backend_tokenizer.to_str())
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise SourceRefused(
-            f"tokenizer: transformers cannot read it as a CLIP tokenizer ({error})"
-        ) from error
+        raise SourceRefused(f"tokenizer: transformers cannot read it as a CLIP tokenizer ({error})") from error
     found = {"pad": theirs.pad_token_id, "bos": theirs.bos_token_id, "eos": theirs.eos_token_id}
     if found != dict(ids):
         raise Mismatch(f"special tokens: the files say {dict(ids)}, transformers reads {found}")

@@ -38,8 +38,7 @@ def trace(
     """
     names = [tensor.name for tensor in part.outputs]
     axes = {
-        tensor.name: {0: "B"}
-        | {i: f"{tensor.name}_{i}" for i, dim in enumerate(tensor.dims, 1) if dim == ANY}
+        tensor.name: {0: "B"} | {i: f"{tensor.name}_{i}" for i, dim in enumerate(tensor.dims, 1) if dim == ANY}
         for tensor in (*part.inputs, *part.outputs)
     }
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

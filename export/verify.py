@@ -71,18 +71,17 @@ def example(part: Part, facts: ModelFacts, batch: int, rows: int, height: int, w
     return {t.name: makers[t.name]() if t.name in makers else residual(t.name) for t in part.inputs}
 
 
-def session(path: Path) -> onnxruntime.InferenceSession:
-    """The graph in ONNX Runtime on the CPU, as it is written: without the runtime's own rewriting."""
+def session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
+    """The graph in ONNX Runtime on the CPU, as a server would open it."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def run(graph: onnxruntime.InferenceSession, inputs: Mapping[str, Tensor]) -> list[Tensor]:
     """All outputs of `graph`, in its own order."""
-    return [
-        torch.from_numpy(np.asarray(x)) for x in graph.run(None, {k: v.numpy() for k, v in inputs.items()})
-    ]
+    return [torch.from_numpy(np.asarray(x)) for x in graph.run(None, {k: v.numpy() for k, v in inputs.items()})]
 
 
 def check(
@@ -117,9 +116,7 @@ def check(
 def compare(where: str, ours: Tensor, theirs: Tensor, tolerance: float = TOLERANCE) -> float:
     """The largest absolute difference; `theirs` may have sides of 1 that spread over `ours`. Raises Mismatch."""
     if ours.shape != torch.broadcast_shapes(ours.shape, theirs.shape) or ours.dtype != theirs.dtype:
-        raise Mismatch(
-            f"{where}: {tuple(ours.shape)} {ours.dtype}, torch has {tuple(theirs.shape)} {theirs.dtype}"
-        )
+        raise Mismatch(f"{where}: {tuple(ours.shape)} {ours.dtype}, torch has {tuple(theirs.shape)} {theirs.dtype}")
     difference = float((ours.double() - theirs.double()).abs().max())
     if ours.dtype == torch.uint8:
         allowed = float(BYTE_TOLERANCE) if tolerance > 0 else 0.0

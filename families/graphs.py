@@ -201,9 +201,7 @@ def denoise_config(facts: ModelFacts, kinds: Sequence[str] = ()) -> triton.Model
     kinds = tuple(sorted(kinds))
     unknown = sorted(set(kinds) - set(facts.controls))
     if unknown:
-        raise ValueError(
-            f"model {facts.name!r} has no ControlNet for {unknown}; it has {list(facts.controls)}"
-        )
+        raise ValueError(f"model {facts.name!r} has no ControlNet for {unknown}; it has {list(facts.controls)}")
     m, count = facts.name, len(facts.residuals)
     shared = (_latents(facts, "sample"), TIMESTEP, _text(facts), GUIDANCE)
     hints = tuple(t for i in range(len(kinds)) for t in (_hint(hint(i)), _scale(facts, scale(i))))
@@ -240,9 +238,7 @@ def configs(facts: ModelFacts, runtime: Runtime = CPU) -> dict[str, triton.Model
 
 def to_pbtxt(config: triton.ModelConfig) -> str:
     """The text of a `config.pbtxt`: the same bytes for the same configuration."""
-    return "# Written by `python -m export`; change families/ instead.\n" + text_format.MessageToString(
-        config
-    )
+    return "# Written by `python -m export`; change families/ instead.\n" + text_format.MessageToString(config)
 
 
 def to_json(config: triton.ModelConfig) -> str:
@@ -250,9 +246,7 @@ def to_json(config: triton.ModelConfig) -> str:
     return json_format.MessageToJson(config, preserving_proto_field_name=True, indent=None, sort_keys=True)
 
 
-def _blank(
-    name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], max_batch_size: int
-) -> triton.ModelConfig:
+def _blank(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], max_batch_size: int) -> triton.ModelConfig:
     config = triton.ModelConfig(name=name, max_batch_size=max_batch_size)
     config.version_policy.latest.num_versions = 1
     for field, tensors in ((config.input, inputs), (config.output, outputs)):
@@ -272,9 +266,7 @@ def _residual_map(tensor: str, ensemble_tensor: str, count: int) -> dict[str, st
     return {f"{tensor}_{index}": f"{ensemble_tensor}_{index}" for index in range(count)}
 
 
-def _step(
-    config: triton.ModelConfig, graph: str, inputs: Mapping[str, str], outputs: Mapping[str, str]
-) -> None:
+def _step(config: triton.ModelConfig, graph: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> None:
     step = config.ensemble_scheduling.step.add(model_name=graph, model_version=-1)
     step.input_map.update(inputs)
     step.output_map.update(outputs)

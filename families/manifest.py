@@ -60,9 +60,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for word in (self.name, *self.controls):
             if not _WORD.fullmatch(word):
-                raise ValueError(
-                    f"{word!r} is not a name: use lower-case letters, digits and single '-' or '_'"
-                )
+                raise ValueError(f"{word!r} is not a name: use lower-case letters, digits and single '-' or '_'")
         if tuple(sorted(set(self.controls))) != self.controls:
             raise ValueError(f"controls must be sorted and each named once, not {list(self.controls)}")
 
@@ -123,17 +121,13 @@ def read_manifest(repository: Path, name: str) -> Manifest:
 
 def list_manifests(repository: Path) -> list[Manifest]:
     """Every card in the repository, by name. Raises ManifestError on the first unreadable one."""
-    return [
-        read_manifest(repository, path.parent.name) for path in sorted(repository.glob(f"*/{MANIFEST_FILE}"))
-    ]
+    return [read_manifest(repository, path.parent.name) for path in sorted(repository.glob(f"*/{MANIFEST_FILE}"))]
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Path:
     """Write the card into `folder` (the model's own) in one step: a reader sees the old or the new one, whole."""
     target = folder / MANIFEST_FILE
     partial = target.with_suffix(".json.partial")
-    partial.write_bytes(
-        msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2) + b"\n"
-    )
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2) + b"\n")
     os.replace(partial, target)
     return target

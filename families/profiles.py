@@ -54,9 +54,7 @@ def profile_of(facts: ModelFacts) -> Profile:
     for family, largest, profile in PROFILES:
         if family == facts.family and facts.native_size <= largest:
             return profile
-    raise ValueError(
-        f"no profile for family {facts.family!r} at {facts.native_size} px; add a row to PROFILES"
-    )
+    raise ValueError(f"no profile for family {facts.family!r} at {facts.native_size} px; add a row to PROFILES")
 
 
 @dataclass(frozen=True, slots=True)

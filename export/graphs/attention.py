@@ -59,9 +59,7 @@ class GraphTransformer(nn.Module):
         self.model: Any = model
         self.channels = self.model.proj_in.weight.shape[1]
 
-    def forward(
-        self, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **_: Any
-    ) -> tuple[Tensor]:
+    def forward(self, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **_: Any) -> tuple[Tensor]:
         """hidden_states FP32 [N, C, h, w], encoder_hidden_states FP32 [N, 77, D] -> (FP32 [N, C, h, w],)."""
         assert encoder_hidden_states is not None
         normed = to_tokens(self.model.norm(hidden_states), self.channels)

@@ -31,9 +31,7 @@ class ControlNet(nn.Module):
         x = model.conv_in(sample) + model.controlnet_cond_embedding(picture)
         skips, middle, _ = trunk.down_and_middle(model, x, trunk.time_embedding(model, timestep), text)
         count = text.shape[1]
-        projected = [
-            _project(zero, skip) for zero, skip in zip(model.controlnet_down_blocks, skips, strict=True)
-        ]
+        projected = [_project(zero, skip) for zero, skip in zip(model.controlnet_down_blocks, skips, strict=True)]
         projected.append(rows.split(model.controlnet_mid_block(middle), count))
         if model.config.global_pool_conditions:
             projected = [x.mean(dim=(3, 4), keepdim=True).expand_as(x) for x in projected]
@@ -59,6 +57,4 @@ def reference(
         controlnet_cond=rows.repeat(hint.float() / 255.0, count),
         return_dict=False,
     )
-    return tuple(
-        rows.split(x, count) * scale[:, :, i, None, None, None] for i, x in enumerate((*down, middle))
-    )
+    return tuple(rows.split(x, count) * scale[:, :, i, None, None, None] for i, x in enumerate((*down, middle)))

@@ -18,9 +18,7 @@ class NoControl(nn.Module):
         batch, rows = text.shape[0], text.shape[1]
         height, width = sample.shape[2], sample.shape[3]
         return tuple(
-            torch.zeros(
-                batch, rows, channels, (height + stride - 1) // stride, (width + stride - 1) // stride
-            )
+            torch.zeros(batch, rows, channels, (height + stride - 1) // stride, (width + stride - 1) // stride)
             for channels, stride in self.residuals
         )
 

@@ -33,8 +33,6 @@ class TextEncoder(nn.Module):
 def reference(model: Any, input_ids: Tensor, layers_skipped: Tensor) -> Tensor:
     """The same through CLIPTextModel.forward and the lines of diffusers' `encode_prompt`, request by request."""
     states = model(input_ids, output_hidden_states=True).hidden_states
-    picked = [
-        states[-(int(skipped) + 1)][row] for row, skipped in enumerate(layers_skipped.reshape(-1).tolist())
-    ]
+    picked = [states[-(int(skipped) + 1)][row] for row, skipped in enumerate(layers_skipped.reshape(-1).tolist())]
     normed: Tensor = model.final_layer_norm(torch.stack(picked))
     return normed

@@ -11,7 +11,7 @@ from export.graphs import rows, trunk
 
 
 def guided(rows_of_request: Tensor, guidance: Tensor) -> Tensor:
-    """Classifier-free guidance (Ho & Salimans 2022) as diffusers writes it: negative + guidance * (positive - negative).
+    """Classifier-free guidance (Ho & Salimans 2022), in diffusers' order of operations.
 
     rows_of_request FP32 [B,R,4,h,w]: row 0 is the negative, the last one the positive, so R = 1 means no guidance.
     """
@@ -26,9 +26,7 @@ class UNet(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(
-        self, sample: Tensor, timestep: Tensor, text: Tensor, guidance: Tensor, *residuals: Tensor
-    ) -> Tensor:
+    def forward(self, sample: Tensor, timestep: Tensor, text: Tensor, guidance: Tensor, *residuals: Tensor) -> Tensor:
         """sample FP32 [B,4,h,w], timestep FP32 [B,1], text FP32 [B,R,77,D], guidance FP32 [B,1],
         n residuals FP32 [B,R,C_i,h_i,w_i] -> prediction FP32 [B,4,h,w]."""
         model = self.model
@@ -42,12 +40,8 @@ class UNet(nn.Module):
             taken, joined = tuple(joined[-count:]), joined[:-count]
             # The next skip's own size, always: an odd latent is not twice its half.
             size = joined[-1].shape[2:] if joined else None
-            attended = (
-                {"encoder_hidden_states": context} if getattr(block, "has_cross_attention", False) else {}
-            )
-            x = block(
-                hidden_states=x, temb=temb, res_hidden_states_tuple=taken, upsample_size=size, **attended
-            )
+            attended = {"encoder_hidden_states": context} if getattr(block, "has_cross_attention", False) else {}
+            x = block(hidden_states=x, temb=temb, res_hidden_states_tuple=taken, upsample_size=size, **attended)
         x = model.conv_out(model.conv_act(model.conv_norm_out(x)))
         return guided(rows.split(x, text.shape[1]), guidance)
 

@@ -1,0 +1,87 @@
+"""The part of an export that needs torch: load, trace, verify, one graph after the other, into the staging folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from export import chain, fingerprint, load, tokens, trace, verify
+from export.errors import Mismatch
+from export.graphs import attention, table
+from export.source import Source
+from families import graphs as names
+from families.manifest import TOKENIZER_FILE, GraphFacts, ModelFacts
+
+if TYPE_CHECKING:
+    from export.exporter import Options, Progress
+
+GRAPH_FILE = "model.onnx"
+
+
+def make_graphs(
+    source: Source, facts: ModelFacts, options: Options, stage: Path, progress: Progress
+) -> dict[str, GraphFacts]:
+    """Write every graph and the tokenizer under `stage`, each compared with torch or transformers.
+
+    Raises Mismatch for the first that differs, SourceRefused for weights or a tokenizer that do not load.
+    """
+    tolerance = verify.TOLERANCE if options.tolerance is None else options.tolerance
+    external_over = trace.EXTERNAL_OVER if options.external_over is None else options.external_over
+    chains = chain.combinations(facts)
+    begin = _counted(progress, 2 + 2 * len(names.graph_names(facts)) + len(chains))
+    begin("tokenizer")
+    (stage / facts.name).mkdir()
+    tokens.write(source.tokenizer, stage / facts.name / TOKENIZER_FILE, tokens.special_ids(source.tokenizer))
+    begin("loading weights")
+    modules = load.load(source)
+    sessions, worst = {}, {}
+    with _threads(options.threads):
+        for row in table.rows(facts, modules):
+            graph = row.part.graph
+            path = stage / graph / "1" / GRAPH_FILE
+            path.parent.mkdir(parents=True)
+            begin(f"{graph}: tracing")
+            inputs = verify.example(row.part, facts, trace.TRACE_BATCH, trace.TRACE_ROWS, *trace.TRACE_LATENT)
+            try:
+                with attention.written_for_graphs(row.module):
+                    trace.trace(row.module, row.part, inputs, path, external_over)
+            except (ValueError, RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
+                raise Mismatch(f"{graph} cannot be written as a graph: {error}") from error
+            begin(f"{graph}: verifying")
+            sessions[graph] = verify.session(path, options.threads)
+            worst[graph] = verify.check(sessions[graph], row.part, facts, row.reference, tolerance)
+        for kinds in chains:
+            begin(f"{names.denoise(facts.name, kinds)}: verifying")
+            chain.check(facts, modules, sessions, kinds, tolerance)
+    return {graph: _graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}
+
+
+def _graph_facts(folder: Path, error: float) -> GraphFacts:
+    files = fingerprint.graph_files(folder)
+    size = sum(path.stat().st_size for path in files)
+    return GraphFacts(sha256=fingerprint.sha256(files), bytes=size, max_abs_error=error)
+
+
+def _counted(progress: Progress, total: int) -> Callable[[str], None]:
+    done = 0
+
+    def begin(doing: str) -> None:
+        nonlocal done
+        progress(doing, done, total)
+        done += 1
+
+    return begin
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
