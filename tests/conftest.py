@@ -1,0 +1,50 @@
+"""The running mesh that most tests share, started by the code of `make up` on free ports."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from local.supervision import LocalMesh
+from tests.running import DEMO_WEIGHTS, ROOT, local_settings, mesh_environment
+
+
+@pytest.fixture(scope="session")
+def tiny_weights() -> Path:
+    """A random epsilon model of SD1.5's shape (4 levels, 13 residuals, leading timesteps) in diffusers format."""
+    folder = ROOT / "build" / "tiny-sd15"
+    subprocess.run([sys.executable, ROOT / "tests" / "tiny_sd15.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository(tiny_weights: Path) -> Path:
+    """A model repository with the demo model and the tiny random one; kept in build/, so a second run is quick."""
+    folder = ROOT / "build" / "test-repository"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, source in (("demo", DEMO_WEIGHTS), ("tiny", tiny_weights)):
+        command = [sys.executable, "-m", "export", source, "--name", name, "--repository", folder]
+        subprocess.run(command, check=True, cwd=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mesh(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
+    """The whole mesh, without keys, with both models; one unknown model name stands for the demo model."""
+    settings = local_settings(repository, tmp_path_factory.mktemp("mesh"))
+    environ = mesh_environment(
+        CN_GATEWAY_DEFAULT_MODEL="demo",
+        CN_GATEWAY_MODEL_ALIASES="midjourney=demo",
+    )
+    with LocalMesh(settings, environ) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(mesh: LocalMesh) -> Iterator[httpx2.Client]:
+    """HTTP client of the shared mesh's edge."""
+    with httpx2.Client(base_url=mesh.url, timeout=120) as opened:
+        yield opened

@@ -1,0 +1,211 @@
+"""Parts that fail under a running mesh: a clear answer in each dialect's shape, nothing left running, recovery."""
+
+import base64
+import io
+import os
+import re
+import signal
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx2
+import pytest
+from PIL import Image
+
+from controlmesh.v1 import generation_pb2, generation_pb2_grpc
+from local.demo import source_picture
+from local.supervision import LocalMesh
+from mesh.channels import open_channel
+from tests.running import GENERATIONS, local_settings, mesh_environment
+
+PICTURE = base64.b64encode(source_picture()).decode()
+LONG: dict[str, Any] = {"prompt": "a red star", "width": 512, "height": 512, "steps": 150}
+
+
+@pytest.fixture(scope="module")
+def frail(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
+    """A mesh of this file's own, because its parts get killed."""
+    settings = local_settings(repository, tmp_path_factory.mktemp("frail"))
+    with LocalMesh(settings, mesh_environment(CN_GATEWAY_DEFAULT_MODEL="demo")) as mesh:
+        yield mesh
+
+
+@pytest.fixture
+def caller(frail: LocalMesh) -> Iterator[httpx2.Client]:
+    frail.wait_ready(60)
+    with httpx2.Client(base_url=frail.url, timeout=60) as client:
+        yield client
+
+
+def hugging_face(caller: httpx2.Client, **changes: Any) -> httpx2.Response:
+    body = {"inputs": "a red star", "image": PICTURE, "controlnet_type": "canny_edge", "num_inference_steps": 4}
+    return caller.post("/", json={**body, **changes}, headers={"Accept": "image/png"})
+
+
+def enterprise(caller: httpx2.Client, **changes: Any) -> httpx2.Response:
+    body = {"key": "x", "model_id": "demo", "controlnet_model": "canny", "prompt": "a red star", "init_image": PICTURE}
+    size = {"base64": "yes", "width": "128", "height": "128", "num_inference_steps": "4"}
+    return caller.post("/api/v1/enterprise/controlnet", json={**body, **size, **changes})
+
+
+def native(caller: httpx2.Client, **changes: Any) -> httpx2.Response:
+    control = {"kind": "canny", "image": PICTURE, **changes.pop("control", {})}
+    body = {"prompt": "a red star", "controls": [control], "width": 128, "height": 128, "steps": 4}
+    return caller.post(f"{GENERATIONS}?wait=60", json={**body, **changes})
+
+
+def loops(mesh: LocalMesh) -> int:
+    text = httpx2.get(f"http://{mesh.settings.unet_metrics_address}/metrics").text
+    found = re.search(r"^cn_denoise_loops (\S+)$", text, re.MULTILINE)
+    assert found
+    return int(float(found[1]))
+
+
+def eventually(condition: Any, seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return bool(condition())
+
+
+def declared(width: int, height: int) -> str:
+    """Base64 of a small PNG that declares a huge size."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    content = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1 << 20))) + chunk(b"IEND", b"")
+    return base64.b64encode(content).decode()
+
+
+def gif() -> str:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(out, "GIF")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+BAD_PICTURES = {
+    "100 megapixels": declared(10_000, 10_000),
+    "not base64": "%%% no base64 %%%",
+    "not a picture": base64.b64encode(b"<html></html>").decode(),
+    "a GIF": gif(),
+    "a truncated PNG": base64.b64encode(source_picture()[:3000]).decode(),
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("name", BAD_PICTURES)
+def test_a_bad_picture_is_refused_in_every_dialect_s_shape(caller: httpx2.Client, frail: LocalMesh, name: str) -> None:
+    bad = BAD_PICTURES[name]
+    answer = native(caller, control={"image": bad})
+    assert answer.status_code == 422, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == 422
+    answer = hugging_face(caller, image=bad)
+    assert answer.status_code == 400
+    assert set(answer.json()) == {"error"}
+    answer = enterprise(caller, init_image=bad)
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "error"
+    assert answer.json()["message"] == answer.json()["messege"]
+    for text in (answer.text, name):
+        assert not re.search(r"0x[0-9a-f]{4}|Traceback|/usr/|site-packages", text)
+    assert loops(frail) == 0
+
+
+def test_an_unknown_control_names_the_known(caller: httpx2.Client) -> None:
+    answer = native(caller, control={"kind": "telepathy"})
+    assert answer.status_code == 422
+    assert "canny" in answer.json()["detail"]
+    assert "canny" in hugging_face(caller, controlnet_type="telepathy").json()["error"]
+    assert "canny" in str(enterprise(caller, controlnet_model="telepathy").json()["message"])
+
+
+def test_an_unknown_scheduler_and_model_are_named(caller: httpx2.Client) -> None:
+    answer = native(caller, scheduler="EulerScheduler")
+    assert (answer.status_code, answer.json()["field"]) == (422, "scheduler")
+    assert "DDIMScheduler" in answer.json()["detail"]
+    answer = native(caller, model="sdxl")
+    assert answer.status_code in (404, 422)
+    assert "demo" in answer.json()["detail"]
+
+
+def test_a_client_that_hangs_up_stops_the_work(caller: httpx2.Client, frail: LocalMesh) -> None:
+    with pytest.raises(httpx2.TimeoutException):
+        caller.post(f"{GENERATIONS}?wait=60", json=LONG, timeout=2)
+    assert eventually(lambda: loops(frail) == 0)
+
+
+async def test_a_deadline_stops_the_work(frail: LocalMesh) -> None:
+    async with open_channel(frail.settings.mesh_address) as channel:
+        stub: Any = generation_pb2_grpc.GenerationServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async for _ in stub.Generate(generation_pb2.GenerateRequest(**LONG), timeout=1.5):
+                pass
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert eventually(lambda: loops(frail) == 0)
+
+
+def test_unet_killed_in_the_middle_of_a_loop(caller: httpx2.Client, frail: LocalMesh) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(caller.post, f"{GENERATIONS}?wait=60", json=LONG)
+        assert eventually(lambda: loops(frail) == 1)
+        os.kill(frail.pid("unet_svc"), signal.SIGKILL)
+        answer = pending.result()
+    assert answer.status_code == 503, answer.text
+    assert "retry-after" in answer.headers
+    frail.wait_ready(60)
+    assert native(caller).status_code == 200
+
+
+def test_the_model_server_is_away_and_comes_back(caller: httpx2.Client, frail: LocalMesh) -> None:
+    frail.halt("model_server")
+    assert eventually(lambda: not frail.ready(), 20)
+    answer = native(caller)
+    assert answer.status_code == 503, answer.text
+    assert "retry-after" in answer.headers
+    assert hugging_face(caller).status_code == 503
+    assert enterprise(caller).json()["status"] in ("error", "failed")
+    frail.resume("model_server")
+    frail.wait_ready(60)
+    assert native(caller).status_code == 200
+
+
+def test_a_killed_graph_process_brings_the_model_server_back(caller: httpx2.Client, frail: LocalMesh) -> None:
+    """Triton itself never notices that a Python process died; the canary does, and the supervisor starts anew."""
+    before = frail.pid("model_server")
+    stubs = [
+        int(entry)
+        for entry in os.listdir("/proc")
+        if entry.isdigit() and "python_backend_stub" in _command(entry)
+        and "demo_unet" in _command(entry) and _ancestor(int(entry), before)
+    ]  # fmt: skip
+    assert stubs
+    os.kill(stubs[0], signal.SIGKILL)
+    assert eventually(lambda: frail.pid("model_server") not in (0, before), 60)
+    frail.wait_ready(90)
+    assert native(caller).status_code == 200
+
+
+def _command(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def _ancestor(pid: int, wanted: int) -> bool:
+    while pid > 1:
+        if pid == wanted:
+            return True
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return False
