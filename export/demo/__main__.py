@@ -35,13 +35,14 @@ def train(
         float, typer.Option(min=0.0001, max=10, help="Factor on steps and pictures; 0.01 is a trial of minutes.")
     ] = 1.0,
     only: Annotated[
-        list[str] | None, typer.Option(help="Train only this stage, anew, e.g. controlnet-depth. Repeatable.")
+        list[str] | None,
+        typer.Option(help="Train this stage anew, and else only what it lacks: e.g. controlnet-depth. Repeatable."),
     ] = None,
     base: Annotated[
         Path | None,
         typer.Option(
-            help="A finished demo model: its tokenizer, VAE, text encoder and UNet are used instead of trained "
-            "ones. So a further control needs only --only latents --only controlnet-KIND.",
+            help="A finished demo model, e.g. export/demo/weights: its parts are used wherever this run has none "
+            "of its own, so that a new control is all there is to train.",
             exists=True,
             file_okay=False,
         ),
@@ -55,13 +56,13 @@ def train(
     so a busy machine needs longer for the same model.
     """
     from export.demo.distributed import CrewError
-    from export.demo.stages import MissingPart, Workshop
+    from export.demo.stages import Workshop
     from export.demo.train import OtherRecipe, UnknownStage
     from export.demo.train import train as run
 
     try:
         typer.echo(run(Workshop(out, steps_scale, base), only or (), processes))
-    except (CrewError, MissingPart, OtherRecipe, UnknownStage) as error:
+    except (CrewError, OtherRecipe, UnknownStage) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
 

@@ -21,8 +21,7 @@ from export.demo.scene import Stream
 
 HELD_OUT = 64
 WHITENED_ON = 256
-#: The parts of a diffusers folder that --base may bring.
-BASE_PARTS = ("tokenizer", "vae", "text_encoder", "unet")
+PIPELINE_PARTS = ("tokenizer", "vae", "text_encoder", "unet")
 
 
 class MissingPart(RuntimeError):
@@ -33,19 +32,26 @@ class MissingPart(RuntimeError):
 class Workshop:
     """Where a run keeps its parts, a folder each. scale: factor on steps and pictures, 1 for the real thing.
 
-    base: a diffusers folder whose tokenizer, VAE, text encoder and UNet are used instead of trained ones.
+    base: a finished diffusers folder whose parts are used wherever this run has none of its own.
     """
 
     folder: Path
     scale: float = 1.0
     base: Path | None = None
 
+    def has(self, name: str) -> bool:
+        return self._find(name) is not None
+
     def part(self, name: str) -> Path:
         """Folder of a finished part. Raises MissingPart when it was not trained yet."""
-        path = self.base / name if self.base is not None and name in BASE_PARTS else self.folder / name
-        if not path.is_dir():
-            raise MissingPart(f"{path} is missing; train the stage {name!r} first.")
-        return path
+        found = self._find(name)
+        if found is None:
+            raise MissingPart(f"{self.folder / name} is missing; train the stage {name!r} first.")
+        return found
+
+    def _find(self, name: str) -> Path | None:
+        places = [self.folder / name, *([self.base / name] if self.base is not None else [])]
+        return next((place for place in places if place.is_dir()), None)
 
     def pictures(self, count: int) -> int:
         return max(2 * WHITENED_ON, round(count * self.scale))
@@ -71,8 +77,7 @@ class Stage:
     """work(crew, workshop, schedule, folder) -> notes; the first process writes the result into `folder`.
 
     needs: parts that must be there. seconds: rough cost of a step (or of the whole, without a schedule) on two
-    idle cores, for the estimate of the time left only. alone: one process is enough. keeps_record: the folder
-    notes how it was made; not so the assembled weights, which are for others to copy.
+    idle cores, for the estimate of the time left only. alone: one process is enough.
     """
 
     work: Callable[[Crew, Workshop, Schedule | None, Path], Notes]
@@ -80,7 +85,6 @@ class Stage:
     schedule: Schedule | None = None
     seconds: float = 5.0
     alone: bool = field(default=False, kw_only=True)
-    keeps_record: bool = field(default=True, kw_only=True)
 
     def cost(self, scale: float) -> float:
         return self.seconds * (self.schedule.scaled(scale).steps if self.schedule else 1)
@@ -173,7 +177,7 @@ def _controlnet(kind: str) -> Callable[[Crew, Workshop, Schedule | None, Path], 
 
 
 def _assemble(crew: Crew, shop: Workshop, schedule: Schedule | None, folder: Path) -> Notes:
-    parts = {name: shop.part(name) for name in BASE_PARTS}
+    parts = {name: shop.part(name) for name in PIPELINE_PARTS}
     controls = {kind: shop.part(f"controlnet-{kind}") for kind in recipe.CONTROLS}
     assemble.assemble(parts, controls, folder)
     return {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())}
@@ -192,9 +196,7 @@ STAGES: dict[str, Stage] = {
         f"controlnet-{kind}": Stage(_controlnet(kind), (*_DENOISING, "unet"), schedule, 0.60)
         for kind, schedule in recipe.CONTROLS.items()
     },
-    "weights": Stage(
-        _assemble, (*BASE_PARTS, *(f"controlnet-{kind}" for kind in recipe.CONTROLS)), alone=True, keeps_record=False
-    ),
+    "weights": Stage(_assemble, (*PIPELINE_PARTS, *(f"controlnet-{kind}" for kind in recipe.CONTROLS)), alone=True),
 }
 
 

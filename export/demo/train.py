@@ -16,6 +16,7 @@ from export.demo import distributed, recipe
 from export.demo.stages import STAGES, Stage, Workshop, work_stage
 
 RECORD = "stage.json"
+ASSEMBLED = "weights"
 #: The work that a stage's cost is about; what comes before it (rendering) is short.
 COUNTED = ("training", "encoding")
 #: Without a terminal, a stage prints a line this often.
@@ -36,38 +37,50 @@ def train(
     processes: int = recipe.PROCESSES,
     crew: Callable[..., None] = distributed.run_crew,
 ) -> Path:
-    """Run every unfinished stage, or only those named, and return the folder of the assembled weights.
+    """Run every unfinished stage and return the folder of the assembled weights.
 
-    crew: how a stage's processes are run.
-
-    Raises UnknownStage for a name not in STAGES, MissingPart when a stage's inputs are not there, OtherRecipe when a
-    finished stage does not fit, CrewError when training itself fails.
+    only: train these anew, and else only what they need and is not there. The weights are assembled when nothing
+    is missing for that. crew: how a stage's processes are run.
+    Raises UnknownStage for a name not in STAGES, OtherRecipe when a finished stage does not fit, CrewError when
+    training itself fails.
     """
-    shop.folder.mkdir(parents=True, exist_ok=True)
-    console = Console()
     unknown = sorted(set(only) - set(STAGES))
     if unknown:
         raise UnknownStage(f"There is no stage {', '.join(unknown)}; the stages are {', '.join(STAGES)}.")
-    wanted = [name for name in STAGES if not only or name in only]
-    due = [name for name in wanted if not _finished(shop, name, fresh=name in only)]
-    with _Board(console, {name: STAGES[name].cost(shop.scale) for name in due}) as board:
+    shop.folder.mkdir(parents=True, exist_ok=True)
+    due = _due(shop, only)
+    with _Board(Console(), {name: STAGES[name].cost(shop.scale) for name in due}) as board:
         for name in due:
             board.start(name)
             _run(shop, name, processes, board, crew)
-    return shop.folder / "weights"
+    return shop.folder / ASSEMBLED
 
 
-def _finished(shop: Workshop, name: str, fresh: bool) -> bool:
-    """Whether a stage can be left out. One that was asked for by name (fresh) is trained again."""
-    if shop.base is not None and (shop.base / name).is_dir() and not fresh:
-        return True
-    folder = shop.folder / name
-    if fresh or not (folder / RECORD).is_file():  # the assembled weights keep no record: they are made every time
+def _due(shop: Workshop, only: Sequence[str]) -> list[str]:
+    """The stages to run, in order."""
+    unfinished = {name for name in STAGES if not _finished(shop, name)}
+    if not only:
+        return [name for name in STAGES if name in unfinished]
+    asked, waiting = set(only), list(only)
+    while waiting:
+        needed = unfinished.intersection(STAGES[waiting.pop()].needs) - asked
+        asked |= needed
+        waiting += needed
+    if not unfinished.intersection(STAGES[ASSEMBLED].needs) - asked:
+        asked.add(ASSEMBLED)
+    return [name for name in STAGES if name in asked]
+
+
+def _finished(shop: Workshop, name: str) -> bool:
+    """Whether a stage's result is there. The assembled weights count as never finished: they take seconds."""
+    if name == ASSEMBLED:
         return False
-    trained_by = json.loads((folder / RECORD).read_text(encoding="utf-8"))["recipe"]
-    if trained_by != _recipe(shop, STAGES[name]):
+    record = shop.folder / name / RECORD
+    if not record.is_file():
+        return shop.has(name)
+    if json.loads(record.read_text(encoding="utf-8"))["recipe"] != _recipe(shop, STAGES[name]):
         raise OtherRecipe(
-            f"{folder} was trained with other settings. Remove that folder (and what was trained on it), "
+            f"{record.parent} was trained with other settings. Remove that folder (and what was trained on it), "
             "or choose another --out."
         )
     return True
@@ -81,8 +94,6 @@ def _recipe(shop: Workshop, stage: Stage) -> dict[str, object]:
 
 def _run(shop: Workshop, name: str, processes: int, board: _Board, crew: Callable[..., None]) -> None:
     stage = STAGES[name]
-    for part in stage.needs:
-        shop.part(part)
     unfinished, outcome = shop.folder / f".{name}.unfinished", shop.folder / f".{name}.json"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
@@ -91,7 +102,7 @@ def _run(shop: Workshop, name: str, processes: int, board: _Board, crew: Callabl
     notes = json.loads(outcome.read_text(encoding="utf-8"))
     outcome.unlink()
     record = {"recipe": _recipe(shop, stage), "seconds": round(time.monotonic() - began), **notes}
-    if stage.keeps_record:
+    if name != ASSEMBLED:  # the weights are for others to copy
         (unfinished / RECORD).write_text(json.dumps(record), encoding="utf-8")
     shutil.rmtree(shop.folder / name, ignore_errors=True)
     unfinished.rename(shop.folder / name)

@@ -239,22 +239,29 @@ def test_finished_stages_are_kept_and_others_are_run(tmp_path: Path) -> None:
     assert log == ["weights"]
     log.clear()
     train.train(Workshop(tmp_path), only=["controlnet-depth"], crew=run)
-    assert log == ["controlnet-depth"]
+    assert log == ["controlnet-depth", "weights"]
     with pytest.raises(train.OtherRecipe, match="other settings"):
         train.train(Workshop(tmp_path, scale=0.5), crew=run)
     with pytest.raises(train.UnknownStage, match="controlnet-scent"):
         train.train(Workshop(tmp_path), only=["controlnet-scent"], crew=run)
 
 
-def test_a_stage_says_what_it_needs_and_a_base_brings_it(tmp_path: Path) -> None:
+def test_one_stage_brings_what_it_needs_and_no_more(tmp_path: Path) -> None:
     log: list[str] = []
-    with pytest.raises(MissingPart, match="tokenizer"):
-        train.train(Workshop(tmp_path / "new"), only=["text_encoder"], crew=fake_stages(log))
-    base = tmp_path / "base"
-    for name in stages.BASE_PARTS:
+    train.train(Workshop(tmp_path), only=["text_encoder"], crew=fake_stages(log))
+    assert log == ["tokenizer", "text_encoder"]
+    with pytest.raises(MissingPart, match="train the stage 'unet' first"):
+        Workshop(tmp_path).part("unet")
+
+
+def test_a_base_brings_its_parts_and_one_control_is_trained_on_them(tmp_path: Path) -> None:
+    base, log = tmp_path / "base", []
+    for name in (*stages.PIPELINE_PARTS, "controlnet-canny"):
         (base / name).mkdir(parents=True)
-    train.train(Workshop(tmp_path / "new", base=base), crew=fake_stages(log))
-    assert log == ["latents", *(f"controlnet-{kind}" for kind in recipe.CONTROLS), "weights"]
+    shop = Workshop(tmp_path / "new", base=base)
+    train.train(shop, crew=fake_stages(log))
+    assert log == ["latents", *(f"controlnet-{k}" for k in recipe.CONTROLS if k != "canny"), "weights"]
+    assert shop.part("controlnet-canny").parent == base and shop.part("controlnet-depth").parent == shop.folder
 
 
 def test_latents_come_back_in_the_order_of_their_pictures(tmp_path: Path) -> None:
