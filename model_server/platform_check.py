@@ -25,8 +25,8 @@ def platform_fault(system: str, machine: str) -> str:
     if (system, machine) == ("Linux", "x86_64"):
         return ""
     return (
-        f"Triton's server on PyPI exists for Linux x86-64 only, and this is {system} {machine}. Use Linux x86-64, or run the model "
-        "server in NVIDIA's container (model_server/Dockerfile)."
+        f"Triton's server on PyPI exists for Linux x86-64 only, and this is {system} {machine}. "
+        "Use Linux x86-64, or run the model server in NVIDIA's container (model_server/Dockerfile)."
     )
 
 

@@ -44,6 +44,8 @@ class TritonPythonModel:
             require_match(config, self._session.inputs, self._session.outputs)
         except (GraphError, OptionError, SignatureError) as error:
             raise pb_utils.TritonModelException(f"model {args['model_name']!r}: {error}") from None
+        # Reading a graph leaves its file's size behind in freed memory, and there is a process of this for each graph.
+        ctypes.CDLL(None).malloc_trim(0)
         self._name = args["model_name"]
         self._outputs = [entry["name"] for entry in config["output"]]
         self._batched = config.get("max_batch_size", 0) > 0

@@ -1,0 +1,265 @@
+"""How the model server starts, fails, loses a model and ends: `python -m model_server` as a process."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from model_server.canary import Canary
+from model_server.environment import find_environment
+from model_server.launch import StartError, TritonProcess
+from model_server.watch import ModelLost, Watch
+from model_server.workspace import SHARED_MEMORY, shm_prefix
+from tests.integration.tiny_graphs import (
+    PLANE,
+    ROOT,
+    TRITON_ENVIRONMENT,
+    free_ports,
+    write_config,
+    write_ensemble,
+    write_scaling,
+)
+
+
+@dataclass
+class Server:
+    """A running `python -m model_server`."""
+
+    process: subprocess.Popen[bytes]
+    grpc_port: int
+    admin_port: int
+    log: Path
+
+    def page(self, path: str) -> tuple[int, str]:
+        try:
+            with urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5) as response:
+                return response.status, response.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def events(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stub(self, model: str) -> psutil.Process:
+        (found,) = [p for p in self.family() if any(a.endswith(f"/{model}/1/model.onnx") for a in p.cmdline())]
+        return found
+
+    def left_behind(self) -> list[str]:
+        shared = SHARED_MEMORY.glob(f"{shm_prefix(self.process.pid)}*")
+        folders = Path(tempfile.gettempdir()).glob(f"controlmesh-triton-{self.process.pid}-*")
+        return [path.name for path in (*shared, *folders)]
+
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts model servers and waits until they are ready; whatever still runs at the end is killed."""
+    servers: list[Server] = []
+
+    def begin(repository: Path, *models: str, wait: bool = True, **settings: str) -> Server:
+        grpc_port, metrics_port, admin_port = free_ports(3)
+        variables = {
+            "ENVIRONMENT": str(TRITON_ENVIRONMENT),
+            "REPOSITORY": str(repository),
+            "MODELS": ",".join(models),
+            "GRPC_PORT": str(grpc_port),
+            "METRICS_PORT": str(metrics_port),
+            "ADMIN_PORT": str(admin_port),
+            "CANARY_INTERVAL_S": "0.2",
+            **settings,
+        }
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CN_")}
+        environ |= {f"CN_MODEL_SERVER_{name}": value for name, value in variables.items()}
+        log = tmp_path / f"{len(servers)}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "model_server"], cwd=ROOT, env=environ, stdout=out, stderr=subprocess.STDOUT
+            )
+        servers.append(Server(process, grpc_port, admin_port, log))
+        if wait:
+            until(lambda: servers[-1].page("/readyz")[0] == 200 or process.poll() is not None)
+            assert process.poll() is None, log.read_text()
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        family = server.family() if server.process.poll() is None else []
+        for one in (server.process, *family):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        server.process.wait()
+
+
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait for another process to bring something about."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def a_repository(folder: Path) -> Path:
+    write_scaling(folder, "double", 2.0)
+    write_scaling(folder, "negate", -1.0)
+    write_ensemble(folder, "negated_double", ["double", "negate"])
+    return folder
+
+
+async def start_error(repository: Path, *models: str) -> str:
+    (port,) = free_ports(1)
+    with pytest.raises(StartError) as caught:
+        await TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, models, grpc_port=port).start()
+    assert str(repository) not in str(caught.value)
+    assert not list(SHARED_MEMORY.glob(f"{shm_prefix(os.getpid())}*"))
+    return str(caught.value)
+
+
+async def test_a_missing_graph_is_named(tmp_path: Path) -> None:
+    write_config(tmp_path, "double", [("x", "FP32", PLANE)], [("y", "FP32", PLANE)])
+    assert "double/1/model.onnx is missing: export the model again" in await start_error(tmp_path, "double")
+
+
+async def test_a_broken_graph_is_named(tmp_path: Path) -> None:
+    write_scaling(tmp_path, "double", 2.0)
+    graph = tmp_path / "double" / "1" / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-40])
+    assert "double/1/model.onnx can't be loaded; export the model again" in await start_error(tmp_path, "double")
+
+
+async def test_each_difference_between_graph_and_configuration_is_named(tmp_path: Path) -> None:
+    write_scaling(tmp_path, "double", 2.0)
+    inputs = [("x", "FP16", PLANE), ("guidance", "FP32", ("batch", 1))]
+    write_config(tmp_path, "double", inputs, [("y", "FP32", ("batch", 3, "h", "w"))])
+    said = await start_error(tmp_path, "double")
+    assert "input 'x' is TYPE_FP16 in config.pbtxt and TYPE_FP32 in the graph" in said
+    assert "config.pbtxt lists input 'guidance', which the graph does not have" in said
+    assert "output 'y' is [-1, 3, -1, -1] in config.pbtxt and [-1, 2, -1, -1] in the graph" in said
+
+
+async def test_an_unknown_accelerator_is_named(tmp_path: Path) -> None:
+    accelerator = 'optimization { execution_accelerators { cpu_execution_accelerator [{ name: "abacus" }] } }'
+    write_scaling(tmp_path, "double", 2.0, accelerator)
+    assert "cpu_execution_accelerator 'abacus' is unknown here; use 'openvino'" in await start_error(tmp_path, "double")
+
+
+async def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    environment, repository = find_environment(TRITON_ENVIRONMENT), a_repository(tmp_path)
+    (port,) = free_ports(1)
+    async with TritonProcess(environment, repository, ["double"], grpc_port=port):
+        with pytest.raises(StartError, match=f"127.0.0.1:{port} can't be listened on"):
+            await TritonProcess(environment, repository, ["double"], grpc_port=port).start()
+
+
+async def test_instances_of_a_group_are_processes_of_their_own(tmp_path: Path) -> None:
+    repository = a_repository(tmp_path)
+    config = repository / "double" / "config.pbtxt"
+    config.write_text(config.read_text().replace("count: 1", "count: 3"))
+    (port,) = free_ports(1)
+    async with TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, ["double"], grpc_port=port) as triton:
+        assert len(psutil.Process(triton.pid).children()) == 3
+
+
+def test_ready_is_said_after_every_model_answered_and_sigterm_leaves_nothing(start: Start, tmp_path: Path) -> None:
+    server = start(a_repository(tmp_path / "graphs"), "negated_double")
+    status, body = server.page("/readyz")
+    assert (status, json.loads(body)["models"]) == (200, ["double", "negate", "negated_double"])
+    assert server.page("/healthz")[0] == 200
+    assert "cn_model_server_ready 1.0" in server.page("/metrics")[1]
+    assert [e for e in server.events() if e["event"] == "ready"]
+    family = server.family()
+    assert len(family) == 3, "tritonserver and a process for each graph"
+    assert server.left_behind()
+
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(timeout=30) == 0
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert server.left_behind() == []
+
+
+def test_a_killed_model_process_fails_the_canary_and_ends_the_server(start: Start, tmp_path: Path) -> None:
+    server = start(a_repository(tmp_path / "graphs"), "negated_double", CANARY_INTERVAL_S="0.5", STOP_TIMEOUT_S="1")
+    family = server.family()
+    server.stub("negate").kill()
+    until(lambda: server.page("/readyz")[0] == 503)
+    assert "negate" in json.loads(server.page("/readyz")[1])["failing"]["negated_double"]
+    assert server.process.wait(timeout=30) == 1
+    assert server.events()[-1]["event"] == "ended"
+    assert "failed 3 canaries in a row" in str(server.events()[-1]["reason"])
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert server.left_behind() == []
+
+
+def test_after_kill_9_no_process_stays_and_the_next_start_sweeps(start: Start, tmp_path: Path) -> None:
+    repository = a_repository(tmp_path / "graphs")
+    killed = start(repository, "double")
+    family = killed.family()
+    killed.process.kill()
+    killed.process.wait()
+    until(lambda: not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE])
+    assert killed.left_behind(), "kill -9 leaves files, or this test proves nothing"
+    start(repository, "double")
+    assert killed.left_behind() == []
+
+
+def test_a_server_that_ends_by_itself_ends_the_process(start: Start, tmp_path: Path) -> None:
+    server = start(a_repository(tmp_path / "graphs"), "double")
+    (triton,) = [p for p in server.family() if "--model-control-mode=explicit" in p.cmdline()]
+    triton.kill()
+    assert server.process.wait(timeout=30) == 1
+    assert "Triton ended by itself with status -9" in str(server.events()[-1]["reason"])
+    assert server.left_behind() == []
+
+
+def test_an_empty_repository_is_told_how_to_be_filled(start: Start, tmp_path: Path) -> None:
+    server = start(tmp_path, wait=False)
+    assert server.process.wait(timeout=30) == 1
+    assert "holds no model card; export a model with" in str(server.events()[-1]["reason"])
+
+
+def test_the_probe_command_answers_for_the_models(start: Start, tmp_path: Path) -> None:
+    server = start(a_repository(tmp_path / "graphs"), "negated_double", CANARY_MISSES="1000")
+
+    def probe(*arguments: str) -> subprocess.CompletedProcess[str]:
+        url = f"127.0.0.1:{server.grpc_port}"
+        command = [sys.executable, "-m", "model_server.canary", "--url", url, "--repository", str(tmp_path), *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert probe().returncode == 0
+    absent = probe("--model", "absent")
+    assert (absent.returncode, absent.stderr.strip()) == (1, "absent: not loaded")
+    server.stub("double").kill()
+    dead = probe()
+    assert dead.returncode == 1
+    assert dead.stderr.startswith("negated_double: ")
+
+
+async def test_a_server_that_is_gone_is_lost_after_three_rounds() -> None:
+    (port,) = free_ports(1)
+    canary = Canary(f"127.0.0.1:{port}", [], timeout_s=1.0)
+    watch = Watch(canary, interval_s=0.01, misses=3)
+    try:
+        with pytest.raises(ModelLost, match="model 'triton' failed 3 canaries in a row: does not answer"):
+            await asyncio.wait_for(watch.run(), 20)
+    finally:
+        await canary.close()
+    assert not watch.ready
