@@ -13,7 +13,11 @@ from mesh.errors import InvalidInput
 MOST_FORM_FIELDS = 200
 
 
-class BodyTooLarge(InvalidInput):
+class Malformed(InvalidInput):
+    """The body can't be read at all, whatever the dialect."""
+
+
+class BodyTooLarge(Malformed):
     """The body is larger than this gateway takes."""
 
 
@@ -22,10 +26,10 @@ async def read(request: Request, max_bytes: int) -> bytes:
 
     Raises:
         BodyTooLarge: more than `max_bytes`; reading stops there.
-        InvalidInput: a compressed body.
+        Malformed: a compressed body.
     """
     if request.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise InvalidInput("compressed bodies are not taken; send the body as it is")
+        raise Malformed("compressed bodies are not taken; send the body as it is")
     if int(request.headers.get("content-length") or 0) > max_bytes:
         raise BodyTooLarge(f"the body is larger than {max_bytes} bytes; send smaller pictures")
     body = bytearray()
@@ -40,14 +44,14 @@ def json_object(body: bytes) -> dict[str, Any]:
     """`body` as a JSON object; of repeated names the last one counts.
 
     Raises:
-        InvalidInput: not JSON (NaN, lone surrogates and bottomless nesting are none) or no object.
+        Malformed: not JSON (NaN, lone surrogates and bottomless nesting are none) or no object.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise InvalidInput("the body is not valid JSON") from None
+        raise Malformed("the body is not valid JSON") from None
     if not isinstance(value, dict):
-        raise InvalidInput("the body must be a JSON object")
+        raise Malformed("the body must be a JSON object")
     return value
 
 
@@ -55,12 +59,12 @@ def urlencoded(body: bytes) -> dict[str, Any]:
     """`body` as a form of application/x-www-form-urlencoded; of repeated names the last one counts.
 
     Raises:
-        InvalidInput: not UTF-8, or too many fields.
+        Malformed: not UTF-8, or too many fields.
     """
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FORM_FIELDS, errors="strict")
     except ValueError:
-        raise InvalidInput(f"the body is no form of at most {MOST_FORM_FIELDS} fields in UTF-8") from None
+        raise Malformed(f"the body is no form of at most {MOST_FORM_FIELDS} fields in UTF-8") from None
     return dict(pairs)
 
 
@@ -68,10 +72,10 @@ def multipart(content_type: str, body: bytes) -> dict[str, Any]:
     """`body` as a form of multipart/form-data: text fields as str, files as bytes; the last of a name counts.
 
     Raises:
-        InvalidInput: not of that form, or too many fields.
+        Malformed: not of that form, or too many fields.
     """
     head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1", "replace")
-    refused = InvalidInput(f"the body is no multipart form of at most {MOST_FORM_FIELDS} fields")
+    refused = Malformed(f"the body is no multipart form of at most {MOST_FORM_FIELDS} fields")
     try:
         message = email.message_from_bytes(head + body, policy=email.policy.HTTP)
         parts = list(message.iter_parts()) if message.is_multipart() else []

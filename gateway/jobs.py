@@ -6,7 +6,6 @@
 import asyncio
 import secrets
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from prometheus_client import Counter, Gauge
 from gateway.assets import Assets
 from gateway.generation import Generation
 from gateway.pipeline import Outcome, Progress
+from gateway.turns import Turns
 from mesh.errors import InternalError, MeshError, NotFound, Overloaded, Unavailable
 from mesh.telemetry import log
 
@@ -104,43 +104,6 @@ class JobEngine(Protocol):
         """How many are being made and how many wait."""
 
 
-class _Turns:
-    """Places for pictures in the mesh, given in the order of asking: a large request is not passed by small ones."""
-
-    def __init__(self, places: int) -> None:
-        self._free = places
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    @property
-    def waiting(self) -> int:
-        return len(self._queue)
-
-    async def take(self, places: int) -> None:
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append((places, turn))
-        self._call()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back(places)
-            else:
-                self._queue = deque(entry for entry in self._queue if entry[1] is not turn)
-                self._call()
-            raise
-
-    def give_back(self, places: int) -> None:
-        self._free += places
-        self._call()
-
-    def _call(self) -> None:
-        while self._queue and self._queue[0][0] <= self._free:
-            places, turn = self._queue.popleft()
-            if not turn.cancelled():
-                self._free -= places
-                turn.set_result(None)
-
-
 class _Entry:
     """A record that changes, and those who watch it."""
 
@@ -188,7 +151,7 @@ class MemoryJobs:
     ) -> None:
         self._conduct = conduct
         self._assets = assets
-        self._turns = _Turns(max_pictures)
+        self._turns = Turns(max_pictures)
         self._max_waiting = max_waiting
         self._max_records = max_records
         self._retention_s = retention_s

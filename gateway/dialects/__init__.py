@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from gateway.dialects.dialect import Dialect
+from gateway.dialects.enterprise import Enterprise
 from gateway.dialects.huggingface import HuggingFace
 from gateway.dialects.native import Native
 from gateway.parts import Parts
 
-DIALECTS: tuple[Callable[[Parts], Dialect], ...] = (Native, HuggingFace)
+DIALECTS: tuple[Callable[[Parts], Dialect], ...] = (Native, HuggingFace, Enterprise)

@@ -1,0 +1,48 @@
+"""Places that are given in the order of asking."""
+
+import asyncio
+from collections import deque
+
+
+class Turns:
+    """Places for pictures in the mesh, given in the order of asking: a large request is not passed by small ones.
+
+    Args:
+        places: how many there are; nobody may ask for more at once.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many ask for places that are not free yet."""
+        return len(self._queue)
+
+    async def take(self, places: int) -> None:
+        """Wait until `places` are free and it is this caller's turn."""
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append((places, turn))
+        self._call()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back(places)
+            else:
+                self._queue = deque(entry for entry in self._queue if entry[1] is not turn)
+                self._call()
+            raise
+
+    def give_back(self, places: int) -> None:
+        """Free `places` for the next callers."""
+        self._free += places
+        self._call()
+
+    def _call(self) -> None:
+        while self._queue and self._queue[0][0] <= self._free:
+            places, turn = self._queue.popleft()
+            if not turn.cancelled():
+                self._free -= places
+                turn.set_result(None)
