@@ -1,5 +1,6 @@
 """A model repository of graphs with a handful of nodes, each made for one thing a server has to do."""
 
+import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).resolve().parents[2]
-TRITON_ENVIRONMENT = ROOT / ".venv-triton"
+# The same variable chooses the environment of `python -m model_server`, so another Python can be tested.
+TRITON_ENVIRONMENT = ROOT / os.environ.get("CN_MODEL_SERVER_ENVIRONMENT", ".venv-triton")
 
 Value = tuple[str, str, tuple[int | str, ...]]
 """Name, Triton's type without TYPE_, dims with the batch dimension; a text is a free size."""
