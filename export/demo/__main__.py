@@ -36,7 +36,10 @@ def train(
     ] = 1.0,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Train this stage anew, and else only what it lacks: e.g. controlnet-depth. Repeatable."),
+        typer.Option(
+            help="Train this stage anew and whatever it lacks, e.g. controlnet-depth. Repeatable. "
+            "What was trained on its old result stays as it is."
+        ),
     ] = None,
     base: Annotated[
         Path | None,
