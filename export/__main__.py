@@ -92,7 +92,7 @@ def main(
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
-    pairs = dict(item.split("=", 1) if "=" in item else (item, "") for item in given)
+    pairs = {kind: place for kind, _, place in (item.partition("=") for item in given)}
     wrong = sorted(kind for kind, place in pairs.items() if not kind or not place)
     if wrong or len(pairs) != len(given):
         raise typer.BadParameter("give each --controlnet once as KIND=SOURCE, e.g. canny=./my-canny")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from transformers.utils import logging as transformers_logging
 
 from export import sd15
+from export.errors import SourceRefused
 from export.source import Part, Source
 
 
@@ -27,7 +29,11 @@ class Modules:
 
 
 def load(source: Source) -> Modules:
-    """Load every part of a checked source; only safetensors, only from its folder, never code."""
+    """Load every part of a checked source; only safetensors, only from its folder, never code.
+
+    Raises SourceRefused for weights that are not exactly those that the configuration asks for: the libraries would
+    fill what is missing with random numbers.
+    """
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -36,14 +42,19 @@ def load(source: Source) -> Modules:
         warnings.simplefilter("ignore", FutureWarning)
         return Modules(
             text_encoder=_text_encoder(source.text_encoder),
-            unet=_diffusers(UNet2DConditionModel, source.unet),
-            vae=_diffusers(AutoencoderKL, source.vae),
-            controlnets={kind: _diffusers(ControlNetModel, part) for kind, part in source.controlnets.items()},
+            unet=_diffusers(UNet2DConditionModel, source.unet, "unet"),
+            vae=_diffusers(AutoencoderKL, source.vae, "vae"),
+            controlnets={
+                kind: _diffusers(ControlNetModel, part, f"controlnet {kind}")
+                for kind, part in source.controlnets.items()
+            },
         )
 
 
-def _diffusers(cls: Any, part: Part) -> Any:
-    model = cls.from_pretrained(
+def _diffusers(cls: Any, part: Part, what: str) -> Any:
+    return _whole(
+        what,
+        cls.from_pretrained,
         part.folder,
         torch_dtype=torch.float32,
         use_safetensors=True,
@@ -51,13 +62,14 @@ def _diffusers(cls: Any, part: Part) -> Any:
         low_cpu_mem_usage=False,
         variant=part.variant,
     )
-    return model.eval().requires_grad_(False)
 
 
 def _text_encoder(part: Part) -> Any:
     # The configuration is built here from an allow-list, so that no key of the file can name code to import.
     config = CLIPTextConfig(**{key: part.config[key] for key in sd15.CLIP_SETTINGS if key in part.config})
-    model = CLIPTextModel.from_pretrained(
+    return _whole(
+        "text_encoder",
+        CLIPTextModel.from_pretrained,
         part.folder,
         config=config,
         dtype=torch.float32,
@@ -67,4 +79,23 @@ def _text_encoder(part: Part) -> Any:
         variant=part.variant,
         attn_implementation="eager",
     )
+
+
+def _whole(what: str, from_pretrained: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
+    try:
+        model, report = from_pretrained(*arguments, output_loading_info=True, **settings)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise SourceRefused(f"{what}: the weights do not fit its config.json ({type(error).__name__})") from error
+    # Older CLIP files also hold the positions 0..76, which are no weights.
+    odd = [
+        str(key)
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
+        for key in report[kind]
+        if not str(key).endswith("position_ids")
+    ]
+    if odd:
+        raise SourceRefused(
+            f"{what}: the weights are not those that its config.json describes: {len(odd)} tensors are missing, "
+            f"superfluous or of another shape, such as {sorted(odd)[0]}"
+        )
     return model.eval().requires_grad_(False)

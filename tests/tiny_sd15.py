@@ -1,6 +1,6 @@
 """A random SD1.5-shaped model in a diffusers folder, for tests: the real architecture, a thousandth of the size.
 
-`python -m export.tiny FOLDER` writes one. What Stable Diffusion 1.5 has is there: four levels, 12 + 1 residuals,
+`python tests/tiny_sd15.py FOLDER` writes one. What Stable Diffusion 1.5 has is there: four levels, 12 + 1 residuals,
 epsilon prediction, leading timesteps, attention in the middle of the VAE, a tokenizer in vocab.json and merges.txt.
 Its output layers are scaled so that predictions and pictures have the spread of a trained model's; ControlNets have
 non-zero output layers. A test that feeds it a wrong text, hint or scale therefore sees another picture.
@@ -18,8 +18,8 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from export.source import DEMO_WEIGHTS
-
+TOKENIZER = Path(__file__).parents[1] / "export" / "demo" / "weights" / "tokenizer"
+"""The demo's: byte-level BPE in CLIP's format, some 700 tokens."""
 WIDTH = 32
 """Channels of a token's hidden state."""
 
@@ -65,8 +65,7 @@ def make(
 
 
 def _tokenizer() -> Any:
-    """The demo's vocabulary: byte-level BPE in CLIP's format, some 700 tokens."""
-    return CLIPTokenizer.from_pretrained(DEMO_WEIGHTS / "tokenizer", local_files_only=True)
+    return CLIPTokenizer.from_pretrained(TOKENIZER, local_files_only=True)
 
 
 def _as_sd15_has_it(tokenizer: Path) -> None:
