@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -82,6 +83,38 @@ def demo(
     finally:
         mesh.stop()
     console.print(f"source | edges | picture: {written.strip.resolve()}\n{written.picture.resolve()}", soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn with canny, with depth and free.")] = 256,
+    grid: Annotated[Path, typer.Option(help="Where the sheet of samples goes.")] = Path("docs/demo_grid.png"),
+    markdown: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("docs/adherence.md"),
+) -> None:
+    """Start everything, measure how well the demo model obeys prompts and hints, print the table, stop everything."""
+    mesh = _start(read(LocalSettings, os.environ).with_free_ports())
+    arguments = ("--count", str(count), "--grid", str(grid), "--markdown", str(markdown))
+    try:
+        command = [sys.executable, "-m", "export.demo", "evaluate", "--url", mesh.url, *arguments]
+        status = subprocess.run(command, check=False).returncode
+    finally:
+        mesh.stop()
+    raise typer.Exit(status)
+
+
+@app.command()
+def docs(
+    check: Annotated[bool, typer.Option(help="Write nothing; fail if a generated part is stale.")] = False,
+) -> None:
+    """Rewrite the generated parts of README.md: settings, and what the rooms offer."""
+    # Knows the schedulers, so it loads torch, which no other command needs.
+    from local.docs import refresh
+
+    stale = refresh(write=not check)
+    if stale and check:
+        console.print(f"[red]stale: {', '.join(stale)}; run `python -m local docs` and commit[/]")
+        raise typer.Exit(1)
+    console.print("generated parts are fresh" if not stale else f"rewritten: {', '.join(stale)}")
 
 
 @app.command()

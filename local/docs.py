@@ -1,0 +1,70 @@
+"""The parts of README.md that are generated from the code, so that a default or a name stands once."""
+
+import re
+from pathlib import Path
+
+from gateway.settings import GatewaySettings
+from local.processes import ROOT, procfile
+from local.settings import LocalSettings
+from mesh.settings import table
+from model_server.settings import ModelServerSettings
+from preprocess_svc.controls import CONTROLS
+from preprocess_svc.settings import PreprocessSettings
+from unet_svc.schedulers import SCHEDULERS
+from unet_svc.settings import UnetSettings
+from vae_svc.settings import VaeSettings
+
+README = ROOT / "README.md"
+_BLOCK = "<!-- generated: {name} -->\n{text}\n<!-- end -->"
+
+
+def _settings() -> str:
+    sections = {
+        "The whole mesh on one machine (`make up`)": LocalSettings,
+        "Gateway": GatewaySettings,
+        "preprocess_svc": PreprocessSettings,
+        "unet_svc": UnetSettings,
+        "vae_svc": VaeSettings,
+        "Model server": ModelServerSettings,
+    }
+    return "\n\n".join(f"**{title}**\n\n{table(cls)}" for title, cls in sections.items())
+
+
+def _controls() -> str:
+    rows = ["| kind | hint | from a picture | parameters |", "| --- | --- | --- | --- |"]
+    for control in CONTROLS.values():
+        parameters = "; ".join(f"{p.name} {p.minimum:g}-{p.maximum:g} ({p.default:g})" for p in control.parameters)
+        extracted = "yes" if control.extract else f"no: {control.how_to_get}"
+        rows.append(f"| `{control.kind}` | {control.description} | {extracted} | {parameters or '-'} |")
+    return "\n".join(rows)
+
+
+def _schedulers() -> str:
+    rows = ["| scheduler | what it is |", "| --- | --- |"]
+    rows += [f"| `{kind.name}` | {kind.description} |" for kind in SCHEDULERS.values()]
+    return "\n".join(rows)
+
+
+def _processes() -> str:
+    return "\n".join(f"- `{name}`: `{command}`" for name, command in procfile().items())
+
+
+PARTS = {"settings": _settings, "controls": _controls, "schedulers": _schedulers, "processes": _processes}
+
+
+def refresh(write: bool, readme: Path = README) -> list[str]:
+    """Names of the generated parts of `readme` that were stale; they are rewritten if `write`."""
+    text = readme.read_text()
+    stale = []
+    for name, make in PARTS.items():
+        pattern = re.compile(_BLOCK.format(name=re.escape(name), text="(.*?)"), re.DOTALL)
+        fresh = _BLOCK.format(name=name, text=make())
+        found = pattern.search(text)
+        if found is None:
+            continue
+        if found[0] != fresh:
+            stale.append(name)
+            text = text[: found.start()] + fresh + text[found.end() :]
+    if write and stale:
+        readme.write_text(text)
+    return stale
