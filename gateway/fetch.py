@@ -58,6 +58,7 @@ class Fetcher:
         timeout_s: seconds in which a picture must have arrived, redirects included.
         resolver: turns names into addresses.
         max_bytes: size of the largest picture.
+        ports: those of public hosts that may be asked.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Fetcher:
         timeout_s: float = 10.0,
         resolver: AbstractResolver | None = None,
         max_bytes: int = MAX_BYTES,
+        ports: frozenset[int] = PORTS,
     ) -> None:
         self._allow = frozenset(allow)
         self._timeout_s = timeout_s
         self._resolver = resolver or aiohttp.ThreadedResolver()
         self._max_bytes = max_bytes
+        self._ports = ports
 
     async def fetch(self, url: str, field: str) -> bytes:
         """The bytes behind `url`.
@@ -102,7 +105,7 @@ class Fetcher:
     async def _get(self, url: URL) -> bytes | str:
         """The body, or the place that it redirects to."""
         allowed = f"{url.host}:{url.port}" in self._allow
-        if not allowed and url.port not in PORTS:
+        if not allowed and url.port not in self._ports:
             raise _Refused(f"port {url.port}")
         pinned = _Pinned(await self._addresses(url, allowed))
         connector = aiohttp.TCPConnector(

@@ -256,9 +256,9 @@ class MemoryJobs:
         entry.finish(Status.SUCCEEDED, pictures=pictures, notes=outcome.notes, step=entry.job.steps)
 
     def _forget(self) -> None:
-        finished = [id for id, entry in self._entries.items() if entry.ended_at is not None]
+        ended = sorted((entry.ended_at, id) for id, entry in self._entries.items() if entry.ended_at is not None)
         oldest = time.monotonic() - self._retention_s
-        surplus = len(finished) - self._max_records + 1
-        for index, id in enumerate(finished):
-            if index < surplus or (self._entries[id].ended_at or 0) < oldest:
+        surplus = len(ended) - self._max_records + 1
+        for index, (at, id) in enumerate(ended):
+            if index < surplus or at < oldest:
                 del self._entries[id]

@@ -3,7 +3,6 @@
 The key stands in the body, numbers may be text, and errors come with status 200 unless the deployment wants otherwise.
 """
 
-import asyncio
 import secrets
 from collections import OrderedDict
 from typing import Any
@@ -156,8 +155,7 @@ class Enterprise:
         if kind == "application/x-www-form-urlencoded" and not body.lstrip().startswith(b"{"):
             return bodies.urlencoded(body)
         if kind == "multipart/form-data":
-            # Off the loop: the parser goes through a large form line by line.
-            return await asyncio.to_thread(bodies.multipart, content_type, body)
+            return bodies.multipart(content_type, body)
         return bodies.json_object(body) if body.strip() else {}
 
     def _owner(self, request: Request, sent: dict[str, Any]) -> str:

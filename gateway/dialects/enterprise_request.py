@@ -38,9 +38,12 @@ SCHEDULER_DEFAULT = "UniPCMultistepScheduler"
 KINDS = {"pose": "openpose", "softedge": "hed"}
 # What the vendor itself calls a kind. Any other name is a control model of the caller's own.
 VENDOR_KINDS = frozenset(
-    "canny depth tile blur pose openpose hed softedge mlsd lineart normal segmentation scribble inpaint shuffle qrcode "
-    "face_detector gray low_quality aesthetic-controlnet ip2p".split()
-)
+    {
+        "canny", "depth", "tile", "blur", "pose", "openpose", "hed", "softedge", "mlsd", "lineart", "normal",
+        "segmentation", "scribble", "inpaint", "shuffle", "qrcode", "face_detector", "gray", "low_quality",
+        "aesthetic-controlnet", "ip2p",
+    }
+)  # fmt: skip
 
 # The vendor counts the layers that are used from the end, the mesh those that are skipped.
 _CLIP_SKIP = Range(CLIP_SKIP.minimum + 1, CLIP_SKIP.maximum)

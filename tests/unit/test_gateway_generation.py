@@ -1,0 +1,156 @@
+"""The canonical request: every limit, at both of its ends, and what an error says."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.generation import SIDE, Control, Generation
+from mesh.errors import InvalidInput
+
+PLAIN = Generation(prompt="a boat")
+CANNY = Control(kind="canny", image=b"png")
+
+TAKEN: list[tuple[str, Any]] = [
+    ("prompt", ""),
+    ("prompt", "x" * 16_384),
+    ("negative_prompt", "x" * 16_384),
+    ("controls", (CANNY,) * 5),
+    ("width", None),
+    ("width", 64),
+    ("width", 1024),
+    ("height", 72),
+    ("steps", 1),
+    ("steps", 150),
+    ("guidance_scale", 1),
+    ("guidance_scale", 20.0),
+    ("seed", None),
+    ("seed", 0),
+    ("seed", 2**32 - 1),
+    ("samples", 1),
+    ("samples", 4),
+    ("format", "webp"),
+    ("clip_skip", 0),
+    ("clip_skip", 8),
+    ("model", "demo-1.5_x"),
+    ("scheduler", "DDIMScheduler"),
+]
+REFUSED: list[tuple[str, Any]] = [
+    ("prompt", None),
+    ("prompt", 7),
+    ("prompt", "x" * 16_385),
+    ("negative_prompt", None),
+    ("negative_prompt", "x" * 16_385),
+    ("controls", (CANNY,) * 6),
+    ("width", 56),
+    ("width", 1032),
+    ("width", 100),
+    ("width", 512.0),
+    ("width", "512"),
+    ("height", True),
+    ("steps", 0),
+    ("steps", 151),
+    ("steps", -1),
+    ("steps", 10**9),
+    ("steps", 20.0),
+    ("guidance_scale", 0.99),
+    ("guidance_scale", 20.01),
+    ("guidance_scale", float("nan")),
+    ("guidance_scale", float("inf")),
+    ("guidance_scale", "7"),
+    ("seed", -1),
+    ("seed", 2**32),
+    ("samples", 0),
+    ("samples", 5),
+    ("format", "gif"),
+    ("format", None),
+    ("format", []),
+    ("clip_skip", -1),
+    ("clip_skip", 9),
+    ("model", "../../etc/passwd"),
+    ("model", "a..b"),
+    ("model", "/abs"),
+    ("model", "a\0b"),
+    ("model", "x" * 129),
+    ("model", "．．"),
+    ("scheduler", ""),
+    ("scheduler", "a b"),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), TAKEN)
+def test_values_within_the_limits_are_taken(field: str, value: Any) -> None:
+    assert getattr(replace(PLAIN, **{field: value}), field) == value
+
+
+@pytest.mark.parametrize(("field", "value"), REFUSED)
+def test_values_outside_the_limits_are_refused_by_name(field: str, value: Any) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        replace(PLAIN, **{field: value})
+    assert caught.value.field == field
+    assert caught.value.message.startswith(field)
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kind", ""),
+        ("kind", "a/b"),
+        ("auto_hint", "yes"),
+        ("weight", -0.1),
+        ("weight", 20.1),
+        ("weight", float("nan")),
+        ("start", -0.1),
+        ("start", 1.1),
+        ("end", 1.1),
+        ("parameters", []),
+        ("parameters", {"low_threshold": "100"}),
+        ("parameters", {"low_threshold": float("inf")}),
+        ("parameters", {"a b": 1}),
+        ("parameters", {str(number): 1 for number in range(17)}),
+    ],
+)
+def test_a_control_outside_the_limits_is_refused_with_its_place(field: str, value: Any) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        replace(PLAIN, controls=(CANNY, replace(CANNY, **{field: value})))
+    assert (caught.value.field or "").startswith(f"controls[1].{field}")
+
+
+def test_a_window_that_ends_before_it_starts_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"controls\[0\].end must be at least controls\[0\].start, which is 0.5"):
+        replace(PLAIN, controls=(replace(CANNY, start=0.5, end=0.4),))
+
+
+def test_an_error_says_the_range_and_what_was_sent() -> None:
+    with pytest.raises(InvalidInput, match="width must be a whole number from 64 to 1024, a multiple of 8, not 100"):
+        replace(PLAIN, width=100)
+
+
+def test_defaults_are_those_of_the_documentation() -> None:
+    assert (PLAIN.steps, PLAIN.guidance_scale, PLAIN.samples, PLAIN.format, PLAIN.clip_skip) == (20, 7.5, 1, "png", 0)
+    assert (CANNY.weight, CANNY.start, CANNY.end, CANNY.auto_hint) == (1.0, 0.0, 1.0, True)
+
+
+def test_seeds_count_up_and_stay_within_what_can_be_sent_back() -> None:
+    assert replace(PLAIN, seed=7, samples=3).seeds() == [7, 8, 9]
+    assert replace(PLAIN, seed=2**32 - 1, samples=2).seeds() == [2**32 - 1, 0]
+
+
+def test_a_missing_seed_is_drawn_once_and_a_given_one_is_kept() -> None:
+    drawn = {PLAIN.with_seed().seed for _ in range(8)}
+    assert len(drawn) > 1 and all(isinstance(seed, int) and 0 <= seed < 2**32 for seed in drawn)
+    assert replace(PLAIN, seed=0).with_seed().seed == 0
+
+
+def test_what_is_remembered_has_no_pictures() -> None:
+    kept = replace(PLAIN, controls=(CANNY,)).without_pictures()
+    assert kept.controls[0].image == b"" and kept.controls[0].kind == "canny"
+
+
+@given(st.floats(-1e6, 1e6))
+def test_clamping_always_gives_a_size_that_is_taken(value: float) -> None:
+    clamped = int(SIDE.clamp(value))
+    assert replace(PLAIN, width=clamped).width == clamped
