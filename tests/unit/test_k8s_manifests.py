@@ -1,25 +1,18 @@
-"""What the rendered manifests promise: valid, locked down, probed, reachable along the mesh's edges and no others."""
+"""What the rendered manifests promise: valid, locked down, bounded, probed, and set up with real settings."""
 
 import dataclasses
 import importlib
 import re
-import shutil
-import subprocess
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
-import yaml
 
-from families.manifest import list_manifests
+from families.manifest import manifest_path
 from mesh.settings import variable
+from tests.unit.k8s_rendering import ROOT, VARIANTS, Document, containers, environment, of_kind, pods, renderings
 
-ROOT = Path(__file__).parents[2]
-K8S = ROOT / "k8s"
-COMPONENTS = ("colocated", "fetch-urls", "gpu")
 # Container -> where its settings are declared.
 SETTINGS = {
     "gateway": ("gateway.settings", "GatewaySettings"),
@@ -32,62 +25,12 @@ SERVICE_NAMES = {
     "unet-svc": "controlmesh.v1.UnetService",
     "vae-svc": "controlmesh.v1.VaeService",
 }
-VARIANTS = ("base", "demo", *COMPONENTS, "every component")
-
-Document = dict[str, Any]
-
-
-@pytest.fixture(scope="session")
-def renderings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Document]]:
-    """Variant -> its documents, as `kubectl kustomize` renders them."""
-    if not shutil.which("kubectl"):
-        pytest.skip("no kubectl on this machine, so the manifests can't be rendered")
-    folder = tmp_path_factory.mktemp("kustomize")
-    # kustomize takes no absolute paths, so the tree is copied beside the overlays made here.
-    shutil.copytree(K8S, folder / "k8s")
-    places = {"base": folder / "k8s" / "base", "demo": folder / "k8s" / "overlays" / "demo"}
-    for variant, components in {**{name: (name,) for name in COMPONENTS}, "every component": COMPONENTS}.items():
-        places[variant] = folder / variant.replace(" ", "-")
-        places[variant].mkdir()
-        overlay = {"resources": ["../k8s/overlays/demo"], "components": [f"../k8s/components/{x}" for x in components]}
-        (places[variant] / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
-    return {variant: render(place) for variant, place in places.items()}
-
-
-def render(folder: Path) -> list[Document]:
-    result = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, result.stderr
-    assert not result.stderr, result.stderr
-    return list(yaml.safe_load_all(result.stdout))
 
 
 @pytest.fixture(params=VARIANTS)
-def documents(request: pytest.FixtureRequest, renderings: dict[str, list[Document]]) -> list[Document]:
+def documents(request: pytest.FixtureRequest) -> list[Document]:
     """Each variant in turn."""
-    return renderings[request.param]
-
-
-def of_kind(documents: list[Document], kind: str) -> dict[str, Document]:
-    return {document["metadata"]["name"]: document for document in documents if document["kind"] == kind}
-
-
-def pods(documents: list[Document]) -> Iterator[tuple[str, Document]]:
-    """Name of each Deployment or Job, and its pod template."""
-    for kind in ("Deployment", "Job"):
-        for name, document in of_kind(documents, kind).items():
-            yield name, document["spec"]["template"]
-
-
-def containers(documents: list[Document]) -> Iterator[tuple[str, Document]]:
-    """Each container, init containers too, with a name that says where it is."""
-    for name, template in pods(documents):
-        for group in ("initContainers", "containers"):
-            for container in template["spec"].get(group, []):
-                yield f"{name}/{container['name']}", container
-
-
-def environment(container: Document) -> dict[str, str]:
-    return {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
+    return renderings()[request.param]
 
 
 def seconds(container: Document) -> float:
@@ -113,8 +56,8 @@ def test_every_document_is_valid_kubernetes(documents: list[Document]) -> None:
         kubernetes_validate.validate(document, "1.34", strict=True)
 
 
-def test_the_validator_is_not_asleep(renderings: dict[str, list[Document]]) -> None:
-    deployment = of_kind(renderings["base"], "Deployment")["vae-svc"]
+def test_the_validator_is_not_asleep() -> None:
+    deployment = of_kind(renderings()["base"], "Deployment")["vae-svc"]
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate({**deployment, "spec": {**deployment["spec"], "replica": 2}}, "1.34", strict=True)
 
@@ -210,116 +153,8 @@ def test_addresses_name_ports_that_exist(documents: list[Document]) -> None:
                 assert int(port) in {entry["port"] for entry in services[host]["spec"]["ports"]}, f"{name}: {key}"
 
 
-def test_services_select_pods_that_listen_there(documents: list[Document]) -> None:
-    templates = dict(pods(documents))
-    for name, service in of_kind(documents, "Service").items():
-        spec = service["spec"]
-        behind = [
-            template
-            for template in templates.values()
-            if spec["selector"].items() <= template["metadata"]["labels"].items()
-        ]
-        assert len(behind) == 1, name
-        listening = {
-            port["name"]: port["containerPort"] for c in behind[0]["spec"]["containers"] for port in c["ports"]
-        }
-        for port in spec["ports"]:
-            assert listening[port["targetPort"]] == port["port"], name
-
-
-def test_envoys_clusters_are_headless_services_at_the_ports_of_their_listeners(documents: list[Document]) -> None:
-    (bootstrap,) = [
-        yaml.safe_load(document["data"]["envoy.yaml"])
-        for document in documents
-        if document["kind"] == "ConfigMap" and document["metadata"]["name"].startswith("envoy-bootstrap")
-    ]
-    assert bootstrap == yaml.safe_load((K8S / "envoy" / "envoy.yaml").read_text())
-    services = of_kind(documents, "Service")
-    for cluster in bootstrap["static_resources"]["clusters"]:
-        endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
-        socket = endpoint["address"]["socket_address"]
-        if cluster["name"] == "admin":
-            continue
-        spec = services[socket["address"]]["spec"]
-        assert spec["clusterIP"] == "None", cluster["name"]
-        assert socket["port_value"] in {port["port"] for port in spec["ports"]}, cluster["name"]
-    (envoy,) = [c for name, c in containers(documents) if name == "envoy/envoy"]
-    listeners = {
-        entry["name"]: entry["address"]["socket_address"]["port_value"]
-        for entry in bootstrap["static_resources"]["listeners"]
-    }
-    assert {port["name"]: port["containerPort"] for port in envoy["ports"]} == listeners
-
-
-def allowed(documents: list[Document]) -> set[tuple[str, str, int]]:
-    """(from, to, port) of every connection between pods that both of its ends allow."""
-    labels = {name: template["metadata"]["labels"] for name, template in pods(documents)}
-    ways: dict[str, set[tuple[str, str, int]]] = {"ingress": set(), "egress": set()}
-
-    def selected(selector: Document) -> set[str]:
-        def fits(given: dict[str, str]) -> bool:
-            exact = selector.get("matchLabels", {}).items() <= given.items()
-            return exact and all(given.get(e["key"]) in e["values"] for e in selector.get("matchExpressions", []))
-
-        return {name for name, given in labels.items() if fits(given)}
-
-    for policy in of_kind(documents, "NetworkPolicy").values():
-        here = selected(policy["spec"]["podSelector"])
-        for way, peers in (("ingress", "from"), ("egress", "to")):
-            for rule in policy["spec"].get(way, []):
-                for peer in rule.get(peers, []):
-                    if "podSelector" not in peer or "namespaceSelector" in peer:
-                        continue
-                    for other in selected(peer["podSelector"]):
-                        for port in rule["ports"]:
-                            for pod in here:
-                                pair = (other, pod) if way == "ingress" else (pod, other)
-                                ways[way].add((*pair, port["port"]))
-    assert ways["ingress"] == ways["egress"], "an edge is open at one end only"
-    return ways["ingress"]
-
-
-EDGES = {
-    ("envoy", "gateway", 8081),
-    ("envoy", "gateway", 50050),
-    ("gateway", "envoy", 8090),
-    ("envoy", "preprocess-svc", 50051),
-    ("envoy", "unet-svc", 50052),
-    ("envoy", "vae-svc", 50053),
-    ("preprocess-svc", "triton", 8001),
-    ("unet-svc", "triton", 8001),
-    ("vae-svc", "triton", 8001),
-}
-
-
-@pytest.mark.parametrize("variant", ["base", "demo", "gpu", "fetch-urls"])
-def test_pods_reach_each_other_along_the_meshs_edges_only(renderings: dict[str, list[Document]], variant: str) -> None:
-    documents = renderings[variant]
-    denied = of_kind(documents, "NetworkPolicy")["default-deny"]["spec"]
-    assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    assert allowed(documents) == EDGES
-
-
-def ways_out(documents: list[Document]) -> set[str]:
-    return {
-        name
-        for name, policy in of_kind(documents, "NetworkPolicy").items()
-        for rule in policy["spec"].get("egress", [])
-        for peer in rule.get("to", [{"ipBlock": "everywhere"}])
-        if "ipBlock" in peer
-    }
-
-
-def test_only_the_component_opens_a_way_out_of_the_cluster(renderings: dict[str, list[Document]]) -> None:
-    assert not ways_out(renderings["base"])
-    assert not ways_out(renderings["demo"])
-    assert ways_out(renderings["fetch-urls"]) == {"gateway-fetches"}
-
-
-def test_beside_triton_unet_svc_is_the_same_container_with_shared_memory(
-    renderings: dict[str, list[Document]],
-) -> None:
-    before, after = (dict(containers(renderings[variant])) for variant in ("demo", "colocated"))
+def test_beside_triton_unet_svc_is_the_same_container_with_shared_memory() -> None:
+    before, after = (dict(containers(renderings()[variant])) for variant in ("demo", "colocated"))
     assert "unet-svc/unet-svc" not in after
     apart, beside = before["unet-svc/unet-svc"], after["triton/unet-svc"]
     for field in ("image", "resources", "securityContext", "readinessProbe", "lifecycle"):
@@ -338,23 +173,16 @@ def test_beside_triton_unet_svc_is_the_same_container_with_shared_memory(
     assert seconds(after["triton/triton"]) > seconds(beside), "Triton must outlive the loops of its pod"
 
 
-def test_beside_triton_the_edges_are_the_same_at_the_new_pod(renderings: dict[str, list[Document]]) -> None:
-    moved = {edge for edge in EDGES if "unet-svc" not in edge} | {("envoy", "triton", 50052)}
-    assert allowed(renderings["colocated"]) == moved
-
-
-def test_the_gpu_component_asks_for_one(renderings: dict[str, list[Document]]) -> None:
-    resources = dict(containers(renderings["gpu"]))["triton/triton"]["resources"]
+def test_the_gpu_component_asks_for_one() -> None:
+    resources = dict(containers(renderings()["gpu"]))["triton/triton"]["resources"]
     assert resources["limits"]["nvidia.com/gpu"] == resources["requests"]["nvidia.com/gpu"] == "1"
-    assert "nvidia.com/gpu" not in str(renderings["base"])
+    assert "nvidia.com/gpu" not in str(renderings()["base"])
 
 
-def test_the_demo_runs_one_of_everything_and_loads_the_graphs_of_its_model(
-    renderings: dict[str, list[Document]],
-) -> None:
-    for name, deployment in of_kind(renderings["demo"], "Deployment").items():
+def test_the_demo_runs_one_of_everything_and_loads_the_graphs_of_its_model() -> None:
+    for name, deployment in of_kind(renderings()["demo"], "Deployment").items():
         assert deployment["spec"]["replicas"] == 1, name
-    triton = dict(containers(renderings["demo"]))["triton/triton"]
+    triton = dict(containers(renderings()["demo"]))["triton/triton"]
     loaded = {arg.removeprefix("--load-model=") for arg in triton["args"] if arg.startswith("--load-model=")}
     folders = {path.parent.name for path in (ROOT / "model_repository").glob("demo_*/config.pbtxt")}
     assert loaded == folders
@@ -362,13 +190,9 @@ def test_the_demo_runs_one_of_everything_and_loads_the_graphs_of_its_model(
     assert "--allow-http=false" in triton["args"]
 
 
-def test_whoever_reads_the_models_waits_for_their_card(renderings: dict[str, list[Document]]) -> None:
-    card = "demo/manifest.json"
-    for name, template in pods(renderings["demo"]):
+def test_whoever_reads_the_models_waits_for_their_card() -> None:
+    card = str(manifest_path(Path("/models"), "demo"))
+    for name, template in pods(renderings()["demo"]):
         mounts = {mount["mountPath"] for c in template["spec"]["containers"] for mount in c["volumeMounts"]}
         waits = [c for c in template["spec"].get("initContainers", []) if card in str(c["command"])]
         assert bool(waits) == ("/models" in mounts and name != "export-demo"), name
-    # The name that is waited for is the one that the cards have.
-    assert "demo/manifest.json" in str(renderings["demo"])
-    assert list_manifests.__module__ == "families.manifest"
-    assert (ROOT / "families" / "manifest.py").read_text().count("manifest.json") >= 1
