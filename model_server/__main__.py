@@ -78,8 +78,9 @@ async def _serve(settings: ModelServerSettings) -> None:
                 report=_report,
             )
         )
+        log.info("triton answers", url=triton.url, seconds=round(time.monotonic() - started, 1))
         ended = asyncio.create_task(triton.wait())
-        watching = asyncio.create_task(_watch(watch, triton, started))
+        watching = asyncio.create_task(watch.run())
         try:
             await asyncio.wait({ended, watching}, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
@@ -89,13 +90,6 @@ async def _serve(settings: ModelServerSettings) -> None:
             for task in (ended, watching):
                 task.cancel()
             await asyncio.gather(ended, watching, return_exceptions=True)
-
-
-async def _watch(watch: Watch, triton: TritonProcess, started: float) -> None:
-    await watch.round()
-    if watch.ready:
-        log.info("ready", url=triton.url, seconds=round(time.monotonic() - started, 1), models=list(watch.models))
-    await watch.run()
 
 
 def _report(line: Line) -> None:

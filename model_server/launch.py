@@ -17,6 +17,7 @@ from typing import Self
 import grpc
 
 from model_server.environment import TritonEnvironment
+from model_server.flags import serving_flags
 from model_server.triton_log import Line, load_failures, parse
 from model_server.workspace import make_backends, remove_shared_memory, shm_prefix
 
@@ -67,7 +68,9 @@ class TritonProcess:
         report: Callable[[Line], None] = lambda line: None,
     ) -> None:
         self.url = f"{host}:{grpc_port}"
-        self.metrics_address = f"{host}:{metrics_port}" if metrics_port else ""
+        self._host = host
+        self._grpc_port = grpc_port
+        self._metrics_port = metrics_port
         self._environment = environment
         self._repository = repository
         self._models = tuple(models)
@@ -102,21 +105,21 @@ class TritonProcess:
 
         Raises StartError, with nothing left running.
         """
-        for address in filter(None, (self.url, self.metrics_address)):
-            _require_free(address)
+        for port in filter(None, (self._grpc_port, self._metrics_port)):
+            _require_free(self._host, port)
         parameters = {"intra_op_thread_count": str(self._threads)}
-        self._backends = await asyncio.to_thread(make_backends, self._environment, parameters)
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", TETHER, str(os.getpid()), *self._command(self._backends),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=LONGEST_LINE,
-            env=self._variables(),
-            start_new_session=True,
-        )  # fmt: skip
-        self._pump = asyncio.create_task(self._read(self._process))
         try:
+            self._backends = make_backends(self._environment, parameters)
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", TETHER, str(os.getpid()), *self._command(self._backends),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                limit=LONGEST_LINE,
+                env=self._variables(),
+                start_new_session=True,
+            )  # fmt: skip
+            self._pump = asyncio.create_task(self._read(self._process))
             await self._await_service(self._process)
         except BaseException:
             await self.stop()
@@ -144,27 +147,13 @@ class TritonProcess:
             await self._pump
         remove_shared_memory(self._shm_prefix)
         if self._backends is not None:
-            await asyncio.to_thread(shutil.rmtree, self._backends, ignore_errors=True)
+            shutil.rmtree(self._backends, ignore_errors=True)
 
     def _command(self, backends: Path) -> list[str]:
-        host, _, port = self.url.rpartition(":")
-        metrics = (
-            [f"--metrics-address={host}", f"--metrics-port={self.metrics_address.rpartition(':')[2]}"]
-            if self.metrics_address
-            else ["--allow-metrics=false"]
-        )
         return [
             str(self._environment.server),
-            f"--model-repository={self._repository.absolute()}",
+            *serving_flags(self._repository, self._models, self._host, self._grpc_port, self._metrics_port),
             f"--backend-directory={backends}",
-            "--model-control-mode=explicit",
-            *(f"--load-model={name}" for name in self._models),
-            # Configurations are whole; completing them would start one more process for every graph.
-            "--disable-auto-complete-config",
-            "--allow-http=false",
-            f"--grpc-address={host}",
-            f"--grpc-port={port}",
-            *metrics,
             "--allow-gpu-metrics=false",
             f"--exit-timeout-secs={max(1, round(self._stop_timeout_s))}",
             f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
@@ -228,12 +217,11 @@ class TritonProcess:
         return f"Triton ended with status {status}: {said[-1] if said else 'it wrote nothing'}"
 
 
-def _require_free(address: str) -> None:
+def _require_free(host: str, port: int) -> None:
     """Raise StartError if something listens there already: its answer would be taken for Triton's."""
-    host, _, port = address.rpartition(":")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, int(port)))
+            probe.bind((host, port))
         except OSError as error:
-            raise StartError(f"{address} can't be listened on ({error.strerror}); choose another port") from None
+            raise StartError(f"{host}:{port} can't be listened on ({error.strerror}); choose another port") from None

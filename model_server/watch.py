@@ -92,7 +92,7 @@ class Watch:
             MISSES.labels(name).inc()
             log.warning("canary missed", model=name, misses=self._misses[name], reason=faults[name])
         if self.ready and not was_ready:
-            log.info("every model answers", models=len(self.models))
+            log.info("ready", models=list(self.models))
 
     async def _fault(self, name: str, count: Count | None) -> str:
         settled = self._settled.get(name)

@@ -196,6 +196,24 @@ def test_ready_is_said_after_every_model_answered_and_sigterm_leaves_nothing(sta
     assert server.left_behind() == []
 
 
+def test_sigterm_while_models_load_leaves_nothing(start: Start, tmp_path: Path) -> None:
+    server = start(a_repository(tmp_path / "graphs"), "negated_double", wait=False)
+    until(lambda: any(p.name().startswith("triton_python") for p in alive(server)))
+    family = server.family()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(timeout=30) == 0
+    assert not [e for e in server.events() if e["event"] == "ready"]
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert server.left_behind() == []
+
+
+def alive(server: Server) -> list[psutil.Process]:
+    """Its processes, less those that ended while they were listed."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [p for p in server.family() if p.is_running() and p.name()]
+    return []
+
+
 def test_a_killed_model_process_fails_the_canary_and_ends_the_server(start: Start, tmp_path: Path) -> None:
     server = start(a_repository(tmp_path / "graphs"), "negated_double", CANARY_INTERVAL_S="0.5", STOP_TIMEOUT_S="1")
     family = server.family()

@@ -1,0 +1,44 @@
+"""`python3 -m model_server.container`: become NVIDIA's tritonserver, over the models whose cards lie in a repository.
+
+The entry of the image in model_server/Dockerfile. Arguments that it does not know go to tritonserver as they stand.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from families.manifest import ManifestError
+from model_server.flags import CLOSED, closing_flag, serving_flags
+from model_server.repository import RepositoryError, models_to_load
+
+SERVER = "tritonserver"
+
+
+def command(arguments: Sequence[str]) -> list[str]:
+    """The command line of tritonserver.
+
+    Raises RepositoryError or ManifestError if the repository does not hold what is asked for.
+    """
+    parser = argparse.ArgumentParser(prog="python3 -m model_server.container", description=__doc__)
+    parser.add_argument("--repository", type=Path, default=Path("/models"), help="folder of graphs and cards")
+    parser.add_argument("--model", action="append", default=[], help="load this one; unset: those of every card")
+    parser.add_argument("--host", default="0.0.0.0", help="address to listen on; a network policy guards the pod")
+    parser.add_argument("--grpc-port", type=int, default=8001)
+    parser.add_argument("--metrics-port", type=int, default=8002)
+    parser.add_argument("--exit-timeout-secs", type=int, default=40, help="seconds for inferences in flight at the end")
+    parser.add_argument("--closed", default=",".join(CLOSED), help="gRPC protocols that nobody may use, by commas")
+    given, rest = parser.parse_known_args(arguments)
+    models = models_to_load(given.repository, tuple(given.model))
+    flags = serving_flags(given.repository, models, given.host, given.grpc_port, given.metrics_port)
+    closed = [closing_flag(given.closed.split(","))] if given.closed else []
+    return [SERVER, *flags, f"--exit-timeout-secs={given.exit_timeout_secs}", *closed, *rest]
+
+
+if __name__ == "__main__":
+    try:
+        line = command(sys.argv[1:])
+    except (ManifestError, RepositoryError) as error:
+        sys.exit(str(error))
+    os.execvp(line[0], line)
