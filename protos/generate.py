@@ -1,7 +1,7 @@
 """Write the Python stubs beside the .proto files, or check that the committed ones are fresh.
 
-    python protos/generate.py            # rewrite the stubs
-    python protos/generate.py --check    # exit 1 and name the stale files
+python protos/generate.py            # rewrite the stubs
+python protos/generate.py --check    # exit 1 and name the stale files
 """
 
 import subprocess
