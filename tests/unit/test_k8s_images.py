@@ -65,7 +65,19 @@ def extras() -> dict[str, list[str]]:
 
 def test_every_image_of_the_manifests_can_be_built() -> None:
     images = re.findall(r"image: controlmesh/([\w-]+):", "".join(p.read_text() for p in (ROOT / "k8s").rglob("*.yaml")))
-    assert {image.replace("-", "_") for image in images} == extras().keys()
+    assert {image.replace("-", "_") for image in images} == extras().keys() | {"model_server"}
+    # Triton's has a Dockerfile of its own.
+    assert "controlmesh/model-server" in (ROOT / "model_server" / "Dockerfile").read_text()
+
+
+def test_the_context_holds_what_the_images_copy() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for dockerfile in (ROOT / "Dockerfile", ROOT / "model_server" / "Dockerfile"):
+        for line in re.findall(r"^COPY (?!--from)(.+)$", dockerfile.read_text(), re.M):
+            *sources, _ = line.split()
+            for source in sources:
+                wanted = extras().keys() if source == "${SERVICE}" else [source]
+                assert all(any(each == top or each.startswith(f"{top}/") for top in allowed) for each in wanted), line
 
 
 def test_torch_goes_only_where_it_is_used(script: ModuleType) -> None:

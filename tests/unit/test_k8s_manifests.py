@@ -11,6 +11,7 @@ import pytest
 
 from families.manifest import manifest_path
 from mesh.settings import variable
+from model_server.container import command
 from tests.unit.k8s_rendering import ROOT, VARIANTS, Document, containers, environment, of_kind, pods, renderings
 
 # Container -> where its settings are declared.
@@ -107,8 +108,12 @@ def test_every_container_is_probed(documents: list[Document]) -> None:
             ports = {port["name"]: port["containerPort"] for port in container["ports"]}
             for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
                 probe = container[kind]
-                handler = probe.get("grpc") or probe.get("httpGet") or probe.get("tcpSocket")
-                assert handler["port"] in ports or handler["port"] in ports.values(), (name, kind)
+                if "exec" in probe:
+                    url = re.search(r"--url=127\.0\.0\.1:(\d+)", " ".join(probe["exec"]["command"]))
+                    port = int(url.group(1)) if url else None
+                else:
+                    port = (probe.get("grpc") or probe.get("httpGet") or probe.get("tcpSocket"))["port"]
+                assert port in ports or port in ports.values(), (name, kind)
             if name in SERVICE_NAMES:
                 assert container["readinessProbe"]["grpc"]["service"] == SERVICE_NAMES[name]
                 # Health follows the model server, and its failures must restart nobody else.
@@ -137,6 +142,19 @@ def test_every_variable_is_a_setting(documents: list[Document]) -> None:
         assert not unknown, f"{name} sets {unknown}, which {module} does not read"
         seen.add(container["name"])
     assert seen == SETTINGS.keys()
+
+
+def test_the_loops_that_run_fit_tritons_queue(documents: list[Document]) -> None:
+    queues = {
+        int(size)
+        for config in (ROOT / "model_repository").glob("demo_*/config.pbtxt")
+        for size in re.findall(r"max_queue_size: (\d+)", config.read_text())
+    }
+    for name, deployment in of_kind(documents, "Deployment").items():
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            if container["name"] == "unet-svc":
+                running = int(environment(container)["CN_UNET_RUNNING"])
+                assert running * deployment["spec"]["replicas"] <= min(queues), name
 
 
 def test_addresses_name_ports_that_exist(documents: list[Document]) -> None:
@@ -179,15 +197,25 @@ def test_the_gpu_component_asks_for_one() -> None:
     assert "nvidia.com/gpu" not in str(renderings()["base"])
 
 
-def test_the_demo_runs_one_of_everything_and_loads_the_graphs_of_its_model() -> None:
+def test_the_demo_runs_one_of_everything() -> None:
     for name, deployment in of_kind(renderings()["demo"], "Deployment").items():
         assert deployment["spec"]["replicas"] == 1, name
-    triton = dict(containers(renderings()["demo"]))["triton/triton"]
-    loaded = {arg.removeprefix("--load-model=") for arg in triton["args"] if arg.startswith("--load-model=")}
-    folders = {path.parent.name for path in (ROOT / "model_repository").glob("demo_*/config.pbtxt")}
-    assert loaded == folders
-    assert "--model-control-mode=explicit" in triton["args"]
-    assert "--allow-http=false" in triton["args"]
+
+
+def test_triton_is_started_with_arguments_that_its_image_takes(documents: list[Document], tmp_path: Path) -> None:
+    (tmp_path / "graph").mkdir()
+    (tmp_path / "graph" / "config.pbtxt").touch()
+    triton = dict(containers(documents))["triton/triton"]
+    closed = environment(triton)["CLOSED_PROTOCOLS"]
+    arguments = [argument.replace("$(CLOSED_PROTOCOLS)", closed) for argument in triton["args"]]
+    assert not [argument for argument in arguments if "$(" in argument]
+    line = command([*arguments, f"--repository={tmp_path}", "--model=graph"])
+    ports = {port["name"]: port["containerPort"] for port in triton["ports"]}
+    assert {f"--grpc-port={ports['grpc']}", f"--metrics-port={ports['metrics']}"} <= set(line)
+    assert "--exit-timeout-secs=40" in line
+    assert [flag for flag in line if flag.startswith(f"--grpc-restricted-protocol={closed}:")]
+    # Nothing was left over and handed to tritonserver unread.
+    assert not {flag.split("=")[0] for flag in line} & {"--closed", "--repository", "--model"}
 
 
 def test_whoever_reads_the_models_waits_for_their_card() -> None:
