@@ -54,7 +54,7 @@ class Fetcher:
     """Gets pictures from the public internet.
 
     Args:
-        allow: host:port pairs that may be private, as written in URLs.
+        allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host.
         timeout_s: seconds in which a picture must have arrived, redirects included.
         resolver: turns names into addresses.
         max_bytes: size of the largest picture.
@@ -104,7 +104,7 @@ class Fetcher:
 
     async def _get(self, url: URL) -> bytes | str:
         """The body, or the place that it redirects to."""
-        allowed = f"{url.host}:{url.port}" in self._allow
+        allowed = not self._allow.isdisjoint((f"{url.host}:{url.port}", f"{url.host}:*"))
         if not allowed and url.port not in self._ports:
             raise _Refused(f"port {url.port}")
         pinned = _Pinned(await self._addresses(url, allowed))
