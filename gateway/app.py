@@ -7,9 +7,9 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
-from gateway import problem
+from gateway import docs_page, problem
 from gateway.dialects import DIALECTS
 from gateway.dialects.native_models import GenerationBody
 from gateway.edge import Edge
@@ -25,6 +25,7 @@ def make_app(parts: Parts) -> FastAPI:
         description="Pictures from words, steered by pictures.",
         version="1",
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
     )
     app.include_router(_own_routes(parts))
@@ -35,6 +36,11 @@ def make_app(parts: Parts) -> FastAPI:
     app.add_exception_handler(MeshError, _failed)
     app.add_exception_handler(Exception, _unexpected)
     _document_bodies(app)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(docs_page.render(app.openapi()), headers=docs_page.HEADERS)
+
     FastAPIInstrumentor.instrument_app(app, excluded_urls="/healthz,/readyz,/metrics")
     app.add_middleware(Edge)
     return app

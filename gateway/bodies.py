@@ -17,11 +17,21 @@ _LONGEST_HEAD = 8192
 
 
 class Malformed(InvalidInput):
-    """The body can't be read at all, whatever the dialect."""
+    """The body can't be read at all, whatever the dialect; `status` is what HTTP calls that."""
+
+    status = 400
 
 
 class BodyTooLarge(Malformed):
     """The body is larger than this gateway takes."""
+
+    status = 413
+
+
+class BodyCompressed(Malformed):
+    """The body is compressed, and may be a bomb."""
+
+    status = 415
 
 
 async def read(request: Request, max_bytes: int) -> bytes:
@@ -29,10 +39,10 @@ async def read(request: Request, max_bytes: int) -> bytes:
 
     Raises:
         BodyTooLarge: more than `max_bytes`; reading stops there.
-        Malformed: a compressed body.
+        BodyCompressed: a compressed body.
     """
     if request.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise Malformed("compressed bodies are not taken; send the body as it is")
+        raise BodyCompressed("compressed bodies are not taken; send the body as it is")
     if int(request.headers.get("content-length") or 0) > max_bytes:
         raise BodyTooLarge(f"the body is larger than {max_bytes} bytes; send smaller pictures")
     body = bytearray()

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from gateway.bodies import BodyTooLarge
+from gateway.bodies import Malformed
 from mesh.errors import HTTP_STATUS, MeshError
 
 MEDIA_TYPE = "application/problem+json"
@@ -15,7 +15,7 @@ _TITLES = {status.value: status.phrase for status in HTTPStatus} | {499: "Client
 
 def status_of(error: MeshError) -> int:
     """HTTP status of `error`."""
-    return 413 if isinstance(error, BodyTooLarge) else HTTP_STATUS[error.code]
+    return error.status if isinstance(error, Malformed) else HTTP_STATUS[error.code]
 
 
 def details(error: MeshError) -> dict[str, Any]:

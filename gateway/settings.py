@@ -38,7 +38,9 @@ class GatewaySettings(ServerSettings):
     max_waiting: int = setting(64, "Generations that may wait for their turn at most.")
     deadline_s: float = setting(280.0, "Seconds that a generation may run.")
     max_body_bytes: int = setting(24 * 1024 * 1024, "Largest request body in bytes.")
-    fetch_allow: tuple[str, ...] = setting((), "host:port list of private addresses that picture URLs may name; host:* is any port.")
+    fetch_allow: tuple[str, ...] = setting(
+        (), "host:port list of private addresses that picture URLs may name; host:* is any port."
+    )
     fetch_timeout_s: float = setting(10.0, "Seconds in which a picture named by a URL must have arrived.")
 
     def __post_init__(self) -> None:

@@ -69,9 +69,15 @@ async def generate(parts: Parts, dialect: Dialect, request: Request) -> Response
     return await dialect.render(request, submission, job)
 
 
-def answering(
-    dialect: Dialect, handler: Callable[[Request], Awaitable[Response]]
-) -> Callable[[Request], Awaitable[Response]]:
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def json_example(example: Mapping[str, Any]) -> dict[str, Any]:
+    """Documentation of a request whose handler reads it itself."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"example": example}}}}
+
+
+def answering(dialect: Dialect, handler: Handler) -> Handler:
     """`handler` with its errors phrased by `dialect`."""
 
     async def answer(request: Request) -> Response:
@@ -86,6 +92,8 @@ def answering(
             )
             return dialect.render_error(request, unexpected)
 
+    # What the documentation shows.
+    answer.__name__, answer.__doc__ = handler.__name__.strip("_"), handler.__doc__
     return answer
 
 

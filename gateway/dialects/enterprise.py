@@ -17,7 +17,7 @@ from gateway.auth import bearer
 from gateway.dialects import enterprise_answers as answers
 from gateway.dialects import enterprise_request as asking
 from gateway.dialects.coercion import Fields
-from gateway.dialects.dialect import Submission, answering, asset_url, base_url, generate, renamed
+from gateway.dialects.dialect import Submission, answering, asset_url, base_url, generate, json_example, renamed
 from gateway.generation import MOST_CONTROLS
 from gateway.jobs import Job
 from gateway.parts import Parts
@@ -50,6 +50,7 @@ FETCH_PATHS = (
     "/api/v7/images/fetch",
 )
 _FETCH_URL = {"enterprise": f"{_E}/fetch", "public": "/api/v6/images/fetch"}
+_POLL = {"key": "...", "request_id": 120539115}
 # Fields of the canonical request -> the vendor's, for errors that come from further on.
 _NAMES = {
     "model": "model_id",
@@ -80,10 +81,13 @@ class Enterprise:
     def routes(self) -> APIRouter:
         router = APIRouter(tags=["enterprise"])
         for path in (path for paths in CONTROLNET_PATHS.values() for path in paths):
-            router.add_api_route(path, answering(self, self._controlnet), methods=["POST"])
+            endpoint = answering(self, self._controlnet)
+            router.add_api_route(path, endpoint, methods=["POST"], openapi_extra=json_example(asking.EXAMPLE))
             router.add_api_route(path, _preflight, methods=["OPTIONS"], include_in_schema=False)
         for path in (form for stem in FETCH_PATHS for form in (stem, stem + "/{id}")):
-            router.add_api_route(path, answering(self, self._fetch), methods=["GET", "POST"])
+            endpoint = answering(self, self._fetch)
+            router.add_api_route(path, endpoint, methods=["POST"], openapi_extra=json_example(_POLL))
+            router.add_api_route(path, endpoint, methods=["GET"])
             router.add_api_route(path, _preflight, methods=["OPTIONS"], include_in_schema=False)
         return router
 
@@ -127,7 +131,7 @@ class Enterprise:
         headers = problem.retry_header(error)
         if isinstance(error, bodies.Malformed):
             # No request of the vendor's looks like this; its rule about status 200 does not reach so far.
-            return _json(answers.error(error), problem.status_of(error), headers)
+            return _json(answers.error(error), error.status, headers)
         return self._json(request, answers.error(error), answers.status_of(error), headers)
 
     async def _controlnet(self, request: Request) -> Response:

@@ -48,6 +48,19 @@ VENDOR_KINDS = frozenset(
 # The vendor counts the layers that are used from the end, the mesh those that are skipped.
 _CLIP_SKIP = Range(CLIP_SKIP.minimum + 1, CLIP_SKIP.maximum)
 
+EXAMPLE = {
+    "key": "...",
+    "model_id": "demo",
+    "controlnet_model": "canny",
+    "prompt": "a red circle on a white background",
+    "init_image": "https://example.org/edges.png",
+    "width": "512",
+    "height": "512",
+    "num_inference_steps": "30",
+    "samples": "1",
+    "seed": None,
+}
+
 # Field -> whether its value asks for something that is not there, and what the caller is told.
 _Asks = Callable[[Fields, str], bool]
 

@@ -22,7 +22,7 @@ from gateway import bodies, problem
 from gateway.accept import negotiate
 from gateway.auth import bearer
 from gateway.catalogue import Offer
-from gateway.dialects.dialect import Submission, answering, generate, renamed
+from gateway.dialects.dialect import Submission, answering, generate, json_example, renamed
 from gateway.generation import GUIDANCE, Control, Generation
 from gateway.jobs import Job, Status
 from gateway.parts import Parts
@@ -87,6 +87,15 @@ _NAMES = {field: name for name, (field, _) in _PARAMETERS.items()} | {
     "controls[0].weight": _WEIGHT,
     "controls[0].kind": "controlnet_type",
 }
+_EXAMPLE = {
+    "inputs": "a red circle on a white background",
+    "negative_prompt": None,
+    "controlnet_type": "canny_edge",
+    "image": "iVBORw0KGgo...",
+    "num_inference_steps": 20,
+    "guidance_scale": 7.5,
+    "controlnet_conditioning_scale": 1.0,
+}
 # How the base64 of PNG, JPEG and WebP begins.
 _PICTURE_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR", "data:image/")
 
@@ -119,7 +128,8 @@ class HuggingFace:
         router = APIRouter(tags=["Hugging Face"])
         for mount in ("", "/hf/{endpoint_name}"):
             for path in (mount or "/", f"{mount}/predict"):
-                router.add_api_route(path, answering(self, self._predict), methods=["POST"])
+                predict = answering(self, self._predict)
+                router.add_api_route(path, predict, methods=["POST"], openapi_extra=json_example(_EXAMPLE))
             for path in (mount or "/", f"{mount}/health"):
                 router.add_api_route(path, self._health, methods=["GET"])
         # At the root the same two gauges stand among all other metrics.

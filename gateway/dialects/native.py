@@ -56,10 +56,7 @@ class Native:
             ("/controls", self._controls, "GET", models.documented(answer=models.ControlList)),
             ("/schedulers", self._schedulers, "GET", models.documented(answer=models.SchedulerList)),
         ):
-            summary = (handler.__doc__ or "").split("\n")[0]
-            name = f"{method.lower()}{path.replace('/', '_').translate({123: None, 125: None})}"
-            endpoint = answering(self, handler)
-            router.add_api_route(path, endpoint, methods=[method], summary=summary, name=name, **options)
+            router.add_api_route(path, answering(self, handler), methods=[method], **options)
         return router
 
     async def parse(self, request: Request) -> Submission:

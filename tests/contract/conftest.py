@@ -36,7 +36,7 @@ async def running(**settings: Any) -> AsyncIterator[Running]:
         FakeRooms() as rooms,
         open_parts(GatewaySettings(mesh_address=rooms.address, **settings)) as parts,
     ):
-        config = uvicorn.Config(make_app(parts), port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(make_app(parts), port=0, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         listening = asyncio.Event()
         startup = server.startup
@@ -51,8 +51,11 @@ async def running(**settings: Any) -> AsyncIterator[Running]:
         url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         async with aiohttp.ClientSession(url) as http:
             yield Running(http, rooms, parts, url)
-        server.should_exit = True
-        await serving
+        # uvicorn's own way out waits for its next tick, which would be most of the time of most tests.
+        for socket in server.servers:
+            socket.close()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
 
 
 @pytest.fixture

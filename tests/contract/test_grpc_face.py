@@ -1,0 +1,91 @@
+"""GenerationService: the same generations for callers inside the cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from controlmesh.v1 import generation_pb2, generation_pb2_grpc, types_pb2
+from gateway.grpc_face import Generations
+from gateway.parts import open_parts
+from gateway.settings import GatewaySettings
+from mesh.interceptors import Edge
+from mesh.pictures import decode, encode
+from tests.contract.rooms import FakeRooms
+
+PICTURE = encode(np.zeros((64, 96, 3), np.uint8))
+
+
+@asynccontextmanager
+async def face(**settings: Any) -> AsyncIterator[tuple[FakeRooms, generation_pb2_grpc.GenerationServiceStub]]:
+    async with FakeRooms() as rooms, open_parts(GatewaySettings(mesh_address=rooms.address, **settings)) as parts:
+        server = grpc.aio.server(interceptors=[Edge()])
+        generation_pb2_grpc.add_GenerationServiceServicer_to_server(Generations(parts), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield rooms, generation_pb2_grpc.GenerationServiceStub(channel)
+        await server.stop(None)
+
+
+async def test_progress_then_pictures() -> None:
+    control = types_pb2.Control(kind="canny", image=types_pb2.Image(content=PICTURE), auto_hint=True, weight=1, end=1)
+    request = generation_pb2.GenerateRequest(
+        prompt="a boat", controls=[control], steps=3, seed=9, samples=2, format=types_pb2.IMAGE_FORMAT_PNG
+    )
+    async with face() as (_, stub):
+        messages = [message async for message in stub.Generate(request)]
+    progress = [message.progress for message in messages if message.WhichOneof("event") == "progress"]
+    assert progress and all(report.steps == 6 for report in progress)
+    result = messages[-1].result
+    assert [image.seed for image in result.images] == [9, 10] and len(result.id) == 32
+    for image in result.images:
+        assert (image.image.width, image.image.height, image.image.format) == (96, 64, types_pb2.IMAGE_FORMAT_PNG)
+        assert decode(image.image.content)[0, 0, 0] == image.seed
+
+
+async def test_absent_fields_take_the_defaults_of_the_http_api() -> None:
+    async with face() as (rooms, stub):
+        [_ async for _ in stub.Generate(generation_pb2.GenerateRequest(prompt="a boat"))]
+    asked = rooms.seen.denoised[0]
+    assert (asked.steps, asked.guidance_scale, asked.scheduler) == (20, 7.5, "DDIMScheduler")
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (generation_pb2.GenerateRequest(prompt="x", steps=0), "steps"),
+        (generation_pb2.GenerateRequest(prompt="x", width=100), "width"),
+        (generation_pb2.GenerateRequest(prompt="x", model="nope"), "model"),
+        (generation_pb2.GenerateRequest(prompt="x", controls=[types_pb2.Control(kind="canny")]), "controls[0].image"),
+    ],
+)
+async def test_what_is_wrong_is_named(request_: generation_pb2.GenerateRequest, field: str) -> None:
+    async with face() as (_, stub):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            [_ async for _ in stub.Generate(request_)]
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert dict(caught.value.trailing_metadata() or ())["controlmesh-field"] == field
+
+
+async def test_cancelling_the_call_cancels_the_work() -> None:
+    async with face() as (rooms, stub):
+        rooms.pace.clear()
+        call = stub.Generate(generation_pb2.GenerateRequest(prompt="a boat"))
+        await rooms.seen.started.wait()
+        call.cancel()
+        await asyncio.wait_for(rooms.seen.cancelled.wait(), 2)
+
+
+async def test_a_key_is_asked_for_where_there_are_keys() -> None:
+    request = generation_pb2.GenerateRequest(prompt="a boat")
+    async with face(api_keys=("mine",)) as (_, stub):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            [_ async for _ in stub.Generate(request)]
+        assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+        messages = [m async for m in stub.Generate(request, metadata=(("authorization", "Bearer mine"),))]
+        assert messages[-1].result.images

@@ -1,0 +1,346 @@
+"""The native API over a real socket: records, waiting, progress, cancelling, errors by field."""
+
+import asyncio
+import base64
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+
+from controlmesh.v1 import types_pb2
+from mesh.errors import DeadlineExceeded, InvalidInput, Overloaded, Unavailable
+from mesh.pictures import check, decode, encode
+from tests.contract.conftest import Running, Start
+
+API = "/controlmesh/v1"
+PICTURE = base64.b64encode(encode(np.zeros((64, 96, 3), np.uint8))).decode()
+CANNY = {"kind": "canny", "image": PICTURE}
+
+
+async def events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Server-sent events as (event, data)."""
+    kind = ""
+    async for line in response.content:
+        name, _, value = line.decode().strip().partition(": ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            yield kind, json.loads(value)
+
+
+async def test_a_generation_from_request_to_picture(mesh: Running) -> None:
+    body = {
+        "prompt": "a boat",
+        "negative_prompt": "fog",
+        "controls": [
+            {**CANNY, "weight": 0.5, "start": 0.1, "end": 0.9, "parameters": {"low_threshold": 50}},
+            {"kind": "depth", "image": f"data:image/png;base64,{PICTURE}", "auto_hint": False},
+        ],
+        "steps": 3,
+        "guidance_scale": 3.0,
+        "scheduler": "EulerDiscreteScheduler",
+        "seed": 41,
+        "samples": 2,
+        "format": "jpeg",
+        "clip_skip": 1,
+    }
+    async with mesh.http.post(f"{API}/generations", json=body) as response:
+        record = await response.json()
+        assert response.status == 200
+        assert response.headers["Location"] == f"{API}/generations/{record['id']}"
+    assert set(record) == {
+        "id", "status", "progress", "images", "notes", "error", "created_at", "started_at", "finished_at", "request",
+    }  # fmt: skip
+    assert record["status"] == "succeeded" and record["progress"] == {"step": 6, "steps": 6}
+    assert [(image["seed"], image["width"], image["height"]) for image in record["images"]] == [
+        (41, 96, 64),
+        (42, 96, 64),
+    ]
+    kept = [{name: value for name, value in control.items() if name != "image"} for control in body["controls"]]
+    defaults = {"auto_hint": True, "weight": 1.0, "start": 0.0, "end": 1.0, "parameters": {}}
+    assert record["request"] == {
+        **body, "model": "demo", "width": 96, "height": 64, "controls": [{**defaults, **control} for control in kept],
+    }  # fmt: skip
+
+    prepared = mesh.rooms.seen.prepared[0]
+    assert (prepared.model, prepared.prompt, prepared.negative_prompt) == ("demo", "a boat", "fog")
+    assert (prepared.guidance, prepared.width, prepared.height, prepared.clip_skip) == (True, 0, 0, 1)
+    assert [control.kind for control in prepared.controls] == ["canny", "depth"]
+    assert prepared.controls[0].image.content == base64.b64decode(PICTURE)
+    assert prepared.controls[0].parameters == {"low_threshold": 50}
+    asked = sorted(mesh.rooms.seen.denoised, key=lambda request: request.seed)
+    assert [(a.scheduler, a.steps, a.guidance_scale, a.seed) for a in asked] == [
+        ("EulerDiscreteScheduler", 3, 3.0, 41),
+        ("EulerDiscreteScheduler", 3, 3.0, 42),
+    ]
+
+    for image in record["images"]:
+        async with mesh.http.get(image["url"]) as picture:
+            content = await picture.read()
+            assert picture.headers["Content-Type"] == "image/jpeg"
+            assert picture.headers["X-Content-Type-Options"] == "nosniff"
+        assert check(content) == ("JPEG", 96, 64)
+        assert abs(int(decode(content)[0, 0, 0]) - image["seed"]) <= 2, "each picture is that of its seed"
+        async with mesh.http.get(image["url"] + ".base64") as text:
+            assert base64.b64decode(await text.text()) == content
+
+
+async def test_the_request_in_a_record_makes_the_same_generation_again(mesh: Running) -> None:
+    async with mesh.http.post(f"{API}/generations", json={"prompt": "a boat", "steps": 2}) as response:
+        first = await response.json()
+    async with mesh.http.post(f"{API}/generations", json=first["request"]) as response:
+        again = await response.json()
+        assert response.status == 200, again
+    assert again["request"] == first["request"] and first["request"]["seed"] == first["images"][0]["seed"]
+    assert first["request"]["scheduler"] == "DDIMScheduler", "the model's own, by name"
+
+
+async def test_without_guidance_only_one_row_is_asked_for(mesh: Running) -> None:
+    async with mesh.http.post(f"{API}/generations", json={"prompt": "a boat", "guidance_scale": 1}):
+        assert mesh.rooms.seen.prepared[0].guidance is False
+
+
+async def test_what_takes_longer_than_wait_is_answered_with_its_record(mesh: Running) -> None:
+    mesh.rooms.pace.clear()
+    async with mesh.http.post(f"{API}/generations?wait=0.05", json={"prompt": "a boat", "steps": 2}) as response:
+        record = await response.json()
+        assert response.status == 202
+        assert record["status"] == "running" and record["images"] == [] and record["finished_at"] is None
+        place = response.headers["Location"]
+    async with mesh.http.get(place) as response:
+        assert (await response.json())["status"] == "running"
+    mesh.rooms.pace.set()
+    async with mesh.http.get(f"{place}/events") as response:
+        assert [kind async for kind, _ in events(response)][-1] == "result"
+    async with mesh.http.get(place) as response:
+        assert (await response.json())["status"] == "succeeded"
+
+
+async def test_wait_zero_answers_at_once(mesh: Running) -> None:
+    async with mesh.http.post(f"{API}/generations?wait=0", json={"prompt": "a boat"}) as response:
+        assert response.status == 202 and (await response.json())["status"] in ("queued", "running")
+
+
+@pytest.mark.parametrize("wait", ["-1", "301", "nan", "soon", ""])
+async def test_another_wait_is_refused(mesh: Running, wait: str) -> None:
+    async with mesh.http.post(f"{API}/generations?wait={wait}", json={"prompt": "a boat"}) as response:
+        assert response.status == 422 and (await response.json())["field"] == "wait"
+
+
+async def test_progress_arrives_while_it_runs(mesh: Running) -> None:
+    mesh.rooms.pace.clear()
+    async with mesh.http.post(f"{API}/generations?wait=0", json={"prompt": "a boat", "steps": 2}) as response:
+        record = await response.json()
+    async with mesh.http.get(f"{API}/generations/{record['id']}/events") as response:
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        seen = []
+        async for kind, data in events(response):
+            seen.append((kind, data))
+            if kind == "progress" and data["step"] == 1:
+                assert data == {"id": record["id"], "status": "running", "step": 1, "steps": 2}
+                mesh.rooms.pace.set()
+    assert seen[-1][0] == "result" and seen[-1][1]["status"] == "succeeded" and len(seen[-1][1]["images"]) == 1
+    assert {kind for kind, _ in seen[:-1]} == {"progress"}
+
+
+async def test_a_failure_is_an_event_and_stays_in_the_record(mesh: Running) -> None:
+    mesh.rooms.failure = InvalidInput("controls[0].image is broken", field="controls[0].image")
+    async with mesh.http.post(f"{API}/generations?wait=0", json={"prompt": "a boat"}) as response:
+        place = response.headers["Location"]
+    async with mesh.http.get(f"{place}/events") as response:
+        kind, data = [event async for event in events(response)][-1]
+    problem = {
+        "type": "about:blank",
+        "title": "Unprocessable Entity",
+        "status": 422,
+        "detail": "controls[0].image is broken",
+        "field": "controls[0].image",
+    }
+    assert (kind, data) == ("error", {**problem, "title": data["title"]})
+    async with mesh.http.get(place) as response:
+        record = await response.json()
+        assert record["status"] == "failed" and record["error"]["detail"] == "controls[0].image is broken"
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "retry"),
+    [
+        (Unavailable("the model server does not answer", retry_after_s=2), 503, "2"),
+        (Overloaded("the queue is full", retry_after_s=0.2), 429, "1"),
+        (DeadlineExceeded("too slow"), 504, None),
+        (RuntimeError("0x7f /etc/passwd"), 500, None),
+    ],
+)
+async def test_errors_of_the_rooms_arrive_as_problems(
+    mesh: Running, failure: Exception, status: int, retry: str | None
+) -> None:
+    mesh.rooms.failure = failure  # type: ignore[assignment]
+    async with mesh.http.post(f"{API}/generations", json={"prompt": "a boat"}) as response:
+        problem = await response.json(content_type="application/problem+json")
+        assert (response.status, problem["status"], response.headers.get("Retry-After")) == (status, status, retry)
+        assert "/etc" not in problem["detail"]
+
+
+async def test_delete_stops_the_work_in_the_rooms(mesh: Running) -> None:
+    mesh.rooms.pace.clear()
+    async with mesh.http.post(f"{API}/generations?wait=0", json={"prompt": "a boat"}) as response:
+        place = response.headers["Location"]
+    await mesh.rooms.seen.started.wait()
+    async with mesh.http.delete(place) as response:
+        assert (await response.json())["status"] == "cancelled"
+    await asyncio.wait_for(mesh.rooms.seen.cancelled.wait(), 1)
+    async with mesh.http.get(f"{place}/events") as response:
+        assert [kind async for kind, _ in events(response)] == ["result"]
+
+
+async def test_a_client_that_goes_away_takes_its_work_with_it(mesh: Running) -> None:
+    mesh.rooms.pace.clear()
+    host, port = mesh.url.removeprefix("http://").split(":")
+    body = json.dumps({"prompt": "a boat", "samples": 2}).encode()
+    with socket.create_connection((host, int(port))) as client:
+        head = f"POST {API}/generations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        client.sendall(head.encode() + body)
+        await mesh.rooms.seen.started.wait()
+    await asyncio.wait_for(mesh.rooms.seen.cancelled.wait(), 1)
+    assert mesh.parts.jobs.load() == (0, 0)
+
+
+async def test_the_first_failing_picture_stops_the_others(mesh: Running) -> None:
+    mesh.rooms.failure = Unavailable("gone")
+    async with mesh.http.post(f"{API}/generations", json={"prompt": "a boat", "samples": 4}) as response:
+        assert response.status == 503
+    assert mesh.parts.jobs.load() == (0, 0)
+
+
+async def test_the_deadline_of_the_gateway_ends_the_work(start: Start) -> None:
+    async with start(deadline_s=0.2) as mesh:
+        mesh.rooms.pace.clear()
+        async with mesh.http.post(f"{API}/generations", json={"prompt": "a boat"}) as response:
+            assert response.status == 504
+        await asyncio.wait_for(mesh.rooms.seen.cancelled.wait(), 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "prompt"),
+        ({"prompt": None}, "prompt"),
+        ({"prompt": "x", "steps": 0}, "steps"),
+        ({"prompt": "x", "steps": "20"}, "steps"),
+        ({"prompt": "x", "width": 100}, "width"),
+        ({"prompt": "x", "samples": 10**9}, "samples"),
+        ({"prompt": "x", "seed": 2**64}, "seed"),
+        ({"prompt": "x", "guidance_scale": 1e308}, "guidance_scale"),
+        ({"prompt": "x", "format": "svg"}, "format"),
+        ({"prompt": "x", "stepz": 1}, "stepz"),
+        ({"prompt": "x" * 20_000}, "prompt"),
+        ({"prompt": "x", "model": "nope"}, "model"),
+        ({"prompt": "x", "model": "../demo"}, "model"),
+        ({"prompt": "x", "scheduler": "Nope"}, "scheduler"),
+        ({"prompt": "x", "controls": {}}, "controls"),
+        ({"prompt": "x", "controls": [CANNY] * 6}, "controls"),
+        ({"prompt": "x", "controls": [7]}, "controls[0]"),
+        ({"prompt": "x", "controls": [{"image": PICTURE}]}, "controls[0].kind"),
+        ({"prompt": "x", "controls": [{"kind": "canny"}]}, "controls[0].image"),
+        ({"prompt": "x", "controls": [{"kind": "canny", "image": "@@@"}]}, "controls[0].image"),
+        ({"prompt": "x", "controls": [CANNY, {**CANNY, "wait": 1}]}, "controls[1].wait"),
+        ({"prompt": "x", "controls": [{**CANNY, "kind": "hed"}]}, "controls[0].kind"),
+        ({"prompt": "x", "controls": [{**CANNY, "kind": "depth"}]}, "controls[0].kind"),
+        ({"prompt": "x", "controls": [{**CANNY, "weight": 21}]}, "controls[0].weight"),
+        ({"prompt": "x", "controls": [{**CANNY, "image": "http://169.254.169.254/"}]}, "controls[0].image"),
+    ],
+)
+async def test_what_is_wrong_is_named_and_nothing_is_started(mesh: Running, body: Any, field: str) -> None:
+    async with mesh.http.post(f"{API}/generations", json=body) as response:
+        problem = await response.json(content_type="application/problem+json")
+        assert response.status == 422, problem
+        assert set(problem) == {"type", "title", "status", "detail", "field"} and problem["field"] == field
+    assert mesh.rooms.seen.prepared == []
+
+
+async def test_what_is_unknown_is_answered_with_what_is_known(mesh: Running) -> None:
+    async with mesh.http.post(f"{API}/generations", json={"prompt": "x", "controls": [{**CANNY, "kind": "hed"}]}) as r:
+        assert "available: canny, depth" in (await r.json(content_type=None))["detail"]
+    async with mesh.http.post(f"{API}/generations", json={"prompt": "x", "model": "nope"}) as r:
+        assert "available: demo" in (await r.json(content_type=None))["detail"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"prompt": NaN}', b'{"a":' * 100_000, b'{"prompt": "\\ud800"}'])
+async def test_what_is_no_json_object_is_refused(mesh: Running, body: bytes) -> None:
+    async with mesh.http.post(f"{API}/generations", data=body) as response:
+        assert response.status == 400 and response.content_type == "application/problem+json"
+
+
+async def test_the_lists_are_those_of_the_rooms(mesh: Running) -> None:
+    async with mesh.http.get(f"{API}/models") as response:
+        models = await response.json()
+        assert models["default"] == "demo" and models["models"][0]["native_size"] == 128
+    async with mesh.http.get(f"{API}/controls") as response:
+        controls = (await response.json())["controls"]
+        assert [(control["kind"], control["extractable"]) for control in controls] == [
+            ("canny", True),
+            ("depth", False),
+        ]
+    async with mesh.http.get(f"{API}/schedulers") as response:
+        names = [scheduler["name"] for scheduler in (await response.json())["schedulers"]]
+        assert names == ["DDIMScheduler", "EulerDiscreteScheduler", "UniPCMultistepScheduler"]
+
+
+async def test_each_key_sees_its_own_generations_only(start: Start) -> None:
+    async with start(api_keys=("mine", "yours")) as mesh:
+        mine, yours = {"Authorization": "Bearer mine"}, {"Authorization": "Bearer yours"}
+        async with mesh.http.post(f"{API}/generations", json={"prompt": "x"}, headers=mine) as response:
+            place = response.headers["Location"]
+            url = (await response.json())["images"][0]["url"]
+        for path in (place, f"{place}/events", f"{API}/generations/{'0' * 32}"):
+            async with mesh.http.get(path, headers=yours) as response:
+                assert response.status == 404
+        async with mesh.http.delete(place, headers=yours) as response:
+            assert response.status == 404
+        async with mesh.http.get(place, headers=mine) as response:
+            assert response.status == 200
+        async with mesh.http.get(url) as response:
+            assert response.status == 200, "the name of a result is the permission to read it"
+        for method, path in (
+            ("POST", f"{API}/generations"),
+            ("GET", place),
+            ("DELETE", place),
+            ("GET", f"{place}/events"),
+            ("GET", f"{API}/models"),
+            ("GET", f"{API}/controls"),
+            ("GET", f"{API}/schedulers"),
+        ):
+            for headers in ({}, {"Authorization": "Bearer other"}, {"key": "mine"}, {"Authorization": "Basic mine"}):
+                async with mesh.http.request(method, path, headers=headers, json={"prompt": "x"}) as response:
+                    assert response.status == 401, path
+                    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_too_many_are_told_when_to_come_back(start: Start) -> None:
+    async with start(max_pictures=4, max_waiting=1) as mesh:
+        mesh.rooms.pace.clear()
+        body = {"prompt": "x", "samples": 4}
+        for _ in range(2):
+            async with mesh.http.post(f"{API}/generations?wait=0", json=body) as response:
+                assert response.status == 202
+        async with mesh.http.post(f"{API}/generations?wait=0", json=body) as response:
+            assert response.status == 429 and response.headers["Retry-After"] == "5"
+
+
+async def test_remarks_of_the_rooms_reach_the_caller(mesh: Running) -> None:
+    async with mesh.http.post(f"{API}/generations", json={"prompt": "x" * 2000}) as response:
+        assert (await response.json())["notes"] == ["the prompt was cut"]
+
+
+async def test_the_formats_are_asked_of_the_decoder(mesh: Running) -> None:
+    for format, name in (("png", "PNG"), ("webp", "WEBP")):
+        async with mesh.http.post(f"{API}/generations", json={"prompt": "x", "format": format}) as response:
+            url = (await response.json())["images"][0]["url"]
+        async with mesh.http.get(url) as response:
+            assert response.headers["Content-Type"] == f"image/{format}"
+            assert check(await response.read())[0] == name
+    assert types_pb2.IMAGE_FORMAT_WEBP == 3
