@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from families.graphs import repository_names
 from families.manifest import ManifestError, ModelFacts, list_manifests
 from model_server.canary_inputs import canary_request, card_of, faults
 
@@ -122,16 +123,22 @@ def covering(configs: Mapping[str, model_config_pb2.ModelConfig]) -> dict[str, t
     return targets | {name: (name,) for name in alone}
 
 
-async def failing(canary: Canary, models: Sequence[str] = ()) -> dict[str, str]:
-    """One round: model -> why it can't serve, empty if all can. `models` limits it; else everything that is loaded."""
+async def failing(canary: Canary, models: Sequence[str] = (), required: Sequence[str] = ()) -> dict[str, str]:
+    """One round: model -> why it can't serve, empty if all can.
+
+    Args:
+        canary: asks Triton.
+        models: ask these alone; none: every graph that is loaded.
+        required: models that must be loaded, whether they are asked or not.
+    """
     try:
         ready, broken = await canary.states()
     except grpc.aio.AioRpcError as error:
         return {"triton": f"does not answer ({error.code().name})"}
-    missing = {name: broken.get(name, "not loaded") for name in models if name not in ready}
+    missing = {name: broken.get(name, "not loaded") for name in (*models, *required) if name not in ready}
     targets = models or tuple(covering({name: await canary.config(name) for name in ready}))
     answers = {name: (await canary.ask(name)).fault for name in targets if name not in missing}
-    return missing | (broken if not models else {}) | {name: fault for name, fault in answers.items() if fault}
+    return missing | {name: fault for name, fault in answers.items() if fault}
 
 
 async def _once(arguments: argparse.Namespace) -> dict[str, str]:
@@ -141,7 +148,8 @@ async def _once(arguments: argparse.Namespace) -> dict[str, str]:
         return {"repository": str(error)}
     canary = Canary(arguments.url, cards, arguments.timeout)
     try:
-        return await failing(canary, tuple(arguments.model))
+        required = () if arguments.model else [name for card in cards for name in repository_names(card)]
+        return await failing(canary, tuple(arguments.model), required)
     finally:
         await canary.close()
 

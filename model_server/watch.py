@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import grpc
 from prometheus_client import Counter, Gauge, Histogram
@@ -27,8 +27,11 @@ class Watch:
     A model that answered real requests since the last round is not asked. One that is late while its graphs still
     finish executions is busy, not dead, and counts as ready until `stall_s` passes without any.
 
+    A load that fails at run time is the caller's fault and changes nothing here, unless `required` names the model.
+
     Args:
         canary: asks Triton.
+        required: models that must be loaded; others are asked for as long as they are.
         interval_s: seconds between two rounds.
         misses: failures in a row at which `run` gives up.
         stall_s: seconds without a finished execution after which a late answer is a failure.
@@ -38,6 +41,7 @@ class Watch:
     def __init__(
         self,
         canary: Canary,
+        required: Iterable[str] = (),
         *,
         interval_s: float = 5.0,
         misses: int = 3,
@@ -47,6 +51,7 @@ class Watch:
         self.failing: dict[str, str] = {TRITON: "not asked yet"}
         self.models: tuple[str, ...] = ()
         self._canary = canary
+        self._required = tuple(required)
         self._interval_s = interval_s
         self._limit = misses
         self._stall_s = stall_s
@@ -81,7 +86,7 @@ class Watch:
         else:
             self.models = ready
             self._note_progress(targets, counts)
-            faults = dict(broken)
+            faults = {name: broken.get(name, "not loaded") for name in self._required if name not in ready}
             for name in targets:
                 if fault := await self._fault(name, counts.get(name)):
                     faults[name] = fault

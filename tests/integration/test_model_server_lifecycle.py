@@ -17,18 +17,18 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
+import tritonclient.grpc.aio as triton_aio
+from tritonclient.utils import InferenceServerException
 
 from model_server.canary import Canary
 from model_server.environment import find_environment
-from model_server.launch import StartError, TritonProcess
+from model_server.launch import TritonProcess
 from model_server.watch import ModelLost, Watch
 from model_server.workspace import SHARED_MEMORY, shm_prefix
 from tests.integration.tiny_graphs import (
-    PLANE,
     ROOT,
     TRITON_ENVIRONMENT,
     free_ports,
-    write_config,
     write_ensemble,
     write_scaling,
 )
@@ -123,51 +123,6 @@ def a_repository(folder: Path) -> Path:
     write_scaling(folder, "negate", -1.0)
     write_ensemble(folder, "negated_double", ["double", "negate"])
     return folder
-
-
-async def start_error(repository: Path, *models: str) -> str:
-    (port,) = free_ports(1)
-    with pytest.raises(StartError) as caught:
-        await TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, models, grpc_port=port).start()
-    assert str(repository) not in str(caught.value)
-    assert not list(SHARED_MEMORY.glob(f"{shm_prefix(os.getpid())}*"))
-    return str(caught.value)
-
-
-async def test_a_missing_graph_is_named(tmp_path: Path) -> None:
-    write_config(tmp_path, "double", [("x", "FP32", PLANE)], [("y", "FP32", PLANE)])
-    assert "double/1/model.onnx is missing: export the model again" in await start_error(tmp_path, "double")
-
-
-async def test_a_broken_graph_is_named(tmp_path: Path) -> None:
-    write_scaling(tmp_path, "double", 2.0)
-    graph = tmp_path / "double" / "1" / "model.onnx"
-    graph.write_bytes(graph.read_bytes()[:-40])
-    assert "double/1/model.onnx can't be loaded; export the model again" in await start_error(tmp_path, "double")
-
-
-async def test_each_difference_between_graph_and_configuration_is_named(tmp_path: Path) -> None:
-    write_scaling(tmp_path, "double", 2.0)
-    inputs = [("x", "FP16", PLANE), ("guidance", "FP32", ("batch", 1))]
-    write_config(tmp_path, "double", inputs, [("y", "FP32", ("batch", 3, "h", "w"))])
-    said = await start_error(tmp_path, "double")
-    assert "input 'x' is TYPE_FP16 in config.pbtxt and TYPE_FP32 in the graph" in said
-    assert "config.pbtxt lists input 'guidance', which the graph does not have" in said
-    assert "output 'y' is [-1, 3, -1, -1] in config.pbtxt and [-1, 2, -1, -1] in the graph" in said
-
-
-async def test_an_unknown_accelerator_is_named(tmp_path: Path) -> None:
-    accelerator = 'optimization { execution_accelerators { cpu_execution_accelerator [{ name: "abacus" }] } }'
-    write_scaling(tmp_path, "double", 2.0, accelerator)
-    assert "cpu_execution_accelerator 'abacus' is unknown here; use 'openvino'" in await start_error(tmp_path, "double")
-
-
-async def test_a_taken_port_is_named(tmp_path: Path) -> None:
-    environment, repository = find_environment(TRITON_ENVIRONMENT), a_repository(tmp_path)
-    (port,) = free_ports(1)
-    async with TritonProcess(environment, repository, ["double"], grpc_port=port):
-        with pytest.raises(StartError, match=f"127.0.0.1:{port} can't be listened on"):
-            await TritonProcess(environment, repository, ["double"], grpc_port=port).start()
 
 
 async def test_instances_of_a_group_are_processes_of_their_own(tmp_path: Path) -> None:
@@ -269,6 +224,35 @@ def test_the_probe_command_answers_for_the_models(start: Start, tmp_path: Path) 
     dead = probe()
     assert dead.returncode == 1
     assert dead.stderr.startswith("negated_double: ")
+
+
+async def test_a_failed_registration_at_run_time_leaves_the_server_ready(tmp_path: Path) -> None:
+    repository = a_repository(tmp_path)
+    (port,) = free_ports(1)
+    async with (
+        TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, ["double"], grpc_port=port) as triton,
+        triton_aio.InferenceServerClient(triton.url) as client,
+    ):
+        canary = Canary(triton.url, [])
+        watch = Watch(canary, ["double"])
+        plane = {"data_type": "TYPE_FP32", "dims": [2, -1, -1]}
+        config = {
+            "name": "wrong",
+            "platform": "ensemble",
+            "max_batch_size": 8,
+            "input": [{**plane, "name": "x"}],
+            "output": [{**plane, "name": "y"}],
+            "ensemble_scheduling": {
+                "step": [
+                    {"model_name": "absent", "model_version": -1, "input_map": {"x": "x"}, "output_map": {"y": "y"}}
+                ]
+            },
+        }
+        with pytest.raises(InferenceServerException):
+            await client.load_model("wrong", config=json.dumps(config), files={"file:1/graph": b"-"})
+        await watch.round()
+        assert watch.failing == {}
+        await canary.close()
 
 
 async def test_a_server_that_is_gone_is_lost_after_three_rounds() -> None:

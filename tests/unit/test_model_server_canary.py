@@ -99,10 +99,12 @@ class ScriptedCanary:
     def __init__(self, answers: Iterable[Answer] = ()) -> None:
         self.answers = list(answers)
         self.asked: list[str] = []
+        self.ready: tuple[str, ...] = ("double",)
+        self.broken: dict[str, str] = {}
         self.count = Count(answered=0, failed=0, executions=0)
 
     async def states(self) -> tuple[tuple[str, ...], dict[str, str]]:
-        return ("double",), {}
+        return self.ready, self.broken
 
     async def config(self, name: str) -> model_config_pb2.ModelConfig:
         return model_config_pb2.ModelConfig(name=name)
@@ -127,7 +129,7 @@ class Clock:
 
 
 def watch_over(canary: ScriptedCanary, clock: Clock) -> Watch:
-    return Watch(canary, interval_s=0.0, misses=3, stall_s=60.0, clock=clock)  # type: ignore[arg-type]
+    return Watch(canary, ["double"], interval_s=0.0, misses=3, stall_s=60.0, clock=clock)  # type: ignore[arg-type]
 
 
 DEAD = Answer("Stub process 'double_0_0' is not healthy.")
@@ -186,3 +188,20 @@ async def test_a_model_that_serves_real_requests_is_not_asked() -> None:
     canary.count = Count(canary.count.answered + 5, canary.count.failed + 1, canary.count.executions + 5)
     await watch.round()
     assert len(canary.asked) == 3, "a failed request is a reason to ask"
+
+
+async def test_a_failed_load_at_run_time_costs_nobody_the_server() -> None:
+    canary = ScriptedCanary()
+    canary.broken = {"wrong_combination": "ensemble contains models that are not available"}
+    watch = watch_over(canary, Clock())
+    await watch.round()
+    assert watch.ready
+
+
+async def test_a_required_model_must_stay_loaded() -> None:
+    canary = ScriptedCanary()
+    watch = watch_over(canary, Clock())
+    await watch.round()
+    canary.ready, canary.broken = (), {"double": "Internal: out of memory"}
+    await watch.round()
+    assert watch.failing == {"double": "Internal: out of memory"}
