@@ -57,7 +57,7 @@ def wanted_by(project: dict[str, object], extras: Iterable[str]) -> list[str]:
     """The requirements of pyproject.toml's `project` with `extras`, torch left out."""
     optional = project["optional-dependencies"]
     lists = [project["dependencies"], *(optional[extra] for extra in extras)]  # type: ignore[index]
-    return [line for requirements in lists for line in requirements if name(line) != APART]  # type: ignore[attr-defined]
+    return [line for requirements in lists for line in requirements if name(line) != APART]
 
 
 def resolve(requirements: list[str], lock: str) -> list[str]:
