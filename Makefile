@@ -26,9 +26,9 @@ setup: .venv/.done .venv-triton/.done ## Make both environments from the locked 
 
 .venv-triton/.done: requirements/model-server.lock
 	@$(PYTHON) model_server/platform_check.py
-	@echo "model server's environment: installing Triton, ONNX Runtime and OpenVINO (about 0.6 GB)"
+	@echo "model server's environment: installing Triton, ONNX Runtime and OpenVINO (about 0.5 GB)"
 	@test -x .venv-triton/bin/python || $(PYTHON) -m venv .venv-triton
-	@.venv-triton/bin/pip install $(PIP_FLAGS) --progress-bar on --require-hashes -r requirements/model-server.lock
+	@.venv-triton/bin/pip install $(PIP_FLAGS) --progress-bar on --no-deps --require-hashes -r requirements/model-server.lock
 	@touch $@
 
 models: .venv/.done ## Export the shipped demo model to ONNX (skipped when nothing changed)

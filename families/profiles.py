@@ -30,7 +30,7 @@ class Profile:
 
 _SMALL = Profile(
     batch={"text_encoder": 16, "denoiser": 8, "vae": 8},
-    queue_delay_us={"text_encoder": 0, "denoiser": 200, "vae": 0},
+    queue_delay_us={"text_encoder": 0, "denoiser": 0, "vae": 0},
     queue_size=64,
     cpu_threads={"text_encoder": 1, "denoiser": 1, "vae": 1},
 )

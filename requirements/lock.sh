@@ -6,4 +6,4 @@ flags=(--generate-hashes --no-header --no-annotate --no-emit-index-url --univers
        --index-strategy unsafe-best-match --quiet)
 uv pip compile pyproject.toml --all-extras --override requirements/without-torch.txt --no-emit-package torch \
   "${flags[@]}" -o requirements/mesh.lock
-uv pip compile requirements/model-server.in "${flags[@]}" -o requirements/model-server.lock
+uv pip compile requirements/model-server.in --no-deps "${flags[@]}" -o requirements/model-server.lock
