@@ -96,9 +96,8 @@ class Catalogue:
             if control.kind not in model.controls:
                 raise _unknown(at, control.kind, model.controls, f"model {name} has no ControlNet of this kind")
             if control.auto_hint and control.kind not in extractable:
-                raise _unknown(
-                    at, control.kind, extractable, "its hint can't be extracted from a picture here; send a ready hint"
-                )
+                reason = "its hint can't be extracted from a picture here; send a ready hint with auto_hint false"
+                raise _unknown(at, control.kind, extractable, reason)
         return replace(generation, model=name, scheduler=scheduler).with_seed()
 
     async def _ask(self) -> Offer:

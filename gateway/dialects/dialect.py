@@ -1,5 +1,6 @@
 """What a dialect is: routes, a request read, a job rendered, an error rendered. Everything else is common to all."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -112,4 +113,10 @@ def renamed(error: MeshError, names: Mapping[str, str]) -> MeshError:
     if error.field is None or error.field not in names:
         return error
     name = names[error.field]
-    return type(error)(error.message.replace(error.field, name), field=name, retry_after_s=error.retry_after_s)
+    # Messages begin with the field or name it last; "image" may also stand in the middle, as a word of English.
+    places = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(error.field)}(?!\w)", error.message)]
+    message = error.message
+    if places:
+        begin, end = places[0] if message.startswith(error.field) else places[-1]
+        message = message[:begin] + name + message[end:]
+    return type(error)(message, field=name, retry_after_s=error.retry_after_s)

@@ -55,6 +55,7 @@ _POLL = {"key": "...", "request_id": 120539115}
 _NAMES = {
     "model": "model_id",
     "steps": "num_inference_steps",
+    "image": "init_image",
     **{f"controls[{index}].kind": "controlnet_model" for index in range(MOST_CONTROLS)},
     **{f"controls[{index}].image": "init_image" for index in range(MOST_CONTROLS)},
     **{f"controls[{index}].weight": "controlnet_conditioning_scale" for index in range(MOST_CONTROLS)},

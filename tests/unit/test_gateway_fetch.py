@@ -168,6 +168,15 @@ async def test_what_is_allowed_is_that_host_at_that_port(trap: Trap) -> None:
     assert trap.paths == []
 
 
+async def test_any_port_of_a_host_may_be_allowed_and_of_that_host_only(trap: Trap) -> None:
+    fetcher = Fetcher(allow=["127.0.0.1:*"], resolver=Names(LOCAL), ports=frozenset({trap.port}))
+    assert await fetcher.fetch(f"http://127.0.0.1:{trap.port}/", "image") == PICTURE
+    for host in ("localhost", "private.example", "[::1]", "127.1", "2130706433"):
+        with pytest.raises(InvalidInput):
+            await fetcher.fetch(f"http://{host}:{trap.port}/other", "image")
+    assert trap.paths == ["/"]
+
+
 async def test_only_the_ports_of_web_servers_are_asked(trap: Trap) -> None:
     names = Names({"public.example": [["8.8.8.8"]]})
     with pytest.raises(InvalidInput):

@@ -1,0 +1,186 @@
+"""Whatever a client sends, every dialect answers it in its own shape, and never with a fault of ours."""
+
+import base64
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mesh.pictures import encode
+from tests.contract.conftest import Running
+
+PICTURE = base64.b64encode(encode(np.zeros((64, 64, 3), np.uint8))).decode()
+VALUES: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2**31,
+    2**63,
+    2**64,
+    10**30,
+    0.5,
+    -0.0,
+    1e308,
+    "",
+    " ",
+    "null",
+    "yes",
+    "YES",
+    "no",
+    "31.0",
+    "NaN",
+    "Infinity",
+    "1e999",
+    "-5",
+    "abc",
+    "\0",
+    "\u202e",
+    "é" * 100,
+    "x" * 20_000,
+    "../../x",
+    "%00",
+    "\ufdd0",
+    [],
+    [None],
+    ["canny"],
+    [[[]]],
+    {},
+    {"a": {"a": 1}},
+    PICTURE,
+    PICTURE[:-5],
+    "data:image/png;base64,",
+    "data:,",
+    "http://",
+    "http://[",
+    "http://127.0.0.1:1/",
+    "file:///etc/passwd",
+    "canny",
+    "canny,depth",
+    ",,,",
+    "demo",
+    "DDIMScheduler",
+    64,
+    512,
+    "512",
+    7.5,
+]
+REQUESTS = {
+    "/controlmesh/v1/generations": {
+        "prompt": "a boat",
+        "controls": [{"kind": "canny", "image": PICTURE}],
+        "steps": 1,
+        "width": 64,
+        "height": 64,
+        "seed": 1,
+        "guidance_scale": 2,
+        "samples": 1,
+        "format": "png",
+        "model": "demo",
+        "scheduler": "DDIMScheduler",
+        "negative_prompt": "",
+        "clip_skip": 0,
+    },
+    "/": {
+        "inputs": "a boat",
+        "image": PICTURE,
+        "controlnet_type": "canny_edge",
+        "num_inference_steps": 1,
+        "width": 64,
+        "height": 64,
+        "seed": 1,
+        "guidance_scale": 2,
+        "controlnet_conditioning_scale": 1,
+        "negative_prompt": None,
+        "parameters": {},
+        "target_size": {"width": 64},
+        "scheduler": None,
+        "prompt": None,
+    },
+    "/api/v7/images/controlnet": {
+        "key": "k",
+        "prompt": "a boat",
+        "init_image": PICTURE,
+        "controlnet_model": "canny",
+        "controlnet_type": "canny",
+        "width": 64,
+        "height": 64,
+        "num_inference_steps": 1,
+        "seed": 1,
+        "guidance_scale": 2,
+        "samples": 1,
+        "model_id": "demo",
+        "controlnet_conditioning_scale": "1",
+        "auto_hint": "yes",
+        "control_image": None,
+        "mask_image": None,
+        "upscale": "no",
+        "strength": 0.5,
+        "track_id": None,
+        "base64": "no",
+        "clip_skip": 1,
+        "lora_model": None,
+        "lora_strength": None,
+        "vae": None,
+        "enhance_style": None,
+        "ip_adapter_scale": None,
+        "instant_response": "no",
+        "algorithm_type": None,
+    },
+}
+ERROR_KEYS = {
+    "/controlmesh/v1/generations": {"type", "title", "status", "detail"},
+    "/": {"error"},
+    "/api/v7/images/controlnet": {"status", "message", "messege"},
+}
+
+
+def spoiled(rng: random.Random, body: Any) -> Any:
+    """`body` with one value somewhere in it replaced, removed or added."""
+    if not isinstance(body, dict) or not body:
+        return rng.choice(VALUES)
+    changed = dict(body)
+    name = rng.choice(list(changed))
+    value = changed[name]
+    if isinstance(value, list) and value and rng.random() < 0.7:
+        changed[name] = [spoiled(rng, value[0])]
+    elif isinstance(value, dict) and value and rng.random() < 0.5:
+        changed[name] = spoiled(rng, value)
+    elif rng.random() < 0.1:
+        del changed[name]
+    elif rng.random() < 0.1:
+        changed[rng.choice(["\0", "x" * 1000, "weight", "parameters"])] = rng.choice(VALUES)
+    else:
+        changed[name] = rng.choice(VALUES)
+    return changed
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+async def test_no_spoiled_request_is_a_fault_of_ours(mesh: Running, path: str) -> None:
+    rng = random.Random(7)
+    refused = 0
+    for _ in range(400):
+        body = REQUESTS[path]
+        for _ in range(rng.randint(1, 3)):
+            body = spoiled(rng, body)
+        try:
+            request = mesh.http.post(path, json=body)
+        except ValueError:
+            continue
+        async with request as response:
+            assert response.status in (200, 400, 422), (body, await response.text())
+            if response.status != 200:
+                refused += 1
+                answer = await response.json(content_type=None)
+                assert ERROR_KEYS[path] <= set(answer), (body, answer)
+                text = await response.text()
+                assert (
+                    len(text) < 2000
+                    and "Traceback" not in text
+                    and "/etc" not in text.replace("file:///etc/passwd", "")
+                )
+    assert refused > 100
+    assert mesh.parts.jobs.load() == (0, 0)
