@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+from starlette.responses import Response
 
 from gateway import generation
 from gateway.generation import Control, Generation
@@ -207,7 +208,8 @@ def documented(
     events: bool = False,
 ) -> dict[str, Any]:
     """Options of a route that make its documentation; the handler reads and checks the request itself."""
-    problems = {"content": {"application/problem+json": {}}, "model": ProblemBody, "description": "What to change."}
+    schema = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
+    problems = {"content": {"application/problem+json": {"schema": schema}}, "description": "What to change."}
     done: dict[str, Any] = {"model": answer, "description": "Done."}
     if events:
         done = {"content": {"text/event-stream": {}}, "description": "Events progress, result, error."}
@@ -217,5 +219,7 @@ def documented(
     extra = {"requestBody": body} if body else {}
     return {
         "responses": responses,
+        # No class of response of FastAPI's own, whose media type would be shown beside the real one.
+        "response_class": Response,
         "openapi_extra": {**extra, "parameters": list(parameters)} if parameters else extra,
     }

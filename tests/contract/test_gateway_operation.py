@@ -138,6 +138,9 @@ async def test_the_documentation_shows_requests_and_answers(mesh: Running) -> No
     content = create["requestBody"]["content"]["application/json"]
     assert content["schema"] == {"$ref": "#/components/schemas/GenerationBody"} and content["examples"]
     assert {"200", "202", "4XX"} <= set(create["responses"])
+    assert list(create["responses"]["4XX"]["content"]) == ["application/problem+json"]
+    events = known["paths"][GENERATIONS + "/{id}/events"]["get"]["responses"]["200"]
+    assert list(events["content"]) == ["text/event-stream"]
     body = known["components"]["schemas"]["GenerationBody"]["properties"]
     assert (body["steps"]["minimum"], body["steps"]["maximum"], body["steps"]["default"]) == (1, 150, 20)
     assert {"ControlBody", "GenerationRecord", "ProblemBody"} <= set(known["components"]["schemas"])
