@@ -52,6 +52,8 @@ def make(
         steps_offset=1,
         prediction_type=prediction_type,
     )
+    # Stable Diffusion 1.5's own file says so for DDIM's sake; PNDM itself does not know it.
+    scheduler.register_to_config(clip_sample=False)
     pipeline: Any = StableDiffusionPipeline(
         vae, text_encoder, tokenizer, unet, scheduler, None, None, requires_safety_checker=False
     )
