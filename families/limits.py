@@ -5,32 +5,42 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Least and greatest value allowed, and the step between allowed values (0: any)."""
+    """Least and greatest value allowed; with a `multiple` above 1, only its multiples are."""
 
-    least: float
-    most: float
-    step: int = 0
+    minimum: float
+    maximum: float
+    multiple: int = 1
 
     def holds(self, value: float) -> bool:
         """Whether `value` is allowed; NaN never is."""
-        return self.least <= value <= self.most and (not self.step or value % self.step == 0)
+        return self.minimum <= value <= self.maximum and (self.multiple == 1 or value % self.multiple == 0)
+
+    def clamp(self, value: float) -> float:
+        """The allowed value nearest to `value`, rounded down to the multiple."""
+        inside = min(max(value, self.minimum), self.maximum)
+        return inside if self.multiple == 1 else inside // self.multiple * self.multiple
 
     def __str__(self) -> str:
-        text = f"{self.least:g} to {self.most:g}"
-        return f"{text} in steps of {self.step}" if self.step else text
+        text = f"{self.minimum:g} to {self.maximum:g}"
+        return text if self.multiple == 1 else f"{text}, a multiple of {self.multiple}"
 
 
-SIDE = Range(64, 1024, 8)
+PROMPT_CHARACTERS = 16_384
+MOST_CONTROLS = 5
+WEIGHT = Range(0, 20)
+"""Conditioning scale of a control."""
+FRACTION = Range(0, 1)
+"""Of the steps: where a control begins and ends."""
+SIDE = Range(64, 1024, multiple=8)
 """Width and height of a picture, pixels."""
 STEPS = Range(1, 150)
-GUIDANCE_SCALE = Range(1, 20)
-"""1 means without guidance."""
-CONTROL_WEIGHT = Range(0, 20)
-CONTROL_WINDOW = Range(0, 1)
-"""Fractions of the steps between which a control acts."""
-CLIP_SKIP = Range(0, 8)
-SAMPLES = Range(1, 4)
+GUIDANCE = Range(1, 20)
+"""Guidance scale; 1 means without guidance."""
 SEED = Range(0, 2**32 - 1)
+SAMPLES = Range(1, 4)
+CLIP_SKIP = Range(0, 8)
 
-MAX_CONTROLS = 5
-MAX_PROMPT_CHARACTERS = 16_384
+DEFAULT_WEIGHT = 1.0
+"""The strength that a ControlNet was trained at."""
+DEFAULT_END = 1.0
+"""A control acts to the last step."""

@@ -1,4 +1,4 @@
-"""The one canonical request. Every limit and every default of a generation stands here and nowhere else."""
+"""The one canonical request, checked against the limits of families/limits.py; every default stands here."""
 
 import math
 import re
@@ -7,34 +7,24 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from controlmesh.v1 import types_pb2
+from families.limits import (
+    CLIP_SKIP,
+    DEFAULT_END,
+    DEFAULT_WEIGHT,
+    FRACTION,
+    GUIDANCE,
+    MOST_CONTROLS,
+    PROMPT_CHARACTERS,
+    SAMPLES,
+    SEED,
+    SIDE,
+    STEPS,
+    WEIGHT,
+    Range,
+)
 from mesh.errors import InvalidInput
 
-
-@dataclass(frozen=True)
-class Range:
-    """Least and greatest value, and the step between allowed ones."""
-
-    minimum: float
-    maximum: float
-    multiple: int = 1
-
-    def clamp(self, value: float) -> float:
-        """The allowed value nearest to `value`, rounded down to the multiple."""
-        inside = min(max(value, self.minimum), self.maximum)
-        return inside if self.multiple == 1 else inside // self.multiple * self.multiple
-
-
-PROMPT_CHARACTERS = 16_384
-MOST_CONTROLS = 5
 MOST_PARAMETERS = 16
-WEIGHT = Range(0, 20)
-FRACTION = Range(0, 1)
-SIDE = Range(64, 1024, multiple=8)
-STEPS = Range(1, 150)
-GUIDANCE = Range(1, 20)
-SEED = Range(0, 2**32 - 1)
-SAMPLES = Range(1, 4)
-CLIP_SKIP = Range(0, 8)
 
 FORMATS: dict[str, types_pb2.ImageFormat.ValueType] = {
     "png": types_pb2.IMAGE_FORMAT_PNG,
@@ -63,9 +53,9 @@ class Control:
     kind: str
     image: bytes = field(repr=False)
     auto_hint: bool = True
-    weight: float = 1.0
+    weight: float = DEFAULT_WEIGHT
     start: float = 0.0
-    end: float = 1.0
+    end: float = DEFAULT_END
     parameters: dict[str, float] = field(default_factory=dict)
 
 

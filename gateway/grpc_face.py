@@ -14,7 +14,8 @@ from mesh.pictures import check
 
 NAME = "controlmesh.v1.GenerationService"
 _FORMAT_NAMES = {number: name for name, number in FORMATS.items()}
-_OPTIONAL = ("width", "height", "steps", "guidance_scale", "seed", "samples")
+_OPTIONAL = ("width", "height", "steps", "guidance_scale", "seed", "samples", "clip_skip")
+_OPTIONAL_OF_CONTROL = ("auto_hint", "weight", "end")
 
 
 class Generations(generation_pb2_grpc.GenerationServiceServicer):
@@ -88,12 +89,11 @@ def _format(number: int) -> str:
 
 def _control(index: int, control: types_pb2.Control) -> Control:
     check(control.image.content, field=f"controls[{index}].image")
+    given = {name: getattr(control, name) for name in _OPTIONAL_OF_CONTROL if control.HasField(name)}  # type: ignore[arg-type]
     return Control(
         kind=control.kind,
         image=control.image.content,
-        auto_hint=control.auto_hint,
-        weight=control.weight,
         start=control.start,
-        end=control.end,
         parameters=dict(control.parameters),
+        **given,
     )

@@ -101,14 +101,19 @@ class Pipeline:
             seed=seed,
         )
         messages = self._rooms.unet.Denoise(request, timeout=_left(deadline), metadata=outgoing())
+        latents = None
         try:
+            # Read to the end, so that a finished loop does not count as cancelled.
             async for message in stream(aiter(messages)):
                 if message.WhichOneof("event") == "latents":
-                    return message.latents
-                progress(message.progress.step, message.progress.steps)
+                    latents = message.latents
+                else:
+                    progress(message.progress.step, message.progress.steps)
         finally:
             messages.cancel()
-        raise InternalError("the denoising loop ended without a result; try again")
+        if latents is None:
+            raise InternalError("the denoising loop ended without a result; try again")
+        return latents
 
     async def _decode(self, latents: types_pb2.Latents, generation: Generation, deadline: float) -> types_pb2.Image:
         request = vae_pb2.DecodeRequest(latents=latents, format=FORMATS[generation.format])

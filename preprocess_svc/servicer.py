@@ -8,11 +8,11 @@ from typing import Any
 from prometheus_client import Histogram
 
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
-from families.limits import MAX_CONTROLS, SIDE
+from families.limits import DEFAULT_END, DEFAULT_WEIGHT, MOST_CONTROLS, SIDE
 from families.manifest import Manifest
 from mesh.admission import Admission
 from mesh.errors import InvalidInput, NotFound
-from mesh.pictures import check, encode
+from mesh.pictures import Pixels, check, encode
 from mesh.tensors import to_message
 from mesh.triton import Triton
 from preprocess_svc.controls import CONTROLS
@@ -47,31 +47,31 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             raise NotFound(f"model {request.model!r} is not loaded; loaded: {', '.join(self._models)}", field="model")
         _check_controls(request, model)
         async with self._admission:
-            picture = check(request.controls[0].image.content)[1:] if request.controls else None
+            picture: tuple[int, int] | None = None
+            if request.controls:
+                _, *sides = check(request.controls[0].image.content, field="controls[0].image")
+                picture = (sides[0], sides[1])
             size = target_size(request.width, request.height, picture, model)
             prompts = [("prompt", request.prompt)]
             if request.guidance:
                 prompts.insert(0, ("negative_prompt", request.negative_prompt))
             (text, notes), *hints = await asyncio.gather(
                 self._encoders[model.name].encode(prompts, request.clip_skip),
-                *(self._hint(control, size) for control in request.controls),
+                *(self._hint(control, size, f"controls[{i}]") for i, control in enumerate(request.controls)),
             )
         conditioning = types_pb2.Conditioning(
             model=model.name, text=to_message(text), hints=hints, width=size[0], height=size[1]
         )
         return preprocess_pb2.PrepareResponse(conditioning=conditioning, notes=notes)
 
-    async def _hint(self, control: types_pb2.Control, size: tuple[int, int]) -> types_pb2.Hint:
-        with HINT_SECONDS.labels(control.kind).time():
-            pixels = await asyncio.to_thread(
-                make_hint, control.kind, control.image.content, control.auto_hint, dict(control.parameters), size
-            )
+    async def _hint(self, control: types_pb2.Control, size: tuple[int, int], at: str) -> types_pb2.Hint:
+        pixels = await _pixels(control, size, at)
         return types_pb2.Hint(
             kind=control.kind,
             pixels=to_message(pixels.transpose(2, 0, 1)),
-            weight=control.weight,
+            weight=control.weight if control.HasField("weight") else DEFAULT_WEIGHT,
             start=control.start,
-            end=control.end,
+            end=control.end if control.HasField("end") else DEFAULT_END,
         )
 
     async def ExtractHint(
@@ -79,9 +79,9 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
     ) -> preprocess_pb2.ExtractHintResponse:
         """One hint as a picture; see the .proto."""
         control = request.control
-        find_control(control.kind)
+        find_control(control.kind, "control.kind")
         async with self._admission:
-            _, *picture = check(control.image.content)
+            _, *picture = check(control.image.content, field="control.image")
             short_side = request.short_side or _DEFAULT_SHORT_SIDE
             for field, side in (("width", request.width), ("height", request.height), ("short_side", short_side)):
                 if side and not SIDE.holds(side):
@@ -91,9 +91,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             size = (request.width, request.height)
             if not request.width:
                 size = fitted_size((picture[0], picture[1]), short_side)
-            pixels = await asyncio.to_thread(
-                make_hint, control.kind, control.image.content, control.auto_hint, dict(control.parameters), size
-            )
+            pixels = await _pixels(control, size, "control")
             content = await asyncio.to_thread(encode, pixels)
         image = types_pb2.Image(
             content=content, format=types_pb2.IMAGE_FORMAT_PNG, width=pixels.shape[1], height=pixels.shape[0]
@@ -133,13 +131,23 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         await next(self._canaries).encode([("prompt", "canary")])
 
 
+async def _pixels(control: types_pb2.Control, size: tuple[int, int], at: str) -> Pixels:
+    """The control's hint UINT8 [height, width, 3]; errors name fields under `at`."""
+    auto_hint = control.auto_hint if control.HasField("auto_hint") else True
+    with HINT_SECONDS.labels(control.kind).time():
+        return await asyncio.to_thread(
+            make_hint, control.kind, control.image.content, auto_hint, dict(control.parameters), size, at
+        )
+
+
 def _check_controls(request: preprocess_pb2.PrepareRequest, model: Manifest) -> None:
-    if len(request.controls) > MAX_CONTROLS:
-        raise InvalidInput(f"at most {MAX_CONTROLS} controls are taken, not {len(request.controls)}", field="controls")
-    for control in request.controls:
-        find_control(control.kind)
+    if len(request.controls) > MOST_CONTROLS:
+        raise InvalidInput(f"at most {MOST_CONTROLS} controls are taken, not {len(request.controls)}", field="controls")
+    for index, control in enumerate(request.controls):
+        at = f"controls[{index}].kind"
+        find_control(control.kind, at)
         if control.kind not in model.controls:
             known = ", ".join(model.controls) or "none"
             raise InvalidInput(
-                f"model {model.name!r} has no ControlNet for {control.kind!r}; it has: {known}", field="kind"
+                f"model {model.name!r} has no ControlNet for {control.kind!r}; it has: {known}", field=at
             )

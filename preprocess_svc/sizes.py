@@ -26,7 +26,7 @@ def target_size(width: int, height: int, picture: tuple[int, int] | None, facts:
         return width, height
     if width or height:
         ratio = picture[0] / picture[1] if picture else 1.0
-        return width or _fit(height * ratio, SIDE.step), height or _fit(width / ratio, SIDE.step)
+        return width or _fit(height * ratio, SIDE.multiple), height or _fit(width / ratio, SIDE.multiple)
     if picture is None:
         return facts.native_size, facts.native_size
     return fitted_size(picture, facts.native_size)
@@ -38,9 +38,9 @@ def fitted_size(picture: tuple[int, int], short_side: int) -> tuple[int, int]:
     The proportions are kept only roughly; 1000 x 700 at 512 gives 704 x 512.
     """
     factor = short_side / min(picture)
-    multiple = max(SIDE.step, short_side // _PARTS)
+    multiple = max(SIDE.multiple, short_side // _PARTS)
     return _fit(picture[0] * factor, multiple), _fit(picture[1] * factor, multiple)
 
 
 def _fit(side: float, multiple: int) -> int:
-    return int(min(max(round(side / multiple) * multiple, SIDE.least), SIDE.most))
+    return int(min(max(round(side / multiple) * multiple, SIDE.minimum), SIDE.maximum))

@@ -54,13 +54,13 @@ class TextEncoder:
             InvalidInput: a prompt is too long or can't be encoded, or more layers are skipped than there are.
         """
         if not limits.CLIP_SKIP.holds(clip_skip) or clip_skip >= self._manifest.text_layers:
-            most = min(int(limits.CLIP_SKIP.most), self._manifest.text_layers - 1)
+            most = min(int(limits.CLIP_SKIP.maximum), self._manifest.text_layers - 1)
             raise InvalidInput(f"clip_skip must be 0 to {most} for this model, not {clip_skip}", field="clip_skip")
         rows, notes = [], []
         for field, text in prompts:
-            if len(text) > limits.MAX_PROMPT_CHARACTERS:
+            if len(text) > limits.PROMPT_CHARACTERS:
                 raise InvalidInput(
-                    f"{field} has {len(text)} characters; at most {limits.MAX_PROMPT_CHARACTERS} are taken", field=field
+                    f"{field} has {len(text)} characters; at most {limits.PROMPT_CHARACTERS} are taken", field=field
                 )
             ids, dropped = self.tokenize(text)
             rows.append(ids)

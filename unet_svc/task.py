@@ -61,7 +61,7 @@ def read_task(request: unet_pb2.DenoiseRequest, models: dict[str, ModelFacts]) -
         ("width", conditioning.width, limits.SIDE),
         ("height", conditioning.height, limits.SIDE),
         ("steps", request.steps, limits.STEPS),
-        ("guidance_scale", request.guidance_scale, limits.GUIDANCE_SCALE),
+        ("guidance_scale", request.guidance_scale, limits.GUIDANCE),
     ):
         if not allowed.holds(value):
             raise InvalidInput(f"{field} must be {allowed}, not {value:g}", field=field)
@@ -71,8 +71,8 @@ def read_task(request: unet_pb2.DenoiseRequest, models: dict[str, ModelFacts]) -
         raise InvalidInput(f"conditioning.text must be {expected} (or 2 rows), not {list(text.shape)}", field="text")
     if request.guidance_scale > 1 and text.shape[0] == 1:
         raise InvalidInput("guidance_scale above 1 needs the negative text row, too", field="guidance_scale")
-    if len(conditioning.hints) > limits.MAX_CONTROLS:
-        raise InvalidInput(f"at most {limits.MAX_CONTROLS} hints are taken", field="hints")
+    if len(conditioning.hints) > limits.MOST_CONTROLS:
+        raise InvalidInput(f"at most {limits.MOST_CONTROLS} hints are taken", field="hints")
     return Task(
         facts=facts,
         # Without guidance the negative row would be computed and thrown away.
@@ -99,9 +99,9 @@ def _read_hint(hint: types_pb2.Hint, conditioning: types_pb2.Conditioning, facts
     if pixels.shape != expected:
         raise InvalidInput(f"hint {hint.kind} must be {list(expected)}, not {list(pixels.shape)}", field="hints")
     for field, value, allowed in (
-        ("weight", hint.weight, limits.CONTROL_WEIGHT),
-        ("start", hint.start, limits.CONTROL_WINDOW),
-        ("end", hint.end, limits.CONTROL_WINDOW),
+        ("weight", hint.weight, limits.WEIGHT),
+        ("start", hint.start, limits.FRACTION),
+        ("end", hint.end, limits.FRACTION),
     ):
         if not allowed.holds(value):
             raise InvalidInput(f"{field} of hint {hint.kind} must be {allowed}, not {value:g}", field=field)

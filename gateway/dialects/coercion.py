@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.generation import Range
+from families.limits import Range
 from mesh.errors import InvalidInput
 
 _YES = frozenset({"yes", "true", "1"})

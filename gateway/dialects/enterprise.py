@@ -12,13 +12,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from families.limits import MOST_CONTROLS
 from gateway import bodies, problem
 from gateway.auth import bearer
 from gateway.dialects import enterprise_answers as answers
 from gateway.dialects import enterprise_request as asking
 from gateway.dialects.coercion import Fields
 from gateway.dialects.dialect import Submission, answering, asset_url, base_url, generate, json_example, renamed
-from gateway.generation import MOST_CONTROLS
 from gateway.jobs import Job
 from gateway.parts import Parts
 from mesh.errors import InvalidInput, MeshError, NotFound

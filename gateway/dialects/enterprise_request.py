@@ -7,21 +7,10 @@ more tolerant one is taken.
 from collections.abc import Callable
 from typing import Any
 
+from families.limits import CLIP_SKIP, FRACTION, GUIDANCE, MOST_CONTROLS, SAMPLES, SEED, SIDE, WEIGHT, Range
 from gateway.catalogue import Offer
 from gateway.dialects.coercion import Fields
-from gateway.generation import (
-    CLIP_SKIP,
-    FRACTION,
-    GUIDANCE,
-    MOST_CONTROLS,
-    SAMPLES,
-    SEED,
-    SIDE,
-    WEIGHT,
-    Control,
-    Generation,
-    Range,
-)
+from gateway.generation import Control, Generation
 from gateway.images import Pictures
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput

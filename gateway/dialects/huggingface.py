@@ -18,12 +18,13 @@ from prometheus_client import Gauge
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from families.limits import GUIDANCE
 from gateway import bodies, problem
 from gateway.accept import negotiate
 from gateway.auth import bearer
 from gateway.catalogue import Offer
 from gateway.dialects.dialect import Submission, answering, generate, json_example, renamed
-from gateway.generation import GUIDANCE, Control, Generation
+from gateway.generation import Control, Generation
 from gateway.jobs import Job, Status
 from gateway.parts import Parts
 from mesh.errors import DeadlineExceeded, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable

@@ -11,11 +11,12 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
+from families.limits import MOST_CONTROLS, Range
 from gateway import bodies, problem
 from gateway.auth import bearer
 from gateway.dialects import native_models as models
 from gateway.dialects.dialect import Submission, answering, asset_url, generate
-from gateway.generation import MOST_CONTROLS, Control, Generation, Range, number, wrong
+from gateway.generation import Control, Generation, number, wrong
 from gateway.jobs import Job
 from gateway.parts import Parts
 from mesh.errors import InvalidInput, MeshError

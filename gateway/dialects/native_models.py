@@ -1,4 +1,5 @@
-"""How the native API looks in its documentation. Limits and defaults are those of gateway.generation."""
+"""How the native API looks in its documentation. Limits are those of families.limits, defaults those of
+gateway.generation."""
 
 from dataclasses import fields
 from datetime import datetime
@@ -7,18 +8,21 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from gateway import generation
-from gateway.generation import Control, Generation
+from families import limits
+from gateway.generation import FORMATS, Control, Generation
 from gateway.jobs import Status
 
 _DEFAULTS: dict[str, Any] = {field.name: field.default for cls in (Generation, Control) for field in fields(cls)}
-_FORMATS = tuple(generation.FORMATS)
+_FORMATS = tuple(FORMATS)
 
 
-def _number(name: str, limits: generation.Range, description: str) -> Any:
-    multiple = limits.multiple if limits.multiple > 1 else None
+def _number(name: str, allowed: limits.Range, description: str) -> Any:
     return Field(
-        default=_DEFAULTS[name], ge=limits.minimum, le=limits.maximum, multiple_of=multiple, description=description
+        default=_DEFAULTS[name],
+        ge=allowed.minimum,
+        le=allowed.maximum,
+        multiple_of=allowed.multiple if allowed.multiple > 1 else None,
+        description=description,
     )
 
 
@@ -28,9 +32,9 @@ class ControlBody(BaseModel):
     kind: str = Field(description="Control kind; GET /controlmesh/v1/controls lists them.", examples=["canny"])
     image: str = Field(description="PNG, JPEG or WebP as base64, data URL or http(s) URL; at most 16 MiB.")
     auto_hint: bool = Field(_DEFAULTS["auto_hint"], description="Extract the hint; false: the image is the hint.")
-    weight: float = _number("weight", generation.WEIGHT, "Conditioning scale; 1 is the trained strength.")
-    start: float = _number("start", generation.FRACTION, "Fraction of the steps at which the control begins.")
-    end: float = _number("end", generation.FRACTION, "Fraction of the steps at which the control ends.")
+    weight: float = _number("weight", limits.WEIGHT, "Conditioning scale; 1 is the trained strength.")
+    start: float = _number("start", limits.FRACTION, "Fraction of the steps at which the control begins.")
+    end: float = _number("end", limits.FRACTION, "Fraction of the steps at which the control ends.")
     parameters: dict[str, float] = Field(default={}, description="Of the extractor, by name.")
 
 
@@ -38,18 +42,18 @@ class GenerationBody(BaseModel):
     """What to make. Unknown fields are refused."""
 
     model: str | None = Field(None, description="Name of a loaded model; left out: the default one.")
-    prompt: str = Field(max_length=generation.PROMPT_CHARACTERS, description="What the picture should show.")
-    negative_prompt: str = Field(_DEFAULTS["negative_prompt"], max_length=generation.PROMPT_CHARACTERS)
-    controls: list[ControlBody] = Field(default=[], max_length=generation.MOST_CONTROLS)
-    width: int | None = _number("width", generation.SIDE, "Pixels; left out: as the first control's picture.")
-    height: int | None = _number("height", generation.SIDE, "Pixels; left out: as the first control's picture.")
-    steps: int = _number("steps", generation.STEPS, "Denoising steps.")
-    guidance_scale: float = _number("guidance_scale", generation.GUIDANCE, "Classifier-free guidance; 1 is none.")
+    prompt: str = Field(max_length=limits.PROMPT_CHARACTERS, description="What the picture should show.")
+    negative_prompt: str = Field(_DEFAULTS["negative_prompt"], max_length=limits.PROMPT_CHARACTERS)
+    controls: list[ControlBody] = Field(default=[], max_length=limits.MOST_CONTROLS)
+    width: int | None = _number("width", limits.SIDE, "Pixels; left out: as the first control's picture.")
+    height: int | None = _number("height", limits.SIDE, "Pixels; left out: as the first control's picture.")
+    steps: int = _number("steps", limits.STEPS, "Denoising steps.")
+    guidance_scale: float = _number("guidance_scale", limits.GUIDANCE, "Classifier-free guidance; 1 is none.")
     scheduler: str | None = Field(None, description="Name of a scheduler; left out: the model's own.")
-    seed: int | None = _number("seed", generation.SEED, "Of the first picture; left out: random, and reported.")
-    samples: int = _number("samples", generation.SAMPLES, "Number of pictures; their seeds count up.")
+    seed: int | None = _number("seed", limits.SEED, "Of the first picture; left out: random, and reported.")
+    samples: int = _number("samples", limits.SAMPLES, "Number of pictures; their seeds count up.")
     format: str = Field(_DEFAULTS["format"], json_schema_extra={"enum": list(_FORMATS)})
-    clip_skip: int = _number("clip_skip", generation.CLIP_SKIP, "Last layers of the text encoder to skip.")
+    clip_skip: int = _number("clip_skip", limits.CLIP_SKIP, "Last layers of the text encoder to skip.")
 
 
 class ProgressBody(BaseModel):

@@ -37,8 +37,8 @@ class ControlType:
     extract: Callable[[Pixels, Mapping[str, float]], Pixels] | None = None
     how_to_get: str = ""
 
-    def settle(self, given: Mapping[str, float]) -> dict[str, float]:
-        """Every parameter's value: the given one, else the default.
+    def settle(self, given: Mapping[str, float], at: str = "parameters") -> dict[str, float]:
+        """Every parameter's value: the given one, else the default. `at` is where they stand in the request.
 
         Raises:
             InvalidInput: a name that the kind doesn't take, or a value out of range.
@@ -47,8 +47,10 @@ class ControlType:
         for name, value in given.items():
             if name not in known:
                 takes = ", ".join(known) or "none"
-                raise InvalidInput(f"control {self.kind!r} takes no parameter {name!r}; it takes: {takes}", field=name)
+                raise InvalidInput(
+                    f"control {self.kind!r} takes no parameter {name!r}; it takes: {takes}", field=f"{at}.{name}"
+                )
             least, most = known[name].minimum, known[name].maximum
             if not least <= value <= most:
-                raise InvalidInput(f"{name} must be {least:g} to {most:g}, not {value:g}", field=name)
+                raise InvalidInput(f"{name} must be {least:g} to {most:g}, not {value:g}", field=f"{at}.{name}")
         return {name: given.get(name, parameter.default) for name, parameter in known.items()}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from families.limits import SIDE, Range
 from gateway.dialects.coercion import Fields
-from gateway.generation import SIDE, Range
 from mesh.errors import InvalidInput
 
 ANY = Range(-1000, 1000)

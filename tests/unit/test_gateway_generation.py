@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.generation import SIDE, Control, Generation
+from families.limits import SIDE
+from gateway.generation import Control, Generation
 from mesh.errors import InvalidInput
 
 PLAIN = Generation(prompt="a boat")

@@ -67,5 +67,5 @@ def test_without_picture_the_native_size_is_taken() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(63, 64), (1032, 512), (130, 128), (128, 56), (-8, 128)])
 def test_a_side_out_of_range_is_named(width: int, height: int) -> None:
-    with pytest.raises(InvalidInput, match="64 to 1024 in steps of 8"):
+    with pytest.raises(InvalidInput, match="64 to 1024, a multiple of 8"):
         target_size(width, height, None, facts(512))

@@ -181,13 +181,13 @@ class Control(_message.Message):
     kind: _builtins.str
     """Control kind such as "canny" or "depth"; ListControls gives those that exist."""
     auto_hint: _builtins.bool
-    """True: extract the hint from `image`. False: `image` is the hint and is only fitted to the target size."""
+    """True: extract the hint from `image`. False: `image` is the hint and is only fitted to the target size. Absent: true."""
     weight: _builtins.float
-    """Conditioning scale, 0 to 20; 1 is the trained strength."""
+    """Conditioning scale, 0 to 20; 1 is the trained strength, and taken when absent."""
     start: _builtins.float
     """Fraction of the steps at which the control begins, 0 to 1."""
     end: _builtins.float
-    """Fraction of the steps at which the control ends, 0 to 1, not before `start`."""
+    """Fraction of the steps at which the control ends, 0 to 1, not before `start`. Absent: 1."""
     @_builtins.property
     def image(self) -> Global___Image:
         """The picture to extract the hint from, or the ready hint itself when `auto_hint` is false."""
@@ -201,17 +201,28 @@ class Control(_message.Message):
         *,
         kind: _builtins.str = ...,
         image: Global___Image | None = ...,
-        auto_hint: _builtins.bool = ...,
-        weight: _builtins.float = ...,
+        auto_hint: _builtins.bool | None = ...,
+        weight: _builtins.float | None = ...,
         start: _builtins.float = ...,
-        end: _builtins.float = ...,
+        end: _builtins.float | None = ...,
         parameters: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint", "_end", b"_end", "_weight", b"_weight", "auto_hint", b"auto_hint", "end", b"end", "image", b"image", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_hint", b"auto_hint", "end", b"end", "image", b"image", "kind", b"kind", "parameters", b"parameters", "start", b"start", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint", "_end", b"_end", "_weight", b"_weight", "auto_hint", b"auto_hint", "end", b"end", "image", b"image", "kind", b"kind", "parameters", b"parameters", "start", b"start", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__auto_hint: _TypeAlias = _typing.Literal["auto_hint"]  # noqa: Y015
+    _WhichOneofArgType__auto_hint: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint"]  # noqa: Y015
+    _WhichOneofReturnType__end: _TypeAlias = _typing.Literal["end"]  # noqa: Y015
+    _WhichOneofArgType__end: _TypeAlias = _typing.Literal["_end", b"_end"]  # noqa: Y015
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__auto_hint) -> _WhichOneofReturnType__auto_hint | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end) -> _WhichOneofReturnType__end | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
 
 Global___Control: _TypeAlias = Control  # noqa: Y015
 
