@@ -34,7 +34,7 @@ _SMALL = Profile(
     queue_size=64,
     cpu_threads={"text_encoder": 1, "denoiser": 1, "vae": 1},
 )
-# Batching above these sizes has not been measured at 512 px; a decoder row there holds about 1 GiB of activations.
+# A first setting, not measured at 512 px: there a decoder row holds about 1 GiB of activations.
 _LARGE = Profile(
     batch={"text_encoder": 16, "denoiser": 8, "vae": 2},
     queue_delay_us={"text_encoder": 0, "denoiser": 500, "vae": 0},

@@ -49,8 +49,9 @@ class DemonstrationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """What was written: the generated picture, and one strip of source, hint and picture."""
+    """What was written: the picture that the edges are from, the generated one, and source, hint, picture in a row."""
 
+    source: Path
     picture: Path
     strip: Path
 
@@ -110,12 +111,13 @@ def _follow(client: httpx2.Client, generation_id: str, report: Callable[[int, in
 
 
 def write(folder: Path, source: bytes, hint: bytes, picture: bytes) -> Demonstration:
-    """Write the picture, and source | hint | picture side by side at twice their size."""
+    """Write source and picture, and source | hint | picture side by side at twice their size."""
     folder.mkdir(parents=True, exist_ok=True)
     shown = [np.kron(decode(content), np.ones((2, 2, 1), np.uint8)) for content in (source, hint, picture)]
     gap = np.full((shown[0].shape[0], 8, 3), 255, np.uint8)
     strip = np.concatenate([shown[0], gap, shown[1], gap, shown[2]], axis=1)
-    result = Demonstration(folder / "picture.png", folder / "strip.png")
+    result = Demonstration(folder / "source.png", folder / "picture.png", folder / "strip.png")
+    result.source.write_bytes(source)
     result.picture.write_bytes(picture)
     result.strip.write_bytes(encode(strip))
     return result

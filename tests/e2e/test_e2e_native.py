@@ -149,7 +149,9 @@ def test_the_edge_has_docs_health_and_metrics(client: httpx2.Client) -> None:
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 200
     assert "cn_http_requests_total" in client.get("/metrics").text
-    assert "swagger" in client.get("/docs").text.lower()
+    page = client.get("/docs").text
+    assert f"{GENERATIONS}" in page
+    assert "guidance_scale" in page
     assert f"{GENERATIONS}" in client.get("/openapi.json").json()["paths"]
 
 
