@@ -57,11 +57,11 @@ def refresh(write: bool, readme: Path = README) -> list[str]:
     text = readme.read_text()
     stale = []
     for name, make in PARTS.items():
-        pattern = re.compile(_BLOCK.format(name=re.escape(name), text="(.*?)"), re.DOTALL)
         fresh = _BLOCK.format(name=name, text=make())
-        found = pattern.search(text)
+        begin, end = fresh.partition("\n")[0], fresh.rpartition("\n")[2]
+        found = re.search(f"{re.escape(begin)}\n.*?{re.escape(end)}", text, re.DOTALL)
         if found is None:
-            continue
+            raise LookupError(f"{readme.name} has no part that begins with {begin}")
         if found[0] != fresh:
             stale.append(name)
             text = text[: found.start()] + fresh + text[found.end() :]

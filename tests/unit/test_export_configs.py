@@ -1,6 +1,8 @@
 """The demo's committed configurations are what the exporter writes; and the command line says so."""
 
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +68,24 @@ def test_exit_statuses_tell_causes_apart(tmp_path: Path, arguments: tuple[str, .
     assert found.returncode == status, found.stderr
     assert "Traceback" not in found.stderr
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_a_hub_that_does_not_answer_is_one_sentence_of_advice(tmp_path: Path) -> None:
+    """The real client against a port of this machine that nobody listens on."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        environ = os.environ | {"HF_ENDPOINT": f"http://127.0.0.1:{held.getsockname()[1]}", "HF_HOME": str(tmp_path)}
+        found = subprocess.run(
+            [sys.executable, "-m", "export", "nobody/no-such-model", "--repository", str(tmp_path / "r")],
+            cwd=ROOT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert found.returncode == 4, found.stderr
+    assert "hf download nobody/no-such-model --local-dir FOLDER" in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1
 
 
 def test_neither_help_nor_checking_waits_for_torch() -> None:
