@@ -16,6 +16,8 @@ WEIGHTS = (
 )
 """Names of weights that are read, the preferred first."""
 
+ANSWER_WITHIN_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -67,34 +69,38 @@ def fetch(source: str, wanted: Wanted, offline: bool = False) -> Path:
     Raises HubUnreachable if the hub does not answer and the files are not in the local cache, SourceRefused if the
     hub answers that there is no such repository or that it is not open to the caller.
     """
+    import httpx2
     import huggingface_hub
     from huggingface_hub import errors
 
-    cached = [
-        *wanted.others,
-        *(f"{part}{name}" for part in wanted.weights_in for name in ("config.json", *WEIGHTS)),
-    ]
+    unreachable = (httpx2.HTTPError, errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError)
     try:
         if offline:
-            return Path(huggingface_hub.snapshot_download(source, allow_patterns=cached, local_files_only=True))
-        files = select(set(huggingface_hub.HfApi().list_repo_files(source)), wanted)
-        return Path(huggingface_hub.snapshot_download(source, allow_patterns=files))
+            return _cached(source, wanted)
+        try:
+            # One question without the client's own retries: nobody wants to wait for those to learn of no network.
+            answer = huggingface_hub.HfApi().model_info(source, timeout=ANSWER_WITHIN_S)
+            files = select({sibling.rfilename for sibling in answer.siblings or ()}, wanted)
+            return Path(huggingface_hub.snapshot_download(source, allow_patterns=files))
+        except (errors.RepositoryNotFoundError, errors.GatedRepoError):
+            raise
+        except unreachable:
+            return _cached(source, wanted)
     except (errors.RepositoryNotFoundError, errors.GatedRepoError, errors.HFValidationError) as error:
         raise SourceRefused(
             f"the hub has no repository {source!r} that is open to you ({type(error).__name__})"
         ) from error
-    except (
-        errors.HfHubHTTPError,
-        errors.LocalEntryNotFoundError,
-        errors.OfflineModeIsEnabled,
-        OSError,
-    ) as error:
+    except (errors.LocalEntryNotFoundError, *unreachable) as error:
         raise _unreachable(source, wanted) from error
-    except Exception as error:
-        # The hub client's HTTP library raises classes of its own when there is no route, no name or no certificate.
-        if type(error).__module__.split(".")[0] in ("httpx", "httpcore", "requests", "urllib3"):
-            raise _unreachable(source, wanted) from error
-        raise
+
+
+def _cached(source: str, wanted: Wanted) -> Path:
+    import huggingface_hub
+
+    files = [f"{part}{name}" for part in wanted.weights_in for name in ("config.json", *WEIGHTS)]
+    return Path(
+        huggingface_hub.snapshot_download(source, allow_patterns=[*wanted.others, *files], local_files_only=True)
+    )
 
 
 def _unreachable(source: str, wanted: Wanted) -> HubUnreachable:
