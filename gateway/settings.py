@@ -49,6 +49,7 @@ class GatewaySettings(ServerSettings):
         Raises:
             SettingsError: naming the variable and what to change.
         """
+        super().__post_init__()
         _among("CN_GATEWAY_ENTERPRISE_STATUS", self.enterprise_status, ENTERPRISE_STATUS)
         for pair in self.model_aliases:
             if "=" not in pair:

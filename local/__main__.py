@@ -16,10 +16,18 @@ from local.demo import PROMPT, DemonstrationError, extract_canny, generate, sour
 from local.settings import LocalSettings
 from local.supervision import LocalMesh, MeshStartError, stop_running
 from mesh.errors import MeshError
-from mesh.settings import read
+from mesh.settings import SettingsError, read
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 console = Console(highlight=False)
+
+
+def _settings() -> LocalSettings:
+    try:
+        return read(LocalSettings, os.environ)
+    except SettingsError as error:
+        console.print(f"[red]{error}[/]")
+        raise typer.Exit(2) from None
 
 
 def _start(settings: LocalSettings) -> LocalMesh:
@@ -36,7 +44,7 @@ def _start(settings: LocalSettings) -> LocalMesh:
 @app.command()
 def up() -> None:
     """Start everything, print the URLs, run until Ctrl-C."""
-    settings = read(LocalSettings, os.environ)
+    settings = _settings()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     mesh = _start(settings)
     try:
@@ -64,7 +72,7 @@ def demo(
     free_ports: Annotated[bool, typer.Option(help="Use free ports instead of the configured ones.")] = False,
 ) -> None:
     """Start everything, make one picture from words and edges, stop everything."""
-    settings = read(LocalSettings, os.environ)
+    settings = _settings()
     mesh = _start(settings.with_free_ports() if free_ports else settings)
     # The first of the configured keys, where some are set.
     key = os.environ.get("CN_GATEWAY_API_KEYS", "").split(",")[0]
@@ -92,7 +100,7 @@ def evaluate(
     markdown: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("docs/adherence.md"),
 ) -> None:
     """Start everything, measure how well the demo model obeys prompts and hints, print the table, stop everything."""
-    mesh = _start(read(LocalSettings, os.environ).with_free_ports())
+    mesh = _start(_settings().with_free_ports())
     arguments = ("--count", str(count), "--grid", str(grid), "--markdown", str(markdown))
     try:
         command = [sys.executable, "-m", "export.demo", "evaluate", "--url", mesh.url, *arguments]
@@ -120,7 +128,7 @@ def docs(
 @app.command()
 def down() -> None:
     """Stop a mesh that `up` left running from the same run folder."""
-    settings = read(LocalSettings, os.environ)
+    settings = _settings()
     stopped = stop_running(Path(settings.run_folder).resolve())
     console.print("stopped" if stopped else "no mesh is running here")
 

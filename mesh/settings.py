@@ -9,6 +9,9 @@ import msgspec
 
 T = TypeVar("T")
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("json", "console")
+
 
 class SettingsError(Exception):
     """A variable has a value that its setting can't take, or a needed one is missing."""
@@ -93,3 +96,12 @@ class Common:
         "", "OTLP gRPC endpoint that traces go to, such as http://collector:4317; unset: none are sent.",
         env="CN_OTLP_ENDPOINT",
     )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError for a level or format that the logs don't know."""
+        for name, value, known in (
+            ("CN_LOG_LEVEL", self.log_level, LOG_LEVELS),
+            ("CN_LOG_FORMAT", self.log_format, LOG_FORMATS),
+        ):
+            if value not in known:
+                raise SettingsError(f"{name}={value!r} is unknown; use {', '.join(known)}")

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from families.manifest import ManifestError, list_manifests
-from mesh.settings import SettingsError, read
+from mesh.command import settings_of
 from mesh.telemetry import configure, log
 from model_server.admin import serve_admin
 from model_server.canary import Canary
@@ -97,7 +97,4 @@ def _report(line: Line) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(asyncio.run(main(read(ModelServerSettings, os.environ))))
-    except SettingsError as error:
-        sys.exit(str(error))
+    sys.exit(asyncio.run(main(settings_of(ModelServerSettings, __doc__, sys.argv[1:], os.environ))))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,8 @@ import cv2
 from controlmesh.v1 import preprocess_pb2_grpc
 from families.manifest import list_manifests
 from mesh.admission import Admission
+from mesh.command import settings_of
 from mesh.server import serve
-from mesh.settings import read
 from mesh.telemetry import configure
 from mesh.triton import Triton
 from preprocess_svc.servicer import PreprocessServicer
@@ -38,4 +39,4 @@ async def main(settings: PreprocessSettings) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(read(PreprocessSettings, os.environ)))
+    asyncio.run(main(settings_of(PreprocessSettings, __doc__, sys.argv[1:], os.environ)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -9,8 +10,8 @@ import torch
 from controlmesh.v1 import unet_pb2_grpc
 from families.manifest import list_manifests
 from mesh.admission import Admission
+from mesh.command import settings_of
 from mesh.server import serve
-from mesh.settings import read
 from mesh.telemetry import configure
 from mesh.triton import Triton
 from unet_svc.denoiser import Denoiser
@@ -36,4 +37,4 @@ async def main(settings: UnetSettings) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(read(UnetSettings, os.environ)))
+    asyncio.run(main(settings_of(UnetSettings, __doc__, sys.argv[1:], os.environ)))

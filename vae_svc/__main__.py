@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 from controlmesh.v1 import vae_pb2_grpc
 from families.manifest import list_manifests
 from mesh.admission import Admission
+from mesh.command import settings_of
 from mesh.server import serve
-from mesh.settings import read
 from mesh.telemetry import configure
 from mesh.triton import Triton
 from vae_svc.servicer import VaeServicer
@@ -31,4 +32,4 @@ async def main(settings: VaeSettings) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(read(VaeSettings, os.environ)))
+    asyncio.run(main(settings_of(VaeSettings, __doc__, sys.argv[1:], os.environ)))

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.command import settings_of
 from mesh.settings import Common, SettingsError, read, setting, table
 
 
@@ -47,6 +48,8 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ("CN_EXAMPLE_SHARED", "perhaps"),
         ("CN_EXAMPLE_ALIASES", "demo"),
         ("CN_EXAMPLE_KEYS_FILE", "/nowhere/at/all"),
+        ("CN_LOG_LEVEL", "loud"),
+        ("CN_LOG_FORMAT", "xml"),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
@@ -58,3 +61,20 @@ def test_the_table_shows_every_variable() -> None:
     text = table(Example)
     assert "| `CN_EXAMPLE_STEPS` | `20` | Steps. |" in text
     assert "`CN_LOG_LEVEL`" in text
+
+
+def test_help_names_every_variable_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        settings_of(Example, "Does things.", ["--help"], {})
+    text = capsys.readouterr().out
+    assert not ended.value.code
+    assert text.startswith("Does things.")
+    assert "CN_EXAMPLE_STEPS (20)\n      Steps." in text
+
+
+@pytest.mark.parametrize(("arguments", "environ"), [(["--port", "1"], {}), ([], {"CN_EXAMPLE_STEPS": "many"})])
+def test_a_wrong_start_is_one_line(arguments: list[str], environ: dict[str, str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        settings_of(Example, "Does things.", arguments, environ)
+    assert isinstance(ended.value.code, str)
+    assert "\n" not in ended.value.code

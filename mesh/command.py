@@ -1,0 +1,42 @@
+"""The command line of a process that its environment configures: `--help` teaches, a wrong setting is one line."""
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from mesh.settings import SettingsError, read, variable
+
+T = TypeVar("T")
+
+
+def settings_of(cls: type[T], about: str | None, arguments: Sequence[str], environ: Mapping[str, str]) -> T:
+    """The process's settings, or the end of the process: with help, or with one line about what is wrong.
+
+    Args:
+        cls: the settings dataclass.
+        about: what the process does; the `__main__`'s docstring.
+        arguments: of the command line; only --help is known.
+        environ: the environment.
+    """
+    if any(argument in ("-h", "--help") for argument in arguments):
+        print(help_of(cls, about or ""))
+        sys.exit(0)
+    if arguments:
+        sys.exit(
+            f"unknown argument {arguments[0]!r}: this process is set by its environment; --help lists the variables"
+        )
+    try:
+        return read(cls, environ)
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+def help_of(cls: type, about: str) -> str:
+    """What the process does and every variable that it reads, with its default."""
+    lines = [about.strip(), "", "Set by environment variables (NAME_FILE reads a value from a file):", ""]
+    for field in dataclasses.fields(cls):
+        shown = field.default if field.default not in ("", (), None) else "unset"
+        lines.append(f"  {variable(cls, field)} ({shown})")
+        lines.append(f"      {field.metadata['doc']}")
+    return "\n".join(lines)
