@@ -3,7 +3,6 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-PIP_FLAGS := --disable-pip-version-check -q
 # Many one-thread processes share the cores; a thread pool in each would fight over them.
 export OMP_NUM_THREADS ?= 1
 
@@ -19,16 +18,16 @@ setup: .venv/.done .venv-triton/.done ## Make both environments from the locked 
 	@$(PYTHON) model_server/platform_check.py
 	@echo "services' environment: installing locked packages (about 2 GB with torch; a few minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/pip install $(PIP_FLAGS) --progress-bar on --require-hashes -r requirements/mesh.lock
-	@$(BIN)/pip install $(PIP_FLAGS) --progress-bar on -r requirements/torch.txt
-	@$(BIN)/pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
+	@requirements/install.sh .venv requirements/mesh.lock --require-hashes
+	@requirements/install.sh .venv requirements/torch.txt
+	@$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv-triton/.done: requirements/model-server.lock
 	@$(PYTHON) model_server/platform_check.py
 	@echo "model server's environment: installing Triton, ONNX Runtime and OpenVINO (about 0.5 GB)"
 	@test -x .venv-triton/bin/python || $(PYTHON) -m venv .venv-triton
-	@.venv-triton/bin/pip install $(PIP_FLAGS) --progress-bar on --no-deps --require-hashes -r requirements/model-server.lock
+	@requirements/install.sh .venv-triton requirements/model-server.lock --no-deps --require-hashes
 	@touch $@
 
 models: .venv/.done ## Export the shipped demo model to ONNX (skipped when nothing changed)

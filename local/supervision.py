@@ -163,7 +163,7 @@ class LocalMesh:
                     seen[name] = state
                     self._report(f"{name}: {state.lower()}")
                 if state == "FATAL":
-                    raise MeshStartError(f"{name} does not start; its log: {self._log(name)}")
+                    raise MeshStartError(f"{name} does not start: {self._last_words(name)}\nits log: {self._log(name)}")
             if len(states) == len(names) and self._readiness()[0]:
                 return
             # Readiness of five processes has no single signal to wait for; this looks, as a probe does.
@@ -172,6 +172,10 @@ class LocalMesh:
 
     def _log(self, name: str) -> Path:
         return self.run / "logs" / f"{name}.log"
+
+    def _last_words(self, name: str) -> str:
+        lines = self._log(name).read_text().strip().splitlines() if self._log(name).exists() else []
+        return lines[-1] if lines else "it says nothing"
 
     def _take_pidfile(self) -> None:
         path = self.run / "supervisord.pid"
