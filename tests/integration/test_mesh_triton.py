@@ -1,0 +1,130 @@
+"""The mesh's Triton client against the real tritonserver: outputs, shared memory, errors in our words."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import model_config_pb2
+
+from mesh.errors import DeadlineExceeded, InternalError, NotFound, Overloaded, Unavailable
+from mesh.triton import Triton
+from model_server.environment import find_environment
+from model_server.launch import TritonProcess
+from tests.integration.tiny_graphs import TRITON_ENVIRONMENT, free_ports, write_ensemble, write_scaling, write_slow
+
+BOUNDED = "dynamic_batching { default_queue_policy { max_queue_size: 2 } }"
+PLANE = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+GRAPHS = ("double", "negate", "crowded", "slow")
+
+
+def start(repository: Path, port: int) -> TritonProcess:
+    return TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, GRAPHS, grpc_port=port)
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("graphs")
+    write_scaling(folder, "double", 2.0)
+    write_scaling(folder, "negate", -1.0)
+    write_slow(folder, "slow", 200)
+    write_slow(folder, "crowded", 100)
+    config = folder / "crowded" / "config.pbtxt"
+    config.write_text(config.read_text().replace("dynamic_batching { }", "") + BOUNDED)
+    return folder
+
+
+@pytest.fixture(scope="module")
+async def server(graphs: Path) -> AsyncIterator[TritonProcess]:
+    async with start(graphs, free_ports(1)[0]) as running:
+        yield running
+
+
+@pytest.fixture(params=[False, True], ids=["wire", "shared memory"])
+async def triton(server: TritonProcess, request: pytest.FixtureRequest) -> AsyncIterator[Triton]:
+    client = Triton(server.url, shared_memory=request.param, timeout_s=30)
+    yield client
+    await client.close()
+
+
+async def test_held_tensors_reach_the_graph_call_after_call(triton: Triton) -> None:
+    async with await triton.hold({"x": PLANE, "other": PLANE * 10}) as held:
+        for _ in range(3):
+            outputs = await triton.infer("double", {}, ["y"], held.renamed({"x": "x"}))
+            np.testing.assert_array_equal(outputs["y"], PLANE * 2)
+        outputs = await triton.infer("double", {}, ["y"], held.renamed({"x": "other"}))
+        np.testing.assert_array_equal(outputs["y"], PLANE * 20)
+
+
+async def test_memory_is_reused_and_gone_at_the_end(server: TritonProcess) -> None:
+    before = set(os.listdir("/dev/shm"))
+    client = Triton(server.url, shared_memory=True)
+    for _ in range(5):
+        async with await client.hold({"x": PLANE}) as held:
+            await client.infer("double", {}, ["y"], held)
+    async with await client.hold({"x": PLANE}) as first, await client.hold({"x": PLANE * 3}) as second:
+        ours = {name for name in set(os.listdir("/dev/shm")) - before if name.startswith("psm_")}
+        assert len(ours) == 2
+        for held, factor in ((first, 2), (second, 6)):
+            outputs = await client.infer("double", {}, ["y"], held)
+            np.testing.assert_array_equal(outputs["y"], PLANE * factor)
+    await client.close()
+    assert not ours & set(os.listdir("/dev/shm"))
+
+
+async def test_a_full_queue_is_overload_not_an_outage(server: TritonProcess) -> None:
+    client = Triton(server.url)
+    x = np.ones((1, 64, 1024), np.float32)
+    answers = await asyncio.gather(
+        *(client.infer("crowded", {"x": x}, ["y"]) for _ in range(24)), return_exceptions=True
+    )
+    refused = [answer for answer in answers if isinstance(answer, Overloaded)]
+    assert refused
+    assert all(answer.retry_after_s for answer in refused)
+    assert any(isinstance(answer, dict) for answer in answers)
+    await client.close()
+
+
+async def test_errors_are_in_our_words(server: TritonProcess) -> None:
+    client = Triton(server.url)
+    with pytest.raises(NotFound, match="no graph nothing"):
+        await client.infer("nothing", {"x": PLANE}, ["y"])
+    with pytest.raises(DeadlineExceeded):
+        await client.infer("slow", {"x": np.ones((1, 64, 1024), np.float32)}, ["y"], timeout_s=0.05)
+    with pytest.raises(InternalError) as caught:
+        await client.infer("double", {"x": PLANE[0]}, ["y"])
+    assert "shape" not in caught.value.message
+    await client.close()
+    nobody = Triton(f"127.0.0.1:{free_ports(1)[0]}")
+    with pytest.raises(Unavailable):
+        await nobody.infer("double", {"x": PLANE}, ["y"])
+    await nobody.close()
+
+
+async def test_an_ensemble_can_be_registered_while_it_runs(server: TritonProcess, tmp_path: Path) -> None:
+    client = Triton(server.url)
+    assert not await client.is_ready("both")
+    write_ensemble(tmp_path, "both", ["double", "negate"])
+    written = (tmp_path / "both" / "config.pbtxt").read_text()
+    config = text_format.Parse(written, model_config_pb2.ModelConfig())
+    text = json_format.MessageToJson(config, preserving_proto_field_name=True)
+    await client.load("both", text, {"file:1/ensemble": b"\n"})
+    assert await client.is_ready("both")
+    outputs = await client.infer("both", {"x": PLANE}, ["y"])
+    np.testing.assert_array_equal(outputs["y"], PLANE * -2)
+    await client.close()
+
+
+async def test_a_restarted_server_is_told_of_the_memory_again(graphs: Path) -> None:
+    port = free_ports(1)[0]
+    client = Triton(f"127.0.0.1:{port}", shared_memory=True)
+    async with start(graphs, port):
+        held = await client.hold({"x": PLANE})
+        await client.infer("double", {}, ["y"], held)
+    async with start(graphs, port):
+        outputs = await client.infer("double", {}, ["y"], held)
+        np.testing.assert_array_equal(outputs["y"], PLANE * 2)
+    await client.close()
