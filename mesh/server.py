@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor
+from opentelemetry.instrumentation.grpc.filters import service_prefix
 
 from mesh.channels import MESSAGE_OPTIONS
 from mesh.errors import MeshError
@@ -53,7 +54,9 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = grpc.aio.server(interceptors=[aio_server_interceptor(), Edge()], options=MESSAGE_OPTIONS)  # type: ignore[no-untyped-call]
+    # Our own services only: the interceptor takes every stream for a generator, which Health.Watch is not.
+    traces = aio_server_interceptor(filter_=service_prefix("controlmesh."))  # type: ignore[no-untyped-call]
+    server = grpc.aio.server(interceptors=[traces, Edge()], options=MESSAGE_OPTIONS)
     for add in services.values():
         add(server)
     checks = health.aio.HealthServicer()

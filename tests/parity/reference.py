@@ -30,7 +30,8 @@ class Reference:
         return diffusers.ControlNetModel.from_pretrained(self._weights, subfolder=f"controlnet-{kind}")
 
     @cache  # noqa: B019
-    def _plain(self) -> Any:
+    def plain(self) -> Any:
+        """StableDiffusionPipeline over the weights."""
         return diffusers.StableDiffusionPipeline.from_pretrained(self._weights, dtype=torch.float32)
 
     def picture(self, prompt: str, hints: dict[str, Pixels], **settings: Any) -> Pixels:
@@ -43,7 +44,7 @@ class Reference:
         return self._run(prompt, [(kind, hint) for kind, hint, _ in hints], settings)
 
     def _run(self, prompt: str, hints: list[tuple[str, Pixels]], settings: dict[str, Any]) -> Pixels:
-        parts = dict(self._plain().components)
+        parts = dict(self.plain().components)
         parts["scheduler"] = getattr(diffusers, settings.pop("scheduler")).from_config(parts["scheduler"].config)
         generator = torch.Generator("cpu").manual_seed(settings.pop("seed"))
         pipeline: Any
