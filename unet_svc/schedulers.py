@@ -27,14 +27,30 @@ SCHEDULERS: dict[str, SchedulerKind] = {
     for kind in (
         SchedulerKind(diffusers.DDIMScheduler, "DDIM without noise (eta 0): the plain baseline, 20 to 50 steps."),
         SchedulerKind(
+            diffusers.DDPMScheduler, "The original ancestral sampler: fresh noise at every step.", stochastic=True
+        ),
+        SchedulerKind(diffusers.DEISMultistepScheduler, "DEIS of second order: an exponential integrator."),
+        SchedulerKind(
             diffusers.DPMSolverMultistepScheduler, "DPM-Solver++ of second order: good pictures in 15 to 25 steps."
         ),
+        SchedulerKind(diffusers.DPMSolverSinglestepScheduler, "DPM-Solver++ whose steps do not share model calls."),
         SchedulerKind(
             diffusers.EulerAncestralDiscreteScheduler,
             "Euler with fresh noise at every step: varied pictures that keep changing with more steps.",
             stochastic=True,
         ),
         SchedulerKind(diffusers.EulerDiscreteScheduler, "Euler's method on the sigmas of Karras et al. (2022)."),
+        SchedulerKind(
+            diffusers.HeunDiscreteScheduler, "Heun's method, second order: two model calls a step but the last."
+        ),
+        SchedulerKind(
+            diffusers.KDPM2AncestralDiscreteScheduler,
+            "KDPM2 with fresh noise at every step: two model calls a step but the last.",
+            stochastic=True,
+        ),
+        SchedulerKind(diffusers.KDPM2DiscreteScheduler, "DPM2 of k-diffusion: two model calls a step but the last."),
+        SchedulerKind(diffusers.LMSDiscreteScheduler, "Linear multistep of fourth order on the sigmas."),
+        SchedulerKind(diffusers.PNDMScheduler, "Pseudo linear multistep: one model call more than steps."),
         SchedulerKind(diffusers.UniPCMultistepScheduler, "UniPC of second order: good pictures in 10 to 20 steps."),
     )
 }

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import unet_svc.schedulers
 from local.demo import CANNY, source_picture
 from preprocess_svc.hints import make_hint
 from tests.parity.reference import Reference, difference
@@ -24,6 +25,8 @@ SCHEDULERS = (
     "EulerDiscreteScheduler",
     "UniPCMultistepScheduler",
 )
+# The rest of the table, each under both kinds of model once.
+FURTHER = tuple(sorted(set(unet_svc.schedulers.SCHEDULERS) - set(SCHEDULERS)))
 SIZES = {"square": (128, 128), "wide": (136, 96)}
 MODELS = ("demo", "tiny")
 MOST, MEAN = 2, 0.1
@@ -63,6 +66,18 @@ def assert_equal(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> None:
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_the_picture_is_diffusers_picture(
     client: httpx2.Client, references: dict[str, Reference], scheduler: str, steered: bool, size: str, model: str
+) -> None:
+    asked = settings(scheduler, SIZES[size])
+    hints = {"canny": edges(*SIZES[size])} if steered else {}
+    controls = [control(kind, hint) for kind, hint in hints.items()]
+    ours = picture(client, {**asked, "model": model, "controls": controls})
+    assert_equal(ours, references[model].picture(asked.pop("prompt"), hints, **asked))
+
+
+@pytest.mark.parametrize(("model", "steered", "size"), [("demo", True, "square"), ("tiny", False, "wide")])
+@pytest.mark.parametrize("scheduler", FURTHER)
+def test_every_other_scheduler_s_picture_is_diffusers_picture(
+    client: httpx2.Client, references: dict[str, Reference], scheduler: str, model: str, steered: bool, size: str
 ) -> None:
     asked = settings(scheduler, SIZES[size])
     hints = {"canny": edges(*SIZES[size])} if steered else {}
