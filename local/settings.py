@@ -5,32 +5,45 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.settings import GatewaySettings
 from mesh.settings import setting
+from model_server.settings import ModelServerSettings
+from preprocess_svc.settings import PreprocessSettings
+from unet_svc.settings import UnetSettings
+from vae_svc.settings import VaeSettings
 
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """What `python -m local` takes. Every address is host:port; services get theirs from here."""
+    """What `python -m local` takes; the defaults are the services' own. Every address is host:port."""
 
     PREFIX = "CN_"
 
-    edge_address: str = setting("127.0.0.1:8080", "host:port that clients use: Envoy's edge.")
-    mesh_address: str = setting("127.0.0.1:8090", "host:port of Envoy's listener between the services.")
+    edge_address: str = setting(GatewaySettings.public_address, "host:port that clients use: Envoy's edge.")
+    mesh_address: str = setting(GatewaySettings.mesh_address, "host:port of Envoy's listener between the services.")
     envoy_metrics_address: str = setting("127.0.0.1:9902", "host:port of Envoy's /ready and /stats/prometheus.")
     envoy_admin_address: str = setting("127.0.0.1:9901", "host:port of Envoy's admin interface.")
-    gateway_address: str = setting("127.0.0.1:8081", "host:port of the gateway behind Envoy.")
-    gateway_grpc_address: str = setting("127.0.0.1:50050", "host:port of the gateway's gRPC face.")
-    gateway_metrics_address: str = setting("", "host:port of a second /metrics for the gateway's gRPC face.")
-    preprocess_address: str = setting("127.0.0.1:50051", "host:port of preprocess_svc.")
-    preprocess_metrics_address: str = setting("127.0.0.1:9091", "host:port of preprocess_svc's /metrics.")
-    unet_address: str = setting("127.0.0.1:50052", "host:port of unet_svc.")
-    unet_metrics_address: str = setting("127.0.0.1:9092", "host:port of unet_svc's /metrics.")
-    vae_address: str = setting("127.0.0.1:50053", "host:port of vae_svc.")
-    vae_metrics_address: str = setting("127.0.0.1:9093", "host:port of vae_svc's /metrics.")
-    triton_port: int = setting(8001, "Port of Triton's gRPC service; loopback only.")
-    triton_metrics_port: int = setting(8002, "Port of Triton's own /metrics; loopback only.")
-    model_server_admin_port: int = setting(8003, "Port of the model server's /readyz and /metrics; loopback only.")
-    model_repository: str = setting("model_repository", "Folder with the exported models.")
+    gateway_address: str = setting(GatewaySettings.address, "host:port of the gateway behind Envoy.")
+    gateway_grpc_address: str = setting(GatewaySettings.grpc_address, "host:port of the gateway's gRPC face.")
+    gateway_metrics_address: str = setting(
+        GatewaySettings.metrics_address, "host:port of the gateway's second /metrics."
+    )
+    preprocess_address: str = setting(PreprocessSettings.address, "host:port of preprocess_svc.")
+    preprocess_metrics_address: str = setting(
+        PreprocessSettings.metrics_address, "host:port of its /metrics."
+    )
+    unet_address: str = setting(UnetSettings.address, "host:port of unet_svc.")
+    unet_metrics_address: str = setting(UnetSettings.metrics_address, "host:port of its /metrics.")
+    vae_address: str = setting(VaeSettings.address, "host:port of vae_svc.")
+    vae_metrics_address: str = setting(VaeSettings.metrics_address, "host:port of its /metrics.")
+    triton_port: int = setting(ModelServerSettings.grpc_port, "Port of Triton's gRPC service; loopback only.")
+    triton_metrics_port: int = setting(
+        ModelServerSettings.metrics_port, "Port of Triton's /metrics; loopback only."
+    )
+    model_server_admin_port: int = setting(
+        ModelServerSettings.admin_port, "Port of its /readyz and /metrics."
+    )
+    model_repository: str = setting(ModelServerSettings.repository, "Folder with the exported models.")
     run_folder: str = setting("run", "Folder for logs, sockets and generated configuration.")
 
     def with_free_ports(self) -> "LocalSettings":

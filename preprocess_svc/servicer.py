@@ -9,6 +9,7 @@ from prometheus_client import Histogram
 
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
 from families.limits import DEFAULT_END, DEFAULT_WEIGHT, MOST_CONTROLS, SIDE
+from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
 from mesh.errors import InvalidInput, NotFound
@@ -35,16 +36,14 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
     """
 
     def __init__(self, models: list[Manifest], repository: Path, triton: Triton, admission: Admission) -> None:
-        self._models = {model.name: model for model in models}
+        self._models = LoadedModels(models)
         self._encoders = {model.name: TextEncoder(model, repository, triton) for model in models}
         self._admission = admission
         self._canaries = itertools.cycle(list(self._encoders.values()))
 
     async def Prepare(self, request: preprocess_pb2.PrepareRequest, context: Any) -> preprocess_pb2.PrepareResponse:
         """Words and hints of one request; see the .proto."""
-        model = self._models.get(request.model)
-        if model is None:
-            raise NotFound(f"model {request.model!r} is not loaded; loaded: {', '.join(self._models)}", field="model")
+        model = self._models.find(request.model)
         _check_controls(request, model)
         async with self._admission:
             picture: tuple[int, int] | None = None

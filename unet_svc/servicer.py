@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import Counter, Gauge
 
 from controlmesh.v1 import types_pb2, unet_pb2, unet_pb2_grpc
+from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
 from mesh.errors import NotFound
@@ -31,7 +32,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
     """
 
     def __init__(self, models: list[Manifest], denoiser: Denoiser, admission: Admission) -> None:
-        self._models = {model.name: model for model in models}
+        self._models = LoadedModels(models)
         self._denoiser = denoiser
         self._admission = admission
         self._canaries = itertools.cycle([(m, kinds) for m in models for kinds in ((), *((k,) for k in m.controls))])
@@ -39,7 +40,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
 
     async def Denoise(self, request: unet_pb2.DenoiseRequest, context: Any) -> AsyncIterator[unet_pb2.DenoiseResponse]:
         """One loop; see the .proto."""
-        task = read_task(request, dict(self._models))
+        task = read_task(request, self._models.find(request.conditioning.model))
         async with self._admission, self._denoiser.open(task) as predict, aclosing(denoise(task, predict)) as steps:
             async for step in steps:
                 STEPS.labels(task.facts.name).inc()

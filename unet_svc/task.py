@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from controlmesh.v1 import types_pb2, unet_pb2
 from families import limits
 from families.manifest import ModelFacts
-from mesh.errors import InvalidInput, NotFound
+from mesh.errors import InvalidInput
 from mesh.tensors import to_array
 
 
@@ -46,17 +46,13 @@ class Task:
     seed: int
 
 
-def read_task(request: unet_pb2.DenoiseRequest, models: dict[str, ModelFacts]) -> Task:
-    """The task of `request`.
+def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
+    """The task of `request` for the model of `facts`.
 
     Raises:
-        NotFound: the model is not loaded.
         InvalidInput: anything out of range, naming the field, its range and what was sent.
     """
     conditioning = request.conditioning
-    facts = models.get(conditioning.model)
-    if facts is None:
-        raise NotFound(f"model {conditioning.model!r} is not loaded; loaded: {', '.join(models)}", field="model")
     for field, value, allowed in (
         ("width", conditioning.width, limits.SIDE),
         ("height", conditioning.height, limits.SIDE),

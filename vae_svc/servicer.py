@@ -8,6 +8,7 @@ import numpy as np
 
 from controlmesh.v1 import types_pb2, vae_pb2, vae_pb2_grpc
 from families.limits import SAMPLES, SIDE
+from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
 from mesh.errors import InvalidInput, NotFound
@@ -35,14 +36,14 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
     """
 
     def __init__(self, models: list[Manifest], triton: Triton, admission: Admission) -> None:
-        self._models = {model.name: model for model in models}
+        self._models = LoadedModels(models)
         self._triton = triton
         self._admission = admission
         self._canaries = itertools.cycle(models)
 
     async def Decode(self, request: vae_pb2.DecodeRequest, context: Any) -> vae_pb2.DecodeResponse:
         """Pictures of latents; see the .proto."""
-        facts = self._model(request.latents.model)
+        facts = self._models.find(request.latents.model)
         latents = to_array(request.latents.samples, field="latents", ndim=4)
         if not SAMPLES.holds(latents.shape[0]) or latents.shape[1] != facts.latent_channels:
             expected = f"[{SAMPLES}, {facts.latent_channels}, h, w]"
@@ -65,7 +66,7 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
 
     async def Encode(self, request: vae_pb2.EncodeRequest, context: Any) -> vae_pb2.EncodeResponse:
         """Latents of a picture; see the .proto."""
-        facts = self._model(request.model)
+        facts = self._models.find(request.model)
         _check_side("width", request.width)
         _check_side("height", request.height)
         seed = request.seed if request.HasField("seed") else None
@@ -73,12 +74,6 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
             pixels = await asyncio.to_thread(_fitted, request.image.content, request.width, request.height)
             latents = await encode_picture(self._triton, facts, pixels, seed)
         return vae_pb2.EncodeResponse(latents=types_pb2.Latents(model=facts.name, samples=to_message(latents)))
-
-    def _model(self, name: str) -> Manifest:
-        facts = self._models.get(name)
-        if facts is None:
-            raise NotFound(f"model {name!r} is not loaded; loaded: {', '.join(self._models)}", field="model")
-        return facts
 
     async def probe(self) -> None:
         """Raise MeshError while latents can't be decoded; every call tries the next model."""

@@ -15,6 +15,7 @@ from local.demo import CANNY, source_picture
 from local.supervision import LocalMesh
 from mesh.pictures import decode
 from preprocess_svc.hints import make_hint
+from tests.contract.enterprise_client import SAMPLE
 from tests.running import served
 
 PROMPT = "a red star on a green background"
@@ -64,32 +65,8 @@ def test_the_documented_example_names_what_is_missing(mesh: LocalMesh) -> None:
 
 
 def enterprise_body(init_image: str, **changes: object) -> dict[str, object]:
-    """The enterprise endpoint's sample body."""
-    return {
-        "key": "enterprise_api_key",
-        "controlnet_model": "canny",
-        "controlnet_type": "canny",
-        "model_id": "midjourney",
-        "auto_hint": "yes",
-        "guess_mode": "no",
-        "prompt": "a model doing photoshoot, ultra high resolution, 4K image",
-        "negative_prompt": None,
-        "init_image": init_image,
-        "mask_image": None,
-        "width": "512",
-        "height": "512",
-        "samples": "1",
-        "scheduler": "UniPCMultistepScheduler",
-        "num_inference_steps": "30",
-        "safety_checker": "no",
-        "enhance_prompt": "yes",
-        "guidance_scale": 7.5,
-        "strength": 0.55,
-        "seed": None,
-        "webhook": None,
-        "track_id": None,
-        **changes,
-    }
+    """The enterprise endpoint's sample body with a picture of ours."""
+    return {**SAMPLE, "init_image": init_image, **changes}
 
 
 def post_enterprise(mesh: LocalMesh, body: dict[str, object]) -> dict[str, object]:

@@ -60,6 +60,17 @@ def assert_equal(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> None:
     assert mean < MEAN
 
 
+def compare(
+    client: httpx2.Client, reference: Reference, scheduler: str, model: str, steered: bool, size: tuple[int, int]
+) -> None:
+    """One picture of both sides, steered by canny or free."""
+    asked = settings(scheduler, size)
+    hints = {"canny": edges(*size)} if steered else {}
+    controls = [control(kind, hint) for kind, hint in hints.items()]
+    ours = picture(client, {**asked, "model": model, "controls": controls})
+    assert_equal(ours, reference.picture(asked.pop("prompt"), hints, **asked))
+
+
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("steered", [True, False], ids=["canny", "free"])
@@ -67,11 +78,7 @@ def assert_equal(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> None:
 def test_the_picture_is_diffusers_picture(
     client: httpx2.Client, references: dict[str, Reference], scheduler: str, steered: bool, size: str, model: str
 ) -> None:
-    asked = settings(scheduler, SIZES[size])
-    hints = {"canny": edges(*SIZES[size])} if steered else {}
-    controls = [control(kind, hint) for kind, hint in hints.items()]
-    ours = picture(client, {**asked, "model": model, "controls": controls})
-    assert_equal(ours, references[model].picture(asked.pop("prompt"), hints, **asked))
+    compare(client, references[model], scheduler, model, steered, SIZES[size])
 
 
 @pytest.mark.parametrize(("model", "steered", "size"), [("demo", True, "square"), ("tiny", False, "wide")])
@@ -79,11 +86,7 @@ def test_the_picture_is_diffusers_picture(
 def test_every_other_scheduler_s_picture_is_diffusers_picture(
     client: httpx2.Client, references: dict[str, Reference], scheduler: str, model: str, steered: bool, size: str
 ) -> None:
-    asked = settings(scheduler, SIZES[size])
-    hints = {"canny": edges(*SIZES[size])} if steered else {}
-    controls = [control(kind, hint) for kind, hint in hints.items()]
-    ours = picture(client, {**asked, "model": model, "controls": controls})
-    assert_equal(ours, references[model].picture(asked.pop("prompt"), hints, **asked))
+    compare(client, references[model], scheduler, model, steered, SIZES[size])
 
 
 def test_a_different_seed_is_a_different_picture(client: httpx2.Client) -> None:
