@@ -30,6 +30,12 @@ def _settings() -> LocalSettings:
         raise typer.Exit(2) from None
 
 
+def _stop_on_signals() -> None:
+    """Let SIGTERM and Ctrl-C end the command through its `finally`, also where a shell started it in the background."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _start(settings: LocalSettings) -> LocalMesh:
     mesh = LocalMesh(settings, os.environ, report=lambda line: console.print(f"  {line}", style="dim"))
     console.print("starting the mesh (logs: [bold]run/logs/[/])")
@@ -45,7 +51,7 @@ def _start(settings: LocalSettings) -> LocalMesh:
 def up() -> None:
     """Start everything, print the URLs, run until Ctrl-C."""
     settings = _settings()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    _stop_on_signals()
     mesh = _start(settings)
     try:
         console.print(
@@ -73,6 +79,7 @@ def demo(
 ) -> None:
     """Start everything, make one picture from words and edges, stop everything."""
     settings = _settings()
+    _stop_on_signals()
     mesh = _start(settings.with_free_ports() if free_ports else settings)
     # The first of the configured keys, where some are set.
     key = os.environ.get("CN_GATEWAY_API_KEYS", "").split(",")[0]
