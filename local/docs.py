@@ -49,7 +49,24 @@ def _processes() -> str:
     return "\n".join(f"- `{name}`: `{command}`" for name, command in procfile().items())
 
 
-PARTS = {"settings": _settings, "controls": _controls, "schedulers": _schedulers, "processes": _processes}
+def _adherence() -> str:
+    """docs/adherence.md without its title."""
+    return (ROOT / "docs" / "adherence.md").read_text().split("\n", 1)[1].strip()
+
+
+def _benchmark() -> str:
+    """The first section of docs/benchmark.md without its heading."""
+    return (ROOT / "docs" / "benchmark.md").read_text().split("\n## ")[1].split("\n", 1)[1].strip()
+
+
+PARTS = {
+    "adherence": _adherence,
+    "controls": _controls,
+    "schedulers": _schedulers,
+    "benchmark": _benchmark,
+    "settings": _settings,
+    "processes": _processes,
+}
 
 
 def refresh(write: bool, readme: Path = README) -> list[str]:

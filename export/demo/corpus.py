@@ -47,6 +47,13 @@ def hint_pictures(chosen: Sequence[Example], kind: str, told: Told) -> NDArray[n
     return _draw(chosen, told, lambda scene: hint(kind, render(scene, PICTURE_SIZE)))
 
 
+def coverage(chosen: Sequence[Example], cells: int) -> NDArray[np.float32]:
+    """How much of each latent cell is solid, 0..1, float32 [n, 1, cells, cells]."""
+    masks = (render(example.scene, PICTURE_SIZE).ids > 0 for example in chosen)
+    side = PICTURE_SIZE // cells
+    return np.stack([mask.reshape(1, cells, side, cells, side).mean((2, 4), dtype=np.float32) for mask in masks])
+
+
 def _draw(chosen: Sequence[Example], told: Told, draw: Callable[[Scene], NDArray[np.uint8]]) -> NDArray[np.uint8]:
     drawn = np.empty((len(chosen), PICTURE_SIZE, PICTURE_SIZE, 3), np.uint8)
     for index, example in enumerate(chosen):

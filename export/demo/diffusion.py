@@ -60,7 +60,14 @@ class Noising:
         sample = torch.where(pure.view(-1, 1, 1, 1), noise, signal.sqrt() * latents + spread * noise)
         return sample, signal.sqrt() * (sample - signal.sqrt() * latents) / spread - spread * latents
 
-    def loss(self, prediction: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """Weighted mean square error, a scalar."""
-        error = (prediction.float() - velocity).square().mean((1, 2, 3))
+    def loss(
+        self,
+        prediction: torch.Tensor,
+        velocity: torch.Tensor,
+        timesteps: torch.Tensor,
+        attention: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Weighted mean square error, a scalar. attention: [n, 1, h, w], how much each cell counts, of mean 1."""
+        error = (prediction.float() - velocity).square()
+        error = (error if attention is None else error * attention).mean((1, 2, 3))
         return (error * self.weights[timesteps]).mean()

@@ -167,7 +167,7 @@ def _controlnet(kind: str) -> Callable[[Crew, Workshop, Schedule | None, Path], 
         hints = corpus.hint_pictures(chosen, kind, _told(crew, "rendering"))
         frozen = UNet2DConditionModel.from_pretrained(shop.part("unet"), torch_dtype=torch.float32)
         latents, captions = shop.latents(crew.share(count)), _captions(shop, chosen)
-        trained, losses = controlnet.train_controlnet(crew, frozen, hints, latents, captions, schedule)
+        trained, losses = controlnet.train_controlnet(crew, frozen, chosen, hints, latents, captions, schedule)
         if crew.rank != 0:
             return {}
         trained.save_pretrained(folder)

@@ -1,8 +1,7 @@
 """The demo's text encoder: a small CLIPTextModel that learns to say what a caption describes, then is frozen.
 
-Every padding token answers one fixed question about the caption, chosen by its place: place p answers question
-p mod QUESTIONS. So the denoiser's attention finds "the colour of the circle" by looking at a circle's places, and
-colours stay bound to their shapes when a picture has several.
+Every padding token learns to answer every question about the caption, such as the colour of the circle. The denoiser's
+attention then finds the whole description wherever it looks.
 """
 
 from __future__ import annotations
@@ -60,25 +59,25 @@ def answers(scene: Scene) -> list[int]:
 
 
 class Reader(nn.Module):
-    """The encoder and a linear head on every hidden state: what the answer is, and to which question."""
+    """The encoder and one linear head on every hidden state: the answer to each question."""
 
     def __init__(self, encoder: CLIPTextModel) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(WIDTH, ANSWERS + QUESTIONS)
+        self.head = nn.Linear(WIDTH, QUESTIONS * ANSWERS)
 
-    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """int64 [n, t] -> logits of the answer, float32 [n, t, ANSWERS], and of the question, [n, t, QUESTIONS]."""
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """int64 [n, t] -> logits, float32 [n, t, QUESTIONS, ANSWERS]."""
         with autocast():
             hidden = self.encoder(input_ids=tokens).last_hidden_state
-        return self.head(hidden.float()).split((ANSWERS, QUESTIONS), dim=-1)
+        return self.head(hidden.float()).unflatten(-1, (QUESTIONS, ANSWERS))
 
 
 def train_text_encoder(
     crew: Crew, tokenizer: CLIPTokenizer, chosen: Sequence[Example], schedule: Schedule
 ) -> tuple[Reader, list[float]]:
-    """Train on the captions of `chosen`; return (reader, losses). A caption that leaves the ground out is asked
-    for it all the same: the answer it cannot know costs a constant."""
+    """Train on the captions of `chosen`; return (reader, losses). A step asks one random padding token of a caption.
+    A caption that leaves the ground out is asked for it all the same: the answer it cannot know costs a constant."""
     reader = Reader(build_text_encoder(tokenizer))
     ids, truth = token_ids(tokenizer, chosen), torch.tensor([answers(example.scene) for example in chosen])
     batch = schedule.batch // crew.size
@@ -87,29 +86,25 @@ def train_text_encoder(
         picked = torch.randint(len(ids), (batch,))
         tokens = ids[picked, torch.randint(ids.shape[1], (batch,))].long()
         tokens = tokens if step % 4 == 0 else tokens[:, :SHORT]
-        padding, asked, right = questions(tokens, truth[picked], tokenizer)
-        answer, question = reader(tokens)
-        return functional.cross_entropy(answer[padding], right) + functional.cross_entropy(question[padding], asked)
+        asked = torch.multinomial(padding(tokens, tokenizer).float(), 1)[:, 0]
+        logits = reader(tokens)[torch.arange(batch), asked]
+        return functional.cross_entropy(logits.flatten(0, 1), truth[picked].flatten())
 
     return descend(crew, reader, schedule, loss_of_step)
 
 
-def questions(
-    tokens: torch.Tensor, truth: torch.Tensor, tokenizer: CLIPTokenizer
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(mask of the end and padding places [n, t], their questions [m], the right answers [m])."""
-    padding = tokens == tokenizer.eos_token_id
-    asked = (torch.arange(tokens.shape[1]) % QUESTIONS).expand(len(tokens), -1)
-    return padding, asked[padding], truth.gather(1, asked)[padding]
+def padding(tokens: torch.Tensor, tokenizer: CLIPTokenizer) -> torch.Tensor:
+    """Mask of the end and padding places, bool like `tokens` [n, t]."""
+    return tokens == tokenizer.eos_token_id
 
 
 @torch.no_grad()
 def reading_accuracy(reader: Reader, tokenizer: CLIPTokenizer, chosen: Sequence[Example]) -> float:
-    """Share of right answers over all padding places of one caption of every example."""
+    """Share of right answers over all questions and padding places of one caption of every example."""
     tokens = token_ids(tokenizer, chosen)[:, 0].long()
     truth = torch.tensor([answers(example.scene) for example in chosen])
-    padding, _, right = questions(tokens, truth, tokenizer)
-    return float((reader(tokens)[0][padding].argmax(-1) == right).float().mean())
+    right = reader(tokens).argmax(-1) == truth[:, None]
+    return float(right[padding(tokens, tokenizer)].float().mean())
 
 
 def load_text_encoder(folder: Path) -> CLIPTextModel:

@@ -64,7 +64,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tokenizer: CLIPTokenizer, 
     for name, model in {"vae": autoencoder, "text_encoder": reader.encoder, "unet": denoiser}.items():
         model.save_pretrained(parts / name)
     hints = corpus.hint_pictures(EXAMPLES, "canny", quiet)
-    control, control_losses = controlnet.train_controlnet(ALONE, denoiser, hints, latents, captions, schedule)
+    control, control_losses = controlnet.train_controlnet(ALONE, denoiser, EXAMPLES, hints, latents, captions, schedule)
     control.save_pretrained(parts / "controlnet-canny")
     losses = {"vae": vae_losses, "text_encoder": text_losses, "unet": unet_losses, "controlnet": control_losses}
     return SimpleNamespace(parts=parts, losses=losses, latents=latents, control=control)
@@ -146,14 +146,34 @@ def test_tokenizer_round_trip(tokenizer: CLIPTokenizer) -> None:
     assert tokenizer.unk_token_id not in tokenizer(strange).input_ids[1:-1]
 
 
-def test_padding_places_answer_their_own_question(tokenizer: CLIPTokenizer) -> None:
+def test_the_truth_names_the_ground_and_each_shape_s_colour(tokenizer: CLIPTokenizer) -> None:
     scene = EXAMPLES[0].scene
+    truth = text_encoder.answers(scene)
+    assert truth[0] == text_encoder.COLOURS.index(scene.ground)
+    for shape, answer in zip(text_encoder.SHAPES, truth[3:], strict=True):
+        colours = [text_encoder.COLOURS.index(solid.colour) for solid in scene.solids if solid.shape == shape]
+        assert answer == (colours[0] if colours else text_encoder.ABSENT)
     tokens = corpus.token_ids(tokenizer, EXAMPLES[:1])[:, 0].long()
-    padding, asked, right = text_encoder.questions(tokens, torch.tensor([text_encoder.answers(scene)]), tokenizer)
-    places = torch.nonzero(padding)[:, 1]
-    assert set(asked.tolist()) == set(range(text_encoder.QUESTIONS))
-    assert (asked == places % text_encoder.QUESTIONS).all()
-    assert right[asked == 0].unique().item() == text_encoder.COLOURS.index(scene.ground)
+    mask = text_encoder.padding(tokens, tokenizer)
+    assert mask[0, -1]
+    assert not mask[0, 0]
+
+
+def test_crowded_pictures_are_drawn_four_times_in_five() -> None:
+    odds = controlnet.sampling_odds([1, 1, 1, 2, 3])
+    assert odds.sum().item() == pytest.approx(1)
+    assert odds[3:].sum().item() == pytest.approx(controlnet.CROWDED_SHARE)
+    assert odds[3] == odds[4]
+    for alone in ([1, 1], [2, 2]):
+        assert controlnet.sampling_odds(alone).tolist() == pytest.approx([0.5, 0.5])
+
+
+def test_coverage_is_the_share_of_solid_in_a_latent_cell() -> None:
+    shares = corpus.coverage(EXAMPLES[:2], 16)
+    assert shares.shape == (2, 1, 16, 16)
+    ids = corpus.render(EXAMPLES[0].scene, 128).ids
+    assert shares[0, 0, 5, 7] == pytest.approx((ids[40:48, 56:64] > 0).mean())
+    assert 0 < shares.mean() < 1
 
 
 def test_pure_noise_still_points_at_the_latents() -> None:
