@@ -29,20 +29,14 @@ class LocalSettings:
         GatewaySettings.metrics_address, "host:port of the gateway's second /metrics."
     )
     preprocess_address: str = setting(PreprocessSettings.address, "host:port of preprocess_svc.")
-    preprocess_metrics_address: str = setting(
-        PreprocessSettings.metrics_address, "host:port of its /metrics."
-    )
+    preprocess_metrics_address: str = setting(PreprocessSettings.metrics_address, "host:port of its /metrics.")
     unet_address: str = setting(UnetSettings.address, "host:port of unet_svc.")
     unet_metrics_address: str = setting(UnetSettings.metrics_address, "host:port of its /metrics.")
     vae_address: str = setting(VaeSettings.address, "host:port of vae_svc.")
     vae_metrics_address: str = setting(VaeSettings.metrics_address, "host:port of its /metrics.")
     triton_port: int = setting(ModelServerSettings.grpc_port, "Port of Triton's gRPC service; loopback only.")
-    triton_metrics_port: int = setting(
-        ModelServerSettings.metrics_port, "Port of Triton's /metrics; loopback only."
-    )
-    model_server_admin_port: int = setting(
-        ModelServerSettings.admin_port, "Port of its /readyz and /metrics."
-    )
+    triton_metrics_port: int = setting(ModelServerSettings.metrics_port, "Port of Triton's /metrics; loopback only.")
+    model_server_admin_port: int = setting(ModelServerSettings.admin_port, "Port of its /readyz and /metrics.")
     model_repository: str = setting(ModelServerSettings.repository, "Folder with the exported models.")
     run_folder: str = setting("run", "Folder for logs, sockets and generated configuration.")
 
