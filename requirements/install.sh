@@ -8,8 +8,8 @@ trap 'rm -f "$log"' EXIT
 total=$(grep -c '^[a-zA-Z].*==' "$file")
 if ! "$environment/bin/pip" install --disable-pip-version-check --progress-bar off "$@" -r "$file" 2>&1 | tee "$log" |
   awk -v total="$total" -v file="$file" '
-    /^(Collecting|Requirement already satisfied:|Ignoring) / { done += 1; if (done > total) done = total
-      if (done % 10 == 0 || done == total) { printf "  %s: %d of %d packages found\n", file, done, total; fflush() } }
+    /^(Collecting|Requirement already satisfied:|Ignoring) / { done += 1
+      if (done <= total && (done % 10 == 0 || done == total)) { printf "  %s: %d of %d packages found\n", file, done, total; fflush() } }
     /^Installing collected packages/ { printf "  %s: installing\n", file; fflush() }'; then
   tail -n 20 "$log" >&2
   exit 1
