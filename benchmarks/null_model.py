@@ -13,22 +13,18 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from families import graphs
-from families.manifest import Manifest, list_manifests, read_manifest, tokenizer_path, write_manifest
+from families.manifest import Manifest, read_manifest, tokenizer_path, write_manifest
 
 NAME = "null"
 _TYPES = {"FP32": TensorProto.FLOAT, "UINT8": TensorProto.UINT8, "INT64": TensorProto.INT64}
 
 
 def build(source: Path, repository: Path, model: str = "demo") -> Manifest:
-    """Write the null twin of `model` of `source` into `repository`, beside a copy of the model itself.
+    """Write the null twin of `model` of `source` into `repository`.
 
     The text encoder and the VAE are the model's own graphs under another name: they are not part of a step.
     """
     shutil.rmtree(repository, ignore_errors=True)
-    for manifest in list_manifests(source):
-        if manifest.name == model:
-            for folder in (manifest.name, *graphs.repository_names(manifest)):
-                shutil.copytree(source / folder, repository / folder)
     original = read_manifest(source, model)
     twin = msgspec.structs.replace(original, name=NAME)
     for config in graphs.configs(twin).values():

@@ -105,7 +105,8 @@ async def test_a_deadline_of_minutes_arrives_whole(tmp_path: Path) -> None:
     unet.release.set()
     async with running_mesh(tmp_path, {"unet": [unet]}) as mesh:
         await drain(unet_pb2_grpc.UnetServiceStub(mesh.channel).Denoise(unet_pb2.DenoiseRequest(), timeout=1200))
-    assert unet.remaining_s is not None and 1190 < unet.remaining_s <= 1200
+    # gRPC itself rounds a long timeout up, by one per cent at most, to write it in few digits.
+    assert unet.remaining_s is not None and 1190 < unet.remaining_s <= 1212
 
 
 async def test_large_messages_pass_both_ways(mesh: Mesh) -> None:

@@ -34,5 +34,5 @@ def test_a_stale_part_is_named_and_left_alone_by_a_check(tmp_path: Path) -> None
 def test_a_missing_part_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text("nothing generated here\n")
-    with pytest.raises(LookupError, match="settings"):
+    with pytest.raises(LookupError, match="no part that begins with"):
         refresh(write=False, readme=path)
