@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVOY_FILE = ROOT / "k8s" / "envoy" / "envoy.yaml"
 
 # What differs on one machine from a cluster, unless the environment says otherwise: nothing routes around a part that
-# drains, and whoever reaches a loopback-only edge can reach loopback without it.
+# drains, and whoever reaches a loopback-only edge can reach loopback without it. A page in this machine's browser could
+# have the gateway fetch from loopback, too: set CN_GATEWAY_FETCH_ALLOW to nothing where that matters.
 ALONE = {
     "CN_DRAIN_S": "0.2",
     "CN_GATEWAY_FETCH_ALLOW": "127.0.0.1:*,localhost:*",

@@ -113,9 +113,9 @@ class LocalMesh:
             self._supervisord.wait()
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """Name -> state name, pid and last words of every process, as supervisord says."""
+        """Name -> state name and pid of every process, as supervisord says."""
         rows: list[dict[str, Any]] = self._rpc().getAllProcessInfo()
-        return {row["name"]: {"state": row["statename"], "pid": row["pid"], "words": row["spawnerr"]} for row in rows}
+        return {row["name"]: {"state": row["statename"], "pid": row["pid"]} for row in rows}
 
     def pid(self, name: str) -> int:
         """Process id of `name`."""
@@ -178,27 +178,31 @@ class LocalMesh:
         return lines[-1] if lines else "it says nothing"
 
     def _take_pidfile(self) -> None:
-        path = self.run / "supervisord.pid"
-        try:
-            pid = int(path.read_text())
-            os.kill(pid, 0)
-        except (OSError, ValueError):
-            return
-        raise MeshStartError(f"a mesh runs already from {self.run} (pid {pid}); stop it with `python -m local down`")
+        if (pid := running_pid(self.run)) is not None:
+            raise MeshStartError(
+                f"a mesh runs already from {self.run} (pid {pid}); stop it with `python -m local down`"
+            )
+
+
+def running_pid(run: Path) -> int | None:
+    """Process id of the supervisor of the mesh that runs from folder `run`; None if there is none."""
+    try:
+        pid = int((run / "supervisord.pid").read_text())
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return None
+    return pid
 
 
 def stop_running(run: Path) -> bool:
-    """Stop the mesh that runs from folder `run`; False if there is none."""
-    try:
-        pid = int((run / "supervisord.pid").read_text())
-        os.kill(pid, signal.SIGTERM)
-    except (OSError, ValueError):
+    """Stop the mesh that runs from folder `run`; False if there is none, or if it does not end."""
+    pid = running_pid(run)
+    if pid is None:
         return False
+    os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + STOP_SECONDS * 2
     while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except OSError:
+        if running_pid(run) is None:
             return True
         time.sleep(_TICK_S)
     return False

@@ -35,10 +35,11 @@ def target_size(width: int, height: int, picture: tuple[int, int] | None, facts:
 def fitted_size(picture: tuple[int, int], short_side: int) -> tuple[int, int]:
     """`picture` (width, height) scaled to a shorter side of `short_side`, each side rounded to an eighth of that.
 
-    The proportions are kept only roughly; 1000 x 700 at 512 gives 704 x 512.
+    An eighth that is no multiple of what pictures need is rounded down to one, so that every size can be made. The
+    proportions are kept only roughly; 1000 x 700 at 512 gives 704 x 512.
     """
     factor = short_side / min(picture)
-    multiple = max(SIDE.multiple, short_side // _PARTS)
+    multiple = max(SIDE.multiple, short_side // _PARTS // SIDE.multiple * SIDE.multiple)
     return _fit(picture[0] * factor, multiple), _fit(picture[1] * factor, multiple)
 
 

@@ -149,6 +149,3 @@ class FakeRooms(
             content = encode(pixels, FORMATS[format])
             images.append(types_pb2.Image(content=content, format=format, width=width, height=height))
         return vae_pb2.DecodeResponse(images=images)
-
-    async def Encode(self, request: Any, context: Any) -> vae_pb2.EncodeResponse:
-        raise NotImplementedError

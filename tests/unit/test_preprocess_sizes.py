@@ -3,6 +3,7 @@ import dataclasses
 import msgspec
 import pytest
 
+from families.limits import SIDE
 from families.manifest import ModelFacts
 from mesh.errors import InvalidInput
 from preprocess_svc.sizes import fitted_size, target_size
@@ -50,6 +51,12 @@ class Case:
 def test_a_512_model_gets_the_hugging_face_handler_s_sizes(case: Case) -> None:
     assert fitted_size(case.picture, 512) == case.size
     assert target_size(0, 0, case.picture, facts(512)) == case.size
+
+
+@pytest.mark.parametrize("short_side", range(64, 1025, 8))
+def test_every_derived_size_can_be_made(short_side: int) -> None:
+    for picture in ((1000, 700), (333, 777), (64, 64)):
+        assert all(SIDE.holds(side) for side in fitted_size(picture, short_side))
 
 
 def test_sizes_that_were_asked_for_are_taken() -> None:
