@@ -122,15 +122,25 @@ def _latents(facts: ModelFacts, name: str) -> Tensor:
 
 
 def _text(facts: ModelFacts) -> Tensor:
-    return Tensor("text", "FP32", (ANY, facts.text_tokens, facts.text_width))
+    """Tokens are request-sized: a long prompt is several of the text encoder's lengths, one after another."""
+    return Tensor("text", "FP32", (ANY, ANY, facts.text_width))
 
+
+MASKED_CONTROLS = frozenset({"inpaint"})
+"""Kinds whose ControlNet sees -1 wherever the picture is to be repainted (Zhang's ControlNet 1.1 inpaint). Bytes can't
+say -1, so their hint has a fourth channel, 255 there, and the graph puts the two together."""
 
 TIMESTEP = Tensor("timestep", "FP32", (1,))
 GUIDANCE = Tensor("guidance", "FP32", (1,))
 
 
-def _hint(name: str) -> Tensor:
-    return Tensor(name, "UINT8", (3, ANY, ANY))
+def hint_channels(kind: str) -> int:
+    """Channels of a control's hint: RGB, and a mask for the kinds that mark what to repaint."""
+    return 4 if kind in MASKED_CONTROLS else 3
+
+
+def _hint(name: str, kind: str) -> Tensor:
+    return Tensor(name, "UINT8", (hint_channels(kind), ANY, ANY))
 
 
 def _scale(facts: ModelFacts, name: str) -> Tensor:
@@ -154,10 +164,13 @@ def _parts(facts: ModelFacts) -> tuple[Part, ...]:
     skipped = Tensor("layers_skipped", "INT64", (1,))
     hidden = Tensor("hidden", "FP32", (facts.text_tokens, facts.text_width))
     addends = (*residual_tensors(facts, "a"), *residual_tensors(facts, "b"))
-    controlled = (sample, TIMESTEP, text, _hint("hint"), _scale(facts, "scale"))
+    steering = (sample, TIMESTEP, text)
     return (
         Part(text_encoder(m), "text_encoder", (tokens, skipped), (hidden,)),
-        *(Part(controlnet(m, kind), "denoiser", controlled, residuals) for kind in facts.controls),
+        *(
+            Part(controlnet(m, kind), "denoiser", (*steering, _hint("hint", kind), _scale(facts, "scale")), residuals)
+            for kind in facts.controls
+        ),
         Part(no_control(m), "denoiser", (sample, text), residuals),
         Part(add_residuals(m), "denoiser", addends, residuals),
         Part(
@@ -167,7 +180,7 @@ def _parts(facts: ModelFacts) -> tuple[Part, ...]:
             (_latents(facts, "prediction"),),
         ),
         Part(vae_decoder(m), "vae", (_latents(facts, "latents"),), (picture,)),
-        Part(vae_encoder(m), "vae", (picture, _latents(facts, "noise")), (_latents(facts, "latents"),)),
+        Part(vae_encoder(m), "vae", (picture,), (_latents(facts, "mean"), _latents(facts, "deviation"))),
     )
 
 
@@ -204,7 +217,7 @@ def denoise_config(facts: ModelFacts, kinds: Sequence[str] = ()) -> triton.Model
         raise ValueError(f"model {facts.name!r} has no ControlNet for {unknown}; it has {list(facts.controls)}")
     m, count = facts.name, len(facts.residuals)
     shared = (_latents(facts, "sample"), TIMESTEP, _text(facts), GUIDANCE)
-    hints = tuple(t for i in range(len(kinds)) for t in (_hint(hint(i)), _scale(facts, scale(i))))
+    hints = tuple(t for i, kind in enumerate(kinds) for t in (_hint(hint(i), kind), _scale(facts, scale(i))))
     config = _blank(
         denoise(m, kinds),
         shared + hints,

@@ -40,6 +40,15 @@ SEED = Range(0, 2**32 - 1)
 SAMPLES = Range(1, 4)
 CLIP_SKIP = Range(0, 8)
 
+PROMPT_CHUNKS = 8
+"""Lengths of the text encoder that a prompt may have; what is longer is dropped, and said."""
+STRENGTH = Range(0, 1)
+"""How much of the initial picture is changed: the share of the steps that are run."""
+PREVIEW_EVERY = Range(0, 150)
+"""Model calls from one preview to the next; 0 for none."""
+
+DEFAULT_STRENGTH = 0.8
+"""That of diffusers' image-to-image pipelines."""
 DEFAULT_WEIGHT = 1.0
 """The strength that a ControlNet was trained at."""
 DEFAULT_END = 1.0

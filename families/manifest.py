@@ -79,6 +79,9 @@ class Manifest(ModelFacts, frozen=True, kw_only=True):
 
     graphs: dict[str, GraphFacts]
     """Graph name -> facts of its `1/model.onnx`; ensembles have no file and are not listed here."""
+    preview: tuple[tuple[float, float, float], ...]
+    """Linear map of latents to a small picture: a row (red, green, blue) a latent channel, then a row of constants.
+    A cell's colour is the sum of its channels times their rows, plus the constants; 0 is black and 1 white."""
     source: str
     """Where the weights came from: the folder's own name or the hub id."""
     versions: dict[str, str]

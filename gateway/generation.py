@@ -48,6 +48,7 @@ class Control:
         start: fraction of the steps at which the control begins.
         end: fraction of the steps at which it ends, not before `start`.
         parameters: of the extractor, by name.
+        mask: encoded picture whose white marks what to repaint, for kinds that read one; None takes the request's.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Control:
     start: float = 0.0
     end: float = DEFAULT_END
     parameters: dict[str, float] = field(default_factory=dict)
+    mask: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,16 @@ class Generation:
         samples: number of pictures.
         format: of the pictures, a key of FORMATS.
         clip_skip: last layers of the text encoder to skip.
+        image: encoded picture to start from; None starts from noise.
+        mask: encoded picture whose white marks what to repaint of `image`; None changes all of it.
+        strength: how much of `image` is changed; None takes DEFAULT_STRENGTH. Without `image` it is refused.
+        guess_mode: the hints lead, the prompt may be empty.
+        use_karras_sigmas: spacing of the noise levels; None as the model's own configuration says.
+        algorithm_type: variant of the solver; None takes the scheduler's own.
+        prompt_weighting: read weights and long prompts; False takes the words as they stand.
+        enhance_prompt: append words of quality.
+        enhance_style: name of a style whose words are put around the prompts.
+        preview_every: model calls from one preview to the next; 0 for none.
 
     Raises:
         InvalidInput: naming the field, its range and what was sent.
@@ -94,6 +106,16 @@ class Generation:
     samples: int = 1
     format: str = "png"
     clip_skip: int = 0
+    image: bytes | None = field(default=None, repr=False)
+    mask: bytes | None = field(default=None, repr=False)
+    strength: float | None = None
+    guess_mode: bool = False
+    use_karras_sigmas: bool | None = None
+    algorithm_type: str | None = None
+    prompt_weighting: bool = True
+    enhance_prompt: bool = False
+    enhance_style: str | None = None
+    preview_every: int = 0
 
     def __post_init__(self) -> None:
         text("prompt", self.prompt)

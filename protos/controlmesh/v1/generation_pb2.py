@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from controlmesh.v1 import types_pb2 as controlmesh_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63ontrolmesh/v1/generation.proto\x12\x0e\x63ontrolmesh.v1\x1a\x1a\x63ontrolmesh/v1/types.proto\"\xa4\x03\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x03 \x01(\t\x12)\n\x08\x63ontrols\x18\x04 \x03(\x0b\x32\x17.controlmesh.v1.Control\x12\x12\n\x05width\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06height\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x11\n\tscheduler\x18\x07 \x01(\t\x12\x12\n\x05steps\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\t \x01(\x02H\x03\x88\x01\x01\x12\x11\n\x04seed\x18\n \x01(\x04H\x04\x88\x01\x01\x12\x14\n\x07samples\x18\x0b \x01(\x05H\x05\x88\x01\x01\x12+\n\x06\x66ormat\x18\x0c \x01(\x0e\x32\x1b.controlmesh.v1.ImageFormat\x12\x16\n\tclip_skip\x18\r \x01(\x05H\x06\x88\x01\x01\x42\x08\n\x06_widthB\t\n\x07_heightB\x08\n\x06_stepsB\x11\n\x0f_guidance_scaleB\x07\n\x05_seedB\n\n\x08_samplesB\x0c\n\n_clip_skip\"\x83\x01\n\x10GenerateResponse\x12\x34\n\x08progress\x18\x01 \x01(\x0b\x32 .controlmesh.v1.GenerateProgressH\x00\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32\x1e.controlmesh.v1.GenerateResultH\x00\x42\x07\n\x05\x65vent\"/\n\x10GenerateProgress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\r\n\x05steps\x18\x02 \x01(\x05\"[\n\x0eGenerateResult\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x06images\x18\x02 \x03(\x0b\x32\x1e.controlmesh.v1.GeneratedImage\x12\r\n\x05notes\x18\x03 \x03(\t\"D\n\x0eGeneratedImage\x12$\n\x05image\x18\x01 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x32\x64\n\x11GenerationService\x12O\n\x08Generate\x12\x1f.controlmesh.v1.GenerateRequest\x1a .controlmesh.v1.GenerateResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63ontrolmesh/v1/generation.proto\x12\x0e\x63ontrolmesh.v1\x1a\x1a\x63ontrolmesh/v1/types.proto\"\xef\x05\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x03 \x01(\t\x12)\n\x08\x63ontrols\x18\x04 \x03(\x0b\x32\x17.controlmesh.v1.Control\x12\x12\n\x05width\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06height\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x11\n\tscheduler\x18\x07 \x01(\t\x12\x12\n\x05steps\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\t \x01(\x02H\x03\x88\x01\x01\x12\x11\n\x04seed\x18\n \x01(\x04H\x04\x88\x01\x01\x12\x14\n\x07samples\x18\x0b \x01(\x05H\x05\x88\x01\x01\x12+\n\x06\x66ormat\x18\x0c \x01(\x0e\x32\x1b.controlmesh.v1.ImageFormat\x12\x16\n\tclip_skip\x18\r \x01(\x05H\x06\x88\x01\x01\x12$\n\x05image\x18\x0e \x01(\x0b\x32\x15.controlmesh.v1.Image\x12#\n\x04mask\x18\x0f \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x15\n\x08strength\x18\x10 \x01(\x01H\x07\x88\x01\x01\x12\x12\n\nguess_mode\x18\x11 \x01(\x08\x12\x1e\n\x11use_karras_sigmas\x18\x12 \x01(\x08H\x08\x88\x01\x01\x12\x16\n\x0e\x61lgorithm_type\x18\x13 \x01(\t\x12\x1d\n\x10prompt_weighting\x18\x14 \x01(\x08H\t\x88\x01\x01\x12\x16\n\x0e\x65nhance_prompt\x18\x15 \x01(\x08\x12\x15\n\renhance_style\x18\x16 \x01(\t\x12\x15\n\rpreview_every\x18\x17 \x01(\x05\x42\x08\n\x06_widthB\t\n\x07_heightB\x08\n\x06_stepsB\x11\n\x0f_guidance_scaleB\x07\n\x05_seedB\n\n\x08_samplesB\x0c\n\n_clip_skipB\x0b\n\t_strengthB\x14\n\x12_use_karras_sigmasB\x13\n\x11_prompt_weighting\"\x83\x01\n\x10GenerateResponse\x12\x34\n\x08progress\x18\x01 \x01(\x0b\x32 .controlmesh.v1.GenerateProgressH\x00\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32\x1e.controlmesh.v1.GenerateResultH\x00\x42\x07\n\x05\x65vent\"k\n\x10GenerateProgress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\r\n\x05steps\x18\x02 \x01(\x05\x12&\n\x07preview\x18\x03 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x12\n\npreview_of\x18\x04 \x01(\x05\"\x84\x01\n\x0eGenerateResult\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x06images\x18\x02 \x03(\x0b\x32\x1e.controlmesh.v1.GeneratedImage\x12\r\n\x05notes\x18\x03 \x03(\t\x12\x0e\n\x06prompt\x18\x04 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x05 \x01(\t\"D\n\x0eGeneratedImage\x12$\n\x05image\x18\x01 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x32\x64\n\x11GenerationService\x12O\n\x08Generate\x12\x1f.controlmesh.v1.GenerateRequest\x1a .controlmesh.v1.GenerateResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,15 +33,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'controlmesh.v1.generation_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GENERATEREQUEST']._serialized_start=80
-  _globals['_GENERATEREQUEST']._serialized_end=500
-  _globals['_GENERATERESPONSE']._serialized_start=503
-  _globals['_GENERATERESPONSE']._serialized_end=634
-  _globals['_GENERATEPROGRESS']._serialized_start=636
-  _globals['_GENERATEPROGRESS']._serialized_end=683
-  _globals['_GENERATERESULT']._serialized_start=685
-  _globals['_GENERATERESULT']._serialized_end=776
-  _globals['_GENERATEDIMAGE']._serialized_start=778
-  _globals['_GENERATEDIMAGE']._serialized_end=846
-  _globals['_GENERATIONSERVICE']._serialized_start=848
-  _globals['_GENERATIONSERVICE']._serialized_end=948
+  _globals['_GENERATEREQUEST']._serialized_end=831
+  _globals['_GENERATERESPONSE']._serialized_start=834
+  _globals['_GENERATERESPONSE']._serialized_end=965
+  _globals['_GENERATEPROGRESS']._serialized_start=967
+  _globals['_GENERATEPROGRESS']._serialized_end=1074
+  _globals['_GENERATERESULT']._serialized_start=1077
+  _globals['_GENERATERESULT']._serialized_end=1209
+  _globals['_GENERATEDIMAGE']._serialized_start=1211
+  _globals['_GENERATEDIMAGE']._serialized_end=1279
+  _globals['_GENERATIONSERVICE']._serialized_start=1281
+  _globals['_GENERATIONSERVICE']._serialized_end=1381
 # @@protoc_insertion_point(module_scope)

@@ -38,6 +38,16 @@ class GenerateRequest(_message.Message):
     SAMPLES_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     CLIP_SKIP_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    GUESS_MODE_FIELD_NUMBER: _builtins.int
+    USE_KARRAS_SIGMAS_FIELD_NUMBER: _builtins.int
+    ALGORITHM_TYPE_FIELD_NUMBER: _builtins.int
+    PROMPT_WEIGHTING_FIELD_NUMBER: _builtins.int
+    ENHANCE_PROMPT_FIELD_NUMBER: _builtins.int
+    ENHANCE_STYLE_FIELD_NUMBER: _builtins.int
+    PREVIEW_EVERY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model; empty takes the default one."""
     prompt: _builtins.str
@@ -45,9 +55,11 @@ class GenerateRequest(_message.Message):
     negative_prompt: _builtins.str
     """What it should not show."""
     width: _builtins.int
-    """Width in pixels, 64 to 1024, a multiple of 8; absent takes the first control's picture or the model's native size."""
+    """Width in pixels, 64 to 1024, a multiple of 8; absent takes that of `image`, else of the first control's picture, else
+    the model's native size.
+    """
     height: _builtins.int
-    """Height in pixels, 64 to 1024, a multiple of 8; absent takes the first control's picture or the model's native size."""
+    """Height in pixels, as `width`."""
     scheduler: _builtins.str
     """Scheduler name; empty takes the model's own."""
     steps: _builtins.int
@@ -62,9 +74,33 @@ class GenerateRequest(_message.Message):
     """Container of the pictures; unspecified means PNG."""
     clip_skip: _builtins.int
     """How many of the text encoder's last layers to skip, 0 to 8."""
+    strength: _builtins.float
+    """How much of `image` to change, 0 to 1. Absent: 0.8."""
+    guess_mode: _builtins.bool
+    """True lets the hints lead, the prompt may be empty."""
+    use_karras_sigmas: _builtins.bool
+    """Whether the sigmas are spaced as Karras et al. (2022) do. Absent: as the model's own configuration says."""
+    algorithm_type: _builtins.str
+    """Variant of the solver such as "sde-dpmsolver++". Empty: the scheduler's own."""
+    prompt_weighting: _builtins.bool
+    """False reads prompts as they stand, without weights and chunks. Absent: true."""
+    enhance_prompt: _builtins.bool
+    """True appends words of quality to the prompt."""
+    enhance_style: _builtins.str
+    """Name of a style whose words are put around the prompts; empty for none."""
+    preview_every: _builtins.int
+    """Every so many model calls a small preview comes with the progress, 0 to 150; 0 for none."""
     @_builtins.property
     def controls(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Control]:
         """Controls, at most 5."""
+
+    @_builtins.property
+    def image(self) -> _types_pb2.Image:
+        """The picture to start from. A control without a picture of its own takes it, too. Absent: start from noise."""
+
+    @_builtins.property
+    def mask(self) -> _types_pb2.Image:
+        """White marks what to repaint of `image`. Absent: all of it."""
 
     def __init__(
         self,
@@ -82,10 +118,20 @@ class GenerateRequest(_message.Message):
         samples: _builtins.int | None = ...,
         format: _types_pb2.ImageFormat.ValueType = ...,
         clip_skip: _builtins.int | None = ...,
+        image: _types_pb2.Image | None = ...,
+        mask: _types_pb2.Image | None = ...,
+        strength: _builtins.float | None = ...,
+        guess_mode: _builtins.bool = ...,
+        use_karras_sigmas: _builtins.bool | None = ...,
+        algorithm_type: _builtins.str = ...,
+        prompt_weighting: _builtins.bool | None = ...,
+        enhance_prompt: _builtins.bool = ...,
+        enhance_style: _builtins.str = ...,
+        preview_every: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_width", b"_width", "clip_skip", b"clip_skip", "guidance_scale", b"guidance_scale", "height", b"height", "samples", b"samples", "seed", b"seed", "steps", b"steps", "width", b"width"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "clip_skip", b"clip_skip", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "mask", b"mask", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "seed", b"seed", "steps", b"steps", "strength", b"strength", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_width", b"_width", "clip_skip", b"clip_skip", "controls", b"controls", "format", b"format", "guidance_scale", b"guidance_scale", "height", b"height", "model", b"model", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "samples", b"samples", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "algorithm_type", b"algorithm_type", "clip_skip", b"clip_skip", "controls", b"controls", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "format", b"format", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "preview_every", b"preview_every", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__clip_skip: _TypeAlias = _typing.Literal["clip_skip"]  # noqa: Y015
     _WhichOneofArgType__clip_skip: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip"]  # noqa: Y015
@@ -93,12 +139,18 @@ class GenerateRequest(_message.Message):
     _WhichOneofArgType__guidance_scale: _TypeAlias = _typing.Literal["_guidance_scale", b"_guidance_scale"]  # noqa: Y015
     _WhichOneofReturnType__height: _TypeAlias = _typing.Literal["height"]  # noqa: Y015
     _WhichOneofArgType__height: _TypeAlias = _typing.Literal["_height", b"_height"]  # noqa: Y015
+    _WhichOneofReturnType__prompt_weighting: _TypeAlias = _typing.Literal["prompt_weighting"]  # noqa: Y015
+    _WhichOneofArgType__prompt_weighting: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting"]  # noqa: Y015
     _WhichOneofReturnType__samples: _TypeAlias = _typing.Literal["samples"]  # noqa: Y015
     _WhichOneofArgType__samples: _TypeAlias = _typing.Literal["_samples", b"_samples"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
     _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
+    _WhichOneofReturnType__use_karras_sigmas: _TypeAlias = _typing.Literal["use_karras_sigmas"]  # noqa: Y015
+    _WhichOneofArgType__use_karras_sigmas: _TypeAlias = _typing.Literal["_use_karras_sigmas", b"_use_karras_sigmas"]  # noqa: Y015
     _WhichOneofReturnType__width: _TypeAlias = _typing.Literal["width"]  # noqa: Y015
     _WhichOneofArgType__width: _TypeAlias = _typing.Literal["_width", b"_width"]  # noqa: Y015
     @_typing.overload
@@ -108,11 +160,17 @@ class GenerateRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__height) -> _WhichOneofReturnType__height | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt_weighting) -> _WhichOneofReturnType__prompt_weighting | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__samples) -> _WhichOneofReturnType__samples | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__use_karras_sigmas) -> _WhichOneofReturnType__use_karras_sigmas | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__width) -> _WhichOneofReturnType__width | None: ...
 
@@ -158,19 +216,29 @@ class GenerateProgress(_message.Message):
 
     STEP_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    PREVIEW_OF_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """Steps done over all pictures."""
     steps: _builtins.int
     """Steps in all over all pictures."""
+    preview_of: _builtins.int
+    """Which picture `preview` is of, counted from 0."""
+    @_builtins.property
+    def preview(self) -> _types_pb2.Image:
+        """What one of the pictures is going to look like, one pixel a latent cell, PNG; set every preview_every calls."""
+
     def __init__(
         self,
         *,
         step: _builtins.int = ...,
         steps: _builtins.int = ...,
+        preview: _types_pb2.Image | None = ...,
+        preview_of: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["step", b"step", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "preview_of", b"preview_of", "step", b"step", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -185,8 +253,14 @@ class GenerateResult(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    NEGATIVE_PROMPT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the generation, as in the HTTP API."""
+    prompt: _builtins.str
+    """The prompt that was encoded, after enhancement."""
+    negative_prompt: _builtins.str
+    """The negative prompt that was encoded, after enhancement."""
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___GeneratedImage]:
         """The pictures."""
@@ -201,10 +275,12 @@ class GenerateResult(_message.Message):
         id: _builtins.str = ...,
         images: _abc.Iterable[Global___GeneratedImage] | None = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        prompt: _builtins.str = ...,
+        negative_prompt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "images", b"images", "notes", b"notes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "images", b"images", "negative_prompt", b"negative_prompt", "notes", b"notes", "prompt", b"prompt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -33,23 +33,47 @@ class PrepareRequest(_message.Message):
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
     CLIP_SKIP_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
+    PROMPT_WEIGHTING_FIELD_NUMBER: _builtins.int
+    ENHANCE_PROMPT_FIELD_NUMBER: _builtins.int
+    ENHANCE_STYLE_FIELD_NUMBER: _builtins.int
+    PICTURE_WIDTH_FIELD_NUMBER: _builtins.int
+    PICTURE_HEIGHT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model."""
     prompt: _builtins.str
-    """What the picture should show; at most 16,384 characters. Tokens past the model's limit are dropped and reported."""
+    """What the picture should show; at most 16,384 characters. Tokens past what is read are dropped and reported."""
     negative_prompt: _builtins.str
     """What it should not show; used only with guidance. May be empty."""
     guidance: _builtins.bool
     """True makes both text rows; false (guidance scale of 1 or less) only the positive one."""
     width: _builtins.int
-    """Width of the picture in pixels, 64 to 1024, a multiple of 8; 0 takes it from the first control's picture."""
+    """Width of the picture in pixels, 64 to 1024, a multiple of 8; 0 takes it from the initial picture, else from the first
+    control's, else it is the model's native size.
+    """
     height: _builtins.int
-    """Height of the picture in pixels, 64 to 1024, a multiple of 8; 0 takes it from the first control's picture."""
+    """Height of the picture in pixels, as `width`."""
     clip_skip: _builtins.int
     """How many of the text encoder's last layers to skip, 0 to 8."""
+    prompt_weighting: _builtins.bool
+    """True reads weights such as (word:1.2) and [word], and long prompts in chunks of the text encoder's length, at most 8.
+    False reads the words as they stand and drops what the encoder can't read at once. Absent: true.
+    """
+    enhance_prompt: _builtins.bool
+    """True appends words of quality to the prompt."""
+    enhance_style: _builtins.str
+    """Name of a style whose words are put around the prompts; empty for none. ListStyles gives those that exist."""
+    picture_width: _builtins.int
+    """Width in pixels of the initial picture, which decides the size where `width` and `height` are 0; 0 for none."""
+    picture_height: _builtins.int
+    """Height in pixels of the initial picture."""
     @_builtins.property
     def controls(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Control]:
         """Controls, at most 5."""
+
+    @_builtins.property
+    def mask(self) -> _types_pb2.Image:
+        """White marks what to repaint of the initial picture. Absent: nothing is masked."""
 
     def __init__(
         self,
@@ -62,12 +86,20 @@ class PrepareRequest(_message.Message):
         width: _builtins.int = ...,
         height: _builtins.int = ...,
         clip_skip: _builtins.int = ...,
+        mask: _types_pb2.Image | None = ...,
+        prompt_weighting: _builtins.bool | None = ...,
+        enhance_prompt: _builtins.bool = ...,
+        enhance_style: _builtins.str = ...,
+        picture_width: _builtins.int = ...,
+        picture_height: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting", "mask", b"mask", "prompt_weighting", b"prompt_weighting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clip_skip", b"clip_skip", "controls", b"controls", "guidance", b"guidance", "height", b"height", "model", b"model", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting", "clip_skip", b"clip_skip", "controls", b"controls", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "guidance", b"guidance", "height", b"height", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "picture_height", b"picture_height", "picture_width", b"picture_width", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__prompt_weighting: _TypeAlias = _typing.Literal["prompt_weighting"]  # noqa: Y015
+    _WhichOneofArgType__prompt_weighting: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt_weighting) -> _WhichOneofReturnType__prompt_weighting | None: ...
 
 Global___PrepareRequest: _TypeAlias = PrepareRequest  # noqa: Y015
 
@@ -79,6 +111,12 @@ class PrepareResponse(_message.Message):
 
     CONDITIONING_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    NEGATIVE_PROMPT_FIELD_NUMBER: _builtins.int
+    prompt: _builtins.str
+    """The prompt that was encoded, after enhancement."""
+    negative_prompt: _builtins.str
+    """The negative prompt that was encoded, after enhancement."""
     @_builtins.property
     def conditioning(self) -> _types_pb2.Conditioning:
         """Words and hints for the model."""
@@ -92,10 +130,12 @@ class PrepareResponse(_message.Message):
         *,
         conditioning: _types_pb2.Conditioning | None = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        prompt: _builtins.str = ...,
+        negative_prompt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conditioning", b"conditioning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditioning", b"conditioning", "notes", b"notes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditioning", b"conditioning", "negative_prompt", b"negative_prompt", "notes", b"notes", "prompt", b"prompt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -146,7 +186,7 @@ class ExtractHintResponse(_message.Message):
     HINT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hint(self) -> _types_pb2.Image:
-        """The hint as PNG."""
+        """The hint as PNG; what a mask marks is black in it."""
 
     def __init__(
         self,
@@ -160,6 +200,77 @@ class ExtractHintResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExtractHintResponse: _TypeAlias = ExtractHintResponse  # noqa: Y015
+
+@_typing.final
+class ListStylesRequest(_message.Message):
+    """ListStylesRequest has no fields yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStylesRequest: _TypeAlias = ListStylesRequest  # noqa: Y015
+
+@_typing.final
+class ListStylesResponse(_message.Message):
+    """ListStylesResponse names the styles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STYLES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def styles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Style]:
+        """One entry a style, sorted by name."""
+
+    def __init__(
+        self,
+        *,
+        styles: _abc.Iterable[Global___Style] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["styles", b"styles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStylesResponse: _TypeAlias = ListStylesResponse  # noqa: Y015
+
+@_typing.final
+class Style(_message.Message):
+    """Style is words put around a prompt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    NEGATIVE_PROMPT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, as in PrepareRequest.enhance_style."""
+    prompt: _builtins.str
+    """Pattern of the prompt; {prompt} stands for the caller's."""
+    negative_prompt: _builtins.str
+    """Words appended to the negative prompt."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        prompt: _builtins.str = ...,
+        negative_prompt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "negative_prompt", b"negative_prompt", "prompt", b"prompt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Style: _TypeAlias = Style  # noqa: Y015
 
 @_typing.final
 class ListControlsRequest(_message.Message):
@@ -213,12 +324,15 @@ class ControlKind(_message.Message):
     EXTRACTABLE_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
+    READS_MASK_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Its name, as in Control.kind."""
     description: _builtins.str
     """What its hint looks like, one English sentence."""
     extractable: _builtins.bool
     """True if a hint can be extracted from an ordinary picture here; false if only ready hints are taken."""
+    reads_mask: _builtins.bool
+    """True if it reads a mask: Control.mask, else the request's."""
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ControlParameter]:
         """Parameters that its extractor takes."""
@@ -235,10 +349,11 @@ class ControlKind(_message.Message):
         extractable: _builtins.bool = ...,
         parameters: _abc.Iterable[Global___ControlParameter] | None = ...,
         models: _abc.Iterable[_builtins.str] | None = ...,
+        reads_mask: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "extractable", b"extractable", "kind", b"kind", "models", b"models", "parameters", b"parameters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "extractable", b"extractable", "kind", b"kind", "models", b"models", "parameters", b"parameters", "reads_mask", b"reads_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

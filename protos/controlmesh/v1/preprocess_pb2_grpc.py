@@ -45,6 +45,11 @@ class PreprocessServiceStub:
                 request_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintRequest.SerializeToString,
                 response_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintResponse.FromString,
                 _registered_method=True)
+        self.ListStyles = channel.unary_unary(
+                '/controlmesh.v1.PreprocessService/ListStyles',
+                request_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ListStylesRequest.SerializeToString,
+                response_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ListStylesResponse.FromString,
+                _registered_method=True)
         self.ListControls = channel.unary_unary(
                 '/controlmesh.v1.PreprocessService/ListControls',
                 request_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ListControlsRequest.SerializeToString,
@@ -70,6 +75,13 @@ class PreprocessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStyles(self, request, context):
+        """ListStyles names the styles that a prompt can be enhanced with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListControls(self, request, context):
         """ListControls names the control kinds that exist, what each one's hint looks like and its parameters.
         """
@@ -89,6 +101,11 @@ def add_PreprocessServiceServicer_to_server(servicer, server):
                     servicer.ExtractHint,
                     request_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintRequest.FromString,
                     response_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintResponse.SerializeToString,
+            ),
+            'ListStyles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStyles,
+                    request_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ListStylesRequest.FromString,
+                    response_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ListStylesResponse.SerializeToString,
             ),
             'ListControls': grpc.unary_unary_rpc_method_handler(
                     servicer.ListControls,
@@ -151,6 +168,33 @@ class PreprocessService:
             '/controlmesh.v1.PreprocessService/ExtractHint',
             controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintRequest.SerializeToString,
             controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStyles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/controlmesh.v1.PreprocessService/ListStyles',
+            controlmesh_dot_v1_dot_preprocess__pb2.ListStylesRequest.SerializeToString,
+            controlmesh_dot_v1_dot_preprocess__pb2.ListStylesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -178,6 +178,7 @@ class Control(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Control kind such as "canny" or "depth"; ListControls gives those that exist."""
     auto_hint: _builtins.bool
@@ -196,6 +197,10 @@ class Control(_message.Message):
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Parameters of the extractor by name, such as canny's low_threshold (0 to 255); absent ones take their defaults."""
 
+    @_builtins.property
+    def mask(self) -> Global___Image:
+        """White marks what the control may repaint, for kinds that read a mask (inpaint). Absent: the mask of the request."""
+
     def __init__(
         self,
         *,
@@ -206,10 +211,11 @@ class Control(_message.Message):
         start: _builtins.float = ...,
         end: _builtins.float | None = ...,
         parameters: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        mask: Global___Image | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint", "_end", b"_end", "_weight", b"_weight", "auto_hint", b"auto_hint", "end", b"end", "image", b"image", "weight", b"weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint", "_end", b"_end", "_weight", b"_weight", "auto_hint", b"auto_hint", "end", b"end", "image", b"image", "mask", b"mask", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint", "_end", b"_end", "_weight", b"_weight", "auto_hint", b"auto_hint", "end", b"end", "image", b"image", "kind", b"kind", "parameters", b"parameters", "start", b"start", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint", "_end", b"_end", "_weight", b"_weight", "auto_hint", b"auto_hint", "end", b"end", "image", b"image", "kind", b"kind", "mask", b"mask", "parameters", b"parameters", "start", b"start", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__auto_hint: _TypeAlias = _typing.Literal["auto_hint"]  # noqa: Y015
     _WhichOneofArgType__auto_hint: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint"]  # noqa: Y015
@@ -247,7 +253,9 @@ class Hint(_message.Message):
     """Fraction of the steps at which the control ends, 0 to 1."""
     @_builtins.property
     def pixels(self) -> Global___Tensor:
-        """The map, UINT8 [3, height, width], RGB, 0 to 255; height and width are the picture's."""
+        """The map, UINT8 [channels, height, width], 0 to 255; height and width are the picture's. Three channels, RGB; inpaint
+        has a fourth, 255 where the picture is to be repainted.
+        """
 
     def __init__(
         self,
@@ -277,6 +285,7 @@ class Conditioning(_message.Message):
     HINTS_FIELD_NUMBER: _builtins.int
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the loaded model that made `text`, such as "demo"."""
     width: _builtins.int
@@ -285,11 +294,17 @@ class Conditioning(_message.Message):
     """Height of the picture in pixels, 64 to 1024, a multiple of 8."""
     @_builtins.property
     def text(self) -> Global___Tensor:
-        """Text embeddings FLOAT32 [rows, tokens, width]: two rows (negative, positive) with guidance, one (positive) without."""
+        """Text embeddings FLOAT32 [rows, tokens, width]: two rows (negative, positive) with guidance, one (positive) without.
+        tokens is a multiple of what the text encoder reads at once (77): a long prompt is several chunks, at most 8.
+        """
 
     @_builtins.property
     def hints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hint]:
         """Hints, at most 5, each of the picture's size."""
+
+    @_builtins.property
+    def mask(self) -> Global___Tensor:
+        """What to repaint of the initial picture, UINT8 [height, width]: 255 repaint, 0 keep. Absent: all of it."""
 
     def __init__(
         self,
@@ -299,14 +314,51 @@ class Conditioning(_message.Message):
         hints: _abc.Iterable[Global___Hint] | None = ...,
         width: _builtins.int = ...,
         height: _builtins.int = ...,
+        mask: Global___Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mask", b"mask", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "hints", b"hints", "model", b"model", "text", b"text", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "hints", b"hints", "mask", b"mask", "model", b"model", "text", b"text", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Conditioning: _TypeAlias = Conditioning  # noqa: Y015
+
+@_typing.final
+class Posterior(_message.Message):
+    """Posterior is what the VAE's encoder knows of a picture: a Gaussian a latent cell. A draw of it is
+    mean + deviation * noise; the mean alone is its mode. Both are scaled as Latents are.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    DEVIATION_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the loaded model whose space this is."""
+    @_builtins.property
+    def mean(self) -> Global___Tensor:
+        """FLOAT32 [1, channels, height / 8, width / 8]."""
+
+    @_builtins.property
+    def deviation(self) -> Global___Tensor:
+        """Standard deviation, FLOAT32 of the same shape, 0 or more."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        mean: Global___Tensor | None = ...,
+        deviation: Global___Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deviation", b"deviation", "mean", b"mean"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deviation", b"deviation", "mean", b"mean", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Posterior: _TypeAlias = Posterior  # noqa: Y015
 
 @_typing.final
 class Latents(_message.Message):

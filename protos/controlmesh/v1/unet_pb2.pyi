@@ -30,6 +30,13 @@ class DenoiseRequest(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     GUIDANCE_SCALE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    GUESS_MODE_FIELD_NUMBER: _builtins.int
+    USE_KARRAS_SIGMAS_FIELD_NUMBER: _builtins.int
+    ALGORITHM_TYPE_FIELD_NUMBER: _builtins.int
+    PREVIEW_EVERY_FIELD_NUMBER: _builtins.int
+    NOISE_FIELD_NUMBER: _builtins.int
     scheduler: _builtins.str
     """Scheduler name such as "UniPCMultistepScheduler"; empty takes the model's own."""
     steps: _builtins.int
@@ -38,9 +45,27 @@ class DenoiseRequest(_message.Message):
     """Guidance scale, 1 to 20; needs two text rows when above 1."""
     seed: _builtins.int
     """Seed of the noise, 0 to 2^64 - 1; the same seed gives the same picture."""
+    strength: _builtins.float
+    """How much of `initial` to change, 0 to 1: the share of the steps that are run. Absent: 0.8."""
+    guess_mode: _builtins.bool
+    """True lets the hints lead: they act on the positive row alone, and on the deeper layers more than on the upper ones."""
+    use_karras_sigmas: _builtins.bool
+    """Whether the sigmas are spaced as Karras et al. (2022) do. Absent: as the model's own configuration says."""
+    algorithm_type: _builtins.str
+    """Variant of the solver such as "sde-dpmsolver++"; Scheduler.algorithm_types gives those that exist. Empty: its own."""
+    preview_every: _builtins.int
+    """Every so many model calls a small preview comes with the progress, 0 to 150; 0 for none."""
     @_builtins.property
     def conditioning(self) -> _types_pb2.Conditioning:
         """Words and hints as preprocess made them."""
+
+    @_builtins.property
+    def initial(self) -> _types_pb2.Posterior:
+        """The picture to start from, as vae_svc encoded it. Absent: start from noise alone."""
+
+    @_builtins.property
+    def noise(self) -> _types_pb2.Latents:
+        """Noise to start from in place of the seed's, of unit variance: what an inverting scheduler returned. Absent: the seed's."""
 
     def __init__(
         self,
@@ -50,12 +75,26 @@ class DenoiseRequest(_message.Message):
         steps: _builtins.int = ...,
         guidance_scale: _builtins.float = ...,
         seed: _builtins.int = ...,
+        initial: _types_pb2.Posterior | None = ...,
+        strength: _builtins.float | None = ...,
+        guess_mode: _builtins.bool = ...,
+        use_karras_sigmas: _builtins.bool | None = ...,
+        algorithm_type: _builtins.str = ...,
+        preview_every: _builtins.int = ...,
+        noise: _types_pb2.Latents | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conditioning", b"conditioning"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_use_karras_sigmas", b"_use_karras_sigmas", "conditioning", b"conditioning", "initial", b"initial", "noise", b"noise", "strength", b"strength", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditioning", b"conditioning", "guidance_scale", b"guidance_scale", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_use_karras_sigmas", b"_use_karras_sigmas", "algorithm_type", b"algorithm_type", "conditioning", b"conditioning", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "initial", b"initial", "noise", b"noise", "preview_every", b"preview_every", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
+    _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
+    _WhichOneofReturnType__use_karras_sigmas: _TypeAlias = _typing.Literal["use_karras_sigmas"]  # noqa: Y015
+    _WhichOneofArgType__use_karras_sigmas: _TypeAlias = _typing.Literal["_use_karras_sigmas", b"_use_karras_sigmas"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__use_karras_sigmas) -> _WhichOneofReturnType__use_karras_sigmas | None: ...
 
 Global___DenoiseRequest: _TypeAlias = DenoiseRequest  # noqa: Y015
 
@@ -67,6 +106,7 @@ class DenoiseResponse(_message.Message):
 
     PROGRESS_FIELD_NUMBER: _builtins.int
     LATENTS_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> Global___DenoiseProgress:
         """One step is done."""
@@ -75,15 +115,20 @@ class DenoiseResponse(_message.Message):
     def latents(self) -> _types_pb2.Latents:
         """The loop is done."""
 
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With `latents`: remarks for the caller, such as an option that the scheduler can't take; English sentences."""
+
     def __init__(
         self,
         *,
         progress: Global___DenoiseProgress | None = ...,
         latents: _types_pb2.Latents | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "latents", b"latents", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "latents", b"latents", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "latents", b"latents", "notes", b"notes", "progress", b"progress"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "latents"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
@@ -99,19 +144,25 @@ class DenoiseProgress(_message.Message):
 
     STEP_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """Model calls done, 1 to `steps`."""
     steps: _builtins.int
     """Model calls in all; some schedulers make more than the steps asked for."""
+    @_builtins.property
+    def preview(self) -> _types_pb2.Image:
+        """What the picture is going to look like, one pixel a latent cell, PNG; set every DenoiseRequest.preview_every calls."""
+
     def __init__(
         self,
         *,
         step: _builtins.int = ...,
         steps: _builtins.int = ...,
+        preview: _types_pb2.Image | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["step", b"step", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "step", b"step", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -167,22 +218,40 @@ class Scheduler(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     STOCHASTIC_FIELD_NUMBER: _builtins.int
+    KARRAS_SIGMAS_FIELD_NUMBER: _builtins.int
+    ALGORITHM_TYPES_FIELD_NUMBER: _builtins.int
+    MODEL_CALLS_FIELD_NUMBER: _builtins.int
+    INVERTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, as in DenoiseRequest.scheduler: that of the diffusers class."""
     description: _builtins.str
     """What it is and when to take it, one English sentence."""
     stochastic: _builtins.bool
     """True if it adds noise during the loop, so that pictures depend on the seed at every step."""
+    karras_sigmas: _builtins.bool
+    """True if it takes use_karras_sigmas."""
+    model_calls: _builtins.str
+    """Model calls for n steps, such as "n" or "2n - 1"."""
+    inverts: _builtins.bool
+    """True if it goes the other way: it needs an initial picture and returns the noise that leads to it."""
+    @_builtins.property
+    def algorithm_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Values of algorithm_type that it takes, its own first; empty if it takes none."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         description: _builtins.str = ...,
         stochastic: _builtins.bool = ...,
+        karras_sigmas: _builtins.bool = ...,
+        algorithm_types: _abc.Iterable[_builtins.str] | None = ...,
+        model_calls: _builtins.str = ...,
+        inverts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "stochastic", b"stochastic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm_types", b"algorithm_types", "description", b"description", "inverts", b"inverts", "karras_sigmas", b"karras_sigmas", "model_calls", b"model_calls", "name", b"name", "stochastic", b"stochastic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

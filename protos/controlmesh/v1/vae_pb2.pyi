@@ -81,15 +81,12 @@ class EncodeRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model."""
     width: _builtins.int
     """Width in pixels to fit the picture to, 64 to 1024, a multiple of 8."""
     height: _builtins.int
     """Height in pixels to fit the picture to, 64 to 1024, a multiple of 8."""
-    seed: _builtins.int
-    """Seed of the posterior sample, 0 to 2^64 - 1; absent takes the posterior's mode."""
     @_builtins.property
     def image(self) -> _types_pb2.Image:
         """The picture."""
@@ -101,37 +98,34 @@ class EncodeRequest(_message.Message):
         image: _types_pb2.Image | None = ...,
         width: _builtins.int = ...,
         height: _builtins.int = ...,
-        seed: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "image", b"image", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "height", b"height", "image", b"image", "model", b"model", "seed", b"seed", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "image", b"image", "model", b"model", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
-    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EncodeRequest: _TypeAlias = EncodeRequest  # noqa: Y015
 
 @_typing.final
 class EncodeResponse(_message.Message):
-    """EncodeResponse is one picture's latents."""
+    """EncodeResponse is one picture in latent space, ready for DenoiseRequest as it is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    LATENTS_FIELD_NUMBER: _builtins.int
+    POSTERIOR_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def latents(self) -> _types_pb2.Latents:
-        """FLOAT32 [1, channels, height / 8, width / 8], scaled."""
+    def posterior(self) -> _types_pb2.Posterior:
+        """What the encoder knows of it."""
 
     def __init__(
         self,
         *,
-        latents: _types_pb2.Latents | None = ...,
+        posterior: _types_pb2.Posterior | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["posterior", b"posterior"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["posterior", b"posterior"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -59,7 +59,7 @@ class VaeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Encode(self, request, context):
-        """Encode makes latents of a picture, fitted to a size; the start of image-to-image.
+        """Encode takes a picture into latent space, fitted to a size; the start of image-to-image and inpainting.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

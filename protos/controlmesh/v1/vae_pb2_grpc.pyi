@@ -36,7 +36,7 @@ class VaeServiceStub:
     Decode: _grpc.UnaryUnaryMultiCallable[_vae_pb2.DecodeRequest, _vae_pb2.DecodeResponse]
     """Decode makes one encoded picture of each row of the latents."""
     Encode: _grpc.UnaryUnaryMultiCallable[_vae_pb2.EncodeRequest, _vae_pb2.EncodeResponse]
-    """Encode makes latents of a picture, fitted to a size; the start of image-to-image."""
+    """Encode takes a picture into latent space, fitted to a size; the start of image-to-image and inpainting."""
 
 @_typing.type_check_only
 class VaeServiceAsyncStub(VaeServiceStub):
@@ -46,7 +46,7 @@ class VaeServiceAsyncStub(VaeServiceStub):
     Decode: _aio.UnaryUnaryMultiCallable[_vae_pb2.DecodeRequest, _vae_pb2.DecodeResponse]  # type: ignore[assignment]
     """Decode makes one encoded picture of each row of the latents."""
     Encode: _aio.UnaryUnaryMultiCallable[_vae_pb2.EncodeRequest, _vae_pb2.EncodeResponse]  # type: ignore[assignment]
-    """Encode makes latents of a picture, fitted to a size; the start of image-to-image."""
+    """Encode takes a picture into latent space, fitted to a size; the start of image-to-image and inpainting."""
 
 class VaeServiceServicer(metaclass=_abc_1.ABCMeta):
     """VaeService turns latents into pictures and back."""
@@ -65,6 +65,6 @@ class VaeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vae_pb2.EncodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vae_pb2.EncodeResponse, _abc.Awaitable[_vae_pb2.EncodeResponse]]:
-        """Encode makes latents of a picture, fitted to a size; the start of image-to-image."""
+        """Encode takes a picture into latent space, fitted to a size; the start of image-to-image and inpainting."""
 
 def add_VaeServiceServicer_to_server(servicer: VaeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
