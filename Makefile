@@ -55,6 +55,9 @@ test-parity: ## Pictures against diffusers itself
 test-e2e: ## The whole mesh through its edge
 test-faults: ## What happens when parts fail
 
+test-parity-full: setup models ## Every feature under every scheduler against diffusers; writes docs/parity.md
+	@$(BIN)/python -m pytest tests/parity/test_parity_matrix.py --every-case --parity-table docs/parity.md
+
 lint: .venv/.done ## Style, types, import directions, protos, freshness of generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

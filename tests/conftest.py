@@ -12,6 +12,12 @@ from local.supervision import LocalMesh
 from tests.running import DEMO_WEIGHTS, ROOT, local_settings, mesh_environment
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("parity")
+    group.addoption("--every-case", action="store_true", help="Compare the whole matrix with diffusers, not a cover.")
+    group.addoption("--parity-table", metavar="FILE", help="Write what the comparison measured as a table.")
+
+
 @pytest.fixture(scope="session")
 def tiny_weights() -> Path:
     """A random epsilon model of SD1.5's shape (4 levels, 13 residuals, leading timesteps) in diffusers format."""

@@ -1,5 +1,7 @@
 """Pictures made by diffusers' own pipelines: what the mesh's pictures are compared with."""
 
+import base64
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,56 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from mesh.pictures import encode
+
 Pixels = NDArray[np.uint8]
 
 torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Steered:
+    """One control: its kind, its ready hint and, for inpaint, the mask (white: repaint), UINT8 [h, w, 3]."""
+
+    kind: str
+    hint: Pixels
+    weight: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    mask: Pixels | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A picture to be made by both sides. Pictures are UINT8 [h, w, 3] of exactly the size that is asked for."""
+
+    scheduler: str
+    prompt: str = "a red star on a green background"
+    negative_prompt: str = "a blue ring"
+    seed: int = 11
+    width: int = 128
+    height: int = 128
+    steps: int = 8
+    guidance_scale: float = 3.0
+    controls: tuple[Steered, ...] = ()
+    image: Pixels | None = None
+    mask: Pixels | None = None
+    strength: float | None = None
+    guess_mode: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of the scheduler: use_karras_sigmas, algorithm_type."""
+
+    def request(self, model: str) -> dict[str, Any]:
+        """The native request for it."""
+        plain = ("scheduler", "prompt", "negative_prompt", "seed", "width", "height", "steps", "guidance_scale")
+        body: dict[str, Any] = {name: getattr(self, name) for name in plain} | {"model": model} | self.options
+        body["controls"] = [_control(control) for control in self.controls]
+        for name in ("image", "mask"):
+            if getattr(self, name) is not None:
+                body[name] = _base64(getattr(self, name))
+        if self.strength is not None:
+            body["strength"] = self.strength
+        return body | {"guess_mode": self.guess_mode, "prompt_weighting": False}
 
 
 class Reference:
@@ -34,31 +83,28 @@ class Reference:
         """StableDiffusionPipeline over the weights."""
         return diffusers.StableDiffusionPipeline.from_pretrained(self._weights, dtype=torch.float32)
 
-    def picture(self, prompt: str, hints: dict[str, Pixels], **settings: Any) -> Pixels:
-        """As `picture_of_many`, with one hint of a kind; controlnet_conditioning_scale may be among the settings."""
-        return self._run(prompt, list(hints.items()), settings)
-
-    def picture_of_many(self, prompt: str, hints: list[tuple[str, Pixels, float]], **settings: Any) -> Pixels:
-        """UINT8 [height, width, 3] of StableDiffusionControlNetPipeline under (kind, hint, weight) controls."""
-        settings["controlnet_conditioning_scale"] = [weight for _, _, weight in hints]
-        return self._run(prompt, [(kind, hint) for kind, hint, _ in hints], settings)
-
-    def _run(self, prompt: str, hints: list[tuple[str, Pixels]], settings: dict[str, Any]) -> Pixels:
+    def picture(self, asked: Asked) -> Pixels:
+        """UINT8 [height, width, 3] of the diffusers pipeline that makes what is asked."""
         parts = dict(self.plain().components)
-        parts["scheduler"] = getattr(diffusers, settings.pop("scheduler")).from_config(parts["scheduler"].config)
-        generator = torch.Generator("cpu").manual_seed(settings.pop("seed"))
-        pipeline: Any
-        if hints:
-            nets = [self._controlnet(kind) for kind, _ in hints]
-            pictures = [Image.fromarray(hint) for _, hint in hints]
+        kind = getattr(diffusers, asked.scheduler)
+        parts["scheduler"] = kind.from_config(parts["scheduler"].config, **_scheduler_options(asked.options))
+        if asked.controls:
+            nets = [self._controlnet(control.kind) for control in asked.controls]
             parts["controlnet"] = nets if len(nets) > 1 else nets[0]
-            settings["image"] = pictures if len(nets) > 1 else pictures[0]
-            pipeline = diffusers.StableDiffusionControlNetPipeline(**parts, requires_safety_checker=False)
-        else:
-            pipeline = diffusers.StableDiffusionPipeline(**parts, requires_safety_checker=False)
+        name = f"StableDiffusion{'ControlNet' if asked.controls else ''}{_purpose(asked)}Pipeline"
+        pipeline = getattr(diffusers, name)(**parts, requires_safety_checker=False)
         pipeline.set_progress_bar_config(disable=True)
-        settings["num_inference_steps"] = settings.pop("steps")
-        return np.asarray(pipeline(prompt, generator=generator, **settings).images[0])
+        arguments = _arguments(asked)
+        if asked.scheduler == "DDIMInverseScheduler":
+            arguments |= {"latents": self.mean(asked.image)}
+        return np.asarray(pipeline(**arguments).images[0])
+
+    def mean(self, image: Any) -> torch.Tensor:
+        """Scaled mean of the VAE's posterior of a picture UINT8 [h, w, 3]."""
+        pipeline = self.plain()
+        with torch.no_grad():
+            posterior = pipeline.vae.encode(pipeline.image_processor.preprocess(Image.fromarray(image))).latent_dist
+        return torch.as_tensor(posterior.mode() * pipeline.vae.config.scaling_factor)
 
 
 def difference(ours: Pixels, theirs: Pixels) -> tuple[int, float]:
@@ -66,3 +112,66 @@ def difference(ours: Pixels, theirs: Pixels) -> tuple[int, float]:
     assert ours.shape == theirs.shape
     apart = np.abs(ours.astype(int) - theirs.astype(int))
     return int(apart.max()), float(apart.mean())
+
+
+def _purpose(asked: Asked) -> str:
+    if asked.mask is not None:
+        return "Inpaint"
+    # An inverting scheduler starts from the picture's own latents, which the plain pipeline takes.
+    return "Img2Img" if asked.image is not None and asked.scheduler != "DDIMInverseScheduler" else ""
+
+
+def _scheduler_options(options: dict[str, Any]) -> dict[str, Any]:
+    # Plain DPM-Solver divides by the last sigma, which must not be zero.
+    return options | ({"final_sigmas_type": "sigma_min"} if options.get("algorithm_type") == "dpmsolver" else {})
+
+
+def _arguments(asked: Asked) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "prompt": asked.prompt,
+        "negative_prompt": asked.negative_prompt,
+        "num_inference_steps": asked.steps,
+        "guidance_scale": asked.guidance_scale,
+        "generator": torch.Generator("cpu").manual_seed(asked.seed),
+    }
+    purpose = _purpose(asked)
+    # The image-to-image pipelines take the size of their picture.
+    if purpose != "Img2Img":
+        arguments |= {"width": asked.width, "height": asked.height}
+    if purpose:
+        arguments["image"] = Image.fromarray(asked.image)  # type: ignore[arg-type]
+    if purpose and asked.strength is not None:
+        arguments["strength"] = asked.strength
+    if purpose == "Inpaint":
+        arguments["mask_image"] = Image.fromarray(asked.mask)  # type: ignore[arg-type]
+    if asked.controls:
+        several = len(asked.controls) > 1
+        hints = [_conditioning(control) for control in asked.controls]
+        arguments["control_image" if purpose else "image"] = hints if several else hints[0]
+        for name, values in (
+            ("controlnet_conditioning_scale", [control.weight for control in asked.controls]),
+            ("control_guidance_start", [control.start for control in asked.controls]),
+            ("control_guidance_end", [control.end for control in asked.controls]),
+        ):
+            arguments[name] = values if several else values[0]
+        arguments["guess_mode"] = asked.guess_mode
+    return arguments
+
+
+def _conditioning(control: Steered) -> Any:
+    """As a pipeline wants it; the inpaint ControlNet is fed -1 wherever the picture is to be repainted."""
+    if control.mask is None:
+        return Image.fromarray(control.hint)
+    pixels = control.hint.astype(np.float32) / 255
+    pixels[control.mask[..., 0] >= 128] = -1
+    return torch.from_numpy(pixels.transpose(2, 0, 1)[None])
+
+
+def _control(control: Steered) -> dict[str, Any]:
+    body = {"kind": control.kind, "image": _base64(control.hint), "auto_hint": False}
+    body |= {"weight": control.weight, "start": control.start, "end": control.end}
+    return body if control.mask is None else body | {"mask": _base64(control.mask)}
+
+
+def _base64(pixels: Pixels) -> str:
+    return base64.b64encode(encode(pixels)).decode()

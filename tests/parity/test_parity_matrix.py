@@ -1,0 +1,87 @@
+"""Feature by scheduler, on the demo model (v-prediction) and a random epsilon model: the mesh's picture is diffusers'.
+
+Tolerance (fp32): at most 2/255 on any pixel and 0.1/255 on average; what differs is the order of sums only.
+`--every-case` runs the whole matrix instead of a cover of it, `--parity-table FILE` writes what was measured.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.parity.matrix import COMPARED, FEATURES, MODELS, Case, cover, fits, full
+from tests.parity.reference import Reference, difference
+from tests.parity.tolerance import tolerance
+from tests.running import DEMO_WEIGHTS, picture
+
+Measured = dict[Case, tuple[int, float]]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        cases = full() if metafunc.config.getoption("--every-case") else cover()
+        metafunc.parametrize("case", list(cases), ids=str)
+
+
+@pytest.fixture(scope="module")
+def references(tiny_weights: Path) -> dict[str, Reference]:
+    return {"demo": Reference(DEMO_WEIGHTS), "tiny": Reference(tiny_weights)}
+
+
+@pytest.fixture(scope="module")
+def measured(request: pytest.FixtureRequest) -> Iterator[Measured]:
+    found: Measured = {}
+    yield found
+    target = request.config.getoption("--parity-table")
+    if target:
+        Path(target).write_text(_table(found), encoding="utf-8")
+
+
+def test_the_picture_is_diffusers_picture(
+    client: httpx2.Client, references: dict[str, Reference], measured: Measured, case: Case
+) -> None:
+    asked = case.asked
+    ours = picture(client, asked.request(case.model))
+    most, mean = measured[case] = difference(ours, references[case.model].picture(asked))
+    allowed = tolerance(case)
+    assert most <= allowed.most
+    assert mean <= allowed.mean
+
+
+def test_the_cover_meets_every_scheduler_and_feature_on_both_models() -> None:
+    chosen, every = set(cover()), set(full())
+    assert chosen <= every
+    for part in ("feature", "scheduler"):
+        pairs = {(getattr(case, part), case.model) for case in every}
+        missed = pairs - {(getattr(case, part), case.model) for case in chosen}
+        # A feature that a single scheduler takes is met on one model.
+        assert all(part == "feature" and _alone(value) for value, _ in missed), missed
+
+
+def _alone(feature: str) -> bool:
+    return sum(fits(feature, scheduler) for scheduler in COMPARED) < 3
+
+
+def _table(found: Measured) -> str:
+    lines = [
+        "# Pictures against diffusers",
+        "",
+        "Greatest difference of any pixel (mean difference), in 255ths, between the mesh's picture and that of the",
+        "matching diffusers pipeline: same weights, seed and settings, fp32. The worse of two models: the demo model",
+        "(v-prediction, trailing timesteps) and a random one of SD1.5's shape (epsilon, leading timesteps).",
+        "A dash: the scheduler does not take the option.",
+        "",
+        "Written by `make test-parity-full`.",
+        "",
+    ]
+    features = [feature for feature in FEATURES if any(case.feature == feature for case in found)]
+    lines.append(f"| Scheduler | {' | '.join(features)} |")
+    lines.append(f"|---|{'---|' * len(features)}")
+    for scheduler in COMPARED:
+        cells = []
+        for feature in features:
+            rows = [found[case] for model in MODELS if (case := Case(feature, scheduler, model)) in found]
+            cells.append(f"{max(m for m, _ in rows)} ({max(m for _, m in rows):.3f})" if rows else "-")
+        lines.append(f"| {scheduler.removesuffix('Scheduler')} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
