@@ -11,11 +11,11 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 
 from export import verify
-from export.graphs import rows, unet
+from export.graphs import controlnet, rows, unet
 from families import graphs as names
 from families.manifest import ModelFacts
 
-BATCH, ROWS, LATENT = 2, 2, (9, 13)
+SIZE = verify.Size(batch=2, rows=2, height=9, width=13, chunks=2)
 
 
 def combinations(facts: ModelFacts) -> tuple[tuple[str, ...], ...]:
@@ -39,8 +39,8 @@ def check(
     prediction; raises Mismatch.
     """
     part = names.part(facts, names.unet(facts.name))
-    step = verify.example(part, facts, BATCH, ROWS, *LATENT)
-    hints = [_hint(facts, index) for index in range(len(kinds))]
+    step = verify.example(part, facts, SIZE)
+    hints = [_hint(facts, kind, index) for index, kind in enumerate(kinds)]
     scales = [0.4 + 0.3 * index for index in range(len(kinds))]
     ours = _through_graphs(facts, sessions, kinds, step, hints, scales)
     with torch.no_grad():
@@ -48,10 +48,10 @@ def check(
     return verify.compare(names.denoise(facts.name, kinds), ours, theirs, tolerance)
 
 
-def _hint(facts: ModelFacts, index: int) -> Tensor:
+def _hint(facts: ModelFacts, kind: str, index: int) -> Tensor:
     seed = torch.Generator().manual_seed(index)
-    size = [side * facts.downscale for side in LATENT]
-    return torch.randint(0, 256, (BATCH, 3, *size), generator=seed).to(torch.uint8)
+    pixels = (SIZE.height * facts.downscale, SIZE.width * facts.downscale)
+    return torch.randint(0, 256, (SIZE.batch, names.hint_channels(kind), *pixels), generator=seed).to(torch.uint8)
 
 
 def _through_graphs(
@@ -65,7 +65,7 @@ def _through_graphs(
     shared = {key: step[key] for key in ("sample", "text")}
     total = verify.run(sessions[names.no_control(facts.name)], shared)
     for index, (kind, hint, strength) in enumerate(zip(kinds, hints, scales, strict=True)):
-        scale = torch.full((BATCH, ROWS, len(facts.residuals)), strength)
+        scale = torch.full((SIZE.batch, SIZE.rows, len(facts.residuals)), strength)
         inputs = {**shared, "timestep": step["timestep"], "hint": hint, "scale": scale}
         made = verify.run(sessions[names.controlnet(facts.name, kind)], inputs)
         if index == 0:
@@ -85,17 +85,17 @@ def _through_diffusers(
     hints: Sequence[Tensor],
     scales: Sequence[float],
 ) -> Tensor:
-    sample, timestep = rows.repeat(step["sample"], ROWS), rows.repeat(step["timestep"], ROWS).reshape(-1)
+    sample, timestep = rows.repeat(step["sample"], SIZE.rows), rows.repeat(step["timestep"], SIZE.rows).reshape(-1)
     text, residuals = rows.merge(step["text"]), {}
     if kinds:
         down, middle = MultiControlNetModel([modules.controlnets[kind] for kind in kinds])(
             sample,
             timestep,
             encoder_hidden_states=text,
-            controlnet_cond=[rows.repeat(hint.float() / 255.0, ROWS) for hint in hints],
+            controlnet_cond=[rows.repeat(controlnet.conditioning(hint), SIZE.rows) for hint in hints],
             conditioning_scale=list(scales),
             return_dict=False,
         )
         residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
     predicted = modules.unet(sample, timestep, encoder_hidden_states=text, return_dict=False, **residuals)[0]
-    return unet.guided(rows.split(predicted, ROWS), step["guidance"])
+    return unet.guided(rows.split(predicted, SIZE.rows), step["guidance"])

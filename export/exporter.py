@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from export import configs, fingerprint
 from export.facts import facts_of
@@ -13,13 +14,15 @@ from export.place import Placement, Rename
 from export.source import Source
 from families import graphs as names
 from families.manifest import (
-    GraphFacts,
     Manifest,
     ManifestError,
     ModelFacts,
     read_manifest,
     write_manifest,
 )
+
+if TYPE_CHECKING:
+    from export.making import Made
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,9 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
         # The only import that brings torch: a run that has nothing to do never waits for it.
         from export.making import make_graphs
 
-        graphs = make_graphs(source, facts, options, stage, progress)
+        made = make_graphs(source, facts, options, stage, progress)
         _stage_rest(facts, options, stage)
-        manifest = _card(source, facts, options, made_of, graphs)
+        manifest = _card(source, facts, options, made_of, made)
         write_manifest(stage / facts.name, manifest)
         placement.swap(_retired(options.repository, facts))
     return Outcome(manifest, skipped=False)
@@ -87,10 +90,11 @@ def _stage_rest(facts: ModelFacts, options: Options, stage: Path) -> None:
         (stage / ensemble / "1").mkdir()
 
 
-def _card(source: Source, facts: ModelFacts, options: Options, made_of: str, graphs: dict[str, GraphFacts]) -> Manifest:
+def _card(source: Source, facts: ModelFacts, options: Options, made_of: str, made: Made) -> Manifest:
     return Manifest(
         **{field: getattr(facts, field) for field in facts.__struct_fields__},
-        graphs=graphs,
+        graphs=made.graphs,
+        preview=made.preview,
         source=source.label,
         versions=fingerprint.versions(),
         fingerprint=made_of,

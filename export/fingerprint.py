@@ -31,15 +31,17 @@ def sha256(paths: Iterable[Path]) -> str:
 
 
 def inputs_of(source: Source, facts: ModelFacts) -> str:
-    """A fingerprint of everything that decides the graphs: the source's files, its facts, versions and this code."""
+    """A fingerprint of everything that decides the graphs: the source's files, its facts, the graphs' tensors, versions
+    and this code."""
     code = sorted(
         path
         for path in (
             *_HERE.glob("graphs/*.py"),
-            *(_HERE / name for name in ("load.py", "tokens.py", "trace.py")),
+            *(_HERE / name for name in ("load.py", "preview.py", "tokens.py", "trace.py")),
         )
     )
-    told = repr((facts, sorted(versions().items())))
+    signatures = [names.part(facts, graph) for graph in names.graph_names(facts)]
+    told = repr((facts, signatures, sorted(versions().items())))
     return hashlib.sha256(f"{sha256(source.files())} {sha256(code)} {told}".encode()).hexdigest()
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from export import chain, fingerprint, load, tokens, trace, verify
+from export import chain, fingerprint, load, preview, tokens, trace, verify
 from export.errors import Mismatch
 from export.graphs import attention, table
 from export.source import Source
@@ -22,9 +24,15 @@ if TYPE_CHECKING:
 GRAPH_FILE = "model.onnx"
 
 
-def make_graphs(
-    source: Source, facts: ModelFacts, options: Options, stage: Path, progress: Progress
-) -> dict[str, GraphFacts]:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the card tells of the written graphs; the fields are those of `Manifest`."""
+
+    graphs: dict[str, GraphFacts]
+    preview: preview.Map
+
+
+def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path, progress: Progress) -> Made:
     """Write every graph and the tokenizer under `stage`, each compared with torch or transformers.
 
     Raises Mismatch for the first that differs, SourceRefused for weights or a tokenizer that do not load.
@@ -32,7 +40,7 @@ def make_graphs(
     tolerance = verify.TOLERANCE if options.tolerance is None else options.tolerance
     external_over = trace.EXTERNAL_OVER if options.external_over is None else options.external_over
     chains = chain.combinations(facts)
-    begin = _counted(progress, 2 + 2 * len(names.graph_names(facts)) + len(chains))
+    begin = _counted(progress, 3 + 2 * len(names.graph_names(facts)) + len(chains))
     begin("tokenizer")
     (stage / facts.name).mkdir()
     tokens.write(source.tokenizer, stage / facts.name / TOKENIZER_FILE, tokens.special_ids(source.tokenizer))
@@ -45,7 +53,7 @@ def make_graphs(
             path = stage / graph / "1" / GRAPH_FILE
             path.parent.mkdir(parents=True)
             begin(f"{graph}: tracing")
-            inputs = verify.example(row.part, facts, trace.TRACE_BATCH, trace.TRACE_ROWS, *trace.TRACE_LATENT)
+            inputs = verify.example(row.part, facts, trace.TRACED)
             try:
                 with attention.written_for_graphs(row.module):
                     trace.trace(row.module, row.part, inputs, path, external_over)
@@ -57,7 +65,10 @@ def make_graphs(
         for kinds in chains:
             begin(f"{names.denoise(facts.name, kinds)}: verifying")
             chain.check(facts, modules, sessions, kinds, tolerance)
-    return {graph: _graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}
+    begin("fitting previews")
+    encoder = sessions[names.vae_encoder(facts.name)]
+    fitted = preview.fit(lambda pictures: np.asarray(encoder.run(["mean"], {"image": pictures})[0]), facts.downscale)
+    return Made({graph: _graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}, fitted)
 
 
 def _graph_facts(folder: Path, error: float) -> GraphFacts:

@@ -11,6 +11,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from export.verify import Size
 from families.graphs import ANY, Part
 
 OPSET = 18
@@ -20,9 +21,7 @@ WEIGHTS_FILE = "model.onnx.data"
 
 # Traced at a latent that is odd and not square: at an even one the UNet's "is the next skip twice my size" would be
 # answered once, at trace time, and the graph would break at 24x20.
-TRACE_LATENT = (15, 21)
-TRACE_BATCH = 2
-TRACE_ROWS = 2
+TRACED = Size(batch=2, rows=2, height=15, width=21)
 
 
 def trace(
@@ -34,7 +33,7 @@ def trace(
 ) -> None:
     """Write the graph of `module` to `target`, named and free in the dimensions that `part` declares.
 
-    `inputs` are example tensors in the order of the module's parameters, at TRACE_LATENT.
+    `inputs` are example tensors in the order of the module's parameters, at the size TRACED.
     """
     names = [tensor.name for tensor in part.outputs]
     axes = {

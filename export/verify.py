@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +29,42 @@ LATENTS = ((16, 16), (9, 13), (12, 20))
 """Verified latent sizes: square, odd, not square."""
 BATCHES = (1, 2, 3)
 ROWS = (1, 2)
+LONG_TEXT = 2
+"""Chunks of the longer text that is verified as well, at the second latent size and batch."""
 
 
-def shapes(part: Part) -> Iterator[tuple[int, int, int, int]]:
-    """(batch, rows, height, width) to verify a graph at; rows and size only where the graph has them."""
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What requests decide: how many (`batch`), their text rows, the text's length as a multiple of the text encoder's
+    (`chunks`), and the latent's height and width in cells."""
+
+    batch: int
+    rows: int
+    height: int
+    width: int
+    chunks: int = 1
+
+    def __str__(self) -> str:
+        return f"batch {self.batch}, rows {self.rows}, latent {self.height}x{self.width}, chunks {self.chunks}"
+
+
+def sizes(part: Part) -> Iterator[Size]:
+    """Sizes to verify a graph at; rows, latents and chunks vary only where the graph has them."""
     names = {tensor.name for tensor in part.inputs}
     rows = ROWS if names & {"text", "a_0"} else (1,)
     latents = LATENTS if "input_ids" not in names else LATENTS[:1]
     for (height, width), batch, count in itertools.product(latents, BATCHES, rows):
-        yield batch, count, height, width
+        yield Size(batch, count, height, width)
+    if "text" in names:
+        for count in rows:
+            yield Size(BATCHES[1], count, *LATENTS[1], LONG_TEXT)
 
 
-def example(part: Part, facts: ModelFacts, batch: int, rows: int, height: int, width: int) -> Inputs:
+def example(part: Part, facts: ModelFacts, size: Size) -> Inputs:
     """Random inputs of a graph in its own order: the same tensors for the same arguments."""
-    seed = torch.Generator().manual_seed(hash((batch, rows, height, width)) & 0x7FFFFFFF)
+    batch, rows, height, width = size.batch, size.rows, size.height, size.width
+    seed = torch.Generator().manual_seed(hash((batch, rows, height, width, size.chunks)) & 0x7FFFFFFF)
+    channels_of = {tensor.name: tensor.dims[0] for tensor in part.inputs}
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=seed)
@@ -58,12 +81,11 @@ def example(part: Part, facts: ModelFacts, batch: int, rows: int, height: int, w
     makers: Mapping[str, Callable[[], Tensor]] = {
         "sample": lambda: normal(*latent),
         "latents": lambda: normal(*latent),
-        "noise": lambda: normal(*latent),
         "timestep": lambda: whole(0, 1000, batch, 1).float(),
-        "text": lambda: normal(batch, rows, facts.text_tokens, facts.text_width),
+        "text": lambda: normal(batch, rows, facts.text_tokens * size.chunks, facts.text_width),
         "guidance": lambda: 1.0 + 9.0 * torch.rand((batch, 1), generator=seed),
         "scale": lambda: 1.5 * torch.rand((batch, rows, len(facts.residuals)), generator=seed),
-        "hint": lambda: whole(0, 256, batch, 3, *pixels).to(torch.uint8),
+        "hint": lambda: whole(0, 256, batch, channels_of["hint"], *pixels).to(torch.uint8),
         "image": lambda: whole(0, 256, batch, *pixels, 3).to(torch.uint8),
         "input_ids": lambda: whole(0, facts.eos_token_id + 1, batch, facts.text_tokens),
         "layers_skipped": lambda: whole(0, facts.text_layers, batch, 1),
@@ -91,19 +113,19 @@ def check(
     reference: Reference,
     tolerance: float = TOLERANCE,
 ) -> float:
-    """Compare `graph` with `reference` at every size of `shapes`; returns the largest absolute difference.
+    """Compare `graph` with `reference` at every size of `sizes`; returns the largest absolute difference.
 
     Raises Mismatch with the first size and output that differ by more than `tolerance`, or whose names, types or
     shapes are not those that `part` declares.
     """
     _signature(graph, part)
     worst = 0.0
-    for shape in shapes(part):
-        inputs = example(part, facts, *shape)
+    for size in sizes(part):
+        inputs = example(part, facts, size)
         with torch.no_grad():
             expected = reference(*inputs.values())
         expected = expected if isinstance(expected, (tuple, list)) else (expected,)
-        where = f"{part.graph} at batch {shape[0]}, rows {shape[1]}, latent {shape[2]}x{shape[3]}"
+        where = f"{part.graph} at {size}"
         try:
             found = run(graph, inputs)
         except Exception as error:  # ONNX Runtime has no public base class of its errors

@@ -37,6 +37,10 @@ def _per_text_row(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
     return (1, *dims[1:])
 
 
+def _text(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
+    return (1, facts.text_tokens, dims[2])
+
+
 def _residual(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
     side = -(-edge // facts.residuals[index][1])
     return (1, dims[1], side, side)
@@ -44,10 +48,11 @@ def _residual(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
 
 # Names of a graph's inputs (families.graphs) -> how their free dimensions hang together.
 _FILLERS: tuple[tuple[re.Pattern[str], Filler], ...] = (
-    (re.compile(r"sample|latents|noise"), _latents),
+    (re.compile(r"sample|latents"), _latents),
     (re.compile(r"hint(_\d+)?"), _hint),
     (re.compile(r"image"), _image),
-    (re.compile(r"text|scale(_\d+)?"), _per_text_row),
+    (re.compile(r"text"), _text),
+    (re.compile(r"scale(_\d+)?"), _per_text_row),
     (re.compile(r"(?:residual|a|b)_(?P<index>\d+)"), _residual),
 )
 

@@ -26,7 +26,7 @@ WIDTH = 32
 
 def make(
     folder: Path,
-    kinds: Sequence[str] = ("canny", "depth"),
+    kinds: Sequence[str] = ("canny", "depth", "inpaint"),
     prediction_type: str = "epsilon",
     seed: int = 0,
     pooled: Sequence[str] = (),

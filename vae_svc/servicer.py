@@ -65,15 +65,15 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         )
 
     async def Encode(self, request: vae_pb2.EncodeRequest, context: Any) -> vae_pb2.EncodeResponse:
-        """Latents of a picture; see the .proto."""
+        """The posterior of a picture; see the .proto."""
         facts = self._models.find(request.model)
         _check_side("width", request.width)
         _check_side("height", request.height)
-        seed = request.seed if request.HasField("seed") else None
         async with self._admission:
             pixels = await asyncio.to_thread(_fitted, request.image.content, request.width, request.height)
-            latents = await encode_picture(self._triton, facts, pixels, seed)
-        return vae_pb2.EncodeResponse(latents=types_pb2.Latents(model=facts.name, samples=to_message(latents)))
+            mean, deviation = await encode_picture(self._triton, facts, pixels)
+        posterior = types_pb2.Posterior(model=facts.name, mean=to_message(mean), deviation=to_message(deviation))
+        return vae_pb2.EncodeResponse(posterior=posterior)
 
     async def probe(self) -> None:
         """Raise MeshError while latents can't be decoded; every call tries the next model."""

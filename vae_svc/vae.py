@@ -24,18 +24,12 @@ async def decode_latents(triton: Triton, facts: ModelFacts, latents: Array) -> A
     return (await triton.infer(graphs.vae_decoder(facts.name), {"latents": latents}, ["image"]))["image"]
 
 
-async def encode_picture(triton: Triton, facts: ModelFacts, pixels: Pixels, seed: int | None) -> Array:
-    """Latents FLOAT32 [1, channels, h, w], scaled, of a picture UINT8 [height, width, 3].
+async def encode_picture(triton: Triton, facts: ModelFacts, pixels: Pixels) -> tuple[Array, Array]:
+    """The posterior's mean and standard deviation of a picture UINT8 [height, width, 3], whose sides are multiples of
+    the model's downscale: FLOAT32 [1, channels, h, w] each, scaled.
 
-    Args:
-        triton: client of the model server.
-        facts: the model.
-        pixels: sides are multiples of the model's downscale.
-        seed: of the posterior sample; None takes the posterior's mode.
+    Raises:
+        MeshError: as `Triton.infer`.
     """
-    shape = (1, facts.latent_channels, pixels.shape[0] // facts.downscale, pixels.shape[1] // facts.downscale)
-    noise = np.zeros(shape, np.float32)
-    if seed is not None:
-        noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
-    inputs: dict[str, Array] = {"image": pixels[None], "noise": noise}
-    return (await triton.infer(graphs.vae_encoder(facts.name), inputs, ["latents"]))["latents"]
+    answer = await triton.infer(graphs.vae_encoder(facts.name), {"image": pixels[None]}, ["mean", "deviation"])
+    return answer["mean"], answer["deviation"]

@@ -60,7 +60,7 @@ class GraphTransformer(nn.Module):
         self.channels = self.model.proj_in.weight.shape[1]
 
     def forward(self, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **_: Any) -> tuple[Tensor]:
-        """hidden_states FP32 [N, C, h, w], encoder_hidden_states FP32 [N, 77, D] -> (FP32 [N, C, h, w],)."""
+        """hidden_states FP32 [N, C, h, w], encoder_hidden_states FP32 [N, T, D] -> (FP32 [N, C, h, w],)."""
         assert encoder_hidden_states is not None
         normed = to_tokens(self.model.norm(hidden_states), self.channels)
         x = F.linear(reshape(normed, -1, self.channels), _matrix(self.model.proj_in), self.model.proj_in.bias)

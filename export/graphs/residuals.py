@@ -14,7 +14,7 @@ class NoControl(nn.Module):
         self.residuals = residuals
 
     def forward(self, sample: Tensor, text: Tensor) -> tuple[Tensor, ...]:
-        """sample FP32 [B,4,h,w], text FP32 [B,R,77,D] -> n residuals FP32 [B,R,C_i,ceil(h/s_i),ceil(w/s_i)]."""
+        """sample FP32 [B,4,h,w], text FP32 [B,R,T,D] -> n residuals FP32 [B,R,C_i,ceil(h/s_i),ceil(w/s_i)]."""
         batch, rows = text.shape[0], text.shape[1]
         height, width = sample.shape[2], sample.shape[3]
         return tuple(

@@ -35,13 +35,17 @@ def rows(facts: ModelFacts, modules: Any) -> list[Row]:
             partial(text_encoder.reference, modules.text_encoder),
         ),
         *(
-            (names.controlnet(m, kind), controlnet.ControlNet(model), partial(controlnet.reference, model))
+            (
+                names.controlnet(m, kind),
+                controlnet.ControlNet(model, masked=kind in names.MASKED_CONTROLS),
+                partial(controlnet.reference, model),
+            )
             for kind, model in modules.controlnets.items()
         ),
         (names.no_control(m), no_control, no_control),
         (names.add_residuals(m), add, add),
         (names.unet(m), unet.UNet(modules.unet), partial(unet.reference, modules.unet)),
         (names.vae_decoder(m), decoder, decoder),
-        (names.vae_encoder(m), encoder, encoder),
+        (names.vae_encoder(m), encoder, partial(vae.reference_posterior, modules.vae)),
     ]
     return [Row(names.part(facts, graph), module, reference) for graph, module, reference in made]

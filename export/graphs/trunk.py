@@ -23,7 +23,7 @@ def time_embedding(model: Any, timestep: Tensor) -> Tensor:
 def down_and_middle(model: Any, x: Tensor, temb: Tensor, text: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
     """Run the down blocks and the mid block of a UNet2DConditionModel or ControlNetModel.
 
-    x: FP32 [B, C_0, h, w], after the first convolution; temb [B, 4 * C_0]; text [B, R, 77, D].
+    x: FP32 [B, C_0, h, w], after the first convolution; temb [B, 4 * C_0]; text [B, R, T, D].
     Returns the skip tensors, each [B, 1, C, h, w] (the same for all rows) or [B, R, C, h, w], in diffusers' order;
     the mid block's output [B*R, C, h, w]; and the time embedding of every row [B*R, 4 * C_0].
     """

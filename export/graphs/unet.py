@@ -27,7 +27,7 @@ class UNet(nn.Module):
         self.model = model
 
     def forward(self, sample: Tensor, timestep: Tensor, text: Tensor, guidance: Tensor, *residuals: Tensor) -> Tensor:
-        """sample FP32 [B,4,h,w], timestep FP32 [B,1], text FP32 [B,R,77,D], guidance FP32 [B,1],
+        """sample FP32 [B,4,h,w], timestep FP32 [B,1], text FP32 [B,R,T,D], guidance FP32 [B,1],
         n residuals FP32 [B,R,C_i,h_i,w_i] -> prediction FP32 [B,4,h,w]."""
         model = self.model
         temb = trunk.time_embedding(model, timestep)

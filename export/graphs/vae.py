@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from diffusers.image_processor import VaeImageProcessor
 from torch import Tensor, nn
 
 
@@ -31,15 +32,22 @@ def from_bytes(image: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """AutoencoderKL.encode with the posterior's noise as an input."""
+    """AutoencoderKL.encode up to the posterior: whoever draws from it has the noise."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, image: Tensor, noise: Tensor) -> Tensor:
-        """image UINT8 [B,8h,8w,3], noise FP32 [B,4,h,w] (zeros: the posterior's mode) -> latents FP32 [B,4,h,w],
-        scaled as the UNet expects them."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """image UINT8 [B,8h,8w,3] -> mean and standard deviation FP32 [B,4,h,w], scaled as the UNet expects latents:
+        `mean + deviation * noise` is a draw, `mean` the mode."""
         posterior = self.model.encode(from_bytes(image)).latent_dist
-        latents: Tensor = (posterior.mean + posterior.std * noise) * self.model.config.scaling_factor
-        return latents
+        scale = self.model.config.scaling_factor
+        return posterior.mean * scale, posterior.std * scale
+
+
+def reference_posterior(model: Any, image: Tensor) -> tuple[Tensor, Tensor]:
+    """The same through VaeImageProcessor and AutoencoderKL.encode, as diffusers' image-to-image pipelines call them."""
+    pixels = VaeImageProcessor(do_resize=False).preprocess(image.permute(0, 3, 1, 2).float() / 255)
+    posterior = model.encode(pixels).latent_dist
+    return posterior.mode() * model.config.scaling_factor, posterior.std * model.config.scaling_factor
