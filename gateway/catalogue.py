@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from controlmesh.v1 import preprocess_pb2, unet_pb2
+from families.limits import DEFAULT_STRENGTH
 from gateway.generation import Generation
 from gateway.rooms import Rooms
 from mesh.channels import call, outgoing
@@ -19,10 +20,23 @@ class Offer:
     models: Sequence[unet_pb2.Model]
     controls: Sequence[preprocess_pb2.ControlKind]
     schedulers: Sequence[unet_pb2.Scheduler]
+    styles: Sequence[preprocess_pb2.Style]
 
     def model(self, name: str) -> unet_pb2.Model | None:
         """The loaded model of that name, if there is one."""
         return next((model for model in self.models if model.name == name), None)
+
+    def scheduler(self, name: str) -> unet_pb2.Scheduler | None:
+        """The scheduler of that name, if there is one."""
+        return next((scheduler for scheduler in self.schedulers if scheduler.name == name), None)
+
+    def algorithm_types(self) -> list[str]:
+        """Variants of solvers that some scheduler takes."""
+        return sorted({variant for scheduler in self.schedulers for variant in scheduler.algorithm_types})
+
+    def reads_mask(self, kind: str) -> bool:
+        """Whether controls of `kind` read a mask."""
+        return any(control.reads_mask for control in self.controls if control.kind == kind)
 
     def extractable(self, model: str) -> list[str]:
         """Control kinds for which a hint can be extracted from a picture and `model` has a ControlNet."""
@@ -76,39 +90,60 @@ class Catalogue:
         return models[0].name
 
     async def resolve(self, generation: Generation) -> Generation:
-        """`generation` with model, scheduler and seed filled in, so that it can be repeated exactly.
+        """`generation` with model, scheduler, strength and seed filled in, so that it can be repeated exactly.
 
         Raises:
-            InvalidInput: a model, scheduler or control that does not exist here; names those that do.
+            InvalidInput: a model, scheduler, variant or control that does not exist here; names those that do. Also a
+                scheduler that needs a picture and gets none, and a mask for a control that reads none.
         """
         offer = await self.offer()
         name = generation.model or await self.default_model()
         model = offer.model(name)
         if model is None:
             raise _unknown("model", name, [known.name for known in offer.models])
-        scheduler = generation.scheduler or model.default_scheduler
-        schedulers = [known.name for known in offer.schedulers]
-        if scheduler not in schedulers:
-            raise _unknown("scheduler", scheduler, schedulers)
-        extractable = offer.extractable(name)
-        for index, control in enumerate(generation.controls):
-            at = f"controls[{index}].kind"
-            if control.kind not in model.controls:
-                raise _unknown(at, control.kind, model.controls, f"model {name} has no ControlNet of this kind")
-            if control.auto_hint and control.kind not in extractable:
-                reason = "its hint can't be extracted from a picture here; send a ready hint with auto_hint false"
-                raise _unknown(at, control.kind, extractable, reason)
-        return replace(generation, model=name, scheduler=scheduler).with_seed()
+        _check_controls(generation, offer, model)
+        scheduler = offer.scheduler(generation.scheduler or model.default_scheduler)
+        if scheduler is None:
+            sent = generation.scheduler or model.default_scheduler
+            raise _unknown("scheduler", sent, [known.name for known in offer.schedulers])
+        if scheduler.inverts and generation.image is None:
+            raise InvalidInput(
+                f"scheduler {scheduler.name!r} needs an initial picture (`image`) to invert, and none was sent",
+                field="scheduler",
+            )
+        variant = generation.algorithm_type
+        if variant is not None and variant not in offer.algorithm_types():
+            # One that another scheduler takes is no error: the loop leaves it out and says so.
+            raise _unknown("algorithm_type", variant, offer.algorithm_types(), "no scheduler takes it")
+        strength = generation.strength
+        if strength is None and generation.image is not None and not scheduler.inverts:
+            strength = DEFAULT_STRENGTH
+        return replace(generation, model=name, scheduler=scheduler.name, strength=strength).with_seed()
 
     async def _ask(self) -> Offer:
         unet, preprocess = self._rooms.unet, self._rooms.preprocess
         t, m = self._timeout_s, outgoing()
-        models, controls, schedulers = await asyncio.gather(
+        models, controls, schedulers, styles = await asyncio.gather(
             call(unet.ListModels(unet_pb2.ListModelsRequest(), timeout=t, metadata=m)),
             call(preprocess.ListControls(preprocess_pb2.ListControlsRequest(), timeout=t, metadata=m)),
             call(unet.ListSchedulers(unet_pb2.ListSchedulersRequest(), timeout=t, metadata=m)),
+            call(preprocess.ListStyles(preprocess_pb2.ListStylesRequest(), timeout=t, metadata=m)),
         )
-        return Offer(models.models, controls.controls, schedulers.schedulers)
+        return Offer(models.models, controls.controls, schedulers.schedulers, styles.styles)
+
+
+def _check_controls(generation: Generation, offer: Offer, model: unet_pb2.Model) -> None:
+    extractable = offer.extractable(model.name)
+    for index, control in enumerate(generation.controls):
+        at = f"controls[{index}].kind"
+        if control.kind not in model.controls:
+            raise _unknown(at, control.kind, model.controls, f"model {model.name} has no ControlNet of this kind")
+        if control.auto_hint and control.kind not in extractable:
+            reason = "its hint can't be extracted from a picture here; send a ready hint with auto_hint false"
+            raise _unknown(at, control.kind, extractable, reason)
+        if control.mask is not None and not offer.reads_mask(control.kind):
+            at = f"controls[{index}].mask"
+            raise InvalidInput(f"{at} can't be used: a control of kind {control.kind!r} reads no mask", field=at)
 
 
 def _unknown(field: str, sent: str, known: Sequence[str], reason: str = "") -> InvalidInput:

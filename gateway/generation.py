@@ -1,10 +1,7 @@
 """The one canonical request, checked against the limits of families/limits.py; every default stands here."""
 
-import math
-import re
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from controlmesh.v1 import types_pb2
 from families.limits import (
@@ -14,17 +11,17 @@ from families.limits import (
     FRACTION,
     GUIDANCE,
     MOST_CONTROLS,
-    PROMPT_CHARACTERS,
+    PREVIEW_EVERY,
     SAMPLES,
     SEED,
     SIDE,
     STEPS,
+    STRENGTH,
     WEIGHT,
-    Range,
 )
+from gateway.fields import Check, flag, identifier, label, number, one_of, optional, parameters, text, whole, wrong
+from mesh.channels import MAX_MESSAGE_BYTES
 from mesh.errors import InvalidInput
-
-MOST_PARAMETERS = 16
 
 FORMATS: dict[str, types_pb2.ImageFormat.ValueType] = {
     "png": types_pb2.IMAGE_FORMAT_PNG,
@@ -32,8 +29,8 @@ FORMATS: dict[str, types_pb2.ImageFormat.ValueType] = {
     "webp": types_pb2.IMAGE_FORMAT_WEBP,
 }
 
-# Names of models, schedulers and kinds reach registries and file names further on; no separator may be in them.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MOST_PICTURE_BYTES = MAX_MESSAGE_BYTES - 1024 * 1024
+"""Of all pictures of a request: they travel in one message, which has room for words besides."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +39,18 @@ class Control:
 
     Attributes:
         kind: control kind such as "canny".
-        image: the encoded picture; its header has been checked.
+        image: the encoded picture, whose header has been checked; None takes the request's `image`.
         auto_hint: True extracts the hint from `image`, False takes `image` as the hint.
         weight: conditioning scale.
         start: fraction of the steps at which the control begins.
         end: fraction of the steps at which it ends, not before `start`.
         parameters: of the extractor, by name.
-        mask: encoded picture whose white marks what to repaint, for kinds that read one; None takes the request's.
+        mask: encoded picture whose white marks what to repaint, for kinds that read one (the catalogue refuses it for
+            others); None takes the request's.
     """
 
     kind: str
-    image: bytes = field(repr=False)
+    image: bytes | None = field(default=None, repr=False)
     auto_hint: bool = True
     weight: float = DEFAULT_WEIGHT
     start: float = 0.0
@@ -65,12 +63,15 @@ class Control:
 class Generation:
     """What a caller wants, whatever dialect it came in.
 
+    Pictures are encoded files whose headers have been checked. b"" stands for one that was sent and is not at hand: not
+    read yet, or not kept.
+
     Attributes:
-        prompt: what the picture should show.
+        prompt: what the picture should show; may be empty.
         negative_prompt: what it should not show.
         model: name of a loaded model; None takes the default one.
         controls: what steers the picture.
-        width, height: pixels; None leaves the size to the control's picture and the model.
+        width, height: pixels; None leaves the size to `image`, else to the first control's picture, else to the model.
         steps: denoising steps.
         guidance_scale: classifier-free guidance; 1 is none.
         scheduler: name of a scheduler; None takes the model's own.
@@ -79,9 +80,10 @@ class Generation:
         format: of the pictures, a key of FORMATS.
         clip_skip: last layers of the text encoder to skip.
         image: encoded picture to start from; None starts from noise.
-        mask: encoded picture whose white marks what to repaint of `image`; None changes all of it.
+        mask: encoded picture whose white marks what to repaint of `image`; None changes all of it. Without `image` it
+            is refused: a control that reads a mask has a mask of its own for that case.
         strength: how much of `image` is changed; None takes DEFAULT_STRENGTH. Without `image` it is refused.
-        guess_mode: the hints lead, the prompt may be empty.
+        guess_mode: the hints lead, the prompt may be empty; refused without controls.
         use_karras_sigmas: spacing of the noise levels; None as the model's own configuration says.
         algorithm_type: variant of the solver; None takes the scheduler's own.
         prompt_weighting: read weights and long prompts; False takes the words as they stand.
@@ -118,28 +120,31 @@ class Generation:
     preview_every: int = 0
 
     def __post_init__(self) -> None:
-        text("prompt", self.prompt)
-        text("negative_prompt", self.negative_prompt)
-        for name in ("model", "scheduler"):
-            if getattr(self, name) is not None:
-                identifier(name, getattr(self, name))
-        for name in ("width", "height"):
-            if getattr(self, name) is not None:
-                whole(name, getattr(self, name), SIDE)
-        whole("steps", self.steps, STEPS)
-        number("guidance_scale", self.guidance_scale, GUIDANCE)
-        if self.seed is not None:
-            whole("seed", self.seed, SEED)
-        whole("samples", self.samples, SAMPLES)
-        whole("clip_skip", self.clip_skip, CLIP_SKIP)
-        if not isinstance(self.format, str) or self.format not in FORMATS:
-            raise wrong("format", f"one of {', '.join(FORMATS)}", self.format)
+        for name, check in _CHECKS.items():
+            check(name, getattr(self, name))
         if len(self.controls) > MOST_CONTROLS:
             raise InvalidInput(
                 f"controls has {len(self.controls)} entries; at most {MOST_CONTROLS} are taken", field="controls"
             )
         for index, control in enumerate(self.controls):
-            _check_control(f"controls[{index}]", control)
+            _check_control(f"controls[{index}]", control, self.image)
+        if self.image is None:
+            for name in ("strength", "mask"):
+                if getattr(self, name) is not None:
+                    raise InvalidInput(f"{name} needs an initial picture (`image`), and none was sent", field=name)
+        if self.guess_mode and not self.controls:
+            raise InvalidInput("guess_mode needs at least one control to lead, and none was sent", field="guess_mode")
+        size = sum(len(content) for content in self._pictures())
+        if size > MOST_PICTURE_BYTES:
+            raise InvalidInput(
+                f"controls have {size} bytes of pictures in all; at most {MOST_PICTURE_BYTES} are taken, and a picture "
+                "that several of them share counts once for each",
+                field="controls",
+            )
+
+    def picture_of(self, control: Control) -> bytes:
+        """The picture that `control`, one of this request's, takes: its own or the initial one."""
+        return control.image if control.image is not None else self.image or b""
 
     def seeds(self) -> list[int]:
         """Seed of each picture, counting up from `seed`, within the range that a caller can send back."""
@@ -151,63 +156,62 @@ class Generation:
         return self if self.seed is not None else replace(self, seed=secrets.randbelow(int(SEED.maximum) + 1))
 
     def without_pictures(self) -> "Generation":
-        """The same without the bytes of the controls, to be remembered."""
-        return replace(self, controls=tuple(replace(control, image=b"") for control in self.controls))
+        """The same without the bytes of any picture, to be remembered."""
+        controls = tuple(
+            replace(control, image=_forgotten(control.image), mask=_forgotten(control.mask))
+            for control in self.controls
+        )
+        return replace(self, controls=controls, image=_forgotten(self.image), mask=_forgotten(self.mask))
+
+    def _pictures(self) -> list[bytes]:
+        """All that travels to preprocess_svc."""
+        masks = (self.mask, *(control.mask for control in self.controls))
+        return [*map(self.picture_of, self.controls), *(mask for mask in masks if mask)]
 
 
-def text(name: str, value: object) -> None:
-    """Check that `value` is text of a length that is taken."""
-    if not isinstance(value, str):
-        raise wrong(name, "text", value)
-    if len(value) > PROMPT_CHARACTERS:
-        raise InvalidInput(f"{name} has {len(value)} characters; at most {PROMPT_CHARACTERS} are taken", field=name)
+_CHECKS: dict[str, Check] = {
+    "prompt": text,
+    "negative_prompt": text,
+    "model": optional(identifier),
+    "width": optional(whole(SIDE)),
+    "height": optional(whole(SIDE)),
+    "steps": whole(STEPS),
+    "guidance_scale": number(GUIDANCE),
+    "scheduler": optional(identifier),
+    "seed": optional(whole(SEED)),
+    "samples": whole(SAMPLES),
+    "format": one_of(FORMATS, ", ".join(FORMATS)),
+    "clip_skip": whole(CLIP_SKIP),
+    "strength": optional(number(STRENGTH)),
+    "guess_mode": flag,
+    "use_karras_sigmas": optional(flag),
+    "algorithm_type": optional(label),
+    "prompt_weighting": flag,
+    "enhance_prompt": flag,
+    "enhance_style": optional(label),
+    "preview_every": whole(PREVIEW_EVERY),
+}
+_CONTROL_CHECKS: dict[str, Check] = {
+    "kind": identifier,
+    "auto_hint": flag,
+    "weight": number(WEIGHT),
+    "start": number(FRACTION),
+    "end": number(FRACTION),
+    "parameters": parameters,
+}
 
 
-def identifier(name: str, value: object) -> None:
-    """Check that `value` can be the name of a model, scheduler or kind."""
-    if not isinstance(value, str) or not _NAME.fullmatch(value) or ".." in value:
-        raise wrong(name, "a name of letters, digits, '.', '_' and '-', at most 128 characters", value)
-
-
-def whole(name: str, value: object, limits: Range) -> None:
-    """Check that `value` is a whole number within `limits`."""
-    words = f"a whole number from {limits.minimum:.0f} to {limits.maximum:.0f}"
-    if limits.multiple > 1:
-        words += f", a multiple of {limits.multiple}"
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise wrong(name, words, value)
-    if not limits.minimum <= value <= limits.maximum or value % limits.multiple:
-        raise wrong(name, words, value)
-
-
-def number(name: str, value: object, limits: Range) -> None:
-    """Check that `value` is a finite number within `limits`."""
-    words = f"a number from {limits.minimum:g} to {limits.maximum:g}"
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise wrong(name, words, value)
-    if not limits.minimum <= value <= limits.maximum:
-        raise wrong(name, words, value)
-
-
-def wrong(name: str, expected: str, value: object) -> InvalidInput:
-    """The error that says what `name` must be and what was sent."""
-    sent = repr(value)
-    return InvalidInput(f"{name} must be {expected}, not {sent if len(sent) <= 80 else sent[:77] + '...'}", field=name)
-
-
-def _check_control(at: str, control: Control) -> None:
-    identifier(f"{at}.kind", control.kind)
-    if not isinstance(control.auto_hint, bool):
-        raise wrong(f"{at}.auto_hint", "true or false", control.auto_hint)
-    number(f"{at}.weight", control.weight, WEIGHT)
-    number(f"{at}.start", control.start, FRACTION)
-    number(f"{at}.end", control.end, FRACTION)
+def _check_control(at: str, control: Control, initial: bytes | None) -> None:
+    for name, check in _CONTROL_CHECKS.items():
+        check(f"{at}.{name}", getattr(control, name))
     if control.end < control.start:
         raise wrong(f"{at}.end", f"at least {at}.start, which is {control.start:g}", control.end)
-    parameters: Any = control.parameters
-    if not isinstance(parameters, dict) or len(parameters) > MOST_PARAMETERS:
-        raise wrong(f"{at}.parameters", f"an object of at most {MOST_PARAMETERS} numbers by name", parameters)
-    for name, value in parameters.items():
-        identifier(f"{at}.parameters", name)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            raise wrong(f"{at}.parameters.{name}", "a number", value)
+    if control.image is None and initial is None:
+        raise InvalidInput(
+            f"{at}.image is missing; send a picture there, or an initial picture (`image`) for it to take",
+            field=f"{at}.image",
+        )
+
+
+def _forgotten(picture: bytes | None) -> bytes | None:
+    return None if picture is None else b""

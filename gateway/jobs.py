@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge
 
 from gateway.assets import Assets
 from gateway.generation import Generation
-from gateway.pipeline import Outcome, Progress
+from gateway.pipeline import Outcome, Preview, Progress
 from gateway.turns import Turns
 from mesh.errors import InternalError, MeshError, NotFound, Overloaded, Unavailable
 from mesh.telemetry import log
@@ -56,9 +56,11 @@ class Job:
     Attributes:
         id: 128 random bits in hex.
         owner: holder of the key that it was asked with.
-        generation: what was asked, model, scheduler and seed filled in; without the controls' bytes once finished.
+        generation: what was asked, as the catalogue resolved it; without the pictures' bytes once finished.
         assets: names under which the pictures will lie, decided at the start.
         step, steps: model calls done and in all, over all pictures.
+        preview: the last one, while it runs.
+        prompt, negative_prompt: the words that were encoded, after enhancement; None until it has succeeded.
         error: why it failed.
     """
 
@@ -69,6 +71,9 @@ class Job:
     status: Status = Status.QUEUED
     step: int = 0
     steps: int = 0
+    preview: Preview | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
     pictures: tuple[StoredPicture, ...] = ()
     notes: tuple[str, ...] = ()
     error: MeshError | None = None
@@ -118,13 +123,16 @@ class _Entry:
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
+    def advance(self, step: int, steps: int, preview: Preview | None) -> None:
+        self.update(step=step, steps=steps, preview=preview or self.job.preview)
+
     def finish(self, status: Status, **changes: object) -> None:
         if self.job.is_finished:
             return
         FINISHED.labels(status).inc()
         self.ended_at = time.monotonic()
         generation = self.job.generation.without_pictures()
-        self.update(status=status, generation=generation, finished_at=datetime.now(UTC), **changes)
+        self.update(status=status, generation=generation, preview=None, finished_at=datetime.now(UTC), **changes)
 
 
 class MemoryJobs:
@@ -242,7 +250,7 @@ class MemoryJobs:
     async def _make(self, entry: _Entry) -> None:
         job = entry.job
         entry.update(status=Status.RUNNING, started_at=datetime.now(UTC))
-        outcome = await self._conduct(job.generation, lambda step, steps: entry.update(step=step, steps=steps))
+        outcome = await self._conduct(job.generation, entry.advance)
         await asyncio.gather(
             *(
                 self._assets.put(name, picture.content)
@@ -253,7 +261,14 @@ class MemoryJobs:
             StoredPicture(name, picture.seed, picture.width, picture.height)
             for name, picture in zip(job.assets, outcome.pictures, strict=True)
         )
-        entry.finish(Status.SUCCEEDED, pictures=pictures, notes=outcome.notes, step=entry.job.steps)
+        entry.finish(
+            Status.SUCCEEDED,
+            pictures=pictures,
+            notes=outcome.notes,
+            prompt=outcome.prompt,
+            negative_prompt=outcome.negative_prompt,
+            step=entry.job.steps,
+        )
 
     def _forget(self) -> None:
         ended = sorted((entry.ended_at, id) for id, entry in self._entries.items() if entry.ended_at is not None)

@@ -4,14 +4,30 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2, vae_pb2
-from gateway.generation import FORMATS, Control, Generation
+from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2
+from gateway import messages
+from gateway.generation import Generation
 from gateway.rooms import Rooms
 from mesh.channels import call, outgoing, stream
 from mesh.errors import DeadlineExceeded, InternalError
 
-Progress = Callable[[int, int], None]
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What picture number `picture`, from 0, is going to look like: a small PNG, made at its model call `step`."""
+
+    content: bytes = field(repr=False)
+    picture: int
+    step: int
+
+
+Progress = Callable[[int, int, Preview | None], None]
+"""Takes model calls done and in all, over all pictures, and a preview where this call made one."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +42,18 @@ class Picture:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a generation gives: its pictures in the order of their seeds, and remarks for the caller."""
+    """What a generation gives.
+
+    Attributes:
+        pictures: in the order of their seeds.
+        notes: remarks for the caller, each once.
+        prompt, negative_prompt: the words that were encoded, after enhancement.
+    """
 
     pictures: tuple[Picture, ...]
     notes: tuple[str, ...]
+    prompt: str
+    negative_prompt: str
 
 
 class Pipeline:
@@ -49,76 +73,90 @@ class Pipeline:
 
         Args:
             generation: what to make.
-            progress: called with steps done and steps in all, over all pictures.
+            progress: told of every model call.
 
         Raises:
             MeshError: the first one of any service; DeadlineExceeded after `deadline_s`.
         """
-        deadline = time.monotonic() + self._deadline_s
-        steps = _Steps(generation, progress)
-
-        async def picture(index: int, seed: int) -> Picture:
-            latents = await self._denoise(prepared.conditioning, generation, seed, deadline, steps.of(index))
-            decoded = await self._decode(latents, generation, deadline)
-            return Picture(decoded.content, seed, decoded.width, decoded.height)
-
+        walk = _Walk(self._rooms, generation, time.monotonic() + self._deadline_s, _Steps(generation, progress))
         try:
             async with asyncio.timeout(self._deadline_s):
-                prepared = await self._prepare(generation, deadline)
-                pictures = await _together([picture(*sample) for sample in enumerate(generation.seeds())])
+                return await walk.through()
         except TimeoutError:
             raise DeadlineExceeded(
                 f"the pictures were not done after {self._deadline_s:g} seconds; ask for fewer steps or pictures"
             ) from None
-        return Outcome(tuple(pictures), tuple(prepared.notes))
 
-    async def _prepare(self, generation: Generation, deadline: float) -> preprocess_pb2.PrepareResponse:
-        request = preprocess_pb2.PrepareRequest(
-            model=generation.model or "",
-            prompt=generation.prompt,
-            negative_prompt=generation.negative_prompt,
-            guidance=generation.guidance_scale > 1,
-            controls=[_control(control) for control in generation.controls],
-            width=generation.width or 0,
-            height=generation.height or 0,
-            clip_skip=generation.clip_skip,
-        )
-        return await call(self._rooms.preprocess.Prepare(request, timeout=_left(deadline), metadata=outgoing()))
 
-    async def _denoise(
-        self,
-        conditioning: types_pb2.Conditioning,
-        generation: Generation,
-        seed: int,
-        deadline: float,
-        progress: Progress,
-    ) -> types_pb2.Latents:
-        request = unet_pb2.DenoiseRequest(
-            conditioning=conditioning,
-            scheduler=generation.scheduler or "",
-            steps=generation.steps,
-            guidance_scale=generation.guidance_scale,
-            seed=seed,
+class _Walk:
+    """One generation's way through the mesh."""
+
+    def __init__(self, rooms: Rooms, generation: Generation, deadline: float, steps: "_Steps") -> None:
+        self._rooms = rooms
+        self._generation = generation
+        self._deadline = deadline
+        self._steps = steps
+
+    async def through(self) -> Outcome:
+        prepared, initial = await self._start()
+        made = await _together(
+            self._picture(index, seed, prepared.conditioning, initial)
+            for index, seed in enumerate(self._generation.seeds())
         )
-        messages = self._rooms.unet.Denoise(request, timeout=_left(deadline), metadata=outgoing())
-        latents = None
+        notes = [*prepared.notes, *(note for _, noted in made for note in noted)]
+        pictures = tuple(picture for picture, _ in made)
+        return Outcome(pictures, tuple(dict.fromkeys(notes)), prepared.prompt, prepared.negative_prompt)
+
+    async def _start(self) -> tuple[preprocess_pb2.PrepareResponse, types_pb2.Posterior | None]:
+        """What all pictures have in common: conditioning, and the initial picture in latent space if there is one."""
+        asked = self._generation
+        if asked.image is None:
+            return await self._prepare(), None
+        if asked.width and asked.height:
+            return await _both(self._prepare(), self._encode(asked.width, asked.height))
+        prepared = await self._prepare()
+        return prepared, await self._encode(prepared.conditioning.width, prepared.conditioning.height)
+
+    async def _picture(
+        self, index: int, seed: int, conditioning: types_pb2.Conditioning, initial: types_pb2.Posterior | None
+    ) -> tuple[Picture, list[str]]:
+        request = messages.denoise(self._generation, conditioning, initial, seed)
+        latents, notes = await self._denoise(index, request)
+        decoded = await self._decode(latents)
+        return Picture(decoded.content, seed, decoded.width, decoded.height), notes
+
+    async def _prepare(self) -> preprocess_pb2.PrepareResponse:
+        request = messages.prepare(self._generation)
+        return await call(self._rooms.preprocess.Prepare(request, timeout=self._left(), metadata=outgoing()))
+
+    async def _encode(self, width: int, height: int) -> types_pb2.Posterior:
+        request = messages.encode(self._generation, width, height)
+        encoded = await call(self._rooms.vae.Encode(request, timeout=self._left(), metadata=outgoing()))
+        return encoded.posterior
+
+    async def _denoise(self, index: int, request: unet_pb2.DenoiseRequest) -> tuple[types_pb2.Latents, list[str]]:
+        answers = self._rooms.unet.Denoise(request, timeout=self._left(), metadata=outgoing())
+        result = None
         try:
             # Read to the end, so that a finished loop does not count as cancelled.
-            async for message in stream(aiter(messages)):
-                if message.WhichOneof("event") == "latents":
-                    latents = message.latents
+            async for answer in stream(aiter(answers)):
+                if answer.WhichOneof("event") == "latents":
+                    result = answer
                 else:
-                    progress(message.progress.step, message.progress.steps)
+                    self._steps.report(index, answer.progress)
         finally:
-            messages.cancel()
-        if latents is None:
+            answers.cancel()
+        if result is None:
             raise InternalError("the denoising loop ended without a result; try again")
-        return latents
+        return result.latents, list(result.notes)
 
-    async def _decode(self, latents: types_pb2.Latents, generation: Generation, deadline: float) -> types_pb2.Image:
-        request = vae_pb2.DecodeRequest(latents=latents, format=FORMATS[generation.format])
-        decoded = await call(self._rooms.vae.Decode(request, timeout=_left(deadline), metadata=outgoing()))
+    async def _decode(self, latents: types_pb2.Latents) -> types_pb2.Image:
+        request = messages.decode(self._generation, latents)
+        decoded = await call(self._rooms.vae.Decode(request, timeout=self._left(), metadata=outgoing()))
         return decoded.images[0]
+
+    def _left(self) -> float:
+        return max(self._deadline - time.monotonic(), 0.001)
 
 
 class _Steps:
@@ -126,19 +164,18 @@ class _Steps:
 
     def __init__(self, generation: Generation, progress: Progress) -> None:
         self._done = [0] * generation.samples
-        # Some schedulers make more model calls than steps; the loop's first report corrects this.
+        # Some schedulers make more model calls than steps, and a strength fewer; the loop's first report corrects this.
         self._all = [generation.steps] * generation.samples
         self._progress = progress
 
-    def of(self, index: int) -> Progress:
-        def report(step: int, steps: int) -> None:
-            self._done[index], self._all[index] = step, steps
-            self._progress(sum(self._done), sum(self._all))
+    def report(self, index: int, progress: unet_pb2.DenoiseProgress) -> None:
+        self._done[index], self._all[index] = progress.step, progress.steps
+        content = progress.preview.content
+        preview = Preview(content, index, progress.step) if content else None
+        self._progress(sum(self._done), sum(self._all), preview)
 
-        return report
 
-
-async def _together(makings: Iterable[Awaitable[Picture]]) -> list[Picture]:
+async def _together(makings: Iterable[Awaitable[A]]) -> list[A]:
     """Await all; the first failure cancels the others and is raised as it is, not in a group."""
     tasks = [asyncio.ensure_future(making) for making in makings]
     try:
@@ -149,17 +186,8 @@ async def _together(makings: Iterable[Awaitable[Picture]]) -> list[Picture]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _control(control: Control) -> types_pb2.Control:
-    return types_pb2.Control(
-        kind=control.kind,
-        image=types_pb2.Image(content=control.image),
-        auto_hint=control.auto_hint,
-        weight=control.weight,
-        start=control.start,
-        end=control.end,
-        parameters=control.parameters,
-    )
-
-
-def _left(deadline: float) -> float:
-    return max(deadline - time.monotonic(), 0.001)
+async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
+    """The same for two of different kinds."""
+    one, other = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    await _together((one, other))
+    return one.result(), other.result()

@@ -16,7 +16,8 @@ from gateway import bodies, problem
 from gateway.auth import bearer
 from gateway.dialects import native_models as models
 from gateway.dialects.dialect import Submission, answering, asset_url, generate
-from gateway.generation import Control, Generation, number, wrong
+from gateway.fields import number, wrong
+from gateway.generation import Control, Generation
 from gateway.jobs import Job
 from gateway.parts import Parts
 from mesh.errors import InvalidInput, MeshError
@@ -196,7 +197,7 @@ def _wait(request: Request) -> float:
         wait = float(sent)
     except ValueError:
         raise wrong("wait", "a number from 0 to 300", sent) from None
-    number("wait", wait, WAIT)
+    number(WAIT)("wait", wait)
     return wait
 
 

@@ -25,8 +25,29 @@ from mesh.interceptors import Edge
 from mesh.pictures import check, encode
 from mesh.tensors import to_array, to_message
 
-KINDS = {"canny": True, "depth": False}
-SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "UniPCMultistepScheduler")
+KINDS = {"canny": True, "depth": False, "inpaint": True}
+MASKED = ("inpaint",)
+SCHEDULERS = {
+    entry.name: entry
+    for entry in (
+        unet_pb2.Scheduler(name="DDIMInverseScheduler", description="Inverts.", model_calls="n", inverts=True),
+        unet_pb2.Scheduler(name="DDIMScheduler", description="Plain.", model_calls="n"),
+        unet_pb2.Scheduler(
+            name="DPMSolverMultistepScheduler",
+            description="Has variants.",
+            karras_sigmas=True,
+            algorithm_types=["dpmsolver++", "sde-dpmsolver++"],
+            model_calls="n",
+        ),
+        unet_pb2.Scheduler(
+            name="EulerDiscreteScheduler", description="Has sigmas.", karras_sigmas=True, model_calls="n"
+        ),
+        unet_pb2.Scheduler(name="HeunDiscreteScheduler", description="Calls twice.", model_calls="2n - 1"),
+        unet_pb2.Scheduler(name="UniPCMultistepScheduler", description="Quick.", karras_sigmas=True, model_calls="n"),
+    )
+}
+STYLES = {"comic": preprocess_pb2.Style(name="comic", prompt="comic of {prompt}", negative_prompt="photo")}
+QUALITY = ", best quality"
 FORMATS = {0: "PNG", 1: "PNG", 2: "JPEG", 3: "WEBP"}
 
 
@@ -35,6 +56,7 @@ class Seen:
     """What reached the rooms."""
 
     prepared: list[preprocess_pb2.PrepareRequest] = field(default_factory=list)
+    encoded: list[vae_pb2.EncodeRequest] = field(default_factory=list)
     denoised: list[unet_pb2.DenoiseRequest] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,6 +74,8 @@ class FakeRooms(
         seen: what reached them.
         pace: set to let the denoising loops go on; a loop waits for it after its first step.
         failure: raised by Denoise after its first step, if set.
+        prepare_pace: set to let Prepare go on.
+        encode_failure: raised by Encode, if set.
     """
 
     def __init__(self) -> None:
@@ -59,6 +83,9 @@ class FakeRooms(
         self.pace = asyncio.Event()
         self.pace.set()
         self.failure: MeshError | None = None
+        self.prepare_pace = asyncio.Event()
+        self.prepare_pace.set()
+        self.encode_failure: MeshError | None = None
         self.address = ""
 
     async def __aenter__(self) -> "FakeRooms":
@@ -84,29 +111,60 @@ class FakeRooms(
     async def Prepare(self, request: preprocess_pb2.PrepareRequest, context: Any) -> preprocess_pb2.PrepareResponse:
         self.seen.prepared.append(request)
         self.seen.metadata.append(dict(context.invocation_metadata()))
-        sizes = [check(control.image.content)[1:] for control in request.controls]
+        await self.prepare_pace.wait()
+        sizes = [(request.picture_width, request.picture_height)] if request.picture_width else []
+        sizes += [check(control.image.content)[1:] for control in request.controls]
         width, height = sizes[0] if sizes else (128, 128)
         width, height = request.width or width // 8 * 8, request.height or height // 8 * 8
         rows = 2 if request.guidance else 1
         conditioning = types_pb2.Conditioning(
-            model=request.model, text=to_message(np.zeros((rows, 77, 4), np.float32)), width=width, height=height
+            model=request.model,
+            text=to_message(np.zeros((rows, 77, 4), np.float32)),
+            # What the mask is made of does not matter here; that there is one does.
+            mask=to_message(np.zeros((height, width), np.uint8)) if request.HasField("mask") else None,
+            hints=[types_pb2.Hint(kind=control.kind, weight=control.weight) for control in request.controls],
+            width=width,
+            height=height,
         )
+        style = STYLES.get(request.enhance_style, preprocess_pb2.Style(prompt="{prompt}"))
         notes = ["the prompt was cut"] if len(request.prompt) > 1000 else []
-        return preprocess_pb2.PrepareResponse(conditioning=conditioning, notes=notes)
+        if request.enhance_style and request.enhance_style not in STYLES:
+            notes.append(f"enhance_style {request.enhance_style!r} is unknown and was left out")
+        return preprocess_pb2.PrepareResponse(
+            conditioning=conditioning,
+            notes=notes,
+            prompt=style.prompt.replace("{prompt}", request.prompt) + (QUALITY if request.enhance_prompt else ""),
+            negative_prompt=", ".join(filter(None, (request.negative_prompt, style.negative_prompt))),
+        )
+
+    async def ListStyles(self, request: Any, context: Any) -> preprocess_pb2.ListStylesResponse:
+        return preprocess_pb2.ListStylesResponse(styles=STYLES.values())
 
     async def ListControls(self, request: Any, context: Any) -> preprocess_pb2.ListControlsResponse:
         return preprocess_pb2.ListControlsResponse(
             controls=[
-                preprocess_pb2.ControlKind(kind=kind, description=f"{kind}.", extractable=extractable, models=["demo"])
+                preprocess_pb2.ControlKind(
+                    kind=kind,
+                    description=f"{kind}.",
+                    extractable=extractable,
+                    models=["demo"],
+                    reads_mask=kind in MASKED,
+                )
                 for kind, extractable in KINDS.items()
             ]
         )
 
     async def Denoise(self, request: unet_pb2.DenoiseRequest, context: Any) -> AsyncIterator[unet_pb2.DenoiseResponse]:
         self.seen.denoised.append(request)
+        asked, known = request.conditioning, SCHEDULERS[request.scheduler]
+        steps = max(1, int(request.steps * request.strength)) if request.HasField("strength") else request.steps
         try:
-            for step in range(1, request.steps + 1):
-                progress = unet_pb2.DenoiseProgress(step=step, steps=request.steps)
+            for step in range(1, steps + 1):
+                progress = unet_pb2.DenoiseProgress(step=step, steps=steps)
+                if request.preview_every and step % request.preview_every == 0:
+                    # The colour says of which seed and step it is.
+                    pixels = np.full((asked.height // 8, asked.width // 8, 3), (request.seed % 251, step, 0), np.uint8)
+                    progress.preview.content = encode(pixels)
                 yield unet_pb2.DenoiseResponse(progress=progress)
                 self.seen.started.set()
                 if self.failure:
@@ -115,14 +173,18 @@ class FakeRooms(
         except asyncio.CancelledError:
             self.seen.cancelled.set()
             raise
-        asked = request.conditioning
         latents = np.full((1, 4, asked.height // 8, asked.width // 8), request.seed % 251, np.float32)
-        yield unet_pb2.DenoiseResponse(latents=types_pb2.Latents(model=asked.model, samples=to_message(latents)))
+        notes = []
+        if request.use_karras_sigmas and not known.karras_sigmas:
+            notes.append(f"use_karras_sigmas was not applied: {known.name} does not take it")
+        if request.algorithm_type and request.algorithm_type not in known.algorithm_types:
+            notes.append(f"algorithm_type was not applied: {known.name} does not take it")
+        yield unet_pb2.DenoiseResponse(
+            latents=types_pb2.Latents(model=asked.model, samples=to_message(latents)), notes=notes
+        )
 
     async def ListSchedulers(self, request: Any, context: Any) -> unet_pb2.ListSchedulersResponse:
-        return unet_pb2.ListSchedulersResponse(
-            schedulers=[unet_pb2.Scheduler(name=name, description=f"{name}.") for name in SCHEDULERS]
-        )
+        return unet_pb2.ListSchedulersResponse(schedulers=SCHEDULERS.values())
 
     async def ListModels(self, request: Any, context: Any) -> unet_pb2.ListModelsResponse:
         return unet_pb2.ListModelsResponse(
@@ -138,6 +200,19 @@ class FakeRooms(
                 )
             ]
         )
+
+    async def Encode(self, request: vae_pb2.EncodeRequest, context: Any) -> vae_pb2.EncodeResponse:
+        self.seen.encoded.append(request)
+        check(request.image.content)
+        if self.encode_failure:
+            raise self.encode_failure
+        shape = (1, 4, request.height // 8, request.width // 8)
+        posterior = types_pb2.Posterior(
+            model=request.model,
+            mean=to_message(np.zeros(shape, np.float32)),
+            deviation=to_message(np.ones(shape, np.float32)),
+        )
+        return vae_pb2.EncodeResponse(posterior=posterior)
 
     async def Decode(self, request: vae_pb2.DecodeRequest, context: Any) -> vae_pb2.DecodeResponse:
         latents = to_array(request.latents.samples, field="latents", ndim=4)
