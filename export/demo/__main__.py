@@ -52,7 +52,7 @@ def train(
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Single-threaded training processes.")] = 2,
 ) -> None:
-    """Train the demo model from nothing. About an hour and a half on two idle cores.
+    """Train the demo model from nothing. A bit over two hours on two idle cores.
 
     Stages: tokenizer, vae, latents, text_encoder, unet, one controlnet-KIND a control, weights. Interrupt it
     when you like: the same command goes on with the stage that was under way. The lengths are counted in steps,

@@ -29,6 +29,9 @@ FORGETFUL_SHARE, FORGOTTEN = 0.05, 0.55
 #: pictures in five have several, and a cell full of solid counts four times as much as one of ground.
 CROWDED_SHARE = 0.8
 SOLID_WEIGHT = 3.0
+#: Of a picture with a mask, what is kept counts more than ground, for it has to come out of noise as it was; and so
+#: does a cell that the mask's border cuts in half, where old and new have to meet.
+KEPT_WEIGHT, SEAM_WEIGHT = 1.0, 2.0
 #: The layers that start at zero learn faster.
 FASTER = dict.fromkeys(("controlnet_down_blocks", "controlnet_mid_block", "controlnet_cond_embedding.conv_out"), 2.0)
 
@@ -48,6 +51,26 @@ def sampling_odds(solids: Sequence[int]) -> torch.Tensor:
     return share / share.sum()
 
 
+def conditioning(hints: NDArray[np.uint8]) -> torch.Tensor:
+    """Hints as the ControlNet reads them: uint8 [n, H, W, 3 or 4] -> float32 [n, 3, H, W], 0..1.
+
+    Where a fourth channel marks what to repaint, -1 (Zhang's ControlNet 1.1 inpaint).
+    """
+    channels = torch.from_numpy(hints).permute(0, 3, 1, 2)
+    picture, marked = channels[:, :3].float() / 255, channels[:, 3:] >= 128
+    return torch.where(marked, -1.0, picture) if marked.shape[1] else picture
+
+
+def attention(chosen: Sequence[Example], hints: NDArray[np.uint8], cells: int) -> torch.Tensor:
+    """How much every latent cell counts, of mean 1 over a picture: float32 [n, 1, cells, cells]."""
+    wanted = 1 + SOLID_WEIGHT * torch.from_numpy(corpus.coverage(chosen, cells))
+    if hints.shape[-1] == 4:
+        repainted = torch.from_numpy(np.stack([corpus.cell_shares(hint[..., 3] >= 128, cells) for hint in hints]))
+        kept, seam = 1 - repainted, 4 * repainted * (1 - repainted)
+        wanted = repainted * wanted + kept * (1 + KEPT_WEIGHT) + seam * SEAM_WEIGHT
+    return wanted / wanted.mean((1, 2, 3), keepdim=True)
+
+
 def train_controlnet(
     crew: Crew,
     unet: UNet2DConditionModel,
@@ -57,20 +80,19 @@ def train_controlnet(
     captions: Captions,
     schedule: Schedule,
 ) -> tuple[ControlNetModel, list[float]]:
-    """hints: uint8 RGB [n, H, W, 3]; latents: float16 [n, 4, h, w]; both and `captions` in the order of `chosen`."""
+    """hints: uint8 [n, H, W, 3 or 4]; latents: float16 [n, 4, h, w]; both and `captions` in the order of `chosen`."""
     unet.requires_grad_(False).eval().set_attn_processor(AttnProcessor())
     controlnet, noising = build_controlnet(unet), Noising()
     batch = schedule.batch // crew.size
     odds = sampling_odds([len(example.scene.solids) for example in chosen])
-    attention = 1 + SOLID_WEIGHT * torch.from_numpy(corpus.coverage(chosen, latents.shape[-1]))
-    attention /= attention.mean((1, 2, 3), keepdim=True)
+    weights = attention(chosen, hints, latents.shape[-1])
 
     def loss_of_step(step: int) -> torch.Tensor:
         picked = torch.multinomial(odds, batch, replacement=True)
         timesteps = stratified_timesteps(batch, lowest=LOWEST_TIMESTEP, power=TIMESTEP_POWER)
         sample, velocity = noising(latents[picked].float(), timesteps)
         text = captions.hidden(picked, FORGOTTEN if torch.rand(()) < FORGETFUL_SHARE else CAPTION_DROP)
-        hint = torch.from_numpy(hints[picked.numpy()]).permute(0, 3, 1, 2).float() / 255
+        hint = conditioning(hints[picked.numpy()])
         with autocast():
             residuals, middle = controlnet(sample, timesteps, text, controlnet_cond=hint, return_dict=False)
             prediction = unet(
@@ -81,7 +103,7 @@ def train_controlnet(
                 mid_block_additional_residual=middle,
                 return_dict=False,
             )[0]
-        return noising.loss(prediction, velocity, timesteps, attention[picked])
+        return noising.loss(prediction, velocity, timesteps, weights[picked])
 
     trained, losses = descend(crew, controlnet, schedule, loss_of_step, faster=FASTER)
     trained.set_default_attn_processor()

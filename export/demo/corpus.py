@@ -43,19 +43,23 @@ def pictures(chosen: Sequence[Example], told: Told) -> NDArray[np.uint8]:
 
 
 def hint_pictures(chosen: Sequence[Example], kind: str, told: Told) -> NDArray[np.uint8]:
-    """Hints of one control kind, uint8 RGB [n, size, size, 3]."""
+    """Hints of one control kind, uint8 [n, size, size, 3], or 4 with a mask."""
     return _draw(chosen, told, lambda scene: hint(kind, render(scene, PICTURE_SIZE)))
 
 
 def coverage(chosen: Sequence[Example], cells: int) -> NDArray[np.float32]:
     """How much of each latent cell is solid, 0..1, float32 [n, 1, cells, cells]."""
-    masks = (render(example.scene, PICTURE_SIZE).ids > 0 for example in chosen)
-    side = PICTURE_SIZE // cells
-    return np.stack([mask.reshape(1, cells, side, cells, side).mean((2, 4), dtype=np.float32) for mask in masks])
+    return np.stack([cell_shares(render(example.scene, PICTURE_SIZE).ids > 0, cells) for example in chosen])
+
+
+def cell_shares(mask: NDArray[np.bool_], cells: int) -> NDArray[np.float32]:
+    """How much of each of cells x cells squares is marked: bool [size, size] -> 0..1, float32 [1, cells, cells]."""
+    side = mask.shape[0] // cells
+    return mask.reshape(1, cells, side, cells, side).mean((2, 4), dtype=np.float32)
 
 
 def _draw(chosen: Sequence[Example], told: Told, draw: Callable[[Scene], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    drawn = np.empty((len(chosen), PICTURE_SIZE, PICTURE_SIZE, 3), np.uint8)
+    drawn = np.empty((len(chosen), *draw(chosen[0].scene).shape), np.uint8)
     for index, example in enumerate(chosen):
         drawn[index] = draw(example.scene)
         if index % 100 == 99:

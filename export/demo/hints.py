@@ -5,14 +5,17 @@ A new control needs one row in HINTS; training picks it up once export.demo.reci
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from export.demo.masks import random_mask
 from export.demo.render import Rendering, pixel_centres
 from export.demo.scene import CANVAS
+from export.demo.scribble import scribble
 
 Pixels = NDArray[np.uint8]
 
@@ -62,19 +65,39 @@ def _segmentation(rendering: Rendering) -> Pixels:
     return np.array([SEGMENT_COLOURS[name] for name in names], np.uint8)[rendering.ids]
 
 
+def _scribble(rendering: Rendering) -> Pixels:
+    return _grey(scribble(rendering, _own_generator("scribble", rendering)))
+
+
+def _inpaint(rendering: Rendering) -> Pixels:
+    return masked(rendering.image, random_mask(rendering, _own_generator("inpaint", rendering)))
+
+
+def masked(image: Pixels, mask: NDArray[np.bool_]) -> Pixels:
+    """RGB [h, w, 3] and what to repaint of it [h, w] -> uint8 [h, w, 4], the fourth 255 where it is to be repainted."""
+    return np.dstack([image, np.where(mask, np.uint8(255), np.uint8(0))])
+
+
+def _own_generator(kind: str, rendering: Rendering) -> np.random.Generator:
+    """For hints with chance in them: the same scene gets the same hint, whatever else was drawn."""
+    return np.random.default_rng(zlib.crc32(f"{kind} {rendering.scene}".encode()))
+
+
 def _grey(plane: Pixels) -> Pixels:
     return np.repeat(plane[..., None], 3, axis=2)
 
 
-#: Control kind -> hint, uint8 RGB of the picture's size.
+#: Control kind -> hint of the picture's size, uint8: RGB, or RGB and a mask (see `masked`).
 HINTS: dict[str, Callable[[Rendering], Pixels]] = {
     "canny": _canny,
     "depth": _depth,
     "normal": _normal,
     "segmentation": _segmentation,
+    "scribble": _scribble,
+    "inpaint": _inpaint,
 }
 
 
 def hint(kind: str, rendering: Rendering) -> Pixels:
-    """The hint of one control kind, uint8 RGB [size, size, 3]. Raises KeyError for a kind not in HINTS."""
+    """The hint of one control kind, uint8 [size, size, 3 or 4]. Raises KeyError for a kind not in HINTS."""
     return HINTS[kind](rendering)

@@ -21,6 +21,7 @@ from export.demo.scene import (
     sample_scene,
     scene_generator,
 )
+from families.graphs import hint_channels
 
 
 def scene_of(seed: int, stream: Stream = Stream.TRAINING) -> Scene:
@@ -129,10 +130,18 @@ def test_segmentation_has_one_colour_a_solid() -> None:
 
 
 @pytest.mark.parametrize("kind", HINTS)
-def test_every_hint_is_an_rgb_picture_of_the_right_size(kind: str) -> None:
+def test_every_hint_has_the_size_and_the_channels_that_its_graph_takes(kind: str) -> None:
     drawn = hint(kind, render(scene_of(1), 64))
-    assert (drawn.shape, drawn.dtype) == ((64, 64, 3), np.uint8)
+    assert (drawn.shape, drawn.dtype) == ((64, 64, hint_channels(kind)), np.uint8)
     assert drawn.std() > 0
+
+
+@pytest.mark.parametrize("kind", HINTS)
+def test_a_scene_always_gets_the_same_hint(kind: str) -> None:
+    other, again = (hint(kind, render(scene_of(seed))) for seed in (2, 1))
+    first = hint(kind, render(scene_of(1)))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
 
 
 def test_an_unknown_hint_is_refused() -> None:

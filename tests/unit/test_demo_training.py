@@ -87,6 +87,16 @@ def test_a_control_starts_silent_and_learns_to_speak(trained: SimpleNamespace) -
     assert np.isfinite(trained.losses["controlnet"]).all()
 
 
+def test_a_control_with_a_mask_is_trained_alike(trained: SimpleNamespace, tokenizer: CLIPTokenizer) -> None:
+    load = stages.UNet2DConditionModel.from_pretrained(trained.parts / "unet")
+    captions = unet.Captions(tokenizer, text_encoder.load_text_encoder(trained.parts / "text_encoder"), EXAMPLES)
+    hints = corpus.hint_pictures(EXAMPLES, "inpaint", quiet)
+    schedule = Schedule(steps=3, batch=6, rate=1.5e-3, warmup=2)
+    control, losses = controlnet.train_controlnet(ALONE, load, EXAMPLES, hints, trained.latents, captions, schedule)
+    assert np.isfinite(losses).all() and len(losses) == 3
+    assert control.config.conditioning_channels == 3
+
+
 def test_whitened_latents_are_unit_normal_and_decode_alike(images: np.ndarray, trained: SimpleNamespace) -> None:
     assert trained.latents.float().std((0, 2, 3)).tolist() == pytest.approx([1] * 4, abs=0.1)
     assert trained.latents.float().mean((0, 2, 3)).tolist() == pytest.approx([0] * 4, abs=0.1)
@@ -174,6 +184,34 @@ def test_coverage_is_the_share_of_solid_in_a_latent_cell() -> None:
     ids = corpus.render(EXAMPLES[0].scene, 128).ids
     assert shares[0, 0, 5, 7] == pytest.approx((ids[40:48, 56:64] > 0).mean())
     assert 0 < shares.mean() < 1
+
+
+def test_a_control_reads_pictures_from_zero_to_one_and_minus_one_where_it_repaints() -> None:
+    hints = np.full((2, 4, 4, 4), 51, np.uint8)
+    hints[..., 3] = 0
+    hints[1, :2, :, 3] = 255
+    read = controlnet.conditioning(hints)
+    assert read.shape == (2, 3, 4, 4)
+    assert read[0].unique().tolist() == pytest.approx([0.2])
+    assert (read[1, :, :2] == -1).all() and read[1, :, 2:].unique().tolist() == pytest.approx([0.2])
+    torch.testing.assert_close(controlnet.conditioning(hints[..., :3]), torch.full((2, 3, 4, 4), 0.2))
+
+
+def test_solids_count_more_and_of_a_masked_picture_what_is_kept_and_the_seam() -> None:
+    plain = np.zeros((2, 128, 128, 3), np.uint8)
+    shares = torch.from_numpy(corpus.coverage(EXAMPLES[:2], 16))
+    weights = controlnet.attention(EXAMPLES[:2], plain, 16)
+    assert weights.mean((1, 2, 3)).tolist() == pytest.approx([1, 1])
+    assert weights[0].max() / weights[0].min() == pytest.approx(1 + controlnet.SOLID_WEIGHT)
+    assert weights[0].argmax() == shares[0].argmax()
+    masked = np.zeros((2, 128, 128, 4), np.uint8)
+    masked[:, :, :68, 3] = 255
+    weights = controlnet.attention(EXAMPLES[:2], masked, 16)
+    assert weights.mean((1, 2, 3)).tolist() == pytest.approx([1, 1])
+    kept, ground = weights[0, 0, :, 9:], weights[0, 0, :, :8][shares[0, 0, :, :8] == 0]
+    assert kept.unique().numel() == 1, "what is kept counts alike, solid or not"
+    assert (kept[0, 0] / ground[0]).item() == pytest.approx(1 + controlnet.KEPT_WEIGHT)
+    assert (weights[0, 0, :, 8] > kept[0, 0]).all(), "the seam counts most"
 
 
 def test_pure_noise_still_points_at_the_latents() -> None:
