@@ -2,8 +2,9 @@
 
 `python tests/tiny_sd15.py FOLDER` writes one. What Stable Diffusion 1.5 has is there: four levels, 12 + 1 residuals,
 epsilon prediction, leading timesteps, attention in the middle of the VAE, a tokenizer in vocab.json and merges.txt.
-Its output layers are scaled so that predictions and pictures have the spread of a trained model's; ControlNets have
-non-zero output layers. A test that feeds it a wrong text, hint or scale therefore sees another picture.
+Its output layers are scaled so that predictions, pictures and latents have the spread of a trained model's;
+ControlNets have non-zero output layers. A test that feeds it a wrong picture, text, hint or scale therefore sees another
+picture.
 """
 
 from __future__ import annotations
@@ -131,11 +132,20 @@ def _controlnet(unet: Any, pooled: bool) -> Any:
 
 
 def _spread(unet: Any, vae: Any) -> None:
-    """Scale the last layers: a prediction of standard deviation 1, a picture of 0.5 in [-1, 1]."""
+    """Scale the last layers: a prediction of standard deviation 1, a picture of 0.5 in [-1, 1], latents of mean 0 and
+    standard deviation 1 with a posterior a tenth as wide."""
     predicted = unet(torch.randn(2, 4, 16, 16), 500, encoder_hidden_states=torch.randn(2, 77, WIDTH)).sample
     unet.conv_out.weight.div_(predicted.std())
     picture = vae.decode(torch.randn(2, 4, 16, 16) / vae.config.scaling_factor).sample
     vae.decoder.conv_out.weight.mul_(0.5 / picture.std())
+    picture = torch.nn.functional.interpolate(2 * torch.rand(4, 3, 16, 16) - 1, scale_factor=8)
+    posterior = vae.encode(picture).latent_dist
+    channels = posterior.mean.shape[1]
+    layer, wanted = vae.quant_conv, 1 / vae.config.scaling_factor
+    spread = posterior.mean.std(dim=(0, 2, 3)) / wanted
+    layer.bias[:channels].sub_(posterior.mean.mean(dim=(0, 2, 3))).div_(spread)
+    layer.weight[:channels].div_(spread[:, None, None, None])
+    layer.bias[channels:].sub_(2 * (posterior.std.mean() / (0.1 * wanted)).log())
 
 
 if __name__ == "__main__":

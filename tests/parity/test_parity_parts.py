@@ -1,5 +1,6 @@
 """The rooms' own answers against diffusers' parts: text embeddings and the VAE both ways."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,16 @@ async def prepare(mesh: LocalMesh, **request: Any) -> preprocess_pb2.PrepareResp
     return answer
 
 
-@pytest.mark.parametrize("prompt", ["a red star on a green background", "", "Ünïcode, 漢字 & émojis 🙂!", LONG])
-async def test_text_is_diffusers_text(mesh: LocalMesh, pipeline: Any, prompt: str) -> None:
-    answer = await prepare(mesh, prompt=prompt, negative_prompt="a blue ring", guidance=True)
+SHORT = ("a red star on a green background", "", "Ünïcode, 漢字 & émojis 🙂!")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "weighting"), [*itertools.product(SHORT, (True, False)), (LONG, False), ("a (red:1.5) [star]", False)]
+)
+async def test_text_is_diffusers_text(mesh: LocalMesh, pipeline: Any, prompt: str, weighting: bool) -> None:
+    """Without weights to read, or told not to read them."""
+    request = {"negative_prompt": "a blue ring", "guidance": True, "prompt_weighting": weighting}
+    answer = await prepare(mesh, prompt=prompt, **request)
     ours = to_array(answer.conditioning.text, field="text", ndim=3)
     positive, negative = pipeline.encode_prompt(prompt, "cpu", 1, True, "a blue ring")
     np.testing.assert_allclose(ours, torch.cat([negative, positive]).detach().numpy(), atol=1e-4)
@@ -55,35 +63,34 @@ async def test_skipped_layers_are_hidden_states_after_the_final_norm(mesh: Local
 
 
 async def test_a_prompt_that_is_too_long_is_told(mesh: LocalMesh) -> None:
-    answer = await prepare(mesh, prompt=LONG)
+    answer = await prepare(mesh, prompt=LONG, prompt_weighting=False)
     (note,) = answer.notes
     assert "prompt has" in note
     assert "dropped" in note
-    assert not (await prepare(mesh, prompt="a red star")).notes
+    assert not (await prepare(mesh, prompt="a red star", prompt_weighting=False)).notes
 
 
-async def test_encode_is_the_vae_s_mode_and_decode_takes_it_back(mesh: LocalMesh, pipeline: Any) -> None:
+async def test_encode_is_the_vae_s_posterior_and_decode_takes_its_mode_back(mesh: LocalMesh, pipeline: Any) -> None:
     async with open_channel(mesh.settings.vae_address) as channel:
         stub: Any = vae_pb2_grpc.VaeServiceStub(channel)
         image = types_pb2.Image(content=source_picture())
         request = vae_pb2.EncodeRequest(model="demo", image=image, width=136, height=96)
-        latents = (await call(stub.Encode(request, timeout=30))).latents
+        posterior = (await call(stub.Encode(request, timeout=30))).posterior
+        latents = types_pb2.Latents(model=posterior.model, samples=posterior.mean)
         again = (await call(stub.Decode(vae_pb2.DecodeRequest(latents=latents), timeout=30))).images[0]
-        seeded = [
-            (await call(stub.Encode(vae_pb2.EncodeRequest(seed=seed, **_fields(request)), timeout=30))).latents
-            for seed in (1, 1, 2)
-        ]
-    picture = pipeline.image_processor.resize(_pil(source_picture()), 96, 136)
-    pixels = pipeline.image_processor.preprocess(picture)
-    vae = pipeline.vae
+    pixels = pipeline.image_processor.preprocess(_pil(source_picture()), height=96, width=136)
+    vae, scale = pipeline.vae, pipeline.vae.config.scaling_factor
     with torch.no_grad():
-        mode = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
-        back = pipeline.image_processor.postprocess(vae.decode(mode / vae.config.scaling_factor).sample, "pil")[0]
-    np.testing.assert_allclose(to_array(latents.samples, field="latents", ndim=4), mode.numpy(), atol=2e-4)
+        theirs = vae.encode(pixels).latent_dist
+        back = pipeline.image_processor.postprocess(vae.decode(theirs.mode()).sample, "pil")[0]
+    mean = to_array(posterior.mean, field="mean", ndim=4)
+    deviation = to_array(posterior.deviation, field="deviation", ndim=4)
+    np.testing.assert_allclose(mean, theirs.mode().numpy() * scale, atol=2e-4)
+    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(1)).numpy()
+    drawn = theirs.sample(torch.Generator().manual_seed(1)).numpy() * scale
+    np.testing.assert_allclose(mean + deviation * noise, drawn, atol=2e-4)
+    assert np.abs(drawn - mean).max() > 1e-2, "a draw must be told from the mode"
     assert np.abs(decode(again.content).astype(int) - np.asarray(back)).max() <= 1
-    first, same, other = (to_array(s.samples, field="latents", ndim=4) for s in seeded)
-    np.testing.assert_array_equal(first, same)
-    assert np.abs(first - other).max() > 1e-3
 
 
 async def test_latents_that_are_not_finite_are_never_a_picture(mesh: LocalMesh) -> None:
@@ -93,10 +100,6 @@ async def test_latents_that_are_not_finite_are_never_a_picture(mesh: LocalMesh) 
         latents = types_pb2.Latents(model="demo", samples=to_message(broken))
         with pytest.raises(Exception, match="not finite"):
             await call(stub.Decode(vae_pb2.DecodeRequest(latents=latents), timeout=30))
-
-
-def _fields(request: vae_pb2.EncodeRequest) -> dict[str, Any]:
-    return {"model": request.model, "image": request.image, "width": request.width, "height": request.height}
 
 
 def _pil(content: bytes) -> Any:

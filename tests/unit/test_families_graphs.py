@@ -27,7 +27,7 @@ def facts(**changes: object) -> ModelFacts:
             "bos_token_id": 2,
             "eos_token_id": 1,
             "residuals": ((32, 1), (32, 2), (64, 2)),
-            "controls": ("canny", "depth", "pose"),
+            "controls": ("canny", "depth", "inpaint"),
             "scheduler": {},
             **changes,
         }
@@ -39,7 +39,7 @@ def dims_of(config: triton.ModelConfig) -> dict[str, tuple[int, tuple[int, ...]]
 
 
 @pytest.mark.parametrize(
-    "kinds", [(), ("canny",), ("depth", "canny"), ("canny", "canny"), ("pose", "canny", "depth", "canny")]
+    "kinds", [(), ("canny",), ("depth", "canny"), ("canny", "canny"), ("inpaint", "canny", "depth", "canny")]
 )
 def test_an_ensemble_connects(kinds: Sequence[str]) -> None:
     """Triton's own rules: inputs exist before a step, types and shapes agree, everything made is used or answered."""
@@ -78,6 +78,25 @@ def test_hints_follow_the_sorted_kinds() -> None:
     assert ensemble.name == "m_denoise__canny__depth__depth"
 
 
+@pytest.mark.parametrize("kinds", [("inpaint",), ("canny", "inpaint"), ("inpaint", "depth", "inpaint")])
+def test_a_hint_that_marks_what_to_repaint_has_a_fourth_channel(kinds: Sequence[str]) -> None:
+    inputs = {t.name: t.dims[0] for t in graphs.denoise_config(facts(), kinds).input}
+    expected = {"canny": 3, "depth": 3, "inpaint": 4}
+    assert [inputs[graphs.hint(i)] for i in range(len(kinds))] == [expected[kind] for kind in sorted(kinds)]
+    assert all(graphs.hint_channels(kind) == channels for kind, channels in expected.items())
+
+
+def test_texts_of_several_chunks_fit_every_graph_that_reads_one() -> None:
+    free = {
+        config.name: tuple(tensor.dims)
+        for config in graphs.configs(facts()).values()
+        for tensor in config.input
+        if tensor.name == "text"
+    }
+    assert {"m_unet", "m_no_control", "m_controlnet_inpaint", "m_denoise", "m_denoise__canny__inpaint"} <= set(free)
+    assert set(free.values()) == {(-1, -1, 32)}
+
+
 def test_a_kind_without_controlnet_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"scribble.*canny"):
         graphs.denoise_config(facts(), ("scribble",))
@@ -86,8 +105,8 @@ def test_a_kind_without_controlnet_is_refused_by_name() -> None:
 def test_on_disk_stand_no_control_each_kind_and_each_pair() -> None:
     assert set(graphs.ensemble_names(facts())) == {
         "m_denoise",
-        *(f"m_denoise__{kind}" for kind in ("canny", "depth", "pose")),
-        *(f"m_denoise__{a}__{b}" for a, b in itertools.combinations(("canny", "depth", "pose"), 2)),
+        *(f"m_denoise__{kind}" for kind in ("canny", "depth", "inpaint")),
+        *(f"m_denoise__{a}__{b}" for a, b in itertools.combinations(("canny", "depth", "inpaint"), 2)),
     }
 
 

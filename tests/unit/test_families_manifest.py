@@ -32,6 +32,7 @@ def card(**changes: Any) -> Manifest:
         "residuals": ((320, 1), (320, 2)),
         "controls": ("canny", "depth"),
         "scheduler": {"_class_name": "PNDMScheduler", "prediction_type": "epsilon"},
+        "preview": ((0.3, 0.2, 0.1),) * 4 + ((0.5, 0.5, 0.5),),
         "graphs": {"some_unet": GraphFacts(sha256="0" * 64, bytes=10, max_abs_error=1e-6)},
         "source": "owner/some",
         "versions": {"torch": "1"},
