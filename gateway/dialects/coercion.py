@@ -1,6 +1,7 @@
 """Fields of a tolerant dialect: numbers that are text, text that is null, yes and no in six spellings."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,11 @@ from mesh.errors import InvalidInput
 _YES = frozenset({"yes", "true", "1"})
 _NO = frozenset({"no", "false", "0"})
 _NOTHING = frozenset({"", "null"})
+# What clients write where they have no picture.
+_NO_PICTURE = _NOTHING | {"none", "no", "false"}
+# A comma ends a picture's address only where another begins: addresses and data URLs have commas of their own.
+_BETWEEN = re.compile(r",\s*(?=https?://|data:)", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
 
 
 class Fields:
@@ -63,6 +69,19 @@ class Fields:
                     return kept
         return []
 
+    def pictures(self, name: str) -> list[Any]:
+        """What stands for pictures in a comma list or a JSON list, as it came, without what stands for none."""
+        value = self._sent.get(name)
+        if isinstance(value, str):
+            parts = [part.strip() for part in _BETWEEN.split(value.strip())]
+            value = [one for part in parts for one in ([part] if _ADDRESS.match(part) else part.split(","))]
+        listed = value if isinstance(value, list) else [value]
+        return [one for one in listed if not _no_picture(one)]
+
+    def picture(self, name: str) -> Any:
+        """The first of them; None if there is none."""
+        return next(iter(self.pictures(name)), None)
+
     def flag(self, name: str, default: bool) -> bool:
         """Yes or no.
 
@@ -102,10 +121,19 @@ class Fields:
             number = math.nan
         if not math.isfinite(number):
             raise InvalidInput(f"The {_spoken(name)} must be a number.", field=name)
-        kept = limits.clamp(number)
+        kept = float(limits.clamp(number))
         if kept != number:
             self.remarks.append(f"{name} was set to {kept:g}; it may be {limits.minimum:g} to {limits.maximum:g}.")
         return kept
+
+
+def missing(name: str) -> InvalidInput:
+    """The error for a required field that says nothing."""
+    return InvalidInput(f"The {_spoken(name)} field is required.", field=name)
+
+
+def _no_picture(value: Any) -> bool:
+    return value is None or value is False or (isinstance(value, str) and value.strip().lower() in _NO_PICTURE)
 
 
 def _spoken(name: str) -> str:

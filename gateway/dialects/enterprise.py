@@ -16,8 +16,9 @@ from families.limits import MOST_CONTROLS
 from gateway import bodies, problem
 from gateway.auth import bearer
 from gateway.dialects import enterprise_answers as answers
+from gateway.dialects import enterprise_meta
 from gateway.dialects import enterprise_request as asking
-from gateway.dialects.coercion import Fields
+from gateway.dialects.coercion import Fields, missing
 from gateway.dialects.dialect import Submission, answering, asset_url, base_url, generate, json_example, renamed
 from gateway.jobs import Job
 from gateway.parts import Parts
@@ -56,8 +57,10 @@ _NAMES = {
     "model": "model_id",
     "steps": "num_inference_steps",
     "image": "init_image",
+    "mask": "mask_image",
+    "controls": "control_image",
     **{f"controls[{index}].kind": "controlnet_model" for index in range(MOST_CONTROLS)},
-    **{f"controls[{index}].image": "init_image" for index in range(MOST_CONTROLS)},
+    **{f"controls[{index}].mask": "mask_image" for index in range(MOST_CONTROLS)},
     **{f"controls[{index}].weight": "controlnet_conditioning_scale" for index in range(MOST_CONTROLS)},
 }
 _CORS = {
@@ -98,16 +101,21 @@ class Enterprise:
         fields, tier = Fields(sent), _tier(request)
         settings, catalogue = self._parts.settings, self._parts.catalogue
         offer, default = await catalogue.offer(), await catalogue.default_model()
-        generation = await asking.read(fields, tier, offer, settings, default, self._parts.pictures)
+        reading = await asking.read(fields, tier, offer, settings, default, self._parts.pictures)
         # Reading the echo must not repeat the remarks about clamped numbers.
-        echo = asking.echo(Fields(sent), tier)
+        meta = enterprise_meta.echo(Fields(sent), tier, reading)
         at_once = fields.flag("instant_response", False)
         return Submission(
-            generation=generation,
+            generation=reading.generation,
             owner=owner,
             hold_s=0.0 if at_once else settings.enterprise_hold_s,
             remarks=tuple(dict.fromkeys(fields.remarks)),
-            echo={"meta": echo, "track_id": sent.get("track_id"), "base64": fields.flag("base64", False)},
+            echo={
+                "meta": meta,
+                "track_id": sent.get("track_id"),
+                "base64": fields.flag("base64", False),
+                "steering": reading.steering,
+            },
         )
 
     async def render(self, request: Request, submission: Submission, job: Job) -> Response:
@@ -118,7 +126,8 @@ class Enterprise:
             body = answers.success(job, number, links, submission.remarks, meta)
         elif job.is_finished:
             if isinstance(job.error, InvalidInput):
-                raise job.error
+                steering = submission.echo["steering"]
+                raise renamed(job.error, {f"controls[{index}].image": steering for index in range(MOST_CONTROLS)})
             return self._json(request, answers.failed(job, number), answers.status_of(job.error) if job.error else 500)
         else:
             url = f"{base_url(self._parts, request)}{_FETCH_URL[_tier(request)]}/{number}"
@@ -145,7 +154,7 @@ class Enterprise:
         owner = self._owner(request, sent)
         asked = str(request.path_params.get("id") or sent.get("request_id") or sent.get("id") or "").strip()
         if not asked:
-            raise asking.missing("request_id")
+            raise missing("request_id")
         number, job_id, as_base64 = self._ids.find(asked)
         try:
             job = await self._parts.jobs.get(job_id, owner)

@@ -115,8 +115,9 @@ def meta(job: Job, echo: Mapping[str, Any]) -> dict[str, Any]:
     width, height = (job.pictures[0].width, job.pictures[0].height) if job.pictures else (asked.width, asked.height)
     return {
         **echo,
-        "prompt": asked.prompt,
-        "negative_prompt": asked.negative_prompt,
+        # What was encoded, enhancement and all, once that is known.
+        "prompt": asked.prompt if job.prompt is None else job.prompt,
+        "negative_prompt": asked.negative_prompt if job.negative_prompt is None else job.negative_prompt,
         "model_id": echo.get("model_id") or asked.model,
         "scheduler": asked.scheduler,
         "W": width,

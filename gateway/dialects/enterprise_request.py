@@ -5,11 +5,14 @@ more tolerant one is taken.
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, replace
 
-from families.limits import CLIP_SKIP, FRACTION, GUIDANCE, MOST_CONTROLS, SAMPLES, SEED, SIDE, WEIGHT, Range
+from families.limits import CLIP_SKIP, GUIDANCE, MOST_CONTROLS, SAMPLES, SEED, SIDE, STRENGTH, WEIGHT, Range
 from gateway.catalogue import Offer
-from gateway.dialects.coercion import Fields
+from gateway.dialects import enterprise_pictures, enterprise_solver
+from gateway.dialects.coercion import Fields, missing
+from gateway.dialects.enterprise_pictures import Roles, assign
+from gateway.dialects.enterprise_solver import Solver
 from gateway.generation import Control, Generation
 from gateway.images import Pictures
 from gateway.settings import GatewaySettings
@@ -21,7 +24,6 @@ STEPS_DEFAULT = {"enterprise": 21, "public": 30}
 SIZE_DEFAULT = 512
 GUIDANCE_DEFAULT = 7.5
 STRENGTH_DEFAULT = {"enterprise": 0.7, "public": 0.55}
-SCHEDULER_DEFAULT = "UniPCMultistepScheduler"
 
 # The vendor's kinds -> kinds of the mesh, where they differ.
 KINDS = {"pose": "openpose", "softedge": "hed"}
@@ -35,7 +37,7 @@ VENDOR_KINDS = frozenset(
 )  # fmt: skip
 
 # The vendor counts the layers that are used from the end, the mesh those that are skipped.
-_CLIP_SKIP = Range(CLIP_SKIP.minimum + 1, CLIP_SKIP.maximum)
+CLIP_SKIP_COUNTED = Range(CLIP_SKIP.minimum + 1, CLIP_SKIP.maximum)
 
 EXAMPLE = {
     "key": "...",
@@ -50,6 +52,8 @@ EXAMPLE = {
     "seed": None,
 }
 
+_NONE = frozenset({"", "none", "no", "false"})
+
 # Field -> whether its value asks for something that is not there, and what the caller is told.
 _Asks = Callable[[Fields, str], bool]
 
@@ -59,22 +63,16 @@ def _yes(fields: Fields, name: str) -> bool:
 
 
 def _something(fields: Fields, name: str) -> bool:
-    return str(fields.raw(name) or "none").strip().lower() not in ("none", "no", "false")
+    return str(fields.raw(name) or "none").strip().lower() not in _NONE
 
 
 ABSENT: dict[str, tuple[_Asks, str]] = {
-    "guess_mode": (_yes, "guess_mode is not available; the prompt steers the picture as usual."),
-    "mask_image": (_something, "mask_image was not used: inpainting is not available; the whole picture was made."),
     "tomesd": (_yes, "tomesd has no effect here."),
-    "use_karras_sigmas": (_yes, "use_karras_sigmas was not applied: the model's own noise schedule was used."),
-    "algorithm_type": (_something, "algorithm_type was not applied: the scheduler's own was used."),
     "vae": (_something, "vae was not applied: the model's own was used."),
     "lora_model": (_something, "lora_model was not applied: LoRAs are not available."),
     "embeddings_model": (_something, "embeddings_model was not applied: textual inversions are not available."),
     "embeddings": (_something, "embeddings was not applied: textual inversions are not available."),
     "safety_checker": (_yes, "safety_checker is not available; the pictures were not checked."),
-    "enhance_prompt": (_yes, "enhance_prompt is not available; the prompt was used as sent."),
-    "enhance_style": (_something, "enhance_style is not available; the prompt was used as sent."),
     "multi_lingual": (_yes, "multi_lingual is not available; the prompt was used as sent."),
     "ip_adapter_id": (_something, "ip_adapter_id was not applied: IP adapters are not available."),
     "ip_adapter_image": (_something, "ip_adapter_image was not applied: IP adapters are not available."),
@@ -85,9 +83,19 @@ ABSENT: dict[str, tuple[_Asks, str]] = {
 }  # fmt: skip
 
 
-def missing(name: str) -> InvalidInput:
-    """The error for a required field that says nothing."""
-    return InvalidInput(f"The {name.replace('_', ' ')} field is required.", field=name)
+@dataclass(frozen=True)
+class Reading:
+    """A request as it was read.
+
+    Attributes:
+        generation: the canonical request.
+        solver: what became of the fields about the scheduler.
+        steering: name of the field with the controls' pictures.
+    """
+
+    generation: Generation
+    solver: Solver
+    steering: str
 
 
 def model(fields: Fields, offer: Offer, settings: GatewaySettings, default: str) -> str:
@@ -137,17 +145,6 @@ def kinds(fields: Fields, offer: Offer, model: str, auto_hint: bool) -> list[str
     return found
 
 
-def scheduler(fields: Fields, offer: Offer) -> str | None:
-    """Name of the scheduler; the default one for names that can't drive this."""
-    known = [entry.name for entry in offer.schedulers]
-    default = SCHEDULER_DEFAULT if SCHEDULER_DEFAULT in known else None
-    asked = fields.text("scheduler").strip()
-    if not asked or asked in known:
-        return asked or default
-    fields.remarks.append(f"scheduler {asked[:80]!r} is not available; {default or 'the default one'} was used.")
-    return default
-
-
 def seed(fields: Fields) -> int | None:
     """The seed; None for a random one, which null, "" and negative numbers ask for."""
     value = fields.raw("seed")
@@ -164,22 +161,19 @@ def weights(fields: Fields, count: int) -> list[float]:
     return [listed[min(index, len(listed) - 1)] for index in range(count)]
 
 
-async def picture(fields: Fields, pictures: Pictures) -> bytes:
-    """The picture that the hints are made of: `control_image`, else `init_image`."""
-    name = "init_image" if fields.raw("control_image") is None else "control_image"
-    value = fields.raw(name)
-    if value is None:
-        raise missing("init_image")
-    if name == "control_image" and fields.raw("init_image") is not None:
-        strength = fields.number("strength", default=STRENGTH_DEFAULT["enterprise"], limits=FRACTION)
-        if strength < 1:
-            fields.remarks.append("init_image was not used: image-to-image is not available; control_image steered.")
-    return await pictures.read(value, name)
+def style(fields: Fields, offer: Offer) -> str | None:
+    """Name of the style that is asked for, if there is one of that name."""
+    asked = fields.text("enhance_style").strip()
+    name = asked.lower()
+    if name in _NONE or any(name == known.name for known in offer.styles):
+        return None if name in _NONE else name
+    fields.remarks.append(f"enhance_style {asked[:80]!r} is unknown; the prompt got no style.")
+    return None
 
 
 async def read(
     fields: Fields, tier: str, offer: Offer, settings: GatewaySettings, default_model: str, pictures: Pictures
-) -> Generation:
+) -> Reading:
     """The canonical request that `fields` ask for. What could not be taken as sent is added to their remarks.
 
     Args:
@@ -188,83 +182,60 @@ async def read(
     Raises:
         InvalidInput: naming the vendor's field.
     """
+    guess_mode = fields.flag("guess_mode", False)
     prompt = fields.text("prompt")
-    if not prompt and not fields.flag("guess_mode", False):
+    if not prompt and not guess_mode:
         raise missing("prompt")
     name = model(fields, offer, settings, default_model)
     auto_hint = fields.flag("auto_hint", True)
     asked = kinds(fields, offer, name, auto_hint)
     scales = weights(fields, len(asked))
-    skipped = fields.whole("clip_skip", "clipskip", default=1, limits=_CLIP_SKIP) - 1
+    strength = fields.number("strength", default=STRENGTH_DEFAULT[tier], limits=STRENGTH)
+    roles = assign(fields, [offer.reads_mask(kind) for kind in asked], strength)
+    starts = roles.start is not None
+    solver = enterprise_solver.read(fields, offer, name, starts)
     generation = Generation(
         prompt=prompt,
         negative_prompt=fields.text("negative_prompt"),
         model=name,
+        controls=tuple(
+            Control(kind=kind, image=b"", auto_hint=auto_hint, weight=scale)
+            for kind, scale in zip(asked, scales, strict=True)
+        ),
         width=fields.whole("width", default=SIZE_DEFAULT, limits=SIDE),
         height=fields.whole("height", default=SIZE_DEFAULT, limits=SIDE),
         steps=fields.whole("num_inference_steps", "steps", default=STEPS_DEFAULT[tier], limits=STEPS),
         guidance_scale=fields.number("guidance_scale", "guidance", default=GUIDANCE_DEFAULT, limits=GUIDANCE),
-        scheduler=scheduler(fields, offer),
+        scheduler=solver.scheduler,
         seed=seed(fields),
         samples=fields.whole("samples", default=1, limits=SAMPLES),
-        clip_skip=skipped,
-    )
-    # Last, because it may have to be fetched.
-    source = await picture(fields, pictures)
-    controls = tuple(
-        Control(kind=kind, image=source, auto_hint=auto_hint, weight=scale)
-        for kind, scale in zip(asked, scales, strict=True)
+        clip_skip=fields.whole("clip_skip", "clipskip", default=1, limits=CLIP_SKIP_COUNTED) - 1,
+        image=b"" if starts else None,
+        # Inverting has no use for a strength that nobody asked for.
+        strength=strength if starts and (fields.raw("strength") is not None or not solver.inverts) else None,
+        guess_mode=guess_mode,
+        use_karras_sigmas=solver.use_karras_sigmas,
+        algorithm_type=solver.algorithm_type,
+        enhance_prompt=fields.flag("enhance_prompt", False),
+        enhance_style=style(fields, offer),
     )
     fields.remarks.extend(sentence for field, (asks, sentence) in ABSENT.items() if asks(fields, field))
-    return Generation(**{**vars(generation), "controls": controls})
+    # Last, because they may have to be fetched.
+    generation = _with_pictures(generation, offer, await enterprise_pictures.read(roles, pictures))
+    return Reading(generation, solver, roles.steering)
 
 
-def echo(fields: Fields, tier: str) -> dict[str, Any]:
-    """The part of `meta` that repeats the request, in the vendor's odd types."""
+def _with_pictures(generation: Generation, offer: Offer, roles: Roles) -> Generation:
+    starts = roles.start is not None
 
-    def yes_no(name: str, default: str) -> str:
-        return default if fields.raw(name) is None else "yes" if fields.flag(name, False) else "no"
+    def steered(control: Control, hint: bytes) -> Control:
+        # A control takes the picture that is started from, and its mask, without a copy of its own.
+        mask = roles.mask if not starts and offer.reads_mask(control.kind) else None
+        return replace(control, image=None if hint is roles.start else hint, mask=mask)
 
-    def shown(name: str) -> str | None:
-        value = fields.raw(name)
-        # A picture sent as base64 would come back as large as it came.
-        return None if value is None else str(value) if str(value)[:4].lower() == "http" else "base64"
-
-    models = ",".join(fields.words("controlnet_model") or fields.words("controlnet_type", "type"))
-    return {
-        "model_id": fields.text("model_id"),
-        "controlnet_model": models,
-        "controlnet_type": fields.text("controlnet_type", "type", default=models.partition(",")[0]),
-        # Nothing was checked, whatever was asked for; `tip` says so.
-        "safetychecker": "no",
-        "safety_checker": "no",
-        "safety_checker_type": fields.text("safety_checker_type", default="sensitive_content_text"),
-        "auto_hint": yes_no("auto_hint", "yes"),
-        "guess_mode": yes_no("guess_mode", "no"),
-        "strength": fields.number("strength", default=STRENGTH_DEFAULT[tier], limits=FRACTION),
-        "controlnet_conditioning_scale": fields.text("controlnet_conditioning_scale", default="1.0"),
-        "multi_lingual": yes_no("multi_lingual", "no"),
-        "use_karras_sigmas": yes_no("use_karras_sigmas", "yes"),
-        "algorithm_type": fields.text("algorithm_type", default="no"),
-        "tomesd": yes_no("tomesd", "yes"),
-        "instant_response": yes_no("instant_response", "no"),
-        "init_image": shown("init_image"),
-        "mask_image": shown("mask_image"),
-        "control_image": shown("control_image"),
-        "vae": fields.raw("vae"),
-        "full_url": "no",
-        "upscale": fields.text("upscale", default="no"),
-        "ip_adapter_id": fields.raw("ip_adapter_id"),
-        "ip_adapter_scale": fields.number("ip_adapter_scale", default=0.6, limits=FRACTION),
-        "ip_adapter_image": shown("ip_adapter_image"),
-        "enhance_prompt": yes_no("enhance_prompt", "yes"),
-        "enhance_style": fields.raw("enhance_style"),
-        "embeddings": fields.raw("embeddings_model", "embeddings"),
-        "lora": ",".join(fields.words("lora_model")) or None,
-        "lora_strength": fields.raw("lora_strength") or 1,
-        "watermark": yes_no("watermark", "no"),
-        "temp": yes_no("temp", "no"),
-        "base64": yes_no("base64", "no"),
-        "clip_skip": fields.whole("clip_skip", "clipskip", default=1, limits=_CLIP_SKIP),
-        "outdir": "out",
-    }
+    return replace(
+        generation,
+        controls=tuple(map(steered, generation.controls, roles.hints)),
+        image=roles.start,
+        mask=roles.mask if starts else None,
+    )

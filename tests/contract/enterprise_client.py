@@ -39,7 +39,7 @@ SAMPLE: dict[str, Any] = {
 ALIASES = {"model_aliases": ("midjourney=demo",)}
 SUCCESS = {
     "status": str, "generationTime": float, "id": int, "output": list, "proxy_links": list, "future_links": list,
-    "webhook_status": str, "meta": dict, "tip": str,
+    "webhook_status": str, "meta": dict,
 }  # fmt: skip
 META = {
     "prompt": str, "model_id": str, "controlnet_model": str, "controlnet_type": str, "negative_prompt": str,

@@ -77,6 +77,30 @@ def test_comma_lists(sent: Any, parts: list[str]) -> None:
     assert Fields({"list": sent}).words("list") == parts
 
 
+@pytest.mark.parametrize(
+    ("sent", "listed"),
+    [
+        ("https://a.example/x.png", ["https://a.example/x.png"]),
+        ("https://a.example/x.png, HTTP://b.example/y.png", ["https://a.example/x.png", "HTTP://b.example/y.png"]),
+        ("https://a.example/w_3,h_2/x.png", ["https://a.example/w_3,h_2/x.png"]),
+        ("data:image/png;base64,AAAA,data:image/png;base64,BBBB", ["data:image/png;base64,AAAA",
+                                                                   "data:image/png;base64,BBBB"]),
+        ("data:image/png;base64,AAAA,https://a.example/x", ["data:image/png;base64,AAAA", "https://a.example/x"]),
+        ("AAAA,BBBB", ["AAAA", "BBBB"]),
+        ("AAAA,https://a.example/x.png", ["AAAA", "https://a.example/x.png"]),
+        (["AAAA", None, "", "https://a.example/x.png"], ["AAAA", "https://a.example/x.png"]),
+        (b"file", [b"file"]),
+        ([7, {}], [7, {}]),
+        ([], []),
+        *((nothing, []) for nothing in (None, "", " ", "null", "None", "no", "false", False, ",,,", [None], ["none"])),
+    ],
+)  # fmt: skip
+def test_lists_of_pictures(sent: Any, listed: list[Any]) -> None:
+    fields = Fields({"image": sent})
+    assert fields.pictures("image") == listed
+    assert fields.picture("image") == (listed[0] if listed else None)
+
+
 def test_the_first_name_that_says_something_counts() -> None:
     fields = Fields({"guidance_scale": None, "guidance": "3"})
     assert fields.number("guidance_scale", "guidance", default=7.5, limits=ANY) == 3

@@ -1,0 +1,87 @@
+"""Which of the enterprise dialect's three pictures plays which part.
+
+`init_image` alone steers, as every sample of the vendor's does it, whatever its `strength`. Beside a `control_image`
+it is what the picture starts from, unless `strength` is 1; beside a `mask_image` it is what is repainted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.dialects.coercion import Fields, missing
+from gateway.images import Pictures
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The parts that the pictures of a request play.
+
+    Attributes:
+        steering: name of the field that the controls' pictures are in.
+        hints: one for each control.
+        start: what the picture starts from; None for noise.
+        mask: white where to repaint; of `start`, or of its control's picture where there is no start.
+    """
+
+    steering: str
+    hints: tuple[Any, ...]
+    start: Any = None
+    mask: Any = None
+
+
+def assign(fields: Fields, masked: Sequence[bool], strength: float) -> Roles:
+    """Give each picture its part, as it was sent. What is left over is added to the remarks.
+
+    Args:
+        fields: of the request.
+        masked: whether each control reads a mask.
+        strength: of the change; 1 leaves nothing to start from.
+
+    Raises:
+        InvalidInput: there is no picture.
+    """
+    listed, init, mask = fields.pictures("control_image"), fields.picture("init_image"), fields.picture("mask_image")
+    steering = listed or ([] if init is None else [init])
+    count = len(masked)
+    if not steering:
+        raise missing("init_image")
+    if len(steering) > count:
+        fields.remarks.append(
+            f"control_image has {len(steering)} pictures for {count} controls; the first {count} were used."
+        )
+    if mask is not None and init is None and not any(masked):
+        fields.remarks.append("mask_image was not used: init_image, the picture to repaint, is missing.")
+        mask = None
+    starts = mask is not None or (bool(listed) and strength < 1)
+    return Roles(
+        steering="control_image" if listed else "init_image",
+        hints=tuple(steering[min(index, len(steering) - 1)] for index in range(count)),
+        start=init if starts else None,
+        mask=mask,
+    )
+
+
+async def read(roles: Roles, pictures: Pictures) -> Roles:
+    """The same parts with the bytes of their pictures; one that plays several parts is read once.
+
+    Raises:
+        InvalidInput: one is no picture or can't be had; names its field.
+    """
+    known: dict[str, bytes] = {}
+
+    async def content(value: Any, name: str) -> bytes | None:
+        if value is None:
+            return None
+        if isinstance(value, str) and value in known:
+            return known[value]
+        found = await pictures.read(value, name)
+        if isinstance(value, str):
+            known[value] = found
+        return found
+
+    return Roles(
+        steering=roles.steering,
+        hints=tuple([await content(value, roles.steering) for value in roles.hints]),
+        start=await content(roles.start, "init_image"),
+        mask=await content(roles.mask, "mask_image"),
+    )

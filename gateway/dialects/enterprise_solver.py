@@ -1,0 +1,97 @@
+"""The enterprise dialect's fields about the way from noise to picture, and what became of them."""
+
+from dataclasses import dataclass
+
+from controlmesh.v1 import unet_pb2
+from gateway.catalogue import Offer
+from gateway.dialects import schedulers
+from gateway.dialects.coercion import Fields
+
+SCHEDULER_DEFAULT = "UniPCMultistepScheduler"
+# The vendor spaces the noise levels so unless told otherwise.
+KARRAS_DEFAULT = True
+_OWN = frozenset({"none", "no", "false"})
+
+
+@dataclass(frozen=True)
+class Solver:
+    """What the canonical request gets.
+
+    Attributes:
+        scheduler: name of a scheduler on offer; None for the model's own.
+        use_karras_sigmas, algorithm_type: as in the canonical request.
+        inverts: whether the scheduler goes from a picture to its noise.
+        karras_shown, algorithm_shown: those options as `meta` reports them: what is used, which is less than what was
+            asked for where the scheduler does not take it.
+    """
+
+    scheduler: str | None
+    use_karras_sigmas: bool | None
+    algorithm_type: str | None
+    inverts: bool
+    karras_shown: str
+    algorithm_shown: str
+
+
+def read(fields: Fields, offer: Offer, model: str, starts: bool) -> Solver:
+    """Scheduler, spacing of the noise levels and variant of the solver. What is not to be had goes to the remarks;
+    an option that this one scheduler does not take is asked for all the same, and the answer's notes say so.
+
+    Args:
+        fields: of the request.
+        offer: has the schedulers and the model.
+        model: name of a model on offer.
+        starts: whether there is a picture to start from.
+
+    Raises:
+        InvalidInput: a field of the wrong type.
+    """
+    entry = _scheduler(fields, offer, model, starts)
+    takes_karras = entry is not None and entry.karras_sigmas
+    asked = fields.raw("use_karras_sigmas") is not None
+    karras = fields.flag("use_karras_sigmas", KARRAS_DEFAULT)
+    algorithm = _algorithm(fields, offer)
+    takes_algorithm = entry is not None and algorithm in entry.algorithm_types
+    return Solver(
+        scheduler=entry.name if entry is not None else None,
+        # Nobody needs to hear that a default of the vendor's does not apply.
+        use_karras_sigmas=karras if takes_karras or (asked and karras) else None,
+        algorithm_type=algorithm,
+        inverts=entry is not None and entry.inverts,
+        karras_shown="yes" if karras and takes_karras else "no",
+        algorithm_shown=fields.text("algorithm_type").strip() if takes_algorithm else "no",
+    )
+
+
+def _scheduler(fields: Fields, offer: Offer, model: str, starts: bool) -> unet_pb2.Scheduler | None:
+    loaded = offer.model(model)
+    default = schedulers.find(offer, SCHEDULER_DEFAULT)
+    if default is None and loaded is not None:
+        default = schedulers.find(offer, loaded.default_scheduler)
+    asked = fields.text("scheduler").strip()
+    if not asked:
+        return default
+    entry = schedulers.find(offer, asked)
+    name = default.name if default is not None else "the default one"
+    if entry is None:
+        fields.remarks.append(f"scheduler {asked[:80]!r} is not available; {name} was used.")
+        return default
+    if entry.inverts and not starts:
+        fields.remarks.append(
+            f"scheduler {entry.name} makes noise of a picture and needs one to start from: "
+            f"control_image and init_image with a strength below 1; {name} was used."
+        )
+        return default
+    return entry
+
+
+def _algorithm(fields: Fields, offer: Offer) -> str | None:
+    asked = fields.text("algorithm_type").strip()
+    # The vendor writes a plus too many.
+    name = asked.lower().replace("+++", "++")
+    if not name or name in _OWN:
+        return None
+    if name in offer.algorithm_types():
+        return name
+    fields.remarks.append(f"algorithm_type {asked[:80]!r} is unknown; the scheduler's own was used.")
+    return None
