@@ -85,10 +85,13 @@ def _type(content: dict[str, Any]) -> str:
 
 
 def _examples(content: dict[str, Any]) -> str:
-    examples = [example["value"] for example in content.get("examples", {}).values()]
+    examples = [(example.get("summary", ""), example["value"]) for example in content.get("examples", {}).values()]
     if "example" in content:
-        examples.append(content["example"])
-    return "".join(f"<pre>{escape(orjson.dumps(e, option=orjson.OPT_INDENT_2).decode())}</pre>" for e in examples)
+        examples.append(("", content["example"]))
+    return "".join(
+        f"<p>{escape(words)}</p><pre>{escape(orjson.dumps(body, option=orjson.OPT_INDENT_2).decode())}</pre>"
+        for words, body in examples
+    )
 
 
 def _model(name: str, model: dict[str, Any]) -> str:

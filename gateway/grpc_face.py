@@ -9,12 +9,29 @@ from gateway.auth import bearer
 from gateway.generation import FORMATS, Control, Generation
 from gateway.jobs import Job
 from gateway.parts import Parts
+from gateway.pipeline import Preview
 from mesh.errors import Cancelled, InvalidInput
 from mesh.pictures import check
 
 NAME = "controlmesh.v1.GenerationService"
 _FORMAT_NAMES = {number: name for name, number in FORMATS.items()}
-_OPTIONAL = ("width", "height", "steps", "guidance_scale", "seed", "samples", "clip_skip")
+# Absent means the default, which is another than the type's zero.
+_OPTIONAL = (
+    "width",
+    "height",
+    "steps",
+    "guidance_scale",
+    "seed",
+    "samples",
+    "clip_skip",
+    "strength",
+    "use_karras_sigmas",
+    "prompt_weighting",
+)
+# Empty means none.
+_NAMES = ("model", "scheduler", "algorithm_type", "enhance_style")
+_PLAIN = ("prompt", "negative_prompt", "guess_mode", "enhance_prompt", "preview_every")
+_PICTURES = ("image", "mask")
 _OPTIONAL_OF_CONTROL = ("auto_hint", "weight", "end")
 
 
@@ -34,12 +51,13 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
         owner = self._parts.keys.owner(bearer(dict(context.invocation_metadata() or ()).get("authorization")))
         generation = await self._parts.catalogue.resolve(_parse(request))
         job = await self._parts.jobs.submit(generation, owner)
+        shown: Preview | None = None
         try:
             async for now in self._parts.jobs.watch(job.id, owner):
                 job = now
                 if not job.is_finished:
-                    progress = generation_pb2.GenerateProgress(step=job.step, steps=job.steps)
-                    yield generation_pb2.GenerateResponse(progress=progress)
+                    yield generation_pb2.GenerateResponse(progress=_progress(job, shown))
+                    shown = job.preview
         finally:
             if not job.is_finished:
                 # Shielded: this runs because the caller cancelled, and the cancelling must not be cancelled itself.
@@ -64,7 +82,25 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
             )
             for picture, asset in zip(job.pictures, assets, strict=True)
         ]
-        return generation_pb2.GenerateResult(id=job.id, images=images, notes=job.notes)
+        return generation_pb2.GenerateResult(
+            id=job.id,
+            images=images,
+            notes=job.notes,
+            prompt=job.prompt or "",
+            negative_prompt=job.negative_prompt or "",
+        )
+
+
+def _progress(job: Job, shown: Preview | None) -> generation_pb2.GenerateProgress:
+    """How far `job` is, with its preview if that is another than the one `shown` last."""
+    progress = generation_pb2.GenerateProgress(step=job.step, steps=job.steps)
+    if job.preview is not None and job.preview is not shown:
+        _, width, height = check(job.preview.content)
+        progress.preview_of = job.preview.picture
+        progress.preview.CopyFrom(
+            types_pb2.Image(content=job.preview.content, format=types_pb2.IMAGE_FORMAT_PNG, width=width, height=height)
+        )
+    return progress
 
 
 def _parse(request: generation_pb2.GenerateRequest) -> Generation:
@@ -72,11 +108,10 @@ def _parse(request: generation_pb2.GenerateRequest) -> Generation:
     if request.format:
         given["format"] = _format(request.format)
     return Generation(
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        model=request.model or None,
-        scheduler=request.scheduler or None,
         controls=tuple(_control(index, control) for index, control in enumerate(request.controls)),
+        **{name: getattr(request, name) for name in _PLAIN},
+        **{name: getattr(request, name) for name in _NAMES if getattr(request, name)},
+        **_pictures(request),
         **given,
     )
 
@@ -88,12 +123,21 @@ def _format(number: int) -> str:
 
 
 def _control(index: int, control: types_pb2.Control) -> Control:
-    check(control.image.content, field=f"controls[{index}].image")
     given = {name: getattr(control, name) for name in _OPTIONAL_OF_CONTROL if control.HasField(name)}  # type: ignore[arg-type]
     return Control(
         kind=control.kind,
-        image=control.image.content,
         start=control.start,
         parameters=dict(control.parameters),
+        **_pictures(control, f"controls[{index}]."),
         **given,
     )
+
+
+def _pictures(message: generation_pb2.GenerateRequest | types_pb2.Control, at: str = "") -> dict[str, Any]:
+    """The pictures that `message` has, their headers checked."""
+    found = {}
+    for name in _PICTURES:
+        if message.HasField(name):  # type: ignore[arg-type]
+            found[name] = getattr(message, name).content
+            check(found[name], field=f"{at}{name}")
+    return found

@@ -1,9 +1,11 @@
 """The gateway's own API: strict JSON, records of generations, progress as server-sent events, RFC 9457 errors."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
+import pybase64
 from fastapi import APIRouter
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -14,12 +16,14 @@ from starlette.responses import Response
 from families.limits import MOST_CONTROLS, Range
 from gateway import bodies, problem
 from gateway.auth import bearer
+from gateway.dialects import native_docs as docs
 from gateway.dialects import native_models as models
 from gateway.dialects.dialect import Submission, answering, asset_url, generate
 from gateway.fields import number, wrong
 from gateway.generation import Control, Generation
 from gateway.jobs import Job
 from gateway.parts import Parts
+from gateway.pipeline import Preview
 from mesh.errors import InvalidInput, MeshError
 
 PREFIX = "/controlmesh/v1"
@@ -29,6 +33,8 @@ _HEARTBEAT_S = 10
 
 _FIELDS = frozenset(models.GenerationBody.model_fields)
 _CONTROL_FIELDS = frozenset(models.ControlBody.model_fields)
+# Of a request and of a control; all that a record does not repeat.
+_PICTURES = ("image", "mask")
 
 
 class Native:
@@ -50,13 +56,14 @@ class Native:
             "schema": {"type": "number", "minimum": 0, "maximum": 300, "default": WAIT_DEFAULT_S},
         }
         for path, handler, method, options in (
-            ("/generations", self._create, "POST", models.documented(models.GENERATION_REQUEST, wait)),
-            ("/generations/{id}", self._show, "GET", models.documented()),
-            ("/generations/{id}", self._cancel, "DELETE", models.documented()),
-            ("/generations/{id}/events", self._events, "GET", models.documented(events=True)),
-            ("/models", self._models, "GET", models.documented(answer=models.ModelList)),
-            ("/controls", self._controls, "GET", models.documented(answer=models.ControlList)),
-            ("/schedulers", self._schedulers, "GET", models.documented(answer=models.SchedulerList)),
+            ("/generations", self._create, "POST", docs.documented(docs.GENERATION_REQUEST, wait)),
+            ("/generations/{id}", self._show, "GET", docs.documented()),
+            ("/generations/{id}", self._cancel, "DELETE", docs.documented()),
+            ("/generations/{id}/events", self._events, "GET", docs.documented(events=True)),
+            ("/models", self._models, "GET", docs.documented(answer=models.ModelList)),
+            ("/controls", self._controls, "GET", docs.documented(answer=models.ControlList)),
+            ("/schedulers", self._schedulers, "GET", docs.documented(answer=models.SchedulerList)),
+            ("/styles", self._styles, "GET", docs.documented(answer=models.StyleList)),
         ):
             router.add_api_route(path, answering(self, handler), methods=[method], **options)
         return router
@@ -65,15 +72,15 @@ class Native:
         owner = self._owner(request)
         body = bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes))
         _refuse_unknown(body, _FIELDS)
-        controls = body.pop("controls", [])
-        if not isinstance(controls, list) or len(controls) > MOST_CONTROLS:
-            raise wrong("controls", f"a list of at most {MOST_CONTROLS}", controls)
-        if not isinstance(body.get("prompt"), str):
-            raise InvalidInput("prompt is missing; say what the picture should show", field="prompt")
+        sent = _given(body)
+        if "prompt" not in sent and sent.get("guess_mode") is not True:
+            raise InvalidInput(
+                "prompt is missing; say what the picture should show, or let the controls lead with guess_mode true",
+                field="prompt",
+            )
         # Numbers and words first: they cost nothing, pictures may have to be fetched.
-        generation = Generation(**{name: value for name, value in body.items() if value is not None or name in _PLAIN})
-        steering = tuple([await self._control(index, control) for index, control in enumerate(controls)])
-        complete = Generation(**{**vars(generation), "controls": steering})
+        outline = _outline(sent)
+        complete = await self._with_pictures(outline, sent)
         return Submission(generation=complete, owner=owner, hold_s=_wait(request))
 
     async def render(self, request: Request, submission: Submission, job: Job) -> Response:
@@ -102,14 +109,18 @@ class Native:
         return _json(self._record(request, job))
 
     async def _events(self, request: Request) -> Response:
-        """Progress as server-sent events, then `result` or `error`."""
+        """Progress as server-sent events, with previews where they were asked for, then `result` or `error`."""
         owner = self._owner(request)
         job = await self._parts.jobs.get(request.path_params["id"], owner)
 
         async def events() -> AsyncIterator[ServerSentEvent]:
+            shown: Preview | None = None
             async for now in self._parts.jobs.watch(job.id, owner):
                 if not now.is_finished:
                     progress = {"id": now.id, "status": now.status, "step": now.step, "steps": now.steps}
+                    if now.preview is not None and now.preview is not shown:
+                        shown = now.preview
+                        progress |= _preview(shown)
                     yield _event("progress", progress)
                 elif now.error is not None:
                     yield _event("error", problem.details(now.error))
@@ -131,8 +142,14 @@ class Native:
         offer = await self._parts.catalogue.offer()
         return _json({"controls": [_plain(control) for control in offer.controls]})
 
+    async def _styles(self, request: Request) -> Response:
+        """The styles that a prompt can be enhanced with, and their words."""
+        self._owner(request)
+        offer = await self._parts.catalogue.offer()
+        return _json({"styles": [_plain(style) for style in offer.styles]})
+
     async def _schedulers(self, request: Request) -> Response:
-        """The schedulers."""
+        """The schedulers and the options that each takes."""
         self._owner(request)
         offer = await self._parts.catalogue.offer()
         return _json({"schedulers": [_plain(scheduler) for scheduler in offer.schedulers]})
@@ -140,15 +157,17 @@ class Native:
     def _owner(self, request: Request) -> str:
         return self._parts.keys.owner(bearer(request.headers.get("authorization")))
 
-    async def _control(self, index: int, body: object) -> Control:
-        at = f"controls[{index}]"
-        if not isinstance(body, dict):
-            raise wrong(at, "an object", body)
-        _refuse_unknown(body, _CONTROL_FIELDS, at)
-        if "kind" not in body:
-            raise InvalidInput(f"{at}.kind is missing; name the control, such as canny", field=f"{at}.kind")
-        image = await self._parts.pictures.read(body.get("image"), f"{at}.image")
-        return Control(**{**{name: value for name, value in body.items() if value is not None}, "image": image})
+    async def _with_pictures(self, outline: Generation, sent: Mapping[str, Any]) -> Generation:
+        """`outline` with the pictures that `sent` holds or names."""
+        controls = [
+            replace(control, **await self._pictures(body, f"controls[{index}]."))
+            for index, (control, body) in enumerate(zip(outline.controls, sent.get("controls", ()), strict=True))
+        ]
+        return replace(outline, **await self._pictures(sent), controls=tuple(controls))
+
+    async def _pictures(self, sent: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+        read = self._parts.pictures.read
+        return {name: await read(sent[name], f"{at}{name}") for name in _PICTURES if sent.get(name) is not None}
 
     def _record(self, request: Request, job: Job) -> dict[str, Any]:
         return {
@@ -165,6 +184,8 @@ class Native:
                 for picture in job.pictures
             ],
             "notes": list(job.notes),
+            "effective_prompt": job.prompt,
+            "effective_negative_prompt": job.negative_prompt,
             "error": None if job.error is None else problem.details(job.error),
             "created_at": job.created_at,
             "started_at": job.started_at,
@@ -173,20 +194,55 @@ class Native:
         }
 
 
-# Fields whose null is not the same as leaving them out; there is none of them where null is refused.
-_PLAIN = frozenset({"prompt"})
+def _given(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is null, which says no more than leaving it out."""
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _outline(sent: Mapping[str, Any]) -> Generation:
+    """All that was sent, checked; b"" in place of every picture."""
+    controls = sent.get("controls", [])
+    if not isinstance(controls, list) or len(controls) > MOST_CONTROLS:
+        raise wrong("controls", f"a list of at most {MOST_CONTROLS}", controls)
+    steering = tuple(_control(index, control) for index, control in enumerate(controls))
+    return Generation(**{"prompt": "", **_apart(sent), "controls": steering})
+
+
+def _control(index: int, body: object) -> Control:
+    at = f"controls[{index}]"
+    if not isinstance(body, dict):
+        raise wrong(at, "an object", body)
+    _refuse_unknown(body, _CONTROL_FIELDS, at)
+    sent = _given(body)
+    if "kind" not in sent:
+        raise InvalidInput(f"{at}.kind is missing; name the control, such as canny", field=f"{at}.kind")
+    return Control(**_apart(sent))
+
+
+def _apart(sent: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: b"" if name in _PICTURES else value for name, value in sent.items()}
 
 
 def _settings(job: Job) -> dict[str, Any]:
-    """What makes the same pictures again, the controls' pictures aside."""
-    known = dict(vars(job.generation))
-    known["controls"] = [
-        {name: value for name, value in vars(control).items() if name != "image"} for control in known["controls"]
-    ]
+    """What makes the same pictures again, together with the pictures that were sent."""
+    known = _without_pictures(vars(job.generation))
+    known["controls"] = [_without_pictures(vars(control)) for control in job.generation.controls]
     if job.pictures:
         # The size that was derived where none was asked for.
         known |= {"width": job.pictures[0].width, "height": job.pictures[0].height}
     return known
+
+
+def _without_pictures(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in _PICTURES}
+
+
+def _preview(preview: Preview) -> dict[str, Any]:
+    return {
+        "preview": f"data:image/png;base64,{pybase64.b64encode_as_string(preview.content)}",
+        "preview_of": preview.picture,
+        "preview_step": preview.step,
+    }
 
 
 def _wait(request: Request) -> float:

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
-from starlette.responses import Response
 
 from families import limits
 from gateway.generation import FORMATS, Control, Generation
@@ -26,27 +25,40 @@ def _number(name: str, allowed: limits.Range, description: str) -> Any:
     )
 
 
+_PICTURE = "PNG, JPEG or WebP as base64, data URL or http(s) URL; at most 16 MiB."
+_SIDE = "Pixels; left out: as `image`, else as the first control's picture."
+
+
 class ControlBody(BaseModel):
     """One picture that steers the generation."""
 
     kind: str = Field(description="Control kind; GET /controlmesh/v1/controls lists them.", examples=["canny"])
-    image: str = Field(description="PNG, JPEG or WebP as base64, data URL or http(s) URL; at most 16 MiB.")
+    image: str | None = Field(None, description=f"{_PICTURE} Left out: the request's `image`.")
     auto_hint: bool = Field(_DEFAULTS["auto_hint"], description="Extract the hint; false: the image is the hint.")
     weight: float = _number("weight", limits.WEIGHT, "Conditioning scale; 1 is the trained strength.")
     start: float = _number("start", limits.FRACTION, "Fraction of the steps at which the control begins.")
     end: float = _number("end", limits.FRACTION, "Fraction of the steps at which the control ends.")
     parameters: dict[str, float] = Field(default={}, description="Of the extractor, by name.")
+    mask: str | None = Field(
+        None,
+        description="A picture, as `image`, whose white marks what to repaint; only for kinds that read a mask. "
+        "Left out: the request's `mask`.",
+    )
 
 
 class GenerationBody(BaseModel):
     """What to make. Unknown fields are refused."""
 
     model: str | None = Field(None, description="Name of a loaded model; left out: the default one.")
-    prompt: str = Field(max_length=limits.PROMPT_CHARACTERS, description="What the picture should show.")
+    prompt: str | None = Field(
+        None,
+        max_length=limits.PROMPT_CHARACTERS,
+        description="What the picture should show; required but in guess mode. (words), (words:1.3) and [words] weigh.",
+    )
     negative_prompt: str = Field(_DEFAULTS["negative_prompt"], max_length=limits.PROMPT_CHARACTERS)
     controls: list[ControlBody] = Field(default=[], max_length=limits.MOST_CONTROLS)
-    width: int | None = _number("width", limits.SIDE, "Pixels; left out: as the first control's picture.")
-    height: int | None = _number("height", limits.SIDE, "Pixels; left out: as the first control's picture.")
+    width: int | None = _number("width", limits.SIDE, _SIDE)
+    height: int | None = _number("height", limits.SIDE, _SIDE)
     steps: int = _number("steps", limits.STEPS, "Denoising steps.")
     guidance_scale: float = _number("guidance_scale", limits.GUIDANCE, "Classifier-free guidance; 1 is none.")
     scheduler: str | None = Field(None, description="Name of a scheduler; left out: the model's own.")
@@ -54,6 +66,32 @@ class GenerationBody(BaseModel):
     samples: int = _number("samples", limits.SAMPLES, "Number of pictures; their seeds count up.")
     format: str = Field(_DEFAULTS["format"], json_schema_extra={"enum": list(_FORMATS)})
     clip_skip: int = _number("clip_skip", limits.CLIP_SKIP, "Last layers of the text encoder to skip.")
+    image: str | None = Field(None, description=f"The picture to start from: {_PICTURE}")
+    mask: str | None = Field(
+        None, description="A picture, as `image`, whose white marks what to repaint of `image`; left out: all of it."
+    )
+    strength: float | None = _number(
+        "strength", limits.STRENGTH, f"How much of `image` to change; left out: {limits.DEFAULT_STRENGTH:g}."
+    )
+    guess_mode: bool = Field(_DEFAULTS["guess_mode"], description="The controls lead, the prompt may be left out.")
+    use_karras_sigmas: bool | None = Field(
+        None, description="Space the noise levels as Karras et al. (2022); left out: as the model's configuration says."
+    )
+    algorithm_type: str | None = Field(
+        None,
+        description="Variant of the solver; GET /controlmesh/v1/schedulers lists them; left out: the scheduler's own.",
+        examples=["sde-dpmsolver++"],
+    )
+    prompt_weighting: bool = Field(
+        _DEFAULTS["prompt_weighting"], description="Read weights and long prompts; false: the words as they stand."
+    )
+    enhance_prompt: bool = Field(_DEFAULTS["enhance_prompt"], description="Append words of quality to the prompt.")
+    enhance_style: str | None = Field(
+        None, description="Style whose words are put around the prompts; GET /controlmesh/v1/styles lists them."
+    )
+    preview_every: int = _number(
+        "preview_every", limits.PREVIEW_EVERY, "Model calls from one preview among the events to the next; 0: none."
+    )
 
 
 class ProgressBody(BaseModel):
@@ -84,7 +122,7 @@ class ProblemBody(BaseModel):
 
 
 class ControlSettings(BaseModel):
-    """A control as it was applied, without its picture."""
+    """A control as it was applied, without its pictures."""
 
     kind: str
     auto_hint: bool
@@ -95,7 +133,7 @@ class ControlSettings(BaseModel):
 
 
 class GenerationSettings(BaseModel):
-    """What makes the same pictures again."""
+    """What makes the same pictures again when it is sent with the pictures that were sent."""
 
     model: str
     prompt: str
@@ -110,6 +148,14 @@ class GenerationSettings(BaseModel):
     samples: int
     format: str
     clip_skip: int
+    strength: float | None
+    guess_mode: bool
+    use_karras_sigmas: bool | None
+    algorithm_type: str | None
+    prompt_weighting: bool
+    enhance_prompt: bool
+    enhance_style: str | None
+    preview_every: int
 
 
 class GenerationRecord(BaseModel):
@@ -119,7 +165,9 @@ class GenerationRecord(BaseModel):
     status: Literal[tuple(Status)]  # type: ignore[valid-type]
     progress: ProgressBody
     images: list[ImageBody]
-    notes: list[str] = Field(description="Remarks, such as a truncated prompt.")
+    notes: list[str] = Field(description="Remarks, such as an option that the scheduler can't take.")
+    effective_prompt: str | None = Field(description="What was encoded, after enhancement; null until it is done.")
+    effective_negative_prompt: str | None
     error: ProblemBody | None
     created_at: datetime
     started_at: datetime | None
@@ -164,6 +212,7 @@ class ControlKindBody(BaseModel):
     extractable: bool
     parameters: list[ParameterBody]
     models: list[str]
+    reads_mask: bool
 
 
 class ControlList(BaseModel):
@@ -177,7 +226,11 @@ class SchedulerBody(BaseModel):
 
     name: str
     description: str
-    stochastic: bool
+    stochastic: bool = Field(description="Adds noise during the loop.")
+    karras_sigmas: bool = Field(description="Takes use_karras_sigmas.")
+    algorithm_types: list[str] = Field(description="Values of algorithm_type that it takes, its own first.")
+    model_calls: str = Field(description="Model calls for n steps.")
+    inverts: bool = Field(description="Needs `image`, and returns the noise that leads to it.")
 
 
 class SchedulerList(BaseModel):
@@ -186,44 +239,15 @@ class SchedulerList(BaseModel):
     schedulers: list[SchedulerBody]
 
 
-_EXAMPLE = {
-    "prompt": "a red circle on a white background",
-    "controls": [{"kind": "canny", "image": "data:image/png;base64,iVBORw0KGgo..."}],
-    "steps": 20,
-    "guidance_scale": 3.0,
-    "seed": 7,
-}
+class StyleBody(BaseModel):
+    """Words put around a prompt."""
 
-GENERATION_REQUEST: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {"$ref": "#/components/schemas/GenerationBody"},
-            "examples": {"controlled": {"summary": "One picture that follows the edges of another", "value": _EXAMPLE}},
-        }
-    },
-}
+    name: str
+    prompt: str = Field(description="Pattern; {prompt} stands for the caller's.")
+    negative_prompt: str = Field(description="Words appended to the negative prompt.")
 
 
-def documented(
-    body: dict[str, Any] | None = None,
-    *parameters: dict[str, Any],
-    answer: type[BaseModel] = GenerationRecord,
-    events: bool = False,
-) -> dict[str, Any]:
-    """Options of a route that make its documentation; the handler reads and checks the request itself."""
-    schema = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
-    problems = {"content": {"application/problem+json": {"schema": schema}}, "description": "What to change."}
-    done: dict[str, Any] = {"model": answer, "description": "Done."}
-    if events:
-        done = {"content": {"text/event-stream": {}}, "description": "Events progress, result, error."}
-    responses: dict[int | str, dict[str, Any]] = {200: done, "4XX": problems, "5XX": problems}
-    if body:
-        responses[202] = {"model": answer, "description": "Not done within `wait`; ask again under Location."}
-    extra = {"requestBody": body} if body else {}
-    return {
-        "responses": responses,
-        # No class of response of FastAPI's own, whose media type would be shown beside the real one.
-        "response_class": Response,
-        "openapi_extra": {**extra, "parameters": list(parameters)} if parameters else extra,
-    }
+class StyleList(BaseModel):
+    """The styles."""
+
+    styles: list[StyleBody]

@@ -60,6 +60,7 @@ class Seen:
     denoised: list[unet_pb2.DenoiseRequest] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
+    encoding: asyncio.Event = field(default_factory=asyncio.Event)
     metadata: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -203,6 +204,7 @@ class FakeRooms(
 
     async def Encode(self, request: vae_pb2.EncodeRequest, context: Any) -> vae_pb2.EncodeResponse:
         self.seen.encoded.append(request)
+        self.seen.encoding.set()
         check(request.image.content)
         if self.encode_failure:
             raise self.encode_failure

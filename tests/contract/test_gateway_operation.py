@@ -1,6 +1,8 @@
 """What an operator relies on: readiness, metrics, request ids, one trace, bounded bodies, documentation, drain."""
 
 import asyncio
+import dataclasses
+import json
 import os
 import re
 import signal
@@ -13,6 +15,7 @@ from grpc_health.v1 import health_pb2
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
+from gateway.generation import Control, Generation
 from gateway.rooms import SERVICES
 from tests.contract.conftest import Running, Start
 from tests.contract.rooms import FakeRooms
@@ -148,15 +151,32 @@ async def test_the_documentation_shows_requests_and_answers(mesh: Running) -> No
     assert GENERATIONS in page and "guidance_scale" in page and "retry_after" in page
 
 
-async def test_the_example_of_the_documentation_is_taken(mesh: Running) -> None:
+async def test_the_examples_of_the_documentation_are_taken(mesh: Running) -> None:
     from tests.contract.test_native_api import PICTURE
 
     async with mesh.http.get("/openapi.json") as response:
         create = (await response.json())["paths"][GENERATIONS]["post"]
-    example = create["requestBody"]["content"]["application/json"]["examples"]["controlled"]["value"]
-    example["controls"][0]["image"] = f"data:image/png;base64,{PICTURE}"
-    async with mesh.http.post(GENERATIONS, json=example) as response:
-        assert response.status == 200
+    examples = create["requestBody"]["content"]["application/json"]["examples"]
+    assert set(examples) == {"controlled", "image_to_image", "inpaint"}
+    for name, example in examples.items():
+        written = json.dumps(example["value"]).replace("iVBORw0KGgo...", PICTURE)
+        async with mesh.http.post(GENERATIONS, data=written) as response:
+            assert response.status == 200, name
+        assert json.loads(written).get("image") is None or mesh.rooms.seen.denoised[-1].HasField("initial")
+
+
+async def test_the_documentation_knows_every_field_and_nothing_else(mesh: Running) -> None:
+    async with mesh.http.get("/openapi.json") as response:
+        schemas = (await response.json())["components"]["schemas"]
+    for name, kind, settings in (
+        ("GenerationBody", Generation, "GenerationSettings"),
+        ("ControlBody", Control, "ControlSettings"),
+    ):
+        known = {field.name for field in dataclasses.fields(kind)}
+        assert set(schemas[name]["properties"]) == known
+        assert set(schemas[settings]["properties"]) == known - {"image", "mask"}
+    strength = schemas["GenerationBody"]["properties"]["strength"]
+    assert {"type": "number", "minimum": 0, "maximum": 1} in strength["anyOf"] and "0.8" in strength["description"]
 
 
 @pytest.mark.parametrize("name", ["x.png", "0" * 32 + ".png", "0" * 32 + ".svg", "..%2f..%2fetc%2fpasswd", "%00.png"])

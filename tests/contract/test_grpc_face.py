@@ -18,6 +18,7 @@ from mesh.pictures import decode, encode
 from tests.contract.rooms import FakeRooms
 
 PICTURE = encode(np.zeros((64, 96, 3), np.uint8))
+GOOD, BROKEN = types_pb2.Image(content=PICTURE), types_pb2.Image(content=b"no picture")
 
 
 @asynccontextmanager
@@ -54,6 +55,55 @@ async def test_absent_fields_take_the_defaults_of_the_http_api() -> None:
     asked = rooms.seen.denoised[0]
     assert (asked.steps, asked.guidance_scale, asked.scheduler) == (20, 7.5, "DDIMScheduler")
 
+    assert (asked.HasField("strength"), asked.HasField("use_karras_sigmas"), asked.preview_every) == (False, False, 0)
+    assert rooms.seen.prepared[0].prompt_weighting is True
+
+
+async def test_every_field_reaches_the_rooms() -> None:
+    image, mask = types_pb2.Image(content=PICTURE), types_pb2.Image(content=encode(np.ones((8, 8, 3), np.uint8)))
+    request = generation_pb2.GenerateRequest(
+        controls=[
+            types_pb2.Control(kind="canny"),
+            types_pb2.Control(
+                kind="inpaint", image=mask, mask=image, auto_hint=False, weight=0.5, start=0.25, end=0.75
+            ),
+        ],
+        scheduler="DPMSolverMultistepScheduler",
+        steps=4,
+        seed=3,
+        samples=2,
+        image=image,
+        mask=mask,
+        strength=0.5,
+        guess_mode=True,
+        use_karras_sigmas=False,
+        algorithm_type="sde-dpmsolver++",
+        prompt_weighting=False,
+        enhance_prompt=True,
+        enhance_style="comic",
+        preview_every=2,
+    )
+    async with face() as (rooms, stub):
+        messages = [message async for message in stub.Generate(request)]
+    prepared, asked = rooms.seen.prepared[0], rooms.seen.denoised[0]
+    assert (prepared.mask.content, prepared.prompt_weighting, prepared.enhance_prompt) == (mask.content, False, True)
+    first, second = prepared.controls
+    assert (first.image.content, first.HasField("mask")) == (PICTURE, False)
+    assert (second.image.content, second.mask.content, second.auto_hint) == (mask.content, PICTURE, False)
+    assert (second.weight, second.start, second.end) == (0.5, 0.25, 0.75)
+    assert len(rooms.seen.encoded) == 1 and rooms.seen.encoded[0].image.content == PICTURE
+    assert asked.HasField("initial") and asked.conditioning.HasField("mask")
+    assert (asked.strength, asked.guess_mode, asked.algorithm_type) == (0.5, True, "sde-dpmsolver++")
+    assert asked.HasField("use_karras_sigmas") and asked.use_karras_sigmas is False
+    previews = [m.progress for m in messages if m.WhichOneof("event") == "progress" and m.progress.preview.content]
+    assert previews and all(progress.preview.format == types_pb2.IMAGE_FORMAT_PNG for progress in previews)
+    for progress in previews:
+        seed, step, _ = decode(progress.preview.content)[0, 0]
+        assert (seed, step) == (3 + progress.preview_of, 2)
+        assert (progress.preview.width, progress.preview.height) == (12, 8)
+    result = messages[-1].result
+    assert (result.prompt, result.negative_prompt) == ("comic of , best quality", "photo")
+
 
 @pytest.mark.parametrize(
     ("request_", "field"),
@@ -62,6 +112,25 @@ async def test_absent_fields_take_the_defaults_of_the_http_api() -> None:
         (generation_pb2.GenerateRequest(prompt="x", width=100), "width"),
         (generation_pb2.GenerateRequest(prompt="x", model="nope"), "model"),
         (generation_pb2.GenerateRequest(prompt="x", controls=[types_pb2.Control(kind="canny")]), "controls[0].image"),
+        (generation_pb2.GenerateRequest(prompt="x", image=BROKEN), "image"),
+        (generation_pb2.GenerateRequest(prompt="x", image=types_pb2.Image()), "image"),
+        (generation_pb2.GenerateRequest(prompt="x", image=GOOD, mask=BROKEN), "mask"),
+        (generation_pb2.GenerateRequest(prompt="x", mask=GOOD), "mask"),
+        (
+            generation_pb2.GenerateRequest(
+                prompt="x", controls=[types_pb2.Control(kind="inpaint", image=GOOD, mask=BROKEN)]
+            ),
+            "controls[0].mask",
+        ),
+        (generation_pb2.GenerateRequest(prompt="x", strength=0.5), "strength"),
+        (generation_pb2.GenerateRequest(prompt="x", image=GOOD, strength=float("nan")), "strength"),
+        (generation_pb2.GenerateRequest(prompt="x", image=GOOD, strength=float("inf")), "strength"),
+        (generation_pb2.GenerateRequest(prompt="x", guidance_scale=float("nan")), "guidance_scale"),
+        (generation_pb2.GenerateRequest(prompt="x", preview_every=2**31 - 1), "preview_every"),
+        (generation_pb2.GenerateRequest(prompt="x", preview_every=-1), "preview_every"),
+        (generation_pb2.GenerateRequest(prompt="x", guess_mode=True), "guess_mode"),
+        (generation_pb2.GenerateRequest(prompt="x", algorithm_type="nope"), "algorithm_type"),
+        (generation_pb2.GenerateRequest(prompt="x", scheduler="DDIMInverseScheduler"), "scheduler"),
     ],
 )
 async def test_what_is_wrong_is_named(request_: generation_pb2.GenerateRequest, field: str) -> None:

@@ -71,7 +71,7 @@ VALUES: list[Any] = [
 REQUESTS = {
     "/controlmesh/v1/generations": {
         "prompt": "a boat",
-        "controls": [{"kind": "canny", "image": PICTURE}],
+        "controls": [{"kind": "inpaint", "image": PICTURE, "mask": PICTURE}],
         "steps": 1,
         "width": 64,
         "height": 64,
@@ -83,6 +83,16 @@ REQUESTS = {
         "scheduler": "DDIMScheduler",
         "negative_prompt": "",
         "clip_skip": 0,
+        "image": PICTURE,
+        "mask": PICTURE,
+        "strength": 0.5,
+        "guess_mode": False,
+        "use_karras_sigmas": None,
+        "algorithm_type": "dpmsolver++",
+        "prompt_weighting": True,
+        "enhance_prompt": False,
+        "enhance_style": "comic",
+        "preview_every": 1,
     },
     "/": {
         "inputs": "a boat",

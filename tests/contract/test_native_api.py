@@ -53,7 +53,8 @@ async def test_a_generation_from_request_to_picture(mesh: Running) -> None:
         assert response.status == 200
         assert response.headers["Location"] == f"{API}/generations/{record['id']}"
     assert set(record) == {
-        "id", "status", "progress", "images", "notes", "error", "created_at", "started_at", "finished_at", "request",
+        "id", "status", "progress", "images", "notes", "effective_prompt", "effective_negative_prompt", "error",
+        "created_at", "started_at", "finished_at", "request",
     }  # fmt: skip
     assert record["status"] == "succeeded" and record["progress"] == {"step": 6, "steps": 6}
     assert [(image["seed"], image["width"], image["height"]) for image in record["images"]] == [
@@ -62,8 +63,13 @@ async def test_a_generation_from_request_to_picture(mesh: Running) -> None:
     ]
     kept = [{name: value for name, value in control.items() if name != "image"} for control in body["controls"]]
     defaults = {"auto_hint": True, "weight": 1.0, "start": 0.0, "end": 1.0, "parameters": {}}
+    untouched = {
+        "strength": None, "guess_mode": False, "use_karras_sigmas": None, "algorithm_type": None,
+        "prompt_weighting": True, "enhance_prompt": False, "enhance_style": None, "preview_every": 0,
+    }  # fmt: skip
     assert record["request"] == {
-        **body, "model": "demo", "width": 96, "height": 64, "controls": [{**defaults, **control} for control in kept],
+        **body, **untouched, "model": "demo", "width": 96, "height": 64,
+        "controls": [{**defaults, **control} for control in kept],
     }  # fmt: skip
 
     prepared = mesh.rooms.seen.prepared[0]
@@ -214,10 +220,26 @@ async def test_the_lists_are_those_of_the_rooms(mesh: Running) -> None:
         assert [(control["kind"], control["extractable"]) for control in controls] == [
             ("canny", True),
             ("depth", False),
+            ("inpaint", True),
         ]
+        assert [control["reads_mask"] for control in controls] == [False, False, True]
     async with mesh.http.get(f"{API}/schedulers") as response:
-        names = [scheduler["name"] for scheduler in (await response.json())["schedulers"]]
-        assert names == ["DDIMScheduler", "EulerDiscreteScheduler", "UniPCMultistepScheduler"]
+        schedulers = {scheduler["name"]: scheduler for scheduler in (await response.json())["schedulers"]}
+    assert list(schedulers) == sorted(schedulers) and len(schedulers) == 6
+    assert schedulers["DPMSolverMultistepScheduler"] == {
+        "name": "DPMSolverMultistepScheduler",
+        "description": "Has variants.",
+        "stochastic": False,
+        "karras_sigmas": True,
+        "algorithm_types": ["dpmsolver++", "sde-dpmsolver++"],
+        "model_calls": "n",
+        "inverts": False,
+    }
+    assert schedulers["DDIMInverseScheduler"]["inverts"] and schedulers["DDIMInverseScheduler"]["algorithm_types"] == []
+    async with mesh.http.get(f"{API}/styles") as response:
+        assert (await response.json())["styles"] == [
+            {"name": "comic", "prompt": "comic of {prompt}", "negative_prompt": "photo"}
+        ]
 
 
 async def test_each_key_sees_its_own_generations_only(start: Start) -> None:
@@ -243,6 +265,7 @@ async def test_each_key_sees_its_own_generations_only(start: Start) -> None:
             ("GET", f"{API}/models"),
             ("GET", f"{API}/controls"),
             ("GET", f"{API}/schedulers"),
+            ("GET", f"{API}/styles"),
         ):
             for headers in ({}, {"Authorization": "Bearer other"}, {"key": "mine"}, {"Authorization": "Basic mine"}):
                 async with mesh.http.request(method, path, headers=headers, json={"prompt": "x"}) as response:

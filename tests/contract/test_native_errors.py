@@ -8,6 +8,8 @@ from mesh.errors import DeadlineExceeded, Overloaded, Unavailable
 from tests.contract.conftest import Running
 from tests.contract.test_native_api import API, CANNY, PICTURE
 
+INPAINT = {"kind": "inpaint", "image": PICTURE}
+
 
 @pytest.mark.parametrize(
     ("failure", "status", "retry"),
@@ -56,6 +58,42 @@ async def test_errors_of_the_rooms_arrive_as_problems(
         ({"prompt": "x", "controls": [{**CANNY, "kind": "depth"}]}, "controls[0].kind"),
         ({"prompt": "x", "controls": [{**CANNY, "weight": 21}]}, "controls[0].weight"),
         ({"prompt": "x", "controls": [{**CANNY, "image": "http://169.254.169.254/"}]}, "controls[0].image"),
+        ({"prompt": "x", "controls": [{**CANNY, "weight": True}]}, "controls[0].weight"),
+        ({"prompt": "x", "controls": [{**CANNY, "mask": PICTURE}]}, "controls[0].mask"),
+        ({"prompt": "x", "controls": [{**INPAINT, "mask": 7}]}, "controls[0].mask"),
+        ({"prompt": "x", "controls": [{**INPAINT, "mask": "YWJj"}]}, "controls[0].mask"),
+        ({"prompt": "x", "controls": [{**INPAINT, "mask": "http://10.0.0.1/m.png"}]}, "controls[0].mask"),
+        ({"prompt": "x", "image": "YWJj"}, "image"),
+        ({"prompt": "x", "image": ""}, "image"),
+        ({"prompt": "x", "image": False}, "image"),
+        ({"prompt": "x", "image": [PICTURE]}, "image"),
+        ({"prompt": "x", "image": "http://169.254.169.254/latest/meta-data"}, "image"),
+        ({"prompt": "x", "image": "http://127.0.0.1:22/"}, "image"),
+        ({"prompt": "x", "image": "http://[::1]/"}, "image"),
+        ({"prompt": "x", "image": "file:///etc/passwd"}, "image"),
+        ({"prompt": "x", "mask": PICTURE}, "mask"),
+        ({"prompt": "x", "image": PICTURE, "mask": "YWJj"}, "mask"),
+        ({"prompt": "x", "image": PICTURE, "mask": "http://192.168.0.1/mask.png"}, "mask"),
+        ({"prompt": "x", "strength": 0.5}, "strength"),
+        ({"prompt": "x", "image": PICTURE, "strength": 1.01}, "strength"),
+        ({"prompt": "x", "image": PICTURE, "strength": -1e-9}, "strength"),
+        ({"prompt": "x", "image": PICTURE, "strength": True}, "strength"),
+        ({"prompt": "x", "image": PICTURE, "strength": "NaN"}, "strength"),
+        ({"prompt": "x", "guess_mode": True}, "guess_mode"),
+        ({"guess_mode": False, "controls": [CANNY]}, "prompt"),
+        ({"guess_mode": 1, "controls": [CANNY]}, "prompt"),
+        ({"prompt": "x", "guess_mode": "yes", "controls": [CANNY]}, "guess_mode"),
+        ({"prompt": "x", "use_karras_sigmas": "yes"}, "use_karras_sigmas"),
+        ({"prompt": "x", "algorithm_type": "nope"}, "algorithm_type"),
+        ({"prompt": "x", "algorithm_type": ""}, "algorithm_type"),
+        ({"prompt": "x", "prompt_weighting": 0}, "prompt_weighting"),
+        ({"prompt": "x", "enhance_prompt": "yes"}, "enhance_prompt"),
+        ({"prompt": "x", "enhance_style": {}}, "enhance_style"),
+        ({"prompt": "x", "enhance_style": "\u0000"}, "enhance_style"),
+        ({"prompt": "x", "preview_every": 151}, "preview_every"),
+        ({"prompt": "x", "preview_every": 2**63}, "preview_every"),
+        ({"prompt": "x", "preview_every": 1.5}, "preview_every"),
+        ({"prompt": "x", "scheduler": "DDIMInverseScheduler"}, "scheduler"),
     ],
 )
 async def test_what_is_wrong_is_named_and_nothing_is_started(mesh: Running, body: Any, field: str) -> None:
@@ -68,9 +106,24 @@ async def test_what_is_wrong_is_named_and_nothing_is_started(mesh: Running, body
 
 async def test_what_is_unknown_is_answered_with_what_is_known(mesh: Running) -> None:
     async with mesh.http.post(f"{API}/generations", json={"prompt": "x", "controls": [{**CANNY, "kind": "hed"}]}) as r:
-        assert "available: canny, depth" in (await r.json(content_type=None))["detail"]
+        assert "available: canny, depth, inpaint" in (await r.json(content_type=None))["detail"]
     async with mesh.http.post(f"{API}/generations", json={"prompt": "x", "model": "nope"}) as r:
         assert "available: demo" in (await r.json(content_type=None))["detail"]
+    async with mesh.http.post(f"{API}/generations", json={"prompt": "x", "algorithm_type": "nope"}) as r:
+        assert "available: dpmsolver++, sde-dpmsolver++" in (await r.json(content_type=None))["detail"]
+    async with mesh.http.post(f"{API}/generations", json={"prompt": "x", "scheduler": "DDIMInverseScheduler"}) as r:
+        assert "needs an initial picture (`image`)" in (await r.json(content_type=None))["detail"]
+
+
+async def test_every_address_that_may_not_be_asked_is_refused_with_the_same_words(mesh: Running) -> None:
+    words = set()
+    for field in ("image", "mask"):
+        for host in ("127.0.0.1:22", "10.1.2.3", "169.254.169.254", "[::1]", "[fd00::1]", "0.0.0.0"):
+            body = {"prompt": "x", "image": PICTURE, field: f"http://{host}/picture.png"}
+            async with mesh.http.post(f"{API}/generations", json=body) as response:
+                assert response.status == 422
+                words.add((await response.json(content_type=None))["detail"].replace(field, "FIELD"))
+    assert len(words) == 1, words
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"prompt": NaN}', b'{"a":' * 100_000, b'{"prompt": "\\ud800"}'])

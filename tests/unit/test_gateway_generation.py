@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from families.limits import SIDE
-from gateway.generation import Control, Generation
+from gateway.generation import MOST_PICTURE_BYTES, Control, Generation
 from mesh.errors import InvalidInput
 
 PLAIN = Generation(prompt="a boat")
 CANNY = Control(kind="canny", image=b"png")
+CHANGED = replace(PLAIN, image=b"png", controls=(CANNY,))
+"""To which every field may be added."""
 
 TAKEN: list[tuple[str, Any]] = [
     ("prompt", ""),
@@ -37,6 +39,20 @@ TAKEN: list[tuple[str, Any]] = [
     ("clip_skip", 8),
     ("model", "demo-1.5_x"),
     ("scheduler", "DDIMScheduler"),
+    ("image", b"png"),
+    ("mask", b"png"),
+    ("strength", None),
+    ("strength", 0),
+    ("strength", 1.0),
+    ("guess_mode", True),
+    ("use_karras_sigmas", None),
+    ("use_karras_sigmas", False),
+    ("algorithm_type", "sde-dpmsolver++"),
+    ("prompt_weighting", False),
+    ("enhance_prompt", True),
+    ("enhance_style", "film noir, 35 mm"),
+    ("preview_every", 0),
+    ("preview_every", 150),
 ]
 REFUSED: list[tuple[str, Any]] = [
     ("prompt", None),
@@ -78,18 +94,46 @@ REFUSED: list[tuple[str, Any]] = [
     ("model", "．．"),
     ("scheduler", ""),
     ("scheduler", "a b"),
+    ("strength", -0.01),
+    ("strength", 1.01),
+    ("strength", float("nan")),
+    ("strength", float("inf")),
+    ("strength", True),
+    ("strength", "0.5"),
+    ("guidance_scale", 10**400),
+    ("guess_mode", None),
+    ("guess_mode", 1),
+    ("guess_mode", "yes"),
+    ("use_karras_sigmas", 0),
+    ("use_karras_sigmas", "true"),
+    ("algorithm_type", ""),
+    ("algorithm_type", 7),
+    ("algorithm_type", "x" * 129),
+    ("algorithm_type", "a\nb"),
+    ("prompt_weighting", None),
+    ("prompt_weighting", 1.0),
+    ("enhance_prompt", "no"),
+    ("enhance_style", ""),
+    ("enhance_style", ["comic"]),
+    ("enhance_style", "a\u202eb"),
+    ("enhance_style", "\ud800"),
+    ("preview_every", -1),
+    ("preview_every", 151),
+    ("preview_every", 10**12),
+    ("preview_every", True),
+    ("preview_every", 2.0),
 ]
 
 
 @pytest.mark.parametrize(("field", "value"), TAKEN)
 def test_values_within_the_limits_are_taken(field: str, value: Any) -> None:
-    assert getattr(replace(PLAIN, **{field: value}), field) == value
+    assert getattr(replace(CHANGED, **{field: value}), field) == value
 
 
 @pytest.mark.parametrize(("field", "value"), REFUSED)
 def test_values_outside_the_limits_are_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(InvalidInput) as caught:
-        replace(PLAIN, **{field: value})
+        replace(CHANGED, **{field: value})
     assert caught.value.field == field
     assert caught.value.message.startswith(field)
     assert len(caught.value.message) < 300
@@ -101,6 +145,8 @@ def test_values_outside_the_limits_are_refused_by_name(field: str, value: Any) -
         ("kind", ""),
         ("kind", "a/b"),
         ("auto_hint", "yes"),
+        ("auto_hint", 1),
+        ("weight", True),
         ("weight", -0.1),
         ("weight", 20.1),
         ("weight", float("nan")),
@@ -110,6 +156,8 @@ def test_values_outside_the_limits_are_refused_by_name(field: str, value: Any) -
         ("parameters", []),
         ("parameters", {"low_threshold": "100"}),
         ("parameters", {"low_threshold": float("inf")}),
+        ("parameters", {"low_threshold": 10**400}),
+        ("parameters", {"low_threshold": False}),
         ("parameters", {"a b": 1}),
         ("parameters", {str(number): 1 for number in range(17)}),
     ],
@@ -132,6 +180,7 @@ def test_an_error_says_the_range_and_what_was_sent() -> None:
 
 def test_defaults_are_those_of_the_documentation() -> None:
     assert (PLAIN.steps, PLAIN.guidance_scale, PLAIN.samples, PLAIN.format, PLAIN.clip_skip) == (20, 7.5, 1, "png", 0)
+    assert (PLAIN.strength, PLAIN.prompt_weighting, PLAIN.enhance_prompt, PLAIN.preview_every) == (None, True, False, 0)
     assert (CANNY.weight, CANNY.start, CANNY.end, CANNY.auto_hint) == (1.0, 0.0, 1.0, True)
 
 
@@ -146,9 +195,55 @@ def test_a_missing_seed_is_drawn_once_and_a_given_one_is_kept() -> None:
     assert replace(PLAIN, seed=0).with_seed().seed == 0
 
 
-def test_what_is_remembered_has_no_pictures() -> None:
-    kept = replace(PLAIN, controls=(CANNY,)).without_pictures()
-    assert kept.controls[0].image == b"" and kept.controls[0].kind == "canny"
+@pytest.mark.parametrize(("field", "value"), [("strength", 0.5), ("mask", b"png")])
+def test_what_changes_a_picture_needs_one(field: str, value: Any) -> None:
+    with pytest.raises(
+        InvalidInput, match=rf"{field} needs an initial picture \(`image`\), and none was sent"
+    ) as caught:
+        replace(PLAIN, **{field: value})
+    assert caught.value.field == field
+
+
+def test_guess_mode_needs_a_control_and_no_prompt() -> None:
+    assert replace(PLAIN, prompt="", guess_mode=True, controls=(CANNY,)).guess_mode
+    with pytest.raises(InvalidInput, match="guess_mode needs at least one control") as caught:
+        replace(PLAIN, guess_mode=True)
+    assert caught.value.field == "guess_mode"
+
+
+def test_a_control_without_a_picture_takes_the_initial_one() -> None:
+    bare = Control(kind="canny")
+    asked = replace(PLAIN, image=b"first", controls=(bare, CANNY))
+    assert [asked.picture_of(control) for control in asked.controls] == [b"first", b"png"]
+    with pytest.raises(InvalidInput) as caught:
+        replace(PLAIN, controls=(CANNY, bare))
+    assert caught.value.field == "controls[1].image"
+
+
+def test_more_bytes_than_fit_into_a_message_are_refused_however_they_are_shared() -> None:
+    large = bytes(MOST_PICTURE_BYTES // 3)
+    bare = Control(kind="canny")
+    assert replace(PLAIN, image=large, controls=(bare,) * 3)
+    for pictures in (
+        {"image": large, "controls": (bare,) * 4},
+        {"image": large, "mask": large, "controls": (bare,) * 3},
+        {"image": b"png", "controls": (replace(CANNY, image=large, mask=large),) * 2},
+    ):
+        with pytest.raises(InvalidInput, match=f"at most {MOST_PICTURE_BYTES} are taken"):
+            replace(PLAIN, **pictures)
+
+
+def test_what_is_remembered_has_no_pictures_and_is_still_legal() -> None:
+    steered = (CANNY, replace(CANNY, kind="inpaint", mask=b"png"), Control(kind="depth"))
+    kept = replace(PLAIN, controls=steered, image=b"png", mask=b"png", strength=0.5).without_pictures()
+    assert [(control.kind, control.image, control.mask) for control in kept.controls] == [
+        ("canny", b"", None),
+        ("inpaint", b"", b""),
+        ("depth", None, None),
+    ]
+    assert (kept.image, kept.mask, kept.strength) == (b"", b"", 0.5)
+    plain = PLAIN.without_pictures()
+    assert (plain.image, plain.mask) == (None, None)
 
 
 @given(st.floats(-1e6, 1e6))

@@ -12,7 +12,7 @@ from obstore.store import LocalStore
 from gateway.assets import Assets
 from gateway.generation import Control, Generation
 from gateway.jobs import Job, MemoryJobs, Status
-from gateway.pipeline import Outcome, Picture, Progress
+from gateway.pipeline import Outcome, Picture, Preview, Progress
 from gateway.turns import Turns
 from mesh.errors import InternalError, InvalidInput, NotFound, Overloaded, Unavailable
 
@@ -35,12 +35,12 @@ class Conductor:
         self.now += generation.samples
         self.most = max(self.most, self.now)
         try:
-            progress(1, generation.steps)
+            progress(1, generation.steps, Preview(b"preview", 0, 1) if generation.preview_every else None)
             await (asyncio.Event() if generation.prompt == "stuck" else self.go).wait()
             if self.failure:
                 raise self.failure
             pictures = tuple(Picture(b"file", seed, 8, 16) for seed in generation.seeds())
-            return Outcome(pictures, ("a remark",))
+            return Outcome(pictures, ("a remark",), f"{generation.prompt}, fine", "fog")
         except asyncio.CancelledError:
             self.cancelled.append(generation.prompt)
             raise
@@ -81,7 +81,31 @@ async def test_the_life_of_a_generation(engine: Any) -> None:
         assert [picture.asset for picture in done.pictures] == list(job.assets)
         assert done.notes == ("a remark",) and done.step == done.steps
         assert done.created_at <= done.started_at <= done.finished_at
+        assert (done.prompt, done.negative_prompt) == ("a boat, fine", "fog")
         assert done.generation.controls[0].image == b"", "pictures sent in are not kept"
+
+
+async def test_the_last_preview_is_kept_while_it_runs_and_no_longer(engine: Any) -> None:
+    class Steps(Conductor):
+        """Goes on by two steps without a preview after the one with it."""
+
+        async def __call__(self, generation: Generation, progress: Progress) -> Outcome:
+            outcome = asyncio.ensure_future(super().__call__(generation, progress))
+            await asyncio.sleep(0)
+            progress(2, generation.steps, None)
+            return await outcome
+
+    for conduct, how in ((Steps(), "succeeds"), (Steps(failure=Unavailable("gone")), "fails"), (Steps(), "stops")):
+        async with engine(conduct) as jobs:
+            job = await jobs.submit(replace(ASKED, preview_every=1), "me")
+            async for now in jobs.watch(job.id, "me"):
+                if now.step == 2:
+                    break
+            assert now.preview == Preview(b"preview", 0, 1), "steps without one leave it"
+            assert now.prompt is None
+            conduct.go.set()
+            done = await (jobs.cancel(job.id, "me") if how == "stops" else jobs.wait(job.id, "me", 5))
+            assert done.is_finished and done.preview is None, how
 
 
 async def test_a_watcher_sees_the_progress_and_the_end_without_asking_again(engine: Any) -> None:
