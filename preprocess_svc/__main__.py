@@ -16,6 +16,7 @@ from mesh.telemetry import configure
 from mesh.triton import Triton
 from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.settings import PreprocessSettings
+from preprocess_svc.styles import load_styles
 
 
 async def main(settings: PreprocessSettings) -> None:
@@ -26,7 +27,7 @@ async def main(settings: PreprocessSettings) -> None:
     triton = Triton(settings.triton_url)
     repository = Path(settings.model_repository)
     admission = Admission(settings.running, settings.waiting, "requests in preparation")
-    servicer = PreprocessServicer(list_manifests(repository), repository, triton, admission)
+    servicer = PreprocessServicer(list_manifests(repository), repository, triton, admission, load_styles())
     services = {
         "controlmesh.v1.PreprocessService": lambda server: preprocess_pb2_grpc.add_PreprocessServiceServicer_to_server(
             servicer, server

@@ -5,10 +5,11 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from prometheus_client import Histogram
 
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
-from families.limits import DEFAULT_END, DEFAULT_WEIGHT, MOST_CONTROLS, SIDE
+from families.limits import DEFAULT_END, DEFAULT_WEIGHT, MOST_CONTROLS, PROMPT_CHARACTERS, SIDE
 from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
@@ -18,7 +19,9 @@ from mesh.tensors import to_message
 from mesh.triton import Triton
 from preprocess_svc.controls import CONTROLS
 from preprocess_svc.hints import find_control, make_hint
-from preprocess_svc.sizes import fitted_size, target_size
+from preprocess_svc.masks import fit_mask
+from preprocess_svc.sizes import fitted_size, picture_size, target_size
+from preprocess_svc.styles import StyleBook
 from preprocess_svc.text import TextEncoder
 
 HINT_SECONDS = Histogram("cn_hint_duration_seconds", "Time to make one hint.", ["kind"])
@@ -33,38 +36,61 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         repository: folder of their cards.
         triton: client of the model server.
         admission: bound on requests at once.
+        styles: the words that prompts can be enhanced with.
     """
 
-    def __init__(self, models: list[Manifest], repository: Path, triton: Triton, admission: Admission) -> None:
+    def __init__(
+        self, models: list[Manifest], repository: Path, triton: Triton, admission: Admission, styles: StyleBook
+    ) -> None:
         self._models = LoadedModels(models)
         self._encoders = {model.name: TextEncoder(model, repository, triton) for model in models}
         self._admission = admission
+        self._styles = styles
         self._canaries = itertools.cycle(list(self._encoders.values()))
 
     async def Prepare(self, request: preprocess_pb2.PrepareRequest, context: Any) -> preprocess_pb2.PrepareResponse:
         """Words and hints of one request; see the .proto."""
         model = self._models.find(request.model)
+        _check_prompts(request)
         _check_controls(request, model)
+        picture = picture_size(request.picture_width, request.picture_height)
         async with self._admission:
-            picture: tuple[int, int] | None = None
             if request.controls:
                 _, *sides = check(request.controls[0].image.content, field="controls[0].image")
-                picture = (sides[0], sides[1])
+                picture = picture or (sides[0], sides[1])
             size = target_size(request.width, request.height, picture, model)
-            prompts = [("prompt", request.prompt)]
-            if request.guidance:
-                prompts.insert(0, ("negative_prompt", request.negative_prompt))
-            (text, notes), *hints = await asyncio.gather(
-                self._encoders[model.name].encode(prompts, request.clip_skip),
-                *(self._hint(control, size, f"controls[{i}]") for i, control in enumerate(request.controls)),
+            mask = await asyncio.to_thread(fit_mask, request.mask.content, size) if request.HasField("mask") else None
+            words = self._styles.enhance(
+                request.prompt, request.negative_prompt, request.enhance_prompt, request.enhance_style
             )
-        conditioning = types_pb2.Conditioning(
-            model=model.name, text=to_message(text), hints=hints, width=size[0], height=size[1]
+            prompts = [("prompt", words.prompt)]
+            if request.guidance:
+                prompts.insert(0, ("negative_prompt", words.negative_prompt))
+            weighting = request.prompt_weighting if request.HasField("prompt_weighting") else True
+            (text, notes), hints = await asyncio.gather(
+                self._encoders[model.name].encode(prompts, request.clip_skip, weighting),
+                asyncio.gather(
+                    *(self._hint(control, size, f"controls[{i}]", mask) for i, control in enumerate(request.controls))
+                ),
+            )
+        return preprocess_pb2.PrepareResponse(
+            conditioning=types_pb2.Conditioning(
+                model=model.name,
+                text=to_message(text),
+                hints=hints,
+                width=size[0],
+                height=size[1],
+                mask=None if mask is None else to_message(mask),
+            ),
+            notes=[*words.notes, *notes],
+            prompt=words.prompt,
+            negative_prompt=words.negative_prompt,
         )
-        return preprocess_pb2.PrepareResponse(conditioning=conditioning, notes=notes)
 
-    async def _hint(self, control: types_pb2.Control, size: tuple[int, int], at: str) -> types_pb2.Hint:
-        pixels = await _pixels(control, size, at)
+    async def _hint(
+        self, control: types_pb2.Control, size: tuple[int, int], at: str, mask: Pixels | None
+    ) -> types_pb2.Hint:
+        pixels = await _pixels(control, size, at, mask)
         return types_pb2.Hint(
             kind=control.kind,
             pixels=to_message(pixels.transpose(2, 0, 1)),
@@ -91,7 +117,8 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             if not request.width:
                 size = fitted_size((picture[0], picture[1]), short_side)
             pixels = await _pixels(control, size, "control")
-            content = await asyncio.to_thread(encode, pixels)
+            # A mask is the fourth channel; what it marks is black in the others.
+            content = await asyncio.to_thread(encode, np.ascontiguousarray(pixels[..., :3]))
         image = types_pb2.Image(
             content=content, format=types_pb2.IMAGE_FORMAT_PNG, width=pixels.shape[1], height=pixels.shape[0]
         )
@@ -107,6 +134,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                     kind=control.kind,
                     description=control.description,
                     extractable=control.extract is not None,
+                    reads_mask=control.reads_mask,
                     parameters=[
                         preprocess_pb2.ControlParameter(
                             name=parameter.name,
@@ -123,6 +151,17 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             ]
         )
 
+    async def ListStyles(
+        self, request: preprocess_pb2.ListStylesRequest, context: Any
+    ) -> preprocess_pb2.ListStylesResponse:
+        """The styles by name; see the .proto."""
+        return preprocess_pb2.ListStylesResponse(
+            styles=[
+                preprocess_pb2.Style(name=name, prompt=style.prompt, negative_prompt=style.negative_prompt)
+                for name, style in sorted(self._styles.styles.items())
+            ]
+        )
+
     async def probe(self) -> None:
         """Raise MeshError while words can't be encoded; every call tries the next model."""
         if not self._encoders:
@@ -130,13 +169,30 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         await next(self._canaries).encode([("prompt", "canary")])
 
 
-async def _pixels(control: types_pb2.Control, size: tuple[int, int], at: str) -> Pixels:
-    """The control's hint UINT8 [height, width, 3]; errors name fields under `at`."""
-    auto_hint = control.auto_hint if control.HasField("auto_hint") else True
+async def _pixels(
+    control: types_pb2.Control, size: tuple[int, int], at: str, shared_mask: Pixels | None = None
+) -> Pixels:
+    """The control's hint UINT8 [height, width, 3 or 4]; errors name fields under `at`."""
     with HINT_SECONDS.labels(control.kind).time():
         return await asyncio.to_thread(
-            make_hint, control.kind, control.image.content, auto_hint, dict(control.parameters), size, at
+            make_hint,
+            control.kind,
+            control.image.content,
+            control.auto_hint if control.HasField("auto_hint") else True,
+            dict(control.parameters),
+            size,
+            at,
+            mask=control.mask.content if control.HasField("mask") else None,
+            shared_mask=shared_mask,
         )
+
+
+def _check_prompts(request: preprocess_pb2.PrepareRequest) -> None:
+    for field, text in (("prompt", request.prompt), ("negative_prompt", request.negative_prompt)):
+        if len(text) > PROMPT_CHARACTERS:
+            raise InvalidInput(
+                f"{field} has {len(text)} characters; at most {PROMPT_CHARACTERS} are taken", field=field
+            )
 
 
 def _check_controls(request: preprocess_pb2.PrepareRequest, model: Manifest) -> None:

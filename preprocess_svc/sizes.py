@@ -3,6 +3,7 @@
 from families.limits import SIDE
 from families.manifest import ModelFacts
 from mesh.errors import InvalidInput
+from mesh.pictures import MAX_PIXELS, MAX_SIDE
 
 # Of a 512-px model, sizes derived from a picture are multiples of 64, as Hugging Face's ControlNet handler makes them.
 _PARTS = 8
@@ -13,7 +14,7 @@ def target_size(width: int, height: int, picture: tuple[int, int] | None, facts:
 
     Args:
         width, height: as asked; 0 where the request does not say.
-        picture: (width, height) of the first control's picture, if there is one.
+        picture: (width, height) of the picture that decides where the request does not say, if there is one.
         facts: the model, whose native size is the goal for the shorter side.
 
     Raises:
@@ -30,6 +31,25 @@ def target_size(width: int, height: int, picture: tuple[int, int] | None, facts:
     if picture is None:
         return facts.native_size, facts.native_size
     return fitted_size(picture, facts.native_size)
+
+
+def picture_size(width: int, height: int) -> tuple[int, int] | None:
+    """Width and height of the initial picture as the request gives them, in pixels; None where both are 0.
+
+    Raises:
+        InvalidInput: one side alone, or a size that no picture has which the mesh takes.
+    """
+    if not width and not height:
+        return None
+    for field, side in (("picture_width", width), ("picture_height", height)):
+        if not 1 <= side <= MAX_SIDE:
+            raise InvalidInput(f"{field} must be 1 to {MAX_SIDE}, not {side}; 0 in both for none", field=field)
+    if width * height > MAX_PIXELS:
+        raise InvalidInput(
+            f"picture_width times picture_height must be at most {MAX_PIXELS}, not {width * height}",
+            field="picture_width",
+        )
+    return width, height
 
 
 def fitted_size(picture: tuple[int, int], short_side: int) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Words -> text embeddings: CLIP tokens here, the encoder in Triton."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +10,11 @@ from tokenizers import Tokenizer
 
 from families import graphs, limits
 from families.manifest import Manifest, tokenizer_path
+from families.profiles import profile_of
 from mesh.errors import InvalidInput
 from mesh.triton import Triton
+from preprocess_svc.chunks import Tokens, chunk_room, chunks_needed, lay_out
+from preprocess_svc.weighting import PROMPT_WEIGHT, Piece, parse, weigh
 
 
 class TextEncoder:
@@ -25,53 +29,78 @@ class TextEncoder:
     def __init__(self, manifest: Manifest, repository: Path, triton: Triton) -> None:
         self._manifest = manifest
         self._triton = triton
+        self._batch = profile_of(manifest).batch["text_encoder"]
         self._tokenizer = Tokenizer.from_file(str(tokenizer_path(repository, manifest.name)))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 
-    def tokenize(self, text: str) -> tuple[list[int], int]:
-        """Token ids of `text`, padded to the model's length as CLIPTokenizer does, and how many tokens were dropped."""
-        facts = self._manifest
-        words = self._tokenizer.encode(text, add_special_tokens=False).ids
-        room = facts.text_tokens - 2
-        ids = [facts.bos_token_id, *words[:room], facts.eos_token_id]
-        return ids + [facts.pad_token_id] * (facts.text_tokens - len(ids)), max(0, len(words) - room)
+    def tokenize(self, field: str, text: str, weighting: bool) -> tuple[Tokens, list[str]]:
+        """Tokens of one prompt, no more than are read, and remarks on what was changed to get there.
+
+        Args:
+            field: the prompt's name, for the remarks.
+            text: the prompt.
+            weighting: whether to read weights and several chunks.
+        """
+        notes = []
+        pieces = parse(text) if weighting else [Piece(text, 1.0)]
+        if not all(PROMPT_WEIGHT.holds(piece.weight) for piece in pieces):
+            notes.append(f"weights in {field} must be {PROMPT_WEIGHT}; for others the nearest of these was taken")
+        tokens = Tokens([], [])
+        encodings = self._tokenizer.encode_batch([piece.text for piece in pieces], add_special_tokens=False)
+        for piece, encoding in zip(pieces, encodings, strict=True):
+            tokens.ids.extend(encoding.ids)
+            tokens.weights.extend([PROMPT_WEIGHT.clamp(piece.weight)] * len(encoding.ids))
+        room = chunk_room(self._manifest) * (limits.PROMPT_CHUNKS if weighting else 1)
+        if dropped := max(0, len(tokens.ids) - room):
+            notes.append(
+                f"{field} has {room + dropped} tokens; the model reads {room}, the last {dropped} were dropped"
+            )
+        return tokens.first(room), notes
 
     async def encode(
-        self, prompts: Sequence[tuple[str, str]], clip_skip: int = 0
-    ) -> tuple[NDArray[np.generic], list[str]]:
-        """Text embeddings of several prompts in one call.
+        self, prompts: Sequence[tuple[str, str]], clip_skip: int = 0, weighting: bool = True
+    ) -> tuple[NDArray[np.float32], list[str]]:
+        """Text embeddings of several prompts, all in one call if a batch holds them.
 
         Args:
             prompts: (field's name, text) pairs.
             clip_skip: last layers of the encoder to leave out, 0 to 8, fewer than it has.
+            weighting: True reads weights (`weighting.py`) and takes up to PROMPT_CHUNKS chunks; False takes the words
+                as they stand and one chunk.
 
         Returns:
-            FLOAT32 [prompts, tokens, width] after the final layer norm, as diffusers' `encode_prompt`, and one note for
-            each prompt that was too long.
+            FLOAT32 [prompts, tokens, width] after the final layer norm, as diffusers' `encode_prompt`, and notes on
+            prompts that were too long or had weights out of range. tokens is that of the text encoder times the chunks
+            of the longest prompt; the others end in empty chunks.
 
         Raises:
-            InvalidInput: a prompt is too long or can't be encoded, or more layers are skipped than there are.
+            InvalidInput: more layers are to be skipped than there are.
         """
-        if not limits.CLIP_SKIP.holds(clip_skip) or clip_skip >= self._manifest.text_layers:
-            most = min(int(limits.CLIP_SKIP.maximum), self._manifest.text_layers - 1)
+        facts = self._manifest
+        if not limits.CLIP_SKIP.holds(clip_skip) or clip_skip >= facts.text_layers:
+            most = min(int(limits.CLIP_SKIP.maximum), facts.text_layers - 1)
             raise InvalidInput(f"clip_skip must be 0 to {most} for this model, not {clip_skip}", field="clip_skip")
-        rows, notes = [], []
+        read, notes = [], []
         for field, text in prompts:
-            if len(text) > limits.PROMPT_CHARACTERS:
-                raise InvalidInput(
-                    f"{field} has {len(text)} characters; at most {limits.PROMPT_CHARACTERS} are taken", field=field
-                )
-            ids, dropped = self.tokenize(text)
-            rows.append(ids)
-            if dropped:
-                room = self._manifest.text_tokens - 2
-                notes.append(
-                    f"{field} has {room + dropped} tokens; the model reads {room}, the last {dropped} were dropped"
-                )
-        inputs: dict[str, NDArray[np.generic]] = {
-            "input_ids": np.array(rows, np.int64),
-            "layers_skipped": np.full((len(rows), 1), clip_skip, np.int64),
-        }
-        outputs = await self._triton.infer(graphs.text_encoder(self._manifest.name), inputs, ["hidden"])
-        return outputs["hidden"], notes
+            # Off the event loop: the longest prompt allowed, with weights all over it, takes tens of milliseconds.
+            tokens, remarks = await asyncio.to_thread(self.tokenize, field, text, weighting)
+            read.append(tokens)
+            notes += remarks
+        chunks = max(chunks_needed(tokens, facts) for tokens in read)
+        rows = [lay_out(tokens, chunks, facts) for tokens in read]
+        hidden = await self._hidden(np.concatenate([ids for ids, _ in rows]), clip_skip)
+        whole = hidden.reshape(len(prompts), chunks * facts.text_tokens, facts.text_width)
+        return np.stack([weigh(states, weights) for states, (_, weights) in zip(whole, rows, strict=True)]), notes
+
+    async def _hidden(self, ids: NDArray[np.int64], clip_skip: int) -> NDArray[np.float32]:
+        parts = []
+        for start in range(0, len(ids), self._batch):
+            part = ids[start : start + self._batch]
+            inputs: dict[str, NDArray[np.generic]] = {
+                "input_ids": part,
+                "layers_skipped": np.full((len(part), 1), clip_skip, np.int64),
+            }
+            outputs = await self._triton.infer(graphs.text_encoder(self._manifest.name), inputs, ["hidden"])
+            parts.append(outputs["hidden"].astype(np.float32, copy=False))
+        return np.concatenate(parts)

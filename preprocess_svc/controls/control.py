@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from families.graphs import MASKED_CONTROLS
 from mesh.errors import InvalidInput
 from mesh.pictures import Pixels
 
@@ -36,6 +37,11 @@ class ControlType:
     parameters: tuple[Parameter, ...] = ()
     extract: Callable[[Pixels, Mapping[str, float]], Pixels] | None = None
     how_to_get: str = ""
+
+    @property
+    def reads_mask(self) -> bool:
+        """Whether a mask goes with the hint, as its fourth channel; `extract` neither sees nor makes it."""
+        return self.kind in MASKED_CONTROLS
 
     def settle(self, given: Mapping[str, float], at: str = "parameters") -> dict[str, float]:
         """Every parameter's value: the given one, else the default. `at` is where they stand in the request.

@@ -1,0 +1,18 @@
+"""inpaint: the picture itself, without what is to be repainted."""
+
+from collections.abc import Mapping
+
+from mesh.pictures import Pixels
+from preprocess_svc.controls.control import ControlType
+
+
+def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
+    """The picture as it is, UINT8 [h, w, 3]: with or without auto_hint, this kind's map is picture and mask."""
+    return picture
+
+
+INPAINT = ControlType(
+    kind="inpaint",
+    description="The picture and a mask whose white marks what to repaint; shown with that part black.",
+    extract=extract,
+)
