@@ -3,8 +3,8 @@
 `python tests/tiny_sd15.py FOLDER` writes one. What Stable Diffusion 1.5 has is there: four levels, 12 + 1 residuals,
 epsilon prediction, leading timesteps, attention in the middle of the VAE, a tokenizer in vocab.json and merges.txt.
 Its output layers are scaled so that predictions, pictures and latents have the spread of a trained model's;
-ControlNets have non-zero output layers. A test that feeds it a wrong picture, text, hint or scale therefore sees another
-picture.
+ControlNets have non-zero output layers. A test that feeds it a wrong picture, text, hint or scale therefore gets
+another picture.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def make(
         unet, vae, text_encoder = _unet(), _vae(), _text_encoder(tokenizer)
         controls = {kind: _controlnet(unet, kind in pooled) for kind in kinds}
         _spread(unet, vae)
+        for control in controls.values():
+            _spread_hints(control)
     scheduler = PNDMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -138,14 +140,27 @@ def _spread(unet: Any, vae: Any) -> None:
     unet.conv_out.weight.div_(predicted.std())
     picture = vae.decode(torch.randn(2, 4, 16, 16) / vae.config.scaling_factor).sample
     vae.decoder.conv_out.weight.mul_(0.5 / picture.std())
-    picture = torch.nn.functional.interpolate(2 * torch.rand(4, 3, 16, 16) - 1, scale_factor=8)
-    posterior = vae.encode(picture).latent_dist
+    posterior = vae.encode(_blocks(4, -1, 1)).latent_dist
     channels = posterior.mean.shape[1]
     layer, wanted = vae.quant_conv, 1 / vae.config.scaling_factor
     spread = posterior.mean.std(dim=(0, 2, 3)) / wanted
     layer.bias[:channels].sub_(posterior.mean.mean(dim=(0, 2, 3))).div_(spread)
     layer.weight[:channels].div_(spread[:, None, None, None])
     layer.bias[channels:].sub_(2 * (posterior.std.mean() / (0.1 * wanted)).log())
+
+
+def _spread_hints(controlnet: Any) -> None:
+    """Embedded hints of mean 0 and standard deviation 1: left as they are made, one hint is much like another."""
+    embedding = controlnet.controlnet_cond_embedding
+    embedded = embedding(_blocks(8, 0, 1))
+    spread = embedded.std(dim=(0, 2, 3))
+    embedding.conv_out.bias.sub_(embedded.mean(dim=(0, 2, 3))).div_(spread)
+    embedding.conv_out.weight.div_(spread[:, None, None, None])
+
+
+def _blocks(count: int, low: float, high: float) -> Any:
+    """Pictures of 128 px in blocks of 8 px, each of a random colour from `low` to `high`."""
+    return torch.nn.functional.interpolate(low + (high - low) * torch.rand(count, 3, 16, 16), scale_factor=8)
 
 
 if __name__ == "__main__":

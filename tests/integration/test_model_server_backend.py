@@ -171,6 +171,18 @@ async def test_requests_of_several_rows_are_merged_and_dealt(client) -> None:
     assert await totals(client, "eights") == (answered + 3, executions + 1)
 
 
+async def test_requests_of_several_sizes_at_once_get_their_own_answers(client) -> None:
+    """As prompts of one and of two chunks do, or pictures of two sizes: they can't share a batch, whoever waits."""
+    answered, executions = await totals(client, "double")
+    sent = [planes(1, height, width, seed) for seed, (height, width) in enumerate([(3, 5), (3, 10), (6, 5)] * 8)]
+    answers = await asyncio.gather(*(infer(client, "double", x=x) for x in sent))
+    for x, answer in zip(sent, answers, strict=True):
+        np.testing.assert_array_equal(answer.as_numpy("y"), 2 * x)
+    now_answered, now_executions = await totals(client, "double")
+    assert now_answered == answered + 24
+    assert now_executions >= executions + 3
+
+
 async def test_an_ensemble_passes_tensors_through_its_graphs(client) -> None:
     x = planes(3)
     np.testing.assert_array_equal((await infer(client, "negated_double", x=x)).as_numpy("y"), -2 * x)
