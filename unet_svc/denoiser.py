@@ -17,13 +17,17 @@ from unet_svc.task import Hint, Task
 Array = NDArray[np.generic]
 
 
-def residual_scale(hint: Hint, facts: ModelFacts, rows: int) -> Array:
+def residual_scale(hint: Hint, facts: ModelFacts, rows: int, guess_mode: bool = False) -> Array:
     """How strongly each residual of a control acts, FLOAT32 [1, rows, residuals].
 
-    A control whose residuals are pooled over the picture leaves the negative row alone, as diffusers does.
+    As in diffusers: guess mode leaves the negative row alone and rises from a tenth of the weight at the first residual
+    to all of it at the mid block's. A control whose residuals are pooled over the picture always leaves the negative
+    row alone and never rises.
     """
-    scale = np.full((1, rows, len(facts.residuals)), hint.weight, np.float32)
-    if hint.kind in facts.pooled_controls and rows == 2:
+    pooled, count = hint.kind in facts.pooled_controls, len(facts.residuals)
+    rise = np.logspace(-1, 0, count) if guess_mode and not pooled else np.ones(count)
+    scale = np.tile((rise * hint.weight).astype(np.float32), (1, rows, 1))
+    if rows == 2 and (guess_mode or pooled):
         scale[:, 0] = 0
     return scale
 
@@ -72,7 +76,7 @@ class Denoiser:
         }
         for index, hint in enumerate(task.hints):
             tensors[graphs.hint(index)] = hint.pixels[None]
-            tensors[graphs.scale(index)] = residual_scale(hint, task.facts, rows)
+            tensors[graphs.scale(index)] = residual_scale(hint, task.facts, rows, task.guess_mode)
         async with await self._triton.hold(tensors) as held:
             yield Prediction(self, task, held)
 
@@ -112,7 +116,7 @@ class Denoiser:
             "text": np.zeros((1, 1, facts.text_tokens, facts.text_width), np.float32),
             "guidance": np.ones((1, 1), np.float32),
         }
-        for index in range(len(kinds)):
-            tensors[graphs.hint(index)] = np.zeros((1, 3, pixels, pixels), np.uint8)
+        for index, kind in enumerate(sorted(kinds)):
+            tensors[graphs.hint(index)] = np.zeros((1, graphs.hint_channels(kind), pixels, pixels), np.uint8)
             tensors[graphs.scale(index)] = np.ones((1, 1, len(facts.residuals)), np.float32)
         await self.infer(facts, kinds, inputs, Held.inline(tensors))

@@ -1,58 +1,106 @@
-"""The scheduling loop: diffusers' scheduler arithmetic around one awaited prediction a step."""
+"""One picture's denoising: the request's options and pictures laid out, then its scheduler's loop."""
 
-import inspect
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unet_svc.schedulers import make_scheduler
+from mesh.errors import InvalidInput
+from unet_svc.levels import NoiseLevels
+from unet_svc.loops.walk import Model, Plan, Predict
+from unet_svc.options import read_options
+from unet_svc.schedulers import SchedulerKind, find_scheduler
+from unet_svc.start import draw_canvas
 from unet_svc.task import Task
-
-
-class Predict(Protocol):
-    """The model: FLOAT32 [1, channels, h, w] in and out."""
-
-    async def __call__(
-        self, sample: NDArray[np.generic], timestep: float, step: int, steps: int
-    ) -> NDArray[np.generic]:
-        """Prediction for `sample` at `timestep`, the `step`-th of `steps` model calls counted from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """After each model call: how many are done, how many there are, and the latents so far, FLOAT32 [1, c, h, w]."""
+    """After each model call.
+
+    done, total: model calls made and to be made; latents: as they are, FLOAT32 [1, channels, h, w]; picture: the clean
+    latents that the call stands for, same shape, at every `preview_every`-th call of the task.
+    """
 
     done: int
     total: int
     latents: NDArray[np.generic]
+    picture: NDArray[np.generic] | None = None
+
+
+class Denoising:
+    """One task, checked against its scheduler and ready to run once.
+
+    Args:
+        task: the checked request.
+
+    Raises:
+        InvalidInput: the scheduler's name is unknown, or it can't do what the task asks of it.
+    """
+
+    notes: tuple[str, ...]
+    """Remarks for the caller: what was left out, and why."""
+
+    def __init__(self, task: Task) -> None:
+        config = task.facts.scheduler
+        kind = find_scheduler(task.scheduler, config)
+        options = read_options(kind, config, task.use_karras_sigmas, task.algorithm_type)
+        self.notes = options.notes
+        if kind.most_steps:
+            _check_steps(kind, task)
+        skipped = None if task.initial is None else task.skipped
+        if kind.inverts:
+            _check_inversion(kind, task)
+            skipped = 0
+            if task.strength is not None:
+                self.notes += (f"{kind.name} runs all its steps; strength was left out.",)
+        if skipped == task.steps:
+            raise InvalidInput(
+                f"strength must be {1 / task.steps:.3g} to 1 for {task.steps} steps, not {task.share:g}: none is left",
+                field="strength",
+            )
+        self._task = task
+        self._inverts = kind.inverts
+        self._levels = NoiseLevels.of(config)
+        self._loop = kind.loop(Plan(kind.cls, options.arguments, config, self._levels, task.steps, skipped))
+
+    async def run(self, predict: Predict) -> AsyncGenerator[Step, None]:
+        """Run the loop and yield after every model call; the last `Step` holds the finished latents.
+
+        The same task gives the latents of diffusers' matching pipeline: StableDiffusion[ControlNet]Pipeline, with an
+        initial picture ...Img2ImgPipeline, with a mask ...InpaintPipeline. One `torch.Generator("cpu")` a picture draws
+        every random number. Cancelling the awaiting task stops within one call.
+
+        Raises:
+            MeshError: what `predict` raises.
+        """
+        every, loop = self._task.preview_every, self._loop
+        generator = torch.Generator("cpu").manual_seed(self._task.seed)
+        canvas = draw_canvas(self._task, generator, self._inverts)
+        start = loop.start(canvas.noise, canvas.initial if self._task.starts_from_picture else None)
+        model = Model(predict, self._levels, loop.calls)
+        async for latents in loop.run(start, model, canvas, generator):
+            picture = model.picture().numpy() if every and model.done % every == 0 else None
+            yield Step(model.done, loop.calls, latents.numpy(), picture)
 
 
 async def denoise(task: Task, predict: Predict) -> AsyncGenerator[Step, None]:
-    """Run the loop and yield after every model call; the last `Step` holds the finished latents.
+    """`Denoising` from one end to the other. Raises as it and its `run` do."""
+    async for step in Denoising(task).run(predict):
+        yield step
 
-    The same task gives the latents of diffusers' StableDiffusionControlNetPipeline: one `torch.Generator("cpu")` a
-    picture draws the first noise and whatever the scheduler adds. Cancelling the awaiting task stops within one call.
 
-    Raises:
-        InvalidInput: the scheduler's name is unknown.
-        MeshError: what `predict` raises.
-    """
-    scheduler = make_scheduler(task.scheduler, task.facts.scheduler)
-    generator = torch.Generator("cpu").manual_seed(task.seed)
-    shape = (1, task.facts.latent_channels, task.latent_height, task.latent_width)
-    scheduler.set_timesteps(task.steps)
-    latents = torch.randn(shape, generator=generator) * scheduler.init_noise_sigma
-    total = len(scheduler.timesteps)
-    # As diffusers' prepare_extra_step_kwargs: only the schedulers that draw noise take a generator.
-    noise = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
-    for index, timestep in enumerate(scheduler.timesteps):
-        sample = scheduler.scale_model_input(latents, timestep)
-        predicted = await predict(sample.numpy(), float(timestep), index, total)
-        # The model server's answer is read-only memory, which torch would warn of.
-        prediction = torch.from_numpy(np.array(predicted))
-        latents = scheduler.step(prediction, timestep, latents, return_dict=False, **noise)[0]
-        yield Step(index + 1, total, latents.numpy())
+def _check_steps(kind: SchedulerKind, task: Task) -> None:
+    most = int(kind.cls.from_config(task.facts.scheduler).config[kind.most_steps])
+    if task.steps > most:
+        raise InvalidInput(f"steps must be 1 to {most} with {kind.name}, not {task.steps}", field="steps")
+
+
+def _check_inversion(kind: SchedulerKind, task: Task) -> None:
+    if task.initial is None:
+        raise InvalidInput(f"{kind.name} needs an initial picture to invert, and none was sent", field="initial")
+    for field, sent in (("mask", task.mask), ("noise", task.noise)):
+        if sent is not None:
+            raise InvalidInput(f"{kind.name} turns a whole picture into noise and takes no {field}", field=field)

@@ -1,5 +1,6 @@
 """UnetService: decode, call, encode."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -14,7 +15,8 @@ from mesh.admission import Admission
 from mesh.errors import NotFound
 from mesh.tensors import to_message
 from unet_svc.denoiser import Denoiser
-from unet_svc.loop import denoise
+from unet_svc.loop import Denoising
+from unet_svc.preview import make_preview
 from unet_svc.schedulers import SCHEDULERS, default_scheduler
 from unet_svc.task import read_task
 
@@ -40,13 +42,18 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
 
     async def Denoise(self, request: unet_pb2.DenoiseRequest, context: Any) -> AsyncIterator[unet_pb2.DenoiseResponse]:
         """One loop; see the .proto."""
-        task = read_task(request, self._models.find(request.conditioning.model))
-        async with self._admission, self._denoiser.open(task) as predict, aclosing(denoise(task, predict)) as steps:
+        model = self._models.find(request.conditioning.model)
+        task = read_task(request, model)
+        denoising = Denoising(task)
+        async with self._admission, self._denoiser.open(task) as predict, aclosing(denoising.run(predict)) as steps:
             async for step in steps:
-                STEPS.labels(task.facts.name).inc()
-                yield unet_pb2.DenoiseResponse(progress=unet_pb2.DenoiseProgress(step=step.done, steps=step.total))
-        latents = types_pb2.Latents(model=task.facts.name, samples=to_message(step.latents))
-        yield unet_pb2.DenoiseResponse(latents=latents)
+                STEPS.labels(model.name).inc()
+                progress = unet_pb2.DenoiseProgress(step=step.done, steps=step.total)
+                if step.picture is not None:
+                    progress.preview.CopyFrom(await asyncio.to_thread(make_preview, step.picture, model.preview))
+                yield unet_pb2.DenoiseResponse(progress=progress)
+        latents = types_pb2.Latents(model=model.name, samples=to_message(step.latents))
+        yield unet_pb2.DenoiseResponse(latents=latents, notes=denoising.notes)
 
     async def ListSchedulers(
         self, request: unet_pb2.ListSchedulersRequest, context: Any
@@ -54,7 +61,15 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         """The table of schedulers."""
         return unet_pb2.ListSchedulersResponse(
             schedulers=[
-                unet_pb2.Scheduler(name=kind.name, description=kind.description, stochastic=kind.stochastic)
+                unet_pb2.Scheduler(
+                    name=kind.name,
+                    description=kind.description,
+                    stochastic=kind.stochastic,
+                    karras_sigmas=kind.karras_sigmas,
+                    algorithm_types=kind.algorithm_types,
+                    model_calls=kind.model_calls,
+                    inverts=kind.inverts,
+                )
                 for kind in SCHEDULERS.values()
             ]
         )

@@ -6,22 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controlmesh.v1 import types_pb2, unet_pb2
-from families import limits
+from families import graphs, limits
 from families.manifest import ModelFacts
 from mesh.errors import InvalidInput
 from mesh.tensors import to_array
+
+Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
 class Hint:
     """One control's map and the way it is weighted over the steps.
 
-    kind: control kind; pixels: UINT8 [3, height, width]; weight: conditioning scale;
-    start, end: fractions of the steps between which it acts.
+    kind: control kind; pixels: UINT8 [channels, height, width], as many channels as `graphs.hint_channels` says;
+    weight: conditioning scale; start, end: fractions of the steps between which it acts.
     """
 
     kind: str
-    pixels: NDArray[np.generic]
+    pixels: Array
     weight: float
     start: float
     end: float
@@ -32,11 +34,23 @@ class Hint:
 
 
 @dataclass(frozen=True)
+class Posterior:
+    """An initial picture in latent space: mean and standard deviation, FLOAT32 [1, channels, h, w], scaled."""
+
+    mean: Array
+    deviation: Array
+
+
+@dataclass(frozen=True)
 class Task:
-    """All that one loop needs. `text` is FLOAT32 [rows, tokens, width]; sizes are in latent cells."""
+    """All that one loop needs; sizes are in latent cells.
+
+    text: FLOAT32 [rows, tokens, width]; noise: FLOAT32 [1, channels, h, w] of unit variance, in place of the seed's;
+    mask: UINT8 [height, width] in pixels, 255 where the initial picture is repainted; the others as in DenoiseRequest.
+    """
 
     facts: ModelFacts
-    text: NDArray[np.generic]
+    text: Array
     hints: tuple[Hint, ...]
     latent_height: int
     latent_width: int
@@ -44,6 +58,29 @@ class Task:
     steps: int
     guidance_scale: float
     seed: int
+    initial: Posterior | None = None
+    mask: Array | None = None
+    strength: float | None = None
+    noise: Array | None = None
+    guess_mode: bool = False
+    use_karras_sigmas: bool | None = None
+    algorithm_type: str = ""
+    preview_every: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of the steps: how much is run over an initial picture."""
+        return limits.DEFAULT_STRENGTH if self.strength is None else self.strength
+
+    @property
+    def skipped(self) -> int:
+        """Steps that an initial picture saves, by the rule of diffusers' image-to-image pipelines."""
+        return self.steps - min(int(self.steps * self.share), self.steps)
+
+    @property
+    def starts_from_picture(self) -> bool:
+        """Whether the first latents hold the initial picture: repainting in full, diffusers' pipelines start anew."""
+        return self.initial is not None and (self.mask is None or self.share < 1)
 
 
 def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
@@ -53,23 +90,22 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         InvalidInput: anything out of range, naming the field, its range and what was sent.
     """
     conditioning = request.conditioning
-    for field, value, allowed in (
+    _check_ranges(
         ("width", conditioning.width, limits.SIDE),
         ("height", conditioning.height, limits.SIDE),
         ("steps", request.steps, limits.STEPS),
         ("guidance_scale", request.guidance_scale, limits.GUIDANCE),
-    ):
-        if not allowed.holds(value):
-            raise InvalidInput(f"{field} must be {allowed}, not {value:g}", field=field)
-    text = to_array(conditioning.text, field="conditioning.text", ndim=3)
-    if text.shape[0] not in (1, 2) or text.shape[1:] != (facts.text_tokens, facts.text_width):
-        expected = [1, facts.text_tokens, facts.text_width]
-        raise InvalidInput(f"conditioning.text must be {expected} (or 2 rows), not {list(text.shape)}", field="text")
+        ("strength", request.strength, limits.STRENGTH),
+        ("preview_every", request.preview_every, limits.PREVIEW_EVERY),
+    )
+    text = _read_text(conditioning, facts)
     if request.guidance_scale > 1 and text.shape[0] == 1:
         raise InvalidInput("guidance_scale above 1 needs the negative text row, too", field="guidance_scale")
     if len(conditioning.hints) > limits.MOST_CONTROLS:
-        raise InvalidInput(f"at most {limits.MOST_CONTROLS} hints are taken", field="hints")
-    return Task(
+        sent = len(conditioning.hints)
+        raise InvalidInput(f"at most {limits.MOST_CONTROLS} hints are taken, not {sent}", field="hints")
+    cells = (1, facts.latent_channels, conditioning.height // facts.downscale, conditioning.width // facts.downscale)
+    task = Task(
         facts=facts,
         # Without guidance the negative row would be computed and thrown away.
         text=text if request.guidance_scale > 1 else text[-1:],
@@ -77,13 +113,44 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         hints=tuple(
             sorted((_read_hint(hint, conditioning, facts) for hint in conditioning.hints), key=lambda h: h.kind)
         ),
-        latent_height=conditioning.height // facts.downscale,
-        latent_width=conditioning.width // facts.downscale,
+        latent_height=cells[2],
+        latent_width=cells[3],
         scheduler=request.scheduler,
         steps=request.steps,
         guidance_scale=request.guidance_scale,
         seed=request.seed,
+        initial=_read_initial(request.initial, facts, cells) if request.HasField("initial") else None,
+        mask=_read_mask(conditioning) if conditioning.HasField("mask") else None,
+        strength=request.strength if request.HasField("strength") else None,
+        noise=_read_noise(request.noise, facts, cells) if request.HasField("noise") else None,
+        guess_mode=request.guess_mode,
+        use_karras_sigmas=request.use_karras_sigmas if request.HasField("use_karras_sigmas") else None,
+        algorithm_type=request.algorithm_type,
+        preview_every=request.preview_every,
     )
+    for field, sent in (("mask", task.mask is not None), ("strength", task.strength is not None)):
+        if sent and task.initial is None:
+            raise InvalidInput(f"{field} says what to change of an initial picture, and none was sent", field=field)
+    return task
+
+
+def _check_ranges(*fields: tuple[str, float, limits.Range]) -> None:
+    for field, value, allowed in fields:
+        if not allowed.holds(value):
+            raise InvalidInput(f"{field} must be {allowed}, not {value:g}", field=field)
+
+
+def _read_text(conditioning: types_pb2.Conditioning, facts: ModelFacts) -> Array:
+    text = to_array(conditioning.text, field="conditioning.text", ndim=3)
+    rows, tokens, width = text.shape
+    chunks = limits.Range(facts.text_tokens, facts.text_tokens * limits.PROMPT_CHUNKS, multiple=facts.text_tokens)
+    if rows not in (1, 2) or not chunks.holds(tokens) or width != facts.text_width:
+        raise InvalidInput(
+            f"conditioning.text must have 1 or 2 rows of tokens ({chunks}) of width {facts.text_width}, not the shape "
+            f"{list(text.shape)}",
+            field="text",
+        )
+    return text
 
 
 def _read_hint(hint: types_pb2.Hint, conditioning: types_pb2.Conditioning, facts: ModelFacts) -> Hint:
@@ -91,7 +158,7 @@ def _read_hint(hint: types_pb2.Hint, conditioning: types_pb2.Conditioning, facts
         known = ", ".join(facts.controls) or "none"
         raise InvalidInput(f"model {facts.name!r} has no ControlNet for {hint.kind!r}; it has: {known}", field="kind")
     pixels = to_array(hint.pixels, field=f"hint {hint.kind}", ndim=3, dtype="uint8")
-    expected = (3, conditioning.height, conditioning.width)
+    expected = (graphs.hint_channels(hint.kind), conditioning.height, conditioning.width)
     if pixels.shape != expected:
         raise InvalidInput(f"hint {hint.kind} must be {list(expected)}, not {list(pixels.shape)}", field="hints")
     for field, value, allowed in (
@@ -104,3 +171,40 @@ def _read_hint(hint: types_pb2.Hint, conditioning: types_pb2.Conditioning, facts
     if hint.start > hint.end:
         raise InvalidInput(f"hint {hint.kind} starts at {hint.start:g}, after its end {hint.end:g}", field="start")
     return Hint(hint.kind, pixels, hint.weight, hint.start, hint.end)
+
+
+def _read_mask(conditioning: types_pb2.Conditioning) -> Array:
+    mask = to_array(conditioning.mask, field="conditioning.mask", ndim=2, dtype="uint8")
+    expected = (conditioning.height, conditioning.width)
+    if mask.shape != expected:
+        raise InvalidInput(f"conditioning.mask must be {list(expected)}, not {list(mask.shape)}", field="mask")
+    return mask
+
+
+def _read_initial(initial: types_pb2.Posterior, facts: ModelFacts, cells: tuple[int, ...]) -> Posterior:
+    _check_model("initial", initial.model, facts)
+    mean = _read_latents(initial.mean, "initial.mean", cells)
+    deviation = _read_latents(initial.deviation, "initial.deviation", cells)
+    if (deviation < 0).any():  # type: ignore[operator]
+        raise InvalidInput("initial.deviation must be 0 or more everywhere", field="initial")
+    return Posterior(mean, deviation)
+
+
+def _read_noise(noise: types_pb2.Latents, facts: ModelFacts, cells: tuple[int, ...]) -> Array:
+    _check_model("noise", noise.model, facts)
+    return _read_latents(noise.samples, "noise.samples", cells)
+
+
+def _check_model(field: str, model: str, facts: ModelFacts) -> None:
+    if model != facts.name:
+        raise InvalidInput(f"{field} is of model {model!r}, and the text of {facts.name!r}: take one", field=field)
+
+
+def _read_latents(tensor: types_pb2.Tensor, field: str, cells: tuple[int, ...]) -> Array:
+    latents = to_array(tensor, field=field, ndim=4)
+    top = field.partition(".")[0]
+    if latents.shape != cells:
+        raise InvalidInput(f"{field} must be {list(cells)}, not {list(latents.shape)}", field=top)
+    if not np.isfinite(latents).all():
+        raise InvalidInput(f"{field} must be finite numbers", field=top)
+    return latents

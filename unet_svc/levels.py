@@ -1,0 +1,93 @@
+"""How much noise a model was trained to see, and what its predictions mean at each amount of it.
+
+A noisy picture is z = alpha * picture + beta * noise with alpha^2 + beta^2 = 1, which is what the network sees; or
+x = z / alpha = picture + sigma * noise with sigma = beta / alpha, which some samplers count in.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import diffusers
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Parameterization:
+    """What a network predicts: the noise and the picture in (z, prediction, alpha, beta)."""
+
+    noise: Callable[[Tensor, Tensor, float, float], Tensor]
+    picture: Callable[[Tensor, Tensor, float, float], Tensor]
+
+
+PARAMETERIZATIONS: dict[str, Parameterization] = {
+    "epsilon": Parameterization(
+        noise=lambda z, predicted, alpha, beta: predicted,
+        picture=lambda z, predicted, alpha, beta: (z - beta * predicted) / alpha,
+    ),
+    # Salimans and Ho (2022): v = alpha * noise - beta * picture.
+    "v_prediction": Parameterization(
+        noise=lambda z, predicted, alpha, beta: alpha * predicted + beta * z,
+        picture=lambda z, predicted, alpha, beta: alpha * z - beta * predicted,
+    ),
+    "sample": Parameterization(
+        noise=lambda z, predicted, alpha, beta: (z - alpha * predicted) / beta,
+        picture=lambda z, predicted, alpha, beta: predicted,
+    ),
+}
+
+
+def mix_of(sigma: float) -> tuple[float, float]:
+    """(alpha, beta) at a ratio `sigma` of noise to picture."""
+    alpha = 1 / math.sqrt(sigma**2 + 1)
+    return alpha, sigma * alpha
+
+
+class NoiseLevels:
+    """The ratio of noise to picture at each timestep of a model's training, and its parameterization.
+
+    Args:
+        alphas_cumprod: alpha squared at timestep 0, 1, ...; falling.
+        prediction_type: a key of PARAMETERIZATIONS.
+    """
+
+    def __init__(self, alphas_cumprod: Tensor, prediction_type: str = "epsilon") -> None:
+        # Zero at the end of a schedule with zero terminal signal; diffusers' Euler puts the same number there.
+        alphas = alphas_cumprod.double().clamp(min=2**-24).numpy()
+        self._log_sigmas = 0.5 * np.log((1 - alphas) / alphas)
+        self._parameterization = PARAMETERIZATIONS[prediction_type]
+
+    @classmethod
+    def of(cls, model_config: dict[str, Any]) -> Self:
+        """Those of a model's scheduler_config.json."""
+        scheduler: Any = diffusers.DDPMScheduler
+        trained = scheduler.from_config(model_config)
+        return cls(trained.alphas_cumprod, trained.config.prediction_type)
+
+    @property
+    def least(self) -> float:
+        """Sigma at timestep 0."""
+        return float(np.exp(self._log_sigmas[0]))
+
+    @property
+    def most(self) -> float:
+        """Sigma at the last timestep."""
+        return float(np.exp(self._log_sigmas[-1]))
+
+    def timestep(self, sigma: float) -> float:
+        """The timestep at which a model meets `sigma`, between two of its own by the logarithm; clamped to them."""
+        return float(np.interp(math.log(sigma), self._log_sigmas, np.arange(len(self._log_sigmas))))
+
+    def sigma(self, timestep: float) -> float:
+        """The inverse of `timestep`."""
+        return float(np.exp(np.interp(timestep, np.arange(len(self._log_sigmas)), self._log_sigmas)))
+
+    def noise(self, z: Tensor, prediction: Tensor, sigma: float) -> Tensor:
+        """The noise in `z`, unit variance, that a prediction at `sigma` stands for."""
+        return self._parameterization.noise(z, prediction, *mix_of(sigma))
+
+    def picture(self, z: Tensor, prediction: Tensor, sigma: float) -> Tensor:
+        """The clean latents in `z` that a prediction at `sigma` stands for."""
+        return self._parameterization.picture(z, prediction, *mix_of(sigma))

@@ -1,0 +1,118 @@
+"""What a loop is given and what it has to offer."""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unet_svc.levels import NoiseLevels
+
+
+class Predict(Protocol):
+    """The network: FLOAT32 [1, channels, h, w] in and out."""
+
+    async def __call__(
+        self, sample: NDArray[np.generic], timestep: float, step: int, steps: int
+    ) -> NDArray[np.generic]:
+        """Prediction for `sample` at `timestep`, the `step`-th of `steps` model calls counted from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a loop is made of.
+
+    scheduler: the diffusers class; options: arguments of its constructor beside the model's own configuration;
+    config: the model's scheduler_config.json; levels: the noise that the model was trained with; steps: asked for;
+    skipped: of these, how many an initial picture saves; None where there is none and pure noise is the start.
+    """
+
+    scheduler: Any
+    options: dict[str, Any]
+    config: dict[str, Any]
+    levels: NoiseLevels
+    steps: int
+    skipped: int | None = None
+
+
+Noised = Callable[[Tensor, Tensor], Tensor]
+"""(clean latents, noise) -> latents with as much of the noise as a step's."""
+
+
+def mixed(picture: float, noise: float) -> Noised:
+    """The weighted sum of the two."""
+    return lambda initial, drawn: picture * initial + noise * drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """What a loop starts from: FLOAT32 [1, channels, h, w] each, on one drawing of noise.
+
+    noise: unit variance; initial: clean latents, if there is an initial picture; mask: [1, 1, h, w], 1 where it is
+    repainted and 0 where it is kept.
+    """
+
+    noise: Tensor
+    initial: Tensor | None = None
+    mask: Tensor | None = None
+
+    def keep(self, latents: Tensor, noised: Noised | None) -> Tensor:
+        """`latents` where the mask repaints, and the initial picture where it does not.
+
+        noised: gives it as much noise as `latents` have; None at the end, where there is none.
+        """
+        if self.mask is None or self.initial is None:
+            return latents
+        kept = noised(self.initial, self.noise) if noised else self.initial
+        return (1 - self.mask) * kept + self.mask * latents
+
+
+@dataclass
+class Model:
+    """The network as loops call it; counts its calls.
+
+    predict: the network; levels: what its predictions mean; calls: how many there will be.
+    """
+
+    predict: Predict
+    levels: NoiseLevels
+    calls: int
+    done: int = field(default=0, init=False)
+    _last: tuple[Tensor, Tensor, float] | None = field(default=None, init=False)
+
+    async def __call__(self, z: Tensor, timestep: float) -> Tensor:
+        """The network's own prediction for `z`, which is scaled as it was trained to see it."""
+        predicted = await self.predict(z.numpy(), timestep, self.done, self.calls)
+        self.done += 1
+        # A copy: the model server's answer is read-only memory, which torch would warn of.
+        prediction = torch.from_numpy(np.array(predicted))
+        self._last = (z, prediction, timestep)
+        return prediction
+
+    async def noise(self, z: Tensor, sigma: float) -> Tensor:
+        """The noise in `z`, unit variance, whatever the network predicts."""
+        return self.levels.noise(z, await self(z, self.levels.timestep(sigma)), sigma)
+
+    def picture(self) -> Tensor:
+        """The clean latents that the last call stands for. Call it after one."""
+        assert self._last is not None
+        z, prediction, timestep = self._last
+        return self.levels.picture(z, prediction, self.levels.sigma(timestep))
+
+
+class Loop(Protocol):
+    """One scheduler over one run of steps. Made of a Plan."""
+
+    calls: int
+    """Model calls that `run` makes."""
+
+    def start(self, noise: Tensor, initial: Tensor | None) -> Tensor:
+        """Latents at the first step's level: of pure noise, or of `initial` and `noise` where that is given."""
+
+    def run(
+        self, latents: Tensor, model: Model, canvas: Canvas, generator: torch.Generator
+    ) -> AsyncGenerator[Tensor, None]:
+        """The latents after every model call, from `start`'s on; the last are finished."""
