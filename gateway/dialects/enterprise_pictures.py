@@ -38,13 +38,15 @@ def assign(fields: Fields, masked: Sequence[bool], strength: float) -> Roles:
         strength: of the change; 1 leaves nothing to start from.
 
     Raises:
-        InvalidInput: there is no picture.
+        InvalidInput: there is no picture, or no mask for a control that reads one.
     """
     listed, init, mask = fields.pictures("control_image"), fields.picture("init_image"), fields.picture("mask_image")
     steering = listed or ([] if init is None else [init])
     count = len(masked)
     if not steering:
         raise missing("init_image")
+    if mask is None and any(masked):
+        raise missing("mask_image")
     if len(steering) > count:
         fields.remarks.append(
             f"control_image has {len(steering)} pictures for {count} controls; the first {count} were used."

@@ -117,6 +117,11 @@ async def test_the_inpaint_control_can_have_the_mask_for_itself(mesh: Running) -
     assert not prepared.HasField("mask") and not encoded and not denoised.HasField("strength")
 
 
+async def test_the_inpaint_control_needs_a_mask(mesh: Running) -> None:
+    body = await ask(mesh, **{**SILENT, "controlnet_model": "inpaint"})
+    assert body["message"] == {"mask_image": ["The mask image field is required."]}
+
+
 async def test_a_mask_of_nothing_is_said(mesh: Running) -> None:
     pictures = {"init_image": None, "control_image": SENT[CONTROL], "mask_image": SENT[MASK]}
     body = await ask(mesh, **{**SILENT, **pictures})
@@ -185,7 +190,7 @@ async def test_each_control_may_have_a_picture_of_its_own(
 async def test_what_is_no_picture_word_or_number_is_refused_by_name(
     mesh: Running, change: dict[str, Any], message: str
 ) -> None:
-    body = await ask(mesh, **{**SILENT, "init_image": SENT[INIT], "controlnet_model": "canny,inpaint", **change})
+    body = await ask(mesh, **{**SILENT, "init_image": SENT[INIT], "controlnet_model": "canny,canny", **change})
     assert set(body) == {"status", "message", "messege"} and body["status"] == "error"
     assert body["message"].startswith(message)
     assert not mesh.rooms.seen.prepared

@@ -16,6 +16,9 @@ from tests.contract.conftest import Running, Start
 
 CONTENT = encode(np.zeros((64, 96, 3), np.uint8))
 PICTURE = base64.b64encode(CONTENT).decode()
+CONTROL = encode(np.full((64, 64, 3), 20, np.uint8))
+MASK = encode(np.full((64, 64, 3), 255, np.uint8))
+SENT = {content: base64.b64encode(content).decode() for content in (CONTROL, MASK)}
 # The request of the published client, with the one control that can be extracted here.
 PAYLOAD: dict[str, Any] = {
     "inputs": "stone cottage by a lake at dusk",
@@ -63,6 +66,62 @@ async def test_the_published_clients_request_gets_a_png(mesh: Running, path: str
     assert (control.kind, control.auto_hint, control.weight, control.start, control.end) == ("canny", True, 1, 0, 1)
     assert control.image.content == CONTENT
     assert (denoised.steps, denoised.guidance_scale, denoised.seed) == (30, 7.5, 3)
+    assert prepared.HasField("prompt_weighting") and not prepared.prompt_weighting, "plain diffusers"
+    assert not denoised.guess_mode and not denoised.HasField("use_karras_sigmas") and not denoised.HasField("strength")
+
+
+async def posted(mesh: Running, body: dict[str, Any], path: str = "/") -> bytes:
+    """The picture that `body` gets."""
+    async with mesh.http.post(path, json=body, headers=PNG) as response:
+        assert response.status == 200, await response.text()
+        return await response.read()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+async def test_arguments_of_diffusers_pipelines_by_their_own_names(mesh: Running, nested: bool) -> None:
+    extra = {"guess_mode": True, "control_guidance_start": 0.25, "control_guidance_end": 0.5, "clip_skip": 2,
+             "num_images_per_prompt": 4, "inputs": ""}  # fmt: skip
+    await posted(mesh, {**PAYLOAD, "parameters": extra} if nested else {**PAYLOAD, **extra})
+    prepared, (denoised,) = mesh.rooms.seen.prepared[0], mesh.rooms.seen.denoised
+    assert (prepared.controls[0].start, prepared.controls[0].end) == (0.25, 0.5)
+    assert (prepared.clip_skip, denoised.guess_mode) == (2, True), "diffusers counts the layers that are skipped, too"
+
+
+async def test_the_same_arguments_in_the_url(mesh: Running) -> None:
+    query = "?guess_mode=true&control_guidance_start=0.25&control_guidance_end=0.5&clip_skip=1&scheduler=ddim"
+    await posted(mesh, PAYLOAD, f"/{query}")
+    prepared, denoised = mesh.rooms.seen.prepared[0], mesh.rooms.seen.denoised[0]
+    assert (prepared.controls[0].start, prepared.controls[0].end, prepared.clip_skip) == (0.25, 0.5, 1)
+    assert (denoised.guess_mode, denoised.scheduler) == (True, "DDIMScheduler")
+    text = await refused(mesh, path="/?guess_mode=maybe", json=PAYLOAD)
+    assert text == "guess_mode must be true or false, not 'maybe'"
+
+
+@pytest.mark.parametrize(("strength", "reached"), [(None, 0.8), (0.25, 0.25), (0, 0)])
+@pytest.mark.parametrize("masked", [False, True])
+async def test_beside_a_control_image_the_picture_is_the_start(
+    mesh: Running, strength: float | None, reached: float, masked: bool
+) -> None:
+    body = {**PAYLOAD, "control_image": SENT[CONTROL], "strength": strength}
+    content = await posted(mesh, {**body, "mask_image": SENT[MASK]} if masked else body)
+    assert check(content) == ("PNG", 96, 64), "the size is that of the picture to start from"
+    prepared, encoded, denoised = (getattr(mesh.rooms.seen, name)[0] for name in ("prepared", "encoded", "denoised"))
+    assert (prepared.controls[0].image.content, encoded.image.content) == (CONTROL, CONTENT)
+    assert prepared.mask.content == (MASK if masked else b"")
+    assert denoised.strength == reached and denoised.HasField("initial")
+
+
+async def test_the_inpaint_control_reads_the_same_mask(mesh: Running) -> None:
+    pictures = {"control_image": PICTURE, "mask_image": SENT[MASK], "controlnet_type": "inpaint"}
+    await posted(mesh, {**PAYLOAD, **pictures, "strength": 1})
+    prepared = mesh.rooms.seen.prepared[0]
+    assert (prepared.controls[0].kind, prepared.mask.content) == ("inpaint", MASK)
+
+
+@pytest.mark.parametrize("name", ["EulerDiscreteScheduler", "EulerDiscrete", "eulerdiscrete"])
+async def test_schedulers_by_their_names_bare_names_and_in_any_case(mesh: Running, name: str) -> None:
+    await posted(mesh, {**PAYLOAD, "scheduler": name})
+    assert mesh.rooms.seen.denoised[0].scheduler == "EulerDiscreteScheduler"
 
 
 @pytest.mark.parametrize("nested", [False, True])
@@ -75,6 +134,7 @@ async def test_every_field_is_honoured_at_the_top_and_among_the_parameters(mesh:
     prepared, denoised = mesh.rooms.seen.prepared[0], mesh.rooms.seen.denoised[0]
     assert (prepared.negative_prompt, prepared.controls[0].weight) == ("fog", 0.5)
     assert (denoised.steps, denoised.guidance_scale, denoised.seed) == (5, 4.5, 11)
+    assert not denoised.HasField("strength"), "alone it was never a start's"
 
 
 async def test_query_parameters_are_parameters_where_the_body_has_none(mesh: Running) -> None:
@@ -225,7 +285,22 @@ async def test_an_unknown_type_is_refused_with_all_names(mesh: Running, name: An
         ({"guidance_scale": 21}, "guidance_scale must be a number from 1 to 20"),
         ({"controlnet_conditioning_scale": -1}, "controlnet_conditioning_scale must be a number from 0 to 20"),
         ({"scheduler": "Nope"}, "scheduler 'Nope' can't be used"),
+        ({"scheduler": 7}, "scheduler must be a name"),
         ({"parameters": []}, "parameters must be an object"),
+        ({"guess_mode": "yes"}, "guess_mode must be true or false, not 'yes'"),
+        ({"clip_skip": 9}, "clip_skip must be a whole number from 0 to 8, not 9"),
+        ({"control_guidance_start": [0.1]}, "control_guidance_start must be a number from 0 to 1, not [0.1]"),
+        ({"control_guidance_start": 0.5, "control_guidance_end": 0.1}, "control_guidance_end must be at least"),
+        ({"mask_image": PICTURE}, "control_image is missing; with mask_image"),
+        ({"control_image": "@@@@"}, "control_image is neither"),
+        ({"control_image": PICTURE, "mask_image": 7}, "mask_image must be a picture"),
+        ({"control_image": PICTURE, "strength": 1.1}, "strength must be a number from 0 to 1, not 1.1"),
+        ({"control_image": PICTURE, "strength": "0.5"}, "strength must be a number from 0 to 1, not '0.5'"),
+        (
+            {"image": None, "control_image": PICTURE, "controlnet_type": None, "parameters": {}},
+            "image is missing; with",
+        ),
+        ({"image": None, "controlnet_type": None, "guess_mode": True, "parameters": {}}, "guess_mode needs at least"),
     ],
 )
 async def test_errors_are_short_and_name_the_clients_field(mesh: Running, change: dict[str, Any], words: str) -> None:
@@ -265,6 +340,20 @@ async def test_tokens(start: Start) -> None:
 async def test_errors_of_the_rooms(mesh: Running, failure: Exception, status: int, words: str) -> None:
     mesh.rooms.failure = failure  # type: ignore[assignment]
     assert (await refused(mesh, status, json=PAYLOAD)).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("field", "named"),
+    [
+        ("controls[0].image", "control_image"),
+        ("image", "image"),
+        ("mask", "mask_image"),
+        ("controls[0].end", "control_guidance_end"),
+    ],
+)
+async def test_errors_of_the_rooms_name_the_picture_that_was_sent(mesh: Running, field: str, named: str) -> None:
+    mesh.rooms.failure = InvalidInput(f"{field} is odd", field=field)
+    assert await refused(mesh, json={**PAYLOAD, "control_image": SENT[CONTROL]}) == f"{named} is odd"
 
 
 async def test_a_client_that_goes_away_takes_its_work_with_it(mesh: Running) -> None:
