@@ -94,7 +94,7 @@ class Catalogue:
 
         Raises:
             InvalidInput: a model, scheduler, variant or control that does not exist here; names those that do. Also a
-                scheduler that needs a picture and gets none, and a mask for a control that reads none.
+                scheduler that needs a picture and gets none, a control that needs a mask and gets none, and the reverse.
         """
         offer = await self.offer()
         name = generation.model or await self.default_model()
@@ -141,9 +141,11 @@ def _check_controls(generation: Generation, offer: Offer, model: unet_pb2.Model)
         if control.auto_hint and control.kind not in extractable:
             reason = "its hint can't be extracted from a picture here; send a ready hint with auto_hint false"
             raise _unknown(at, control.kind, extractable, reason)
-        if control.mask is not None and not offer.reads_mask(control.kind):
-            at = f"controls[{index}].mask"
+        at, reads_mask = f"controls[{index}].mask", offer.reads_mask(control.kind)
+        if control.mask is not None and not reads_mask:
             raise InvalidInput(f"{at} can't be used: a control of kind {control.kind!r} reads no mask", field=at)
+        if reads_mask and control.mask is None and generation.mask is None:
+            raise InvalidInput(f"{at} is missing; send a picture whose white marks what to repaint", field=at)
 
 
 def _unknown(field: str, sent: str, known: Sequence[str], reason: str = "") -> InvalidInput:

@@ -60,6 +60,8 @@ async def test_errors_of_the_rooms_arrive_as_problems(
         ({"prompt": "x", "controls": [{**CANNY, "image": "http://169.254.169.254/"}]}, "controls[0].image"),
         ({"prompt": "x", "controls": [{**CANNY, "weight": True}]}, "controls[0].weight"),
         ({"prompt": "x", "controls": [{**CANNY, "mask": PICTURE}]}, "controls[0].mask"),
+        ({"prompt": "x", "controls": [INPAINT]}, "controls[0].mask"),
+        ({"prompt": "x", "image": PICTURE, "controls": [INPAINT]}, "controls[0].mask"),
         ({"prompt": "x", "controls": [{**INPAINT, "mask": 7}]}, "controls[0].mask"),
         ({"prompt": "x", "controls": [{**INPAINT, "mask": "YWJj"}]}, "controls[0].mask"),
         ({"prompt": "x", "controls": [{**INPAINT, "mask": "http://10.0.0.1/m.png"}]}, "controls[0].mask"),
