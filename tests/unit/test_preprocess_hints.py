@@ -46,7 +46,8 @@ def test_a_ready_map_is_only_fitted_as_diffusers_does() -> None:
     ("kind", "auto_hint", "parameters", "words"),
     [
         ("depth", True, {}, "send a ready depth map"),
-        ("telepathy", True, {}, "known: canny, depth"),
+        ("telepathy", True, {}, "known: canny, depth, inpaint, scribble, segmentation"),
+        ("segmentation", True, {}, "send a ready map"),
         ("canny", True, {"thresh": 1.0}, "takes no parameter 'thresh'"),
         ("canny", True, {"low_threshold": 300.0}, "0 to 255"),
         ("canny", True, {"low_threshold": float("nan")}, "0 to 255"),
@@ -59,8 +60,26 @@ def test_what_can_t_be_made_says_what_to_change(
         make_hint(kind, encode(SQUARE), auto_hint, parameters, (64, 64))
 
 
-def test_the_table_is_keyed_by_each_control_s_own_name() -> None:
+def test_a_scribble_is_what_is_dark_in_a_drawing() -> None:
+    drawing = np.full((64, 64, 3), 255, np.uint8)
+    drawing[8] = (0, 0, 0)
+    drawing[16] = (126, 255, 255)  # one dark channel is enough
+    drawing[24] = (127, 127, 127)  # too light
+    hint = make_hint("scribble", encode(drawing), True, {}, (64, 64))
+    expected = np.zeros_like(drawing)
+    expected[[8, 16]] = 255
+    np.testing.assert_array_equal(hint, expected)
+
+
+def test_a_ready_scribble_is_taken_as_it_is() -> None:
+    ready = np.zeros((64, 64, 3), np.uint8)
+    ready[8] = 255
+    np.testing.assert_array_equal(make_hint("scribble", encode(ready), False, {}, (64, 64)), ready)
+
+
+def test_the_table_is_sorted_and_keyed_by_each_control_s_own_name() -> None:
     assert all(kind == control.kind for kind, control in CONTROLS.items())
+    assert list(CONTROLS) == sorted(CONTROLS)
     for control in CONTROLS.values():
         assert (control.extract is None) == bool(control.how_to_get)
         for parameter in control.parameters:

@@ -6,7 +6,7 @@ import pytest
 from families.limits import SIDE
 from families.manifest import ModelFacts
 from mesh.errors import InvalidInput
-from preprocess_svc.sizes import fitted_size, target_size
+from preprocess_svc.sizes import fitted_size, picture_size, target_size
 
 
 def facts(native_size: int) -> ModelFacts:
@@ -76,3 +76,24 @@ def test_without_picture_the_native_size_is_taken() -> None:
 def test_a_side_out_of_range_is_named(width: int, height: int) -> None:
     with pytest.raises(InvalidInput, match="64 to 1024, a multiple of 8"):
         target_size(width, height, None, facts(512))
+
+
+def test_a_picture_s_size_is_taken_or_is_none() -> None:
+    assert picture_size(0, 0) is None
+    assert picture_size(1000, 700) == (1000, 700)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "field"),
+    [
+        (0, 700, "picture_width"),
+        (1000, 0, "picture_height"),
+        (-1, -1, "picture_width"),
+        (100, 2**31 - 1, "picture_height"),
+        (16_384, 16_384, "picture_width"),
+    ],
+)
+def test_a_picture_that_can_t_be_is_refused(width: int, height: int, field: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        picture_size(width, height)
+    assert error.value.field == field

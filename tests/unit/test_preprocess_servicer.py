@@ -1,0 +1,196 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from controlmesh.v1 import preprocess_pb2, types_pb2
+from families.limits import PROMPT_CHARACTERS
+from families.manifest import Manifest, tokenizer_path
+from mesh.admission import Admission
+from mesh.errors import InvalidInput
+from mesh.pictures import decode, encode
+from mesh.tensors import to_array
+from preprocess_svc.servicer import PreprocessServicer
+from preprocess_svc.styles import load_styles
+
+MODEL = Manifest(
+    name="demo",
+    family="sd15",
+    native_size=128,
+    latent_channels=4,
+    downscale=8,
+    text_tokens=77,
+    text_width=2,
+    text_layers=2,
+    pad_token_id=707,
+    bos_token_id=706,
+    eos_token_id=707,
+    residuals=((64, 1),),
+    controls=("canny", "inpaint"),
+    scheduler={},
+    graphs={},
+    preview=(),
+    source="",
+    versions={},
+    fingerprint="",
+    target="cpu",
+)
+PICTURE = np.random.default_rng(1).integers(0, 256, (64, 128, 3), np.uint8)
+MASK = np.zeros((64, 128, 3), np.uint8)
+MASK[:, 64:] = 255
+
+
+class Encoder:
+    """Stands in for Triton: a token's state is its id."""
+
+    async def infer(self, model: str, inputs: dict[str, np.ndarray], outputs: list[str]) -> dict[str, Any]:
+        return {"hidden": np.repeat(inputs["input_ids"][..., None], 2, axis=2).astype(np.float32)}
+
+
+@pytest.fixture
+def servicer(tmp_path: Path) -> PreprocessServicer:
+    target = tokenizer_path(tmp_path, "demo")
+    target.parent.mkdir()
+    shutil.copyfile(Path(__file__).parents[2] / "export/demo/weights/tokenizer/tokenizer.json", target)
+    admission = Admission(2, 2, "requests in preparation")
+    return PreprocessServicer([MODEL], tmp_path, Encoder(), admission, load_styles())
+
+
+def image(pixels: np.ndarray) -> types_pb2.Image:
+    return types_pb2.Image(content=encode(pixels))
+
+
+def request(**fields: Any) -> preprocess_pb2.PrepareRequest:
+    return preprocess_pb2.PrepareRequest(**{"model": "demo", "prompt": "a red star", "guidance": True, **fields})
+
+
+async def test_a_mask_comes_back_at_the_size_of_the_picture(servicer: PreprocessServicer) -> None:
+    response = await servicer.Prepare(request(mask=image(MASK), width=256, height=128), None)
+    mask = to_array(response.conditioning.mask, field="mask", ndim=2, dtype="uint8")
+    assert mask.shape == (128, 256)
+    assert mask.dtype == np.uint8
+    assert (mask[:, 136:] == 255).all()
+    assert (mask[:, :120] == 0).all()
+    assert not (await servicer.Prepare(request(), None)).conditioning.HasField("mask")
+
+
+async def test_the_size_comes_from_the_initial_picture_then_the_control_then_the_model(
+    servicer: PreprocessServicer,
+) -> None:
+    control = types_pb2.Control(kind="canny", image=image(PICTURE))  # twice as wide as high
+    sizes = []
+    for fields in (
+        {"picture_width": 100, "picture_height": 200, "controls": [control]},
+        {"controls": [control]},
+        {},
+        {"picture_width": 100, "picture_height": 200, "width": 64, "height": 72},
+        {"picture_width": 100, "picture_height": 200, "width": 64},
+    ):
+        conditioning = (await servicer.Prepare(request(**fields), None)).conditioning
+        sizes.append((conditioning.width, conditioning.height))
+    assert sizes == [(128, 256), (256, 128), (128, 128), (64, 72), (64, 128)]
+
+
+async def test_an_inpaint_hint_has_the_request_s_mask_or_its_own(servicer: PreprocessServicer) -> None:
+    shared = types_pb2.Control(kind="inpaint", image=image(PICTURE))
+    own = types_pb2.Control(kind="inpaint", image=image(PICTURE), mask=image(MASK[:, ::-1]))
+    response = await servicer.Prepare(request(controls=[shared, own], mask=image(MASK), width=128, height=64), None)
+    first, second = (to_array(hint.pixels, field="hint", ndim=3, dtype="uint8") for hint in response.conditioning.hints)
+    assert first.shape == second.shape == (4, 64, 128)
+    np.testing.assert_array_equal(first[3], MASK[..., 0])
+    np.testing.assert_array_equal(second[3], MASK[:, ::-1, 0])
+    np.testing.assert_array_equal(first[:3, :, :64], PICTURE.transpose(2, 0, 1)[:, :, :64])
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"mask": types_pb2.Image()}, "mask"),
+        ({"mask": types_pb2.Image(content=b"nonsense")}, "mask"),
+        ({"mask": types_pb2.Image(content=encode(MASK)[:90])}, "mask"),
+        ({"controls": [types_pb2.Control(kind="inpaint", image=image(PICTURE))]}, "controls[0].mask"),
+        ({"controls": [types_pb2.Control(kind="canny", image=image(PICTURE), mask=image(MASK))]}, "controls[0].mask"),
+        (
+            {"controls": [types_pb2.Control(kind="inpaint", image=image(PICTURE), mask=types_pb2.Image())]},
+            "controls[0].mask",
+        ),
+        ({"picture_width": -5, "picture_height": 5}, "picture_width"),
+        ({"picture_width": 5}, "picture_height"),
+        ({"prompt": "a" * (PROMPT_CHARACTERS + 1)}, "prompt"),
+        ({"negative_prompt": "a" * (PROMPT_CHARACTERS + 1)}, "negative_prompt"),
+        ({"clip_skip": 2}, "clip_skip"),
+    ],
+)
+async def test_what_is_wrong_is_named(servicer: PreprocessServicer, fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        await servicer.Prepare(request(**fields), None)
+    assert error.value.field == field
+
+
+async def test_the_prompts_that_were_encoded_are_reported(servicer: PreprocessServicer) -> None:
+    plain = await servicer.Prepare(request(negative_prompt="blue"), None)
+    assert (plain.prompt, plain.negative_prompt, list(plain.notes)) == ("a red star", "blue", [])
+    styled = await servicer.Prepare(request(negative_prompt="blue", enhance_style="anime", enhance_prompt=True), None)
+    book = load_styles()
+    anime = book.styles["anime"]
+    assert styled.prompt == anime.prompt.replace("{prompt}", "a red star") + ", " + book.quality
+    assert styled.negative_prompt == f"blue, {anime.negative_prompt}"
+    sent_again = await servicer.Prepare(request(prompt=styled.prompt, negative_prompt=styled.negative_prompt), None)
+    assert sent_again.conditioning == styled.conditioning
+
+
+async def test_the_longest_prompt_may_be_enhanced(servicer: PreprocessServicer) -> None:
+    response = await servicer.Prepare(request(prompt="a " * (PROMPT_CHARACTERS // 2), enhance_style="anime"), None)
+    assert len(response.prompt) > PROMPT_CHARACTERS
+
+
+async def test_an_unknown_style_is_a_note(servicer: PreprocessServicer) -> None:
+    response = await servicer.Prepare(request(enhance_style="no-such"), None)
+    assert response.prompt == "a red star"
+    assert response.notes == ["style 'no-such' is unknown, so no style was taken; ListStyles names those that exist"]
+
+
+async def test_weights_are_read_unless_they_are_turned_off(servicer: PreprocessServicer) -> None:
+    weighted = "a (red:1.5) " + "star " * 80
+    absent = await servicer.Prepare(request(prompt=weighted), None)
+    on = await servicer.Prepare(request(prompt=weighted, prompt_weighting=True), None)
+    off = await servicer.Prepare(request(prompt=weighted, prompt_weighting=False), None)
+    assert absent == on
+    assert list(on.conditioning.text.shape) == [2, 154, 2]
+    assert list(off.conditioning.text.shape) == [2, 77, 2]
+    assert "were dropped" in off.notes[0]
+    single = await servicer.Prepare(request(prompt=weighted, guidance=False), None)
+    np.testing.assert_array_equal(
+        to_array(single.conditioning.text, field="text", ndim=3)[0],
+        to_array(on.conditioning.text, field="text", ndim=3)[1],
+    )
+
+
+async def test_an_extracted_inpaint_hint_shows_the_picture_with_the_masked_part_black(
+    servicer: PreprocessServicer,
+) -> None:
+    control = types_pb2.Control(kind="inpaint", image=image(PICTURE), mask=image(MASK))
+    response = await servicer.ExtractHint(
+        preprocess_pb2.ExtractHintRequest(control=control, width=128, height=64), None
+    )
+    shown = decode(response.hint.content)
+    np.testing.assert_array_equal(shown[:, :64], PICTURE[:, :64])
+    assert not shown[:, 64:].any()
+    control.ClearField("mask")
+    with pytest.raises(InvalidInput, match="needs a mask"):
+        await servicer.ExtractHint(preprocess_pb2.ExtractHintRequest(control=control), None)
+
+
+async def test_styles_and_controls_are_listed(servicer: PreprocessServicer) -> None:
+    styles = (await servicer.ListStyles(preprocess_pb2.ListStylesRequest(), None)).styles
+    names = [style.name for style in styles]
+    assert names == sorted(load_styles().styles)
+    assert all("{prompt}" in style.prompt for style in styles)
+    controls = (await servicer.ListControls(preprocess_pb2.ListControlsRequest(), None)).controls
+    kinds = [control.kind for control in controls]
+    assert kinds == sorted(kinds) == ["canny", "depth", "inpaint", "scribble", "segmentation"]
+    assert [control.kind for control in controls if control.reads_mask] == ["inpaint"]
+    assert [control.kind for control in controls if not control.extractable] == ["depth", "segmentation"]
+    assert [list(control.models) for control in controls] == [["demo"], [], ["demo"], [], []]
