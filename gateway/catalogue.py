@@ -94,7 +94,7 @@ class Catalogue:
 
         Raises:
             InvalidInput: a model, scheduler, variant or control that does not exist here; names those that do. Also a
-                scheduler that needs a picture and gets none, a control that needs a mask and gets none, and the reverse.
+                scheduler that needs a picture and gets none, a control that needs a mask and lacks it, and the reverse.
         """
         offer = await self.offer()
         name = generation.model or await self.default_model()
