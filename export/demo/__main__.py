@@ -73,7 +73,7 @@ def train(
 @app.command()
 def evaluate(
     url: Annotated[str, typer.Option(help="Where the mesh listens.")] = "http://127.0.0.1:8080",
-    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn with canny, with depth and free.")] = 256,
+    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn with every control and free.")] = 256,
     first_seed: Annotated[int, typer.Option(min=0, help="Number of the first prompt; none is a training one.")] = 0,
     in_flight: Annotated[int, typer.Option(min=1, help="Requests the mesh works on at a time.")] = 8,
     grid: Annotated[Path | None, typer.Option(help="Write a sheet of sample pictures here (PNG).")] = None,
@@ -92,18 +92,19 @@ def evaluate(
 
     from export.demo import report
     from export.demo.adherence import missed, requests
-    from export.demo.evaluate import ROWS, MeshError, Settings
+    from export.demo.evaluate import MeshError, Settings, offered
     from export.demo.evaluate import evaluate as run
 
     settings, console = Settings(in_flight=in_flight), Console()
     prompts = requests(count, first_seed)
-    columns = (TextColumn("{task.description:6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
     async def ask() -> tuple[dict[str, Any], dict[str, Any]]:
-        with Progress(*columns, console=console) as progress:
-            bars = {row: progress.add_task(row, total=count) for row in ROWS}
-            async with httpx2.AsyncClient(base_url=url, timeout=settings.wait + 30) as client:
-                return await run(client, prompts, settings, lambda row: progress.advance(bars[row]))
+        async with httpx2.AsyncClient(base_url=url, timeout=settings.wait + 30) as client:
+            rows = await offered(client)
+            with Progress(*columns, console=console) as progress:
+                bars = {row: progress.add_task(row, total=count) for row in rows}
+                return await run(client, prompts, settings, lambda row: progress.advance(bars[row]), rows)
 
     try:
         table, pictures = asyncio.run(ask())
@@ -120,6 +121,44 @@ def evaluate(
     for floor in lost:
         typer.echo(f"Floor missed: {floor}, measured {floor.value(table):.3f}", err=True)
     raise typer.Exit(1 if lost else 0)
+
+
+@app.command()
+def sweep(
+    url: Annotated[str, typer.Option(help="Where the mesh listens.")] = "http://127.0.0.1:8080",
+    out: Annotated[Path, typer.Option(help="Folder for the page and its plot.", file_okay=False)] = Path("docs"),
+    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn under every setting.")] = 64,
+    first_seed: Annotated[int, typer.Option(min=0, help="Number of the first prompt; none is a training one.")] = 0,
+    in_flight: Annotated[int, typer.Option(min=1, help="Requests the mesh works on at a time.")] = 8,
+) -> None:
+    """Measure on a running mesh what a control's weight and end and guess mode do; writes a page with a plot.
+
+    Fresh prompts with canny hints, 20 steps of UniPC, guidance 3. Exits with status 2 when the mesh does not deliver.
+    """
+    import asyncio
+
+    import httpx2
+    from rich.progress import Progress
+
+    from export.demo import sweep_report
+    from export.demo.adherence import Adherence, requests
+    from export.demo.evaluate import MeshError, Settings
+    from export.demo.sweep import POINTS, Point
+    from export.demo.sweep import sweep as run
+
+    settings, prompts = Settings(in_flight=in_flight), requests(count, first_seed)
+
+    async def ask() -> dict[Point, Adherence]:
+        with Progress() as progress:
+            bar = progress.add_task("pictures", total=count * len(POINTS))
+            async with httpx2.AsyncClient(base_url=url, timeout=settings.wait + 30) as client:
+                return await run(client, prompts, settings, told=lambda: progress.advance(bar))
+
+    try:
+        sweep_report.write(out, asyncio.run(ask()), settings)
+    except MeshError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(2) from None
 
 
 if __name__ == "__main__":

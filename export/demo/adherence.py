@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from export.demo.captions import prompt
 from export.demo.hints import edges
 from export.demo.judge import Pixels
 from export.demo.render import render
+from export.demo.repaint import change_outside, repaint, wanted_is_there
 from export.demo.scene import SMOOTH_STYLES, Scene, Stream, sample_scene, scene_generator
 
 
@@ -30,7 +32,10 @@ class Adherence:
     ground: the border is in a colour of the ground. gradient_top, gradient_bottom: over gradients only.
     shape_one, shape_more: an object of the right colour and shape is found somewhere, over the objects of
     prompts with one and with several objects. in_mask: the object's colour dominates where its hint drew it.
+    overlap: intersection over union of the object's colour with where its hint drew it.
     edge_f1: Canny edges against those of the scene's own render, 2 px tolerance.
+    repainted: the object that inpainting hides (export.demo.repaint) is found, right, under its mask.
+    kept: peak signal-to-noise ratio in dB of the picture against inpainting's source outside that mask.
     """
 
     pictures: int
@@ -41,7 +46,10 @@ class Adherence:
     shape_one: float
     shape_more: float
     in_mask: float
+    overlap: float
     edge_f1: float
+    repainted: float
+    kept: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,10 @@ COLUMNS: dict[str, str] = {
     "shape_one": "colour+shape, one object",
     "shape_more": "colour+shape, several",
     "in_mask": "colour in its mask",
+    "overlap": "overlap with its mask",
     "edge_f1": "edge F1",
+    "repainted": "repainted object",
+    "kept": "kept outside, dB",
 }
 
 FLOORS = (
@@ -79,6 +90,16 @@ FLOORS = (
     Floor("canny", "in_mask", 0.85),
     Floor("canny", "edge_f1", 0.72),
     Floor("canny", "edge_f1", 0.40, above="free"),
+    Floor("scribble", "shape_one", 0.80),
+    Floor("scribble", "in_mask", 0.80),
+    Floor("scribble", "edge_f1", 0.60),
+    Floor("scribble", "edge_f1", 0.30, above="free"),
+    Floor("segmentation", "in_mask", 0.85),
+    Floor("segmentation", "overlap", 0.70),
+    Floor("segmentation", "overlap", 0.40, above="free"),
+    Floor("inpaint", "repainted", 0.70),
+    Floor("inpaint", "kept", 22.0),
+    Floor("inpaint", "kept", 5.0, above="free"),
     Floor("free", "shape_one", 0.75),
 )
 
@@ -100,7 +121,7 @@ def adherence(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> Adherence:
     """
     if not scenes or len(scenes) != len(pictures):
         raise ValueError(f"Expected one picture for each scene, got {len(pictures)} for {len(scenes)}.")
-    ground, ends, one, more, masks, f1 = [], [], [], [], [], []
+    ground, ends, one, more, masks, areas, f1, repainted, changes = ([] for _ in range(9))
     for scene, picture in zip(scenes, pictures, strict=True):
         truth = render(scene, picture.shape[0])
         ground.append(judge.ground_is_right(picture, scene))
@@ -108,16 +129,29 @@ def adherence(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> Adherence:
             ends.append(judge.gradient_ends(picture, scene))
         (one if len(scene.solids) == 1 else more).extend(judge.shapes_found(picture, scene))
         masks.extend(judge.colours_in_masks(picture, scene, truth.ids))
+        areas.extend(judge.overlaps(picture, scene, truth.ids))
         f1.append(judge.edge_f1(edges(picture), edges(truth.image)))
+        task = repaint(scene, picture.shape[0])
+        repainted.append(wanted_is_there(task, picture))
+        changes.append(change_outside(task, picture))
     top, bottom = ([end[i] for end in ends] for i in (0, 1))
-    shares = (_share(answers) for answers in (ground, top, bottom, one, more, masks, f1))
-    return Adherence(len(pictures), len(masks), *shares)
+    shares = (_share(answers) for answers in (ground, top, bottom, one, more, masks, areas, f1, repainted))
+    return Adherence(len(pictures), len(masks), *shares, psnr(_share(changes)))
+
+
+def psnr(square_error: float) -> float:
+    """Peak signal-to-noise ratio of 8-bit pictures in dB from the mean square error; infinite for equal ones."""
+    return 10 * math.log10(255**2 / square_error) if square_error else math.inf
+
+
+def asked(table: dict[str, Adherence], floors: Sequence[Floor] = FLOORS) -> list[Floor]:
+    """The floors whose rows a table has."""
+    return [floor for floor in floors if floor.row in table and (floor.above is None or floor.above in table)]
 
 
 def missed(table: dict[str, Adherence], floors: Sequence[Floor] = FLOORS) -> list[Floor]:
     """The floors a table does not reach, among those whose rows it has. A share that is nan reaches nothing."""
-    asked = [f for f in floors if f.row in table and (f.above is None or f.above in table)]
-    return [floor for floor in asked if not floor.value(table) >= floor.least]
+    return [floor for floor in asked(table, floors) if not floor.value(table) >= floor.least]
 
 
 def references(scenes: Sequence[Scene], size: int = 128) -> dict[str, Adherence]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,16 @@ import numpy as np
 from export.demo.adherence import Adherence, Request, adherence, references
 from export.demo.hints import hint
 from export.demo.judge import Pixels
+from export.demo.recipe import CONTROLS
 from export.demo.render import render
+from export.demo.repaint import repaint
+from export.demo.scene import Scene
+from families.graphs import MASKED_CONTROLS
 
 GENERATIONS = "/controlmesh/v1/generations"
+MODELS = "/controlmesh/v1/models"
 #: Row of the table -> control kind, or None for pictures from the prompt alone. Every row gets the same prompts.
-ROWS: dict[str, str | None] = {"canny": "canny", "depth": "depth", "free": None}
+ROWS: dict[str, str | None] = {**{kind: kind for kind in CONTROLS}, "free": None}
 
 
 class MeshError(RuntimeError):
@@ -42,25 +47,23 @@ class Settings:
     in_flight: int = 8
 
 
+def control(kind: str, scene: Scene, size: int, **changes: Any) -> dict[str, Any]:
+    """The JSON of one control: the scene's exact hint, or its inpainting task; `changes` such as weight."""
+    if kind in MASKED_CONTROLS:
+        task = repaint(scene, size)
+        pictures = {"image": task.source, "mask": np.repeat(task.mask[..., None] * np.uint8(255), 3, axis=2)}
+    else:
+        pictures = {"image": hint(kind, render(scene, size))}
+    sent = {name: base64.b64encode(png(picture)).decode("ascii") for name, picture in pictures.items()}
+    return {"kind": kind, **sent, "auto_hint": False, "weight": 1.0, "start": 0.0, "end": 1.0, **changes}
+
+
 def body(request: Request, kind: str | None, seed: int, settings: Settings) -> dict[str, Any]:
     """The JSON of one generation: one picture, with the scene's exact hint of `kind` if one is given."""
-    controls = []
-    if kind is not None:
-        exact = png(hint(kind, render(request.scene, settings.size)))
-        controls.append(
-            {
-                "kind": kind,
-                "image": base64.b64encode(exact).decode("ascii"),
-                "auto_hint": False,
-                "weight": 1.0,
-                "start": 0.0,
-                "end": 1.0,
-            }
-        )
     return {
         "prompt": request.prompt,
         "negative_prompt": None,
-        "controls": controls,
+        "controls": [] if kind is None else [control(kind, request.scene, settings.size)],
         "width": settings.size,
         "height": settings.size,
         "steps": settings.steps,
@@ -70,6 +73,18 @@ def body(request: Request, kind: str | None, seed: int, settings: Settings) -> d
         "samples": 1,
         "format": "png",
     }
+
+
+async def offered(client: httpx2.AsyncClient) -> dict[str, str | None]:
+    """The rows of ROWS that the mesh's default model can be asked for. Raises MeshError when the mesh is not there."""
+    try:
+        answer = await client.get(MODELS)
+        answer.raise_for_status()
+    except httpx2.HTTPError as error:
+        raise _unreachable(client, error) from error
+    listed = answer.json()
+    kinds = next(model["controls"] for model in listed["models"] if model["name"] == listed["default"])
+    return {row: kind for row, kind in ROWS.items() if kind is None or kind in kinds}
 
 
 async def draw(client: httpx2.AsyncClient, content: dict[str, Any], settings: Settings) -> Pixels:
@@ -87,31 +102,32 @@ async def draw(client: httpx2.AsyncClient, content: dict[str, Any], settings: Se
         picture = await client.get(generation["images"][0]["url"])
         picture.raise_for_status()
     except httpx2.HTTPError as error:
-        raise MeshError(
-            f"No picture from {client.base_url}: {error or type(error).__name__}. Is the mesh up (`make up`)?"
-        ) from error
+        raise _unreachable(client, error) from error
     return from_png(picture.content)
+
+
+def _unreachable(client: httpx2.AsyncClient, error: Exception) -> MeshError:
+    return MeshError(f"No answer from {client.base_url}: {error or type(error).__name__}. Is the mesh up (`make up`)?")
 
 
 async def draw_all(
     client: httpx2.AsyncClient,
-    requests: Sequence[Request],
-    kind: str | None,
+    bodies: Iterable[dict[str, Any]],
     settings: Settings,
     told: Callable[[], None] = lambda: None,
 ) -> list[Pixels]:
-    """One picture a request, seeded with its number, in order; told() after each. The first failure ends it."""
+    """One picture a body, in order; told() after each. The first failure ends it."""
     slots = asyncio.Semaphore(settings.in_flight)
 
-    async def one(seed: int, request: Request) -> Pixels:
+    async def one(content: dict[str, Any]) -> Pixels:
         async with slots:
-            picture = await draw(client, body(request, kind, seed, settings), settings)
+            picture = await draw(client, content, settings)
         told()
         return picture
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(seed, request)) for seed, request in enumerate(requests)]
+            tasks = [group.create_task(one(content)) for content in bodies]
     except* MeshError as failures:
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]
@@ -122,12 +138,15 @@ async def evaluate(
     requests: Sequence[Request],
     settings: Settings,
     told: Callable[[str], None] = lambda row: None,
+    rows: Mapping[str, str | None] = ROWS,
 ) -> tuple[dict[str, Adherence], dict[str, list[Pixels]]]:
-    """(the table with its reference rows, the pictures by row); told(row) after every picture."""
+    """(the table with its reference rows, the pictures by row); a request's seed is its number. told(row) after every
+    picture."""
     scenes = [request.scene for request in requests]
     pictures = {}
-    for row, kind in ROWS.items():
-        pictures[row] = await draw_all(client, requests, kind, settings, lambda row=row: told(row))
+    for row, kind in rows.items():
+        bodies = [body(request, kind, seed, settings) for seed, request in enumerate(requests)]
+        pictures[row] = await draw_all(client, bodies, settings, lambda row=row: told(row))
     measured = {row: adherence(scenes, drawn) for row, drawn in pictures.items()}
     reference = references(scenes, settings.size)
     return {"render": reference["render"], **measured, "unrelated": reference["unrelated"]}, pictures

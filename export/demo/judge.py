@@ -95,6 +95,16 @@ def colours_in_masks(image: Pixels, scene: Scene, ids: Pixels) -> list[bool]:
     return right
 
 
+def overlaps(image: Pixels, scene: Scene, ids: Pixels) -> list[float]:
+    """For every solid: intersection over union of all that has its colour with where its hint drew it, 0..1."""
+    named = colour_indices(image)
+    shares = []
+    for number, solid in enumerate(scene.solids, start=1):
+        seen, drawn = named == COLOURS.index(solid.colour), ids == number
+        shares.append(float((seen & drawn).sum() / (seen | drawn).sum()))
+    return shares
+
+
 def find_shape(image: Pixels, colour: str) -> Sighting | None:
     """The most convincing object of one colour, by area and by likeness to a template; None if there is none."""
     mask = (colour_indices(image) == COLOURS.index(colour)).astype(np.uint8)

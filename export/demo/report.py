@@ -9,21 +9,29 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from export.demo.adherence import COLUMNS, FLOORS, Adherence, Request, missed
+from export.demo.adherence import COLUMNS, Adherence, Request, asked, missed
 from export.demo.evaluate import ROWS, Settings, png
 from export.demo.hints import hint
 from export.demo.judge import Pixels
 from export.demo.render import render
+from export.demo.repaint import repaint
+from export.demo.scene import Scene
+from families.graphs import MASKED_CONTROLS
 
 #: Row of the table -> what it is, for readers.
 NAMES = {
     "render": "real renders (ceiling)",
     "canny": "canny hint",
     "depth": "depth hint",
+    "scribble": "scribble hint",
+    "segmentation": "segmentation hint",
+    "inpaint": "inpaint hint",
     "free": "prompt alone",
     "unrelated": "unrelated renders (chance)",
 }
 GRID_COLUMNS = 8
+#: Of the columns that are no shares.
+_FORMATS = {"edge_f1": "{:.3f}", "kept": "{:.1f}"}
 
 
 def screen_table(table: dict[str, Adherence]) -> Table:
@@ -44,17 +52,19 @@ def markdown(table: dict[str, Adherence], settings: Settings) -> str:
         "",
         f"{sizes.pictures} fresh prompts ({sizes.objects} objects; plain and gradient grounds), the same for every "
         f"row, asked of a running mesh over HTTP: {settings.size} x {settings.size} pixels, {settings.steps} steps of "
-        f"{settings.scheduler}, guidance {settings.guidance:g}, exact hints. Written by "
-        "`python -m export.demo evaluate`; `export/demo/judge.py` defines every column.",
+        f"{settings.scheduler}, guidance {settings.guidance:g}, exact hints. For inpainting one object of each picture "
+        "lies under a mask, and the prompt names another in its place; the last two columns are about it. Written by "
+        "`python -m export.demo evaluate`; `export/demo/adherence.py` defines every column.",
         "",
         *(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows]),
         "",
-        "Without a hint an object stands anywhere, so the last two columns of that row are chance.",
+        "Without a hint an object stands anywhere, so mask, overlap, edges, repainted object and what is kept of that "
+        "row are chance; so are the last two of every row but that of inpainting, whose picture only it is given.",
         "",
         "| floor | measured | |",
         "| --- | --- | --- |",
     ]
-    verdicts = dict.fromkeys(FLOORS, "reached") | dict.fromkeys(missed(table), "missed")
+    verdicts = dict.fromkeys(asked(table), "reached") | dict.fromkeys(missed(table), "missed")
     lines += [f"| {floor} | {floor.value(table):.3f} | {verdict} |" for floor, verdict in verdicts.items()]
     return "\n".join(lines) + "\n"
 
@@ -62,12 +72,21 @@ def markdown(table: dict[str, Adherence], settings: Settings) -> str:
 def write_grid(path: Path, requests: Sequence[Request], pictures: dict[str, list[Pixels]]) -> None:
     """The first prompts as columns, unselected: each hint above what the mesh drew from it, then prompt alone."""
     bands = []
-    for row, kind in ROWS.items():
+    for row, drawn in pictures.items():
+        kind = ROWS[row]
         if kind is not None:
-            bands.append([hint(kind, render(r.scene, pictures[row][0].shape[0])) for r in requests[:GRID_COLUMNS]])
-        bands.append(pictures[row][:GRID_COLUMNS])
+            bands.append([_shown_hint(kind, r.scene, drawn[0].shape[0]) for r in requests[:GRID_COLUMNS]])
+        bands.append(drawn[:GRID_COLUMNS])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png(np.concatenate([np.concatenate(band, axis=1) for band in bands])))
+
+
+def _shown_hint(kind: str, scene: Scene, size: int) -> Pixels:
+    """A hint as people can read it; what is to be repainted is grey."""
+    if kind not in MASKED_CONTROLS:
+        return hint(kind, render(scene, size))
+    task = repaint(scene, size)
+    return np.where(task.mask[..., None], np.uint8(128), task.source)
 
 
 def _cells(measured: Adherence) -> list[str]:
@@ -77,4 +96,4 @@ def _cells(measured: Adherence) -> list[str]:
 def _cell(column: str, value: float) -> str:
     if math.isnan(value):
         return "-"
-    return f"{value:.3f}" if column == "edge_f1" else f"{100 * value:.1f} %"
+    return _FORMATS.get(column, "{:.1%}").format(value).replace("%", " %")

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from export.demo import judge
-from export.demo.adherence import FLOORS, Adherence, Floor, adherence, missed, references, requests
+from export.demo.adherence import FLOORS, Adherence, Floor, adherence, missed, psnr, references, requests
 from export.demo.hints import edges
 from export.demo.judge import Pixels
 from export.demo.render import render
+from export.demo.repaint import change_outside, repaint, wanted_is_there
 from export.demo.scene import COLOURS, PALETTE, SHAPES, Scene, Solid
 
 SCENES = [request.scene for request in requests(96)]
@@ -42,6 +43,7 @@ def test_renders_reach_the_ceiling() -> None:
     assert measured.ground == measured.gradient_top == measured.gradient_bottom == measured.in_mask == 1.0
     assert measured.edge_f1 == 1.0
     assert measured.shape_one > 0.93 and measured.shape_more > 0.93
+    assert measured.overlap > 0.9 and measured.repainted > 0.9 and measured.kept > 40
 
 
 def test_unrelated_renders_fail_every_measure() -> None:
@@ -49,6 +51,7 @@ def test_unrelated_renders_fail_every_measure() -> None:
     shares = dataclasses.asdict(chance)
     assert all(shares[c] < 0.35 for c in ("ground", "gradient_top", "gradient_bottom", "shape_one", "in_mask"))
     assert shares["shape_more"] < 0.15 and shares["edge_f1"] < 0.4
+    assert shares["overlap"] < 0.1 and shares["repainted"] < 0.1 and shares["kept"] < 10
 
 
 @pytest.mark.parametrize("name", COLOURS)
@@ -130,6 +133,46 @@ def test_edges_of_a_blurred_picture_score_lower() -> None:
     assert judge.edge_f1(edges(RENDERS[0] // 8), edges(RENDERS[0])) < 0.5
 
 
+def test_overlap_is_intersection_over_union() -> None:
+    scene = Scene("white", None, "plain", (Solid("square", "red", 64, 64, 30, 0),), (0, -0.5), 0, 15, 0, True)
+    ids = np.zeros((128, 128), np.uint8)
+    ids[20:60, 20:40] = 1
+    image = np.full((128, 128, 3), 242, np.uint8)
+    image[20:60, 30:50] = PALETTE["red"]
+    assert judge.overlaps(image, scene, ids) == pytest.approx([1 / 3])
+    image[20:60, 20:50] = PALETTE["red"]
+    assert judge.overlaps(image, scene, ids) == pytest.approx([2 / 3])
+    assert judge.overlaps(np.full_like(image, 242), scene, ids) == [0.0]
+
+
+def test_what_is_to_be_repainted_is_not_in_the_source() -> None:
+    found = []
+    for scene in SCENES:
+        task = repaint(scene, 128)
+        assert task.wanted == scene.solids[0]
+        assert change_outside(task, task.source) == 0.0
+        found.append(wanted_is_there(task, task.source))
+        if scene.style == "plain":  # a gradient may pass through the colour
+            assert not found[-1]
+            seen = judge.colour_indices(task.source[task.mask]) == COLOURS.index(task.wanted.colour)
+            assert seen.mean() < 0.1
+    assert np.mean(found) < 0.03
+
+
+def test_repainting_is_judged_inside_the_mask_and_keeping_outside() -> None:
+    scene = next(s for s in SCENES if len(s.solids) == 1 and s.solids[0].radius < 32)
+    task, right = repaint(scene, 128), render(scene).image
+    assert wanted_is_there(task, right)
+    inside = np.where(task.mask[..., None], right, np.uint8(0))
+    assert wanted_is_there(task, inside), "what is outside is not looked at"
+    assert not wanted_is_there(task, np.where(task.mask[..., None], np.uint8(0), right))
+    shifted = np.where(task.mask[..., None], np.uint8(0), task.source // 2 + 10)
+    difference = (shifted.astype(float) - task.source)[~task.mask]
+    assert change_outside(task, shifted) == pytest.approx((difference**2).mean(), rel=1e-5)
+    assert psnr(255.0**2) == 0.0 and psnr(0.0) == math.inf
+    assert psnr(12.0**2) == pytest.approx(26.55, abs=0.01)
+
+
 def test_one_picture_a_scene_is_required() -> None:
     for scenes, pictures in ((SCENES[:2], RENDERS[:1]), ([], [])):
         with pytest.raises(ValueError, match="one picture for each scene"):
@@ -138,20 +181,18 @@ def test_one_picture_a_scene_is_required() -> None:
 
 def row(**changes: float) -> Adherence:
     shares = dict.fromkeys(
-        ("ground", "gradient_top", "gradient_bottom", "shape_one", "shape_more", "in_mask", "edge_f1"), 1.0
+        [field.name for field in dataclasses.fields(Adherence) if field.name not in ("pictures", "objects")], 1.0
     )
-    return Adherence(1, 1, **(shares | changes))
+    return Adherence(1, 1, **(shares | {"kept": 40.0} | changes))
 
 
 def test_every_floor_can_be_missed_and_none_is_missed_by_a_perfect_model() -> None:
-    free = row(edge_f1=0.25)
-    assert missed({"canny": row(), "free": free}) == []
+    perfect = {floor.row: row() for floor in FLOORS} | {"free": row(edge_f1=0.25, overlap=0.2, kept=15.0)}
+    assert missed(perfect) == []
     for floor in FLOORS:
-        low = {floor.column: floor.least - 0.01 + (0.25 if floor.above else 0)}
-        table = {"canny": row(), "free": free} | {
-            floor.row: row(**({"edge_f1": 0.25} if floor.row == "free" else {}) | low)
-        }
-        assert floor in missed(table), floor
+        base = getattr(perfect["free"], floor.column) if floor.above else 0.0
+        low = dataclasses.replace(perfect[floor.row], **{floor.column: base + floor.least - 0.01})
+        assert floor in missed(perfect | {floor.row: low}), floor
 
 
 def test_a_floor_is_reached_at_its_value_and_unknown_is_not_enough() -> None:
