@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from families.limits import PROMPT_CHUNKS
@@ -169,6 +169,7 @@ async def test_skipping_more_layers_than_there_are_is_refused(encoder: TextEncod
     assert error.value.field == "clip_skip"
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 700), st.floats(0, 10, width=32)), max_size=400), st.integers(0, 2))
 def test_chunks_hold_every_token_once_with_its_weight(drawn: list[tuple[int, float]], empty: int) -> None:
     tokens = Tokens([token for token, _ in drawn], [weight for _, weight in drawn])

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from families.limits import PROMPT_CHARACTERS
@@ -83,6 +83,7 @@ def letters(text: str) -> str:
 MARKS = st.text(st.sampled_from(list("ab é,\n.:0123456789+-()[]\\")), max_size=60)
 
 
+@settings(deadline=None)
 @given(st.one_of(MARKS, st.text(max_size=60)))
 def test_any_text_is_read_and_its_words_survive(prompt: str) -> None:
     pieces = parse(prompt)
@@ -91,6 +92,7 @@ def test_any_text_is_read_and_its_words_survive(prompt: str) -> None:
     assert all(one.weight != other.weight for one, other in itertools.pairwise(pieces))
 
 
+@settings(deadline=None)
 @given(st.one_of(MARKS, st.text(max_size=60)))
 def test_escaped_text_is_read_as_it_was(text: str) -> None:
     pieces = parse(re.sub(r"([()\[\]\\])", r"\\\1", text))
@@ -116,6 +118,7 @@ def weighted(draw: st.DrawFn, depth: int = 3) -> list[tuple[str, float, str]]:
     return parts
 
 
+@settings(deadline=None)
 @given(weighted())
 def test_every_letter_of_a_balanced_prompt_has_the_product_of_its_brackets(parts: list[tuple[str, float, str]]) -> None:
     read = [(character, piece.weight) for piece in parse("".join(p[2] for p in parts)) for character in piece.text]
