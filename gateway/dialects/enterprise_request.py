@@ -193,7 +193,7 @@ async def read(
     strength = fields.number("strength", default=STRENGTH_DEFAULT[tier], limits=STRENGTH)
     roles = assign(fields, [offer.reads_mask(kind) for kind in asked], strength)
     starts = roles.start is not None
-    solver = enterprise_solver.read(fields, offer, name, starts)
+    solver = enterprise_solver.read(fields, offer, name, invertible=starts and roles.mask is None)
     generation = Generation(
         prompt=prompt,
         negative_prompt=fields.text("negative_prompt"),

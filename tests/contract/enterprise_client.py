@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from controlmesh.v1 import preprocess_pb2, unet_pb2, vae_pb2
 from mesh.pictures import encode
 from tests.contract.conftest import Running
 
@@ -35,6 +36,23 @@ SAMPLE: dict[str, Any] = {
     "seed": None,
     "webhook": None,
     "track_id": None,
+}
+
+
+def _grey(level: int) -> bytes:
+    return encode(np.full((64, 64, 3), level, np.uint8))
+
+
+# Four pictures that can be told apart, and how they are sent.
+INIT, CONTROL, OTHER, MASK = _grey(10), _grey(20), _grey(30), _grey(255)
+SENT = {content: base64.b64encode(content).decode() for content in (INIT, CONTROL, OTHER, MASK)}
+# Asks for as little as can be.
+SILENT: dict[str, Any] = {
+    "model_id": "demo",
+    "enhance_prompt": None,
+    "scheduler": None,
+    "strength": None,
+    "num_inference_steps": 10,
 }
 ALIASES = {"model_aliases": ("midjourney=demo",)}
 SUCCESS = {
@@ -82,3 +100,19 @@ async def poll(mesh: Running, body: dict[str, Any]) -> dict[str, Any]:
     async with mesh.http.post(body["fetch_result"], json={"key": "k"}) as response:
         polled: dict[str, Any] = await response.json()
         return polled
+
+
+async def made(mesh: Running, tip: str = "", **change: Any) -> dict[str, Any]:
+    """The answer, which succeeded and says `tip`, or nothing."""
+    body = await ask(mesh, **{**SILENT, **change})
+    shaped(body, SUCCESS | ({"tip": str} if tip else {}))
+    assert body["status"] == "success" and body.get("tip", "") == tip
+    shaped(body["meta"], META | {name: str for name in ("mask_image", "control_image") if change.get(name)}
+           | ({"enhance_style": str} if body["meta"]["enhance_style"] else {}))  # fmt: skip
+    return body
+
+
+def rooms(mesh: Running) -> tuple[preprocess_pb2.PrepareRequest, list[vae_pb2.EncodeRequest], unet_pb2.DenoiseRequest]:
+    """What reached them last."""
+    seen = mesh.rooms.seen
+    return seen.prepared[-1], seen.encoded, seen.denoised[-1]
