@@ -2,14 +2,14 @@
 
 from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2, vae_pb2
 from gateway.generation import FORMATS, Control, Generation
-from mesh.pictures import check
+from mesh.pictures import upright_size
 
 
 def prepare(generation: Generation) -> preprocess_pb2.PrepareRequest:
-    """Words, controls and mask, at the size that was asked for or that the initial picture's header says."""
+    """Words, controls and mask, at the size that was asked for or that the initial picture says."""
     picture_width, picture_height = 0, 0
     if generation.image is not None:
-        _, picture_width, picture_height = check(generation.image)
+        picture_width, picture_height = upright_size(generation.image)
     return preprocess_pb2.PrepareRequest(
         model=generation.model or "",
         prompt=generation.prompt,

@@ -14,7 +14,7 @@ from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
 from mesh.errors import InvalidInput, NotFound
-from mesh.pictures import Pixels, check, encode
+from mesh.pictures import Pixels, encode, upright_size
 from mesh.tensors import to_message
 from mesh.triton import Triton
 from preprocess_svc.controls import CONTROLS
@@ -56,8 +56,8 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         picture = picture_size(request.picture_width, request.picture_height)
         async with self._admission:
             if request.controls:
-                _, *sides = check(request.controls[0].image.content, field="controls[0].image")
-                picture = picture or (sides[0], sides[1])
+                first = upright_size(request.controls[0].image.content, field="controls[0].image")
+                picture = picture or first
             size = target_size(request.width, request.height, picture, model)
             mask = await asyncio.to_thread(fit_mask, request.mask.content, size) if request.HasField("mask") else None
             words = self._styles.enhance(
@@ -106,7 +106,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         control = request.control
         find_control(control.kind, "control.kind")
         async with self._admission:
-            _, *picture = check(control.image.content, field="control.image")
+            picture = upright_size(control.image.content, field="control.image")
             short_side = request.short_side or _DEFAULT_SHORT_SIDE
             for field, side in (("width", request.width), ("height", request.height), ("short_side", short_side)):
                 if side and not SIDE.holds(side):
@@ -115,7 +115,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                 raise InvalidInput("give both width and height, or neither", field="width")
             size = (request.width, request.height)
             if not request.width:
-                size = fitted_size((picture[0], picture[1]), short_side)
+                size = fitted_size(picture, short_side)
             pixels = await _pixels(control, size, "control")
             # A mask is the fourth channel; what it marks is black in the others.
             content = await asyncio.to_thread(encode, np.ascontiguousarray(pixels[..., :3]))

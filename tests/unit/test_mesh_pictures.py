@@ -59,6 +59,22 @@ def test_progressive_and_exif_jpeg_are_sniffed() -> None:
     assert pictures.decode(content).shape == (56, 40, 3)
 
 
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_upright_size_is_that_of_the_decoded_picture(format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = saved(Image.fromarray(NOISE), format, exif=exif)
+    width, height = pictures.upright_size(content)
+    assert pictures.decode(content).shape == (height, width, 3)
+
+
+@pytest.mark.parametrize("cut", [30, 60, 200])
+def test_the_upright_size_of_a_broken_picture_is_what_its_header_says(cut: int) -> None:
+    content = declared_png(320, 240)[:cut]
+    assert pictures.upright_size(content) == (320, 240)
+
+
 def test_transparency_lies_over_white() -> None:
     layer = np.zeros((8, 8, 4), np.uint8)
     layer[:, :4] = (10, 20, 30, 255)
