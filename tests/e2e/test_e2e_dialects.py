@@ -13,10 +13,10 @@ from PIL import Image
 from export.demo.judge import edge_f1
 from local.demo import CANNY, source_picture
 from local.supervision import LocalMesh
-from mesh.pictures import decode
+from mesh.pictures import Pixels, decode, encode
 from preprocess_svc.hints import make_hint
 from tests.contract.enterprise_client import SAMPLE
-from tests.running import served
+from tests.running import picture, served
 
 PROMPT = "a red star on a green background"
 
@@ -122,10 +122,105 @@ def test_the_same_seed_is_the_same_picture_in_every_dialect(mesh: LocalMesh) -> 
                     "steps": 10,
                     "guidance_scale": 3,
                     "scheduler": "UniPCMultistepScheduler",
+                    # The enterprise dialect's default.
+                    "use_karras_sigmas": True,
                 },
             ).json()
             ours = decode(client.get(record["images"][0]["url"]).content)
             assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def half(side: int = 128) -> bytes:
+    """A mask whose right half is to be repainted."""
+    mask = np.zeros((side, side, 3), np.uint8)
+    mask[:, side // 2 :] = 255
+    return encode(mask)
+
+
+SOURCE, MASK = (base64.b64encode(content).decode() for content in (source_picture(), half()))
+# What differs between the dialects: native, enterprise, Hugging Face.
+FEATURES: dict[str, tuple[dict[str, object], dict[str, object], dict[str, object]]] = {
+    "guess mode": (
+        {"prompt": "", "guess_mode": True},
+        {"prompt": "", "guess_mode": "yes"},
+        {"inputs": "", "guess_mode": True},
+    ),
+    "image-to-image": (
+        {"image": SOURCE, "strength": 0.6},
+        {"control_image": SOURCE, "strength": "0.6"},
+        {"control_image": SOURCE, "strength": 0.6},
+    ),
+    "inpainting": (
+        {"image": SOURCE, "mask": MASK, "strength": 0.9},
+        {"mask_image": MASK, "strength": 0.9},
+        {"control_image": SOURCE, "mask_image": MASK, "strength": 0.9},
+    ),
+}
+
+
+def native(mesh: LocalMesh, **changes: object) -> Pixels:
+    """A picture of the native API, steered by the edges of the source."""
+    control = {"kind": "canny", "image": SOURCE}
+    request = {"prompt": PROMPT, "controls": [control], "seed": 7, "width": 128, "height": 128, "steps": 10}
+    with httpx2.Client(base_url=mesh.url, timeout=120) as client:
+        return picture(client, {**request, "guidance_scale": 3, "scheduler": "DDIMScheduler", **changes})
+
+
+def enterprise(mesh: LocalMesh, **changes: object) -> tuple[Pixels, dict[str, object]]:
+    """The same of the enterprise dialect, and the answer."""
+    settings = {"seed": 7, "width": "128", "height": "128", "num_inference_steps": "10", "scheduler": "DDIM"}
+    words = {"prompt": PROMPT, "enhance_prompt": "no", "guidance_scale": 3}
+    answer = finished(mesh, post_enterprise(mesh, enterprise_body(SOURCE, **{**settings, **words, **changes})))
+    assert answer["status"] == "success", answer
+    (url,) = answer["output"]  # type: ignore[misc]
+    return decode(requests.get(url, timeout=30).content), answer
+
+
+def hugging_face(mesh: LocalMesh, **changes: object) -> Pixels:
+    """The same of the Hugging Face dialect."""
+    settings = {"seed": 7, "width": 128, "height": 128, "num_inference_steps": 10, "scheduler": "ddim"}
+    body = {"inputs": PROMPT, "image": SOURCE, "controlnet_type": "canny_edge", "guidance_scale": 3, **settings}
+    answer = requests.post(mesh.url, headers={"Accept": "image/png"}, json={**body, **changes}, timeout=120)
+    assert answer.status_code == 200, answer.text
+    return decode(answer.content)
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_a_feature_gives_the_same_picture_in_every_dialect(mesh: LocalMesh, feature: str) -> None:
+    ours, theirs, others = FEATURES[feature]
+    made = native(mesh, **ours).astype(int)
+    assert np.abs(made - enterprise(mesh, **theirs)[0]).max() <= 1
+    assert np.abs(made - hugging_face(mesh, **others)).max() <= 1
+    assert np.abs(made - native(mesh)).max() > 20, "the feature does something"
+
+
+def test_a_small_strength_stays_near_the_start(mesh: LocalMesh) -> None:
+    start = decode(source_picture()).astype(int)
+
+    def away(strength: float) -> float:
+        made, _ = enterprise(mesh, control_image=SOURCE, strength=strength, prompt="a blue ring on a black background")
+        return float(np.abs(made - start).mean())
+
+    assert away(0.2) < 0.5 * away(1)
+
+
+def test_only_the_masked_half_is_repainted(mesh: LocalMesh) -> None:
+    made, answer = enterprise(mesh, mask_image=MASK, strength=1, prompt="a blue ring on a black background")
+    apart = np.abs(made.astype(int) - decode(source_picture())).mean(-1)
+    # The edge of a latent cell's reach belongs to neither half.
+    kept, repainted = apart[:, :56], apart[:, 72:]
+    assert kept.mean() < 0.3 * repainted.mean()
+    assert "tip" not in answer
+
+
+def test_what_was_done_is_told(mesh: LocalMesh) -> None:
+    _, answer = enterprise(mesh, use_karras_sigmas="yes", enhance_prompt="yes", enhance_style="anime")
+    meta = answer["meta"]
+    assert isinstance(meta, dict)
+    assert (meta["scheduler"], meta["use_karras_sigmas"]) == ("DDIMScheduler", "no")
+    assert PROMPT in meta["prompt"] and len(meta["prompt"]) > len(PROMPT)
+    assert (meta["enhance_prompt"], meta["enhance_style"]) == ("yes", "anime")
+    assert "DDIMScheduler" in str(answer["tip"]) and "use_karras_sigmas" in str(answer["tip"])
 
 
 def test_a_missing_picture_is_told_in_the_dialect_s_shape(mesh: LocalMesh) -> None:
