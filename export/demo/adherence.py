@@ -95,11 +95,11 @@ FLOORS = (
     Floor("scribble", "edge_f1", 0.60),
     Floor("scribble", "edge_f1", 0.30, above="free"),
     Floor("segmentation", "in_mask", 0.85),
-    Floor("segmentation", "overlap", 0.70),
-    Floor("segmentation", "overlap", 0.40, above="free"),
+    Floor("segmentation", "overlap", 0.55),
+    Floor("segmentation", "overlap", 0.30, above="free"),
     Floor("inpaint", "repainted", 0.70),
-    Floor("inpaint", "kept", 22.0),
-    Floor("inpaint", "kept", 5.0, above="free"),
+    Floor("inpaint", "kept", 24.0),
+    Floor("inpaint", "kept", 6.0, above="free"),
     Floor("free", "shape_one", 0.75),
 )
 

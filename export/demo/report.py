@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from export.demo.adherence import COLUMNS, Adherence, Request, asked, missed
@@ -35,10 +36,14 @@ _FORMATS = {"edge_f1": "{:.3f}", "kept": "{:.1f}"}
 
 
 def screen_table(table: dict[str, Adherence]) -> Table:
-    """For a terminal."""
-    shown = Table("pictures of", *COLUMNS.values(), title="Adherence")
-    for row, measured in table.items():
-        shown.add_row(NAMES[row], *_cells(measured))
+    """For a terminal: a line a measure, a column a kind of pictures."""
+    shown = Table(title="Adherence (shares in %)", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    shown.add_column("", no_wrap=True)
+    for row in table:
+        shown.add_column(row, justify="right", overflow="fold", min_width=5)
+    for column, heading in COLUMNS.items():
+        cells = (_cell(column, getattr(measured, column)) for measured in table.values())
+        shown.add_row(heading, *(cell.removesuffix(" %") for cell in cells))
     return shown
 
 

@@ -41,8 +41,9 @@ def page(measured: Measured, settings: Settings) -> str:
         "## End\n\nThe control works in the first part of the steps, up to this fraction of them. Outlines are settled "
         "early, so a control that ends early leaves the rest to the prompt.",
         _table("end", ENDS, [f"{p.end:g}" for p in ENDS], measured),
-        "## Guess mode\n\nThe control acts on the conditional prediction only, and less in the UNet's upper layers, so "
-        "guidance strengthens the hint itself and the prompt may be empty.",
+        "## Guess mode\n\nIn guess mode the control acts on the conditional prediction only, with a tenth of its "
+        "weight in the UNet's first layers and all of it in the middle, and the prompt may be empty. This small model "
+        "takes colours from words alone, so without a prompt they are its own choice.",
         _table("prompt, guess mode", GUESSES, [_guess(p) for p in GUESSES], measured),
     ]
     return "\n\n".join(parts) + "\n"

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from export.demo.__main__ import app
-from export.demo.adherence import FLOORS, Request, missed, requests
+from export.demo.adherence import COLUMNS, FLOORS, Request, missed, requests
 from export.demo.evaluate import (
     GENERATIONS,
     MODELS,
@@ -162,7 +162,8 @@ def test_report_and_grid_show_every_row_and_floor(tmp_path: Path) -> None:
     page = markdown(table, Settings())
     assert all(str(floor) in page for floor in FLOORS)
     assert "10 fresh prompts" in page and "| real renders (ceiling) |" in page
-    assert screen_table(table).row_count == len(table)
+    shown = screen_table(table)
+    assert [column.header for column in shown.columns[1:]] == list(table) and shown.row_count == len(COLUMNS)
     write_grid(tmp_path / "new" / "grid.png", PROMPTS, pictures)
     sheet = from_png((tmp_path / "new" / "grid.png").read_bytes())
     assert sheet.shape == ((2 * len(CONTROLS) + 1) * 128, 8 * 128, 3)
