@@ -7,7 +7,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help setup models demo up down test \
-        lint format protos lock train-demo evaluate-demo bench clean
+        lint format protos lock train-demo evaluate-demo sweep-demo bench clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,11 +78,14 @@ protos: .venv/.done ## Rewrite the gRPC stubs from the .proto files
 lock: ## Rewrite the locked requirements from pyproject.toml (needs uv)
 	@./requirements/lock.sh
 
-train-demo: .venv/.done ## Train the demo model from nothing into run/train-demo (one to two hours on two cores)
+train-demo: .venv/.done ## Train the demo model from nothing into run/train-demo (about two hours on two cores)
 	@$(BIN)/python -m export.demo train --out run/train-demo
 
 evaluate-demo: setup models ## Measure adherence to prompts and hints through the running mesh, print the table
 	@$(BIN)/python -m local evaluate
+
+sweep-demo: setup models ## Measure edges against a control's weight, end and guess mode; writes docs/control_strength.md
+	@$(BIN)/python -m local sweep
 
 bench: setup models ## Compare the mesh with diffusers' own pipeline and write docs/benchmark.md
 	@$(BIN)/python -m benchmarks.mesh --write docs/benchmark.md

@@ -100,21 +100,34 @@ def demo(
     console.print(f"source | edges | picture: {written.strip.resolve()}\n{written.picture.resolve()}", soft_wrap=True)
 
 
+def _beside_a_mesh(*command: str) -> int:
+    """Exit status of a command of export.demo that a mesh of its own answers."""
+    mesh = _start(_settings().with_free_ports())
+    try:
+        whole = [sys.executable, "-m", "export.demo", *command, "--url", mesh.url]
+        return subprocess.run(whole, check=False).returncode
+    finally:
+        mesh.stop()
+
+
 @app.command()
 def evaluate(
-    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn with canny, with depth and free.")] = 256,
+    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn free and with every control.")] = 256,
     grid: Annotated[Path, typer.Option(help="Where the sheet of samples goes.")] = Path("docs/demo_grid.png"),
     markdown: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("docs/adherence.md"),
 ) -> None:
     """Start everything, measure how well the demo model obeys prompts and hints, print the table, stop everything."""
-    mesh = _start(_settings().with_free_ports())
-    arguments = ("--count", str(count), "--grid", str(grid), "--markdown", str(markdown))
-    try:
-        command = [sys.executable, "-m", "export.demo", "evaluate", "--url", mesh.url, *arguments]
-        status = subprocess.run(command, check=False).returncode
-    finally:
-        mesh.stop()
-    raise typer.Exit(status)
+    files = ("--grid", str(grid), "--markdown", str(markdown))
+    raise typer.Exit(_beside_a_mesh("evaluate", "--count", str(count), *files))
+
+
+@app.command()
+def sweep(
+    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn at every setting.")] = 64,
+    out: Annotated[Path, typer.Option(help="Folder that the table and the plot are written to.")] = Path("docs"),
+) -> None:
+    """Start everything, measure edges against weight, end and guess mode of canny, plot them, stop everything."""
+    raise typer.Exit(_beside_a_mesh("sweep", "--count", str(count), "--out", str(out)))
 
 
 @app.command()

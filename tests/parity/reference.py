@@ -122,8 +122,9 @@ def _purpose(asked: Asked) -> str:
 
 
 def _scheduler_options(options: dict[str, Any]) -> dict[str, Any]:
-    # Plain DPM-Solver divides by the last sigma, which must not be zero.
-    return options | ({"final_sigmas_type": "sigma_min"} if options.get("algorithm_type") == "dpmsolver" else {})
+    # DPM-Solver without ++ divides by the last sigma, which must not be zero.
+    plain = options.get("algorithm_type") in ("dpmsolver", "sde-dpmsolver")
+    return options | ({"final_sigmas_type": "sigma_min"} if plain else {})
 
 
 def _arguments(asked: Asked) -> dict[str, Any]:
