@@ -37,7 +37,8 @@ def pooled(pictures: Pixels, downscale: int) -> Plane:
     """Mean colour of every latent cell, 0 to 1: [n, H, W, 3] -> [n, H / downscale, W / downscale, 3]."""
     count, height, width, channels = pictures.shape
     cells = pictures.reshape(count, height // downscale, downscale, width // downscale, downscale, channels)
-    return cells.mean(axis=(2, 4)) / 255
+    means: Plane = cells.mean(axis=(2, 4)) / 255
+    return means
 
 
 def seen(latents: NDArray[np.float32], preview: Map) -> Plane:
@@ -72,7 +73,8 @@ def _patches(rng: np.random.Generator, side: int) -> Plane:
     y, x = np.mgrid[0:side, 0:side] / side
     centre, radius = rng.random(2), rng.uniform(0.15, 0.45)
     inside = np.hypot(x - centre[0], y - centre[1]) < radius
-    return _mixed(rng, inside if rng.random() < 0.5 else _ramp(rng, side) > rng.uniform(-0.5, 0.5))
+    beyond = _ramp(rng, side) > rng.uniform(-0.5, 0.5)
+    return _mixed(rng, (inside if rng.random() < 0.5 else beyond).astype(np.float64))
 
 
 def _ramp(rng: np.random.Generator, side: int) -> Plane:
@@ -80,7 +82,8 @@ def _ramp(rng: np.random.Generator, side: int) -> Plane:
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     angle = rng.uniform(0, 2 * np.pi)
     ramp: Plane = x * np.cos(angle) + y * np.sin(angle)
-    return ramp / np.abs(ramp).max()
+    ramp /= np.abs(ramp).max()
+    return ramp
 
 
 def _mixed(rng: np.random.Generator, share: Plane) -> Plane:
