@@ -46,7 +46,7 @@ class Denoising:
     def __init__(self, task: Task) -> None:
         config = task.facts.scheduler
         kind = find_scheduler(task.scheduler, config)
-        options = read_options(kind, config, task.use_karras_sigmas, task.algorithm_type)
+        options = read_options(kind, task)
         self.notes = options.notes
         if kind.most_steps:
             _check_steps(kind, task)
@@ -54,8 +54,6 @@ class Denoising:
         if kind.inverts:
             _check_inversion(kind, task)
             skipped = 0
-            if task.strength is not None:
-                self.notes += (f"{kind.name} runs all its steps; strength was left out.",)
         if skipped == task.steps:
             raise InvalidInput(
                 f"strength must be {1 / task.steps:.3g} to 1 for {task.steps} steps, not {task.share:g}: none is left",

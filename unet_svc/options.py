@@ -7,11 +7,14 @@ import diffusers
 
 from mesh.errors import InvalidInput
 from unet_svc.schedulers import ALGORITHM_TYPES, SCHEDULERS, SchedulerKind, default_scheduler
+from unet_svc.task import Task
 
 # Of these a scheduler takes one at most.
 _OTHER_SPACINGS = ("use_exponential_sigmas", "use_beta_sigmas")
 # The last sigma can't be zero for these: they divide by it.
 _NEEDS_A_LEAST_SIGMA = frozenset({"dpmsolver", "sde-dpmsolver"})
+# Of PNDM's own first steps, each of several model calls.
+_WARM_UP_STEPS = 4
 _INVERTED_SPACINGS = frozenset({"leading", "trailing"})
 
 
@@ -23,30 +26,24 @@ class Options:
     notes: tuple[str, ...] = ()
 
 
-def read_options(
-    kind: SchedulerKind, model_config: dict[str, Any], use_karras_sigmas: bool | None, algorithm_type: str
-) -> Options:
-    """What `kind` makes of the options of a request for a model of that configuration.
-
-    Args:
-        kind: the scheduler.
-        model_config: the model's scheduler_config.json.
-        use_karras_sigmas: spacing of the noise levels; None as the configuration says.
-        algorithm_type: variant of the solver; empty as the configuration says, if the scheduler knows that one.
+def read_options(kind: SchedulerKind, task: Task) -> Options:
+    """What `kind` makes of the options of `task`.
 
     Raises:
         InvalidInput: an algorithm_type that no scheduler takes.
     """
+    config, algorithm_type = task.facts.scheduler, task.algorithm_type
     if algorithm_type and algorithm_type not in ALGORITHM_TYPES:
         known = ", ".join(ALGORITHM_TYPES)
         raise InvalidInput(
             f"algorithm_type {algorithm_type!r} is taken by no scheduler; known: {known}", field="algorithm_type"
         )
     parts = (
-        _spacing(kind, model_config, use_karras_sigmas),
-        _solver(kind, model_config, algorithm_type),
-        _timesteps(kind, model_config),
-        _distilled(kind, model_config),
+        _spacing(kind, config, task.use_karras_sigmas),
+        _solver(kind, config, algorithm_type),
+        _warm_up(kind, config, task.steps),
+        _inversion(kind, config, task.strength),
+        _distilled(kind, config),
     )
     arguments = {name: value for part in parts for name, value in part.arguments.items()}
     return Options(arguments, tuple(note for part in parts for note in part.notes))
@@ -76,12 +73,22 @@ def _solver(kind: SchedulerKind, config: dict[str, Any], wanted: str) -> Options
     return Options({"algorithm_type": chosen, **least})
 
 
-def _timesteps(kind: SchedulerKind, config: dict[str, Any]) -> Options:
-    spacing = config.get("timestep_spacing", "leading")
-    if not kind.inverts or spacing in _INVERTED_SPACINGS:
+def _warm_up(kind: SchedulerKind, config: dict[str, Any], steps: int) -> Options:
+    if kind.cls is not diffusers.PNDMScheduler or config.get("skip_prk_steps") or steps >= _WARM_UP_STEPS:
         return Options({})
+    note = f"{kind.name} left out its Runge-Kutta start, which takes {_WARM_UP_STEPS} steps or more."
+    return Options({"skip_prk_steps": True}, (note,))
+
+
+def _inversion(kind: SchedulerKind, config: dict[str, Any], strength: float | None) -> Options:
+    if not kind.inverts:
+        return Options({})
+    notes = () if strength is None else (f"{kind.name} runs all its steps; strength was left out.",)
+    spacing = config.get("timestep_spacing", "leading")
+    if spacing in _INVERTED_SPACINGS:
+        return Options({}, notes)
     note = f"{kind.name} can't space its timesteps as the model's configuration does ({spacing}); they are leading."
-    return Options({"timestep_spacing": "leading"}, (note,))
+    return Options({"timestep_spacing": "leading"}, (*notes, note))
 
 
 def _distilled(kind: SchedulerKind, config: dict[str, Any]) -> Options:

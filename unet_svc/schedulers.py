@@ -131,8 +131,8 @@ SCHEDULERS: dict[str, SchedulerKind] = {
         ),
         SchedulerKind(
             diffusers.PNDMScheduler,
-            "Pseudo linear multistep: one model call more than steps.",
-            model_calls="n + 1",
+            "Pseudo linear multistep: one model call more than steps, or nine with a Runge-Kutta start.",
+            model_calls="n + 1, or n + 9 if the model's configuration keeps the Runge-Kutta start",
         ),
         SchedulerKind(
             diffusers.ScoreSdeVeScheduler,
