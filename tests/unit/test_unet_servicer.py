@@ -1,0 +1,136 @@
+"""UnetService over a network that needs no model server: progress, previews, notes and lists."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from controlmesh.v1 import types_pb2, unet_pb2
+from families.manifest import Manifest, ModelFacts
+from mesh.admission import Admission
+from mesh.errors import InvalidInput
+from mesh.pictures import decode
+from mesh.tensors import to_array, to_message
+from tests.unit.unet_tasks import CONFIGS, exact, latents_of, make_facts, make_task
+from unet_svc.denoiser import Denoiser
+from unet_svc.preview import make_preview
+from unet_svc.schedulers import SCHEDULERS
+from unet_svc.servicer import UnetServicer
+from unet_svc.task import Task
+
+COLOURS = ((0.2, 0.0, 0.0), (0.0, 0.2, 0.0), (0.0, 0.0, 0.2), (0.05, 0.05, 0.05), (0.4, 0.4, 0.4))
+
+
+class ExactDenoiser:
+    """In the place of Denoiser."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._predict = exact(config)
+
+    @asynccontextmanager
+    async def open(self, task: Task) -> AsyncIterator[Any]:
+        yield self._predict
+
+
+def servicer(places: int = 4) -> UnetServicer:
+    facts = msgspec.structs.asdict(make_facts(CONFIGS["v"]))
+    about: dict[str, Any] = {"graphs": {}, "source": "x", "versions": {}, "fingerprint": "", "target": "cpu"}
+    card = Manifest(**facts, **about, preview=COLOURS)
+    denoiser: Any = ExactDenoiser(CONFIGS["v"])
+    return UnetServicer([card], denoiser, Admission(places, 0, "loops"))
+
+
+async def answers(**fields: Any) -> list[unet_pb2.DenoiseResponse]:
+    text = to_message(np.zeros((2, 77, 8), np.float32))
+    conditioning = types_pb2.Conditioning(model="x", text=text, width=96, height=64)
+    whole = {"steps": 6, "guidance_scale": 7.5, "seed": 3, "scheduler": "DDIMScheduler", **fields}
+    request = unet_pb2.DenoiseRequest(conditioning=conditioning, **whole)
+    return [answer async for answer in servicer().Denoise(request, None)]
+
+
+async def test_progress_then_latents() -> None:
+    *reports, last = await answers()
+    assert [(report.progress.step, report.progress.steps) for report in reports] == [(n, 6) for n in range(1, 7)]
+    assert not any(report.progress.HasField("preview") or report.notes for report in reports)
+    expected = await latents_of(make_task(CONFIGS["v"], "DDIMScheduler", 6), exact(CONFIGS["v"]))
+    assert last.latents.model == "x"
+    np.testing.assert_array_equal(to_array(last.latents.samples, field="latents", ndim=4), expected)
+    assert not last.notes
+
+
+async def test_notes_come_with_the_latents() -> None:
+    *_, last = await answers(use_karras_sigmas=True, algorithm_type="deis")
+    assert ["use_karras_sigmas" in note or "'deis'" in note for note in last.notes] == [True, True]
+
+
+async def test_a_preview_comes_every_so_many_calls() -> None:
+    *reports, last = await answers(preview_every=3)
+    shown = {report.progress.step: report.progress.preview for report in reports if report.progress.preview.content}
+    assert sorted(shown) == [3, 6]
+    assert (shown[6].width, shown[6].height, shown[6].format) == (12, 8, types_pb2.IMAGE_FORMAT_PNG)
+    # At the last step the guess is the picture, up to what one step of DDIM leaves in it.
+    latents = to_array(last.latents.samples, field="latents", ndim=4)
+    expected = decode(make_preview(latents, COLOURS).content).astype(int)
+    assert np.abs(decode(shown[6].content).astype(int) - expected).max() <= 20
+    assert np.abs(decode(shown[6].content).astype(int) - decode(shown[3].content)).max() > 20
+
+
+def test_a_preview_is_the_linear_map() -> None:
+    latents = np.zeros((1, 4, 2, 3), np.float32)
+    latents[0, 0, 0, 0], latents[0, 1, 1, 2], latents[0, 2, 0, 2] = 1, -1, 100
+    pixels = decode(make_preview(latents, COLOURS).content)
+    assert pixels.shape == (2, 3, 3)
+    assert pixels[0, 0].tolist() == [153, 102, 102]
+    assert pixels[1, 2].tolist() == [102, 51, 102]
+    assert pixels[0, 2].tolist() == [102, 102, 255]
+    assert pixels[1, 1].tolist() == [102, 102, 102]
+
+
+async def test_what_can_t_be_done_is_refused_before_a_place_is_taken() -> None:
+    request = unet_pb2.DenoiseRequest(
+        conditioning=types_pb2.Conditioning(
+            model="x", text=to_message(np.zeros((2, 77, 8), np.float32)), width=64, height=64
+        ),
+        steps=60,
+        guidance_scale=2,
+        scheduler="LCMScheduler",
+    )
+    with pytest.raises(InvalidInput, match="steps must be 1 to 50"):
+        _ = [answer async for answer in servicer(places=0).Denoise(request, None)]
+
+
+async def test_the_list_of_schedulers_is_the_table() -> None:
+    listed = (await servicer().ListSchedulers(unet_pb2.ListSchedulersRequest(), None)).schedulers
+    assert [row.name for row in listed] == sorted(SCHEDULERS)
+    rows = {row.name: row for row in listed}
+    solver = rows["DPMSolverMultistepScheduler"]
+    assert solver.karras_sigmas
+    assert list(solver.algorithm_types) == ["dpmsolver++", "sde-dpmsolver++", "dpmsolver", "sde-dpmsolver"]
+    assert [name for name, row in rows.items() if row.inverts] == ["DDIMInverseScheduler"]
+    assert rows["ScoreSdeVeScheduler"].model_calls == "2n"
+    assert rows["LCMScheduler"].stochastic
+    assert all(row.description and row.model_calls for row in listed)
+
+
+class Recorded:
+    """In the place of Triton: keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.shapes: dict[str, tuple[int, ...]] = {}
+
+    async def infer(self, model: str, inputs: Any, outputs: Sequence[str], held: Any) -> dict[str, Any]:
+        self.shapes = {name: array.shape for name, array in {**inputs, **held.inlined}.items()}
+        return {"prediction": inputs["sample"]}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "channels"), [(("canny",), [3]), (("inpaint",), [4]), (("inpaint", "canny"), [3, 4])]
+)
+async def test_the_probe_s_hints_have_their_kind_s_channels(kinds: tuple[str, ...], channels: list[int]) -> None:
+    triton: Any = Recorded()
+    facts: ModelFacts = make_facts(CONFIGS["v"])
+    await Denoiser(triton).probe(facts, kinds)
+    assert [triton.shapes[f"hint_{index}"] for index in range(len(kinds))] == [(1, n, 64, 64) for n in channels]
