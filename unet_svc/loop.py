@@ -1,6 +1,7 @@
 """One picture's denoising: the request's options and pictures laid out, then its scheduler's loop."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,15 +80,17 @@ class Denoising:
         canvas = draw_canvas(self._task, generator, self._inverts)
         start = loop.start(canvas.noise, canvas.initial if self._task.starts_from_picture else None)
         model = Model(predict, self._levels, loop.calls)
-        async for latents in loop.run(start, model, canvas, generator):
-            picture = model.picture().numpy() if every and model.done % every == 0 else None
-            yield Step(model.done, loop.calls, latents.numpy(), picture)
+        async with aclosing(loop.run(start, model, canvas, generator)) as walk:
+            async for latents in walk:
+                picture = model.picture().numpy() if every and model.done % every == 0 else None
+                yield Step(model.done, loop.calls, latents.numpy(), picture)
 
 
 async def denoise(task: Task, predict: Predict) -> AsyncGenerator[Step, None]:
     """`Denoising` from one end to the other. Raises as it and its `run` do."""
-    async for step in Denoising(task).run(predict):
-        yield step
+    async with aclosing(Denoising(task).run(predict)) as steps:
+        async for step in steps:
+            yield step
 
 
 def _check_steps(kind: SchedulerKind, task: Task) -> None:
