@@ -31,17 +31,22 @@ def _settings() -> str:
 
 
 def _controls() -> str:
-    rows = ["| kind | hint | from a picture | parameters |", "| --- | --- | --- | --- |"]
+    rows = ["| kind | hint | from a picture | reads a mask | parameters |", "| --- | --- | --- | --- | --- |"]
     for control in CONTROLS.values():
         parameters = "; ".join(f"{p.name} {p.minimum:g}-{p.maximum:g} ({p.default:g})" for p in control.parameters)
         extracted = "yes" if control.extract else f"no: {control.how_to_get}"
-        rows.append(f"| `{control.kind}` | {control.description} | {extracted} | {parameters or '-'} |")
+        mask = "yes" if control.reads_mask else "-"
+        rows.append(f"| `{control.kind}` | {control.description} | {extracted} | {mask} | {parameters or '-'} |")
     return "\n".join(rows)
 
 
 def _schedulers() -> str:
-    rows = ["| scheduler | what it is |", "| --- | --- |"]
-    rows += [f"| `{kind.name}` | {kind.description} |" for kind in SCHEDULERS.values()]
+    rows = ["| scheduler | what it is | model calls for n steps | Karras sigmas | algorithm_type |"]
+    rows.append("| --- | --- | --- | --- | --- |")
+    for kind in SCHEDULERS.values():
+        variants = ", ".join(f"`{variant}`" for variant in kind.algorithm_types) or "-"
+        karras = "yes" if kind.karras_sigmas else "-"
+        rows.append(f"| `{kind.name}` | {kind.description} | {kind.model_calls} | {karras} | {variants} |")
     return "\n".join(rows)
 
 
