@@ -10,28 +10,17 @@ from tritonclient.grpc import model_config_pb2 as triton
 from families import graphs
 from families.manifest import ModelFacts
 from families.profiles import GPU, PROFILES, profile_of
+from tests.cards import facts as small
 
 
 def facts(**changes: object) -> ModelFacts:
-    return ModelFacts(
-        **{
-            "name": "m",
-            "family": "sd15",
-            "native_size": 128,
-            "latent_channels": 4,
-            "downscale": 8,
-            "text_tokens": 77,
-            "text_width": 32,
-            "text_layers": 3,
-            "pad_token_id": 1,
-            "bos_token_id": 2,
-            "eos_token_id": 1,
-            "residuals": ((32, 1), (32, 2), (64, 2)),
-            "controls": ("canny", "depth", "inpaint"),
-            "scheduler": {},
-            **changes,
-        }
-    )
+    settings = {
+        "name": "m",
+        "text_layers": 3,
+        "residuals": ((32, 1), (32, 2), (64, 2)),
+        "controls": ("canny", "depth", "inpaint"),
+    }
+    return small(**{**settings, **changes})
 
 
 def dims_of(config: triton.ModelConfig) -> dict[str, tuple[int, tuple[int, ...]]]:

@@ -8,26 +8,14 @@ import pytest
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from families import graphs
-from families.manifest import ModelFacts
 from model_server.canary import Answer, Count, covering
 from model_server.canary_inputs import canary_request, card_of, faults
 from model_server.watch import ModelLost, Watch
+from tests.cards import facts
 
-FACTS = ModelFacts(
-    name="small",
-    family="sd15",
-    native_size=128,
-    latent_channels=4,
-    downscale=8,
-    text_tokens=77,
-    text_width=32,
-    text_layers=2,
-    pad_token_id=1,
-    bos_token_id=0,
-    eos_token_id=1,
+FACTS = facts(
     residuals=((16, 1), (16, 1), (32, 2), (64, 16), (64, 16)),
     controls=("canny", "depth"),
-    scheduler={},
 )
 CONFIGS = graphs.configs(FACTS)
 

@@ -7,35 +7,22 @@ import pytest
 
 from controlmesh.v1 import preprocess_pb2, types_pb2
 from families.limits import PROMPT_CHARACTERS
-from families.manifest import Manifest, tokenizer_path
+from families.manifest import tokenizer_path
 from mesh.admission import Admission
 from mesh.errors import InvalidInput
 from mesh.pictures import decode, encode
 from mesh.tensors import to_array
 from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.styles import load_styles
+from tests.cards import card
 
-MODEL = Manifest(
+MODEL = card(
     name="demo",
-    family="sd15",
-    native_size=128,
-    latent_channels=4,
-    downscale=8,
-    text_tokens=77,
     text_width=2,
-    text_layers=2,
     pad_token_id=707,
     bos_token_id=706,
     eos_token_id=707,
-    residuals=((64, 1),),
     controls=("canny", "inpaint"),
-    scheduler={},
-    graphs={},
-    preview=(),
-    source="",
-    versions={},
-    fingerprint="",
-    target="cpu",
 )
 PICTURE = np.random.default_rng(1).integers(0, 256, (64, 128, 3), np.uint8)
 MASK = np.zeros((64, 128, 3), np.uint8)

@@ -1,34 +1,11 @@
 import dataclasses
 
-import msgspec
 import pytest
 
 from families.limits import SIDE
-from families.manifest import ModelFacts
 from mesh.errors import InvalidInput
 from preprocess_svc.sizes import fitted_size, picture_size, target_size
-
-
-def facts(native_size: int) -> ModelFacts:
-    return msgspec.structs.replace(DEMO_LIKE, native_size=native_size)
-
-
-DEMO_LIKE = ModelFacts(
-    name="demo",
-    family="sd15",
-    native_size=128,
-    latent_channels=4,
-    downscale=8,
-    text_tokens=77,
-    text_width=128,
-    text_layers=2,
-    pad_token_id=707,
-    bos_token_id=706,
-    eos_token_id=707,
-    residuals=((64, 1),),
-    controls=("canny",),
-    scheduler={},
-)
+from tests.cards import facts
 
 
 @dataclasses.dataclass
@@ -50,7 +27,7 @@ class Case:
 )
 def test_a_512_model_gets_the_hugging_face_handler_s_sizes(case: Case) -> None:
     assert fitted_size(case.picture, 512) == case.size
-    assert target_size(0, 0, case.picture, facts(512)) == case.size
+    assert target_size(0, 0, case.picture, facts(native_size=512)) == case.size
 
 
 @pytest.mark.parametrize("short_side", range(64, 1025, 8))
@@ -60,22 +37,22 @@ def test_every_derived_size_can_be_made(short_side: int) -> None:
 
 
 def test_sizes_that_were_asked_for_are_taken() -> None:
-    assert target_size(200, 136, (1000, 700), facts(512)) == (200, 136)
+    assert target_size(200, 136, (1000, 700), facts(native_size=512)) == (200, 136)
 
 
 def test_one_missing_side_follows_the_picture() -> None:
-    assert target_size(256, 0, (1000, 500), facts(512)) == (256, 128)
-    assert target_size(0, 256, (1000, 500), facts(512)) == (512, 256)
+    assert target_size(256, 0, (1000, 500), facts(native_size=512)) == (256, 128)
+    assert target_size(0, 256, (1000, 500), facts(native_size=512)) == (512, 256)
 
 
 def test_without_picture_the_native_size_is_taken() -> None:
-    assert target_size(0, 0, None, facts(128)) == (128, 128)
+    assert target_size(0, 0, None, facts(native_size=128)) == (128, 128)
 
 
 @pytest.mark.parametrize(("width", "height"), [(63, 64), (1032, 512), (130, 128), (128, 56), (-8, 128)])
 def test_a_side_out_of_range_is_named(width: int, height: int) -> None:
     with pytest.raises(InvalidInput, match="64 to 1024, a multiple of 8"):
-        target_size(width, height, None, facts(512))
+        target_size(width, height, None, facts(native_size=512))
 
 
 def test_a_picture_s_size_is_taken_or_is_none() -> None:

@@ -8,36 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from families.limits import PROMPT_CHUNKS
-from families.manifest import Manifest, tokenizer_path
+from families.manifest import tokenizer_path
 from mesh.errors import InvalidInput
 from preprocess_svc.chunks import Tokens, chunks_needed, lay_out
 from preprocess_svc.text import TextEncoder
+from tests.cards import card
 
 TOKENIZER = Path("export/demo/weights/tokenizer/tokenizer.json")
 BOS, EOS, PAD, WIDTH = 706, 707, 5, 8
 
-FACTS = Manifest(
-    name="demo",
-    family="sd15",
-    native_size=128,
-    latent_channels=4,
-    downscale=8,
-    text_tokens=77,
-    text_width=WIDTH,
-    text_layers=2,
-    pad_token_id=PAD,
-    bos_token_id=BOS,
-    eos_token_id=EOS,
-    residuals=((64, 1),),
-    controls=("canny",),
-    scheduler={},
-    graphs={},
-    preview=(),
-    source="",
-    versions={},
-    fingerprint="",
-    target="cpu",
-)
+FACTS = card(name="demo", text_width=WIDTH, pad_token_id=PAD, bos_token_id=BOS, eos_token_id=EOS)
 
 
 class Encoder:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from controlmesh.v1 import types_pb2, unet_pb2
-from families.manifest import Manifest, ModelFacts
+from families.manifest import ModelFacts
 from mesh.admission import Admission
 from mesh.errors import InvalidInput
 from mesh.pictures import decode
 from mesh.tensors import to_array, to_message
+from tests.cards import card
 from tests.unit.unet_tasks import CONFIGS, exact, latents_of, make_facts, make_task
 from unet_svc.denoiser import Denoiser
 from unet_svc.preview import make_preview
@@ -36,11 +37,9 @@ class ExactDenoiser:
 
 
 def servicer(places: int = 4) -> UnetServicer:
-    facts = msgspec.structs.asdict(make_facts(CONFIGS["v"]))
-    about: dict[str, Any] = {"graphs": {}, "source": "x", "versions": {}, "fingerprint": "", "target": "cpu"}
-    card = Manifest(**facts, **about, preview=COLOURS)
+    model = card(**msgspec.structs.asdict(make_facts(CONFIGS["v"])), preview=COLOURS)
     denoiser: Any = ExactDenoiser(CONFIGS["v"])
-    return UnetServicer([card], denoiser, Admission(places, 0, "loops"))
+    return UnetServicer([model], denoiser, Admission(places, 0, "loops"))
 
 
 async def answers(**fields: Any) -> list[unet_pb2.DenoiseResponse]:

@@ -9,35 +9,14 @@ from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
 
 from controlmesh.v1 import types_pb2, vae_pb2
-from families.manifest import Manifest
 from mesh.admission import Admission
 from mesh.errors import InvalidInput, NotFound
 from mesh.pictures import decode, encode
 from mesh.tensors import to_array
+from tests.cards import card
 from vae_svc.servicer import VaeServicer
 
-CARD = Manifest(
-    name="small",
-    family="sd15",
-    native_size=128,
-    latent_channels=4,
-    downscale=8,
-    text_tokens=77,
-    text_width=32,
-    text_layers=2,
-    pad_token_id=1,
-    bos_token_id=0,
-    eos_token_id=1,
-    residuals=((16, 1), (32, 2)),
-    controls=(),
-    scheduler={},
-    graphs={},
-    preview=((0.0, 0.0, 0.0),) * 5,
-    source="small",
-    versions={},
-    fingerprint="",
-    target="cpu",
-)
+CARD = card()
 PICTURE = np.random.default_rng(0).integers(0, 256, (150, 210, 3), dtype=np.uint8)
 
 

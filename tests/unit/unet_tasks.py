@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from families.manifest import ModelFacts
+from tests.cards import facts
 from unet_svc.levels import NoiseLevels, mix_of
 from unet_svc.loop import Denoising, Step
 from unet_svc.loops.walk import Predict
@@ -37,19 +38,11 @@ MEAN, DEVIATION = 0.5, 0.6
 
 
 def make_facts(config: dict[str, Any], **changes: Any) -> ModelFacts:
-    return ModelFacts(
+    return facts(
         **{
             "name": "x",
-            "family": "sd15",
             "native_size": 64,
-            "latent_channels": 4,
-            "downscale": 8,
-            "text_tokens": 77,
             "text_width": 8,
-            "text_layers": 2,
-            "pad_token_id": 0,
-            "bos_token_id": 0,
-            "eos_token_id": 0,
             "residuals": ((4, 1), (8, 2), (8, 2)),
             "controls": ("canny", "inpaint", "shuffle"),
             "pooled_controls": ("shuffle",),
