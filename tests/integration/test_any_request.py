@@ -198,6 +198,49 @@ def test_the_endpoint_dialect_refuses_in_its_own_shape(client: httpx2.Client, fi
     assert field in answer.json()["error"]
 
 
+#: What callers of the enterprise endpoint send: numbers as words, nothing at all, too much, and nonsense.
+SPELLED: dict[str, st.SearchStrategy[Any]] = {
+    "num_inference_steps": st.sampled_from(["2", 3, "4.0", None, "", "x", -5, []]),
+    "width": st.sampled_from(["64", 72, "65", "0", None, 64.0, {}]),
+    "height": st.sampled_from(["64", 96, "1", "x", 64.5]),
+    "guidance_scale": st.sampled_from(["1", 3, "0", "99", None, "nan", []]),
+    "strength": st.sampled_from(["0.5", 1, "-1", None, "x"]),
+    "samples": st.sampled_from(["1", 2, "9", None, "x"]),
+    "seed": st.sampled_from([None, "", "-1", 7, "1e3", "x", 2**70]),
+    "scheduler": st.sampled_from([None, "", "DDIM", "ddimscheduler", "LCMScheduler", "DDIMInverseScheduler", "x", 7]),
+    "use_karras_sigmas": st.sampled_from(["yes", "no", True, None, 7]),
+    "algorithm_type": st.sampled_from(["none", "dpmsolver+++", "sde-dpmsolver++", "x", None]),
+    "guess_mode": st.sampled_from(["yes", "no", False, None]),
+    "auto_hint": st.sampled_from(["yes", "no", None]),
+    "clip_skip": st.sampled_from(["1", 2, "8", None]),
+    "controlnet_model": st.sampled_from(["canny", "canny,depth", "depth", "inpaint", "x", "", None, 7]),
+    "controlnet_conditioning_scale": st.sampled_from(["0.7", "1,2", 30, "x", None]),
+    "control_image": st.one_of(st.none(), picture, st.just("x")),
+    "mask_image": st.one_of(st.none(), picture, st.just("x")),
+    "enhance_prompt": st.sampled_from(["yes", "no", None]),
+    "enhance_style": st.sampled_from(["anime", "x", None, 7]),
+    "prompt": st.sampled_from(["a red star", "", "((((", "(a:99999)", "x " * 900, None]),
+}
+
+
+@settings(max_examples=40, **RUNNING)  # type: ignore[arg-type]
+@given(sent=st.fixed_dictionaries({}, optional=SPELLED))
+def test_the_enterprise_dialect_answers_whatever_is_sent_in_its_own_shape(
+    client: httpx2.Client, sent: dict[str, Any]
+) -> None:
+    body = {"key": "", "model_id": "tiny", "prompt": "a star", "controlnet_model": "canny", "width": "64"}
+    body |= {"height": "64", "num_inference_steps": "2", "init_image": pixels(1, 64, 64), **sent}
+    answer = client.post("/api/v1/enterprise/controlnet", json=body)
+    assert answer.status_code == 200, answer.content[:200]
+    told = answer.json()
+    if told["status"] == "success":
+        made = decode(client.get(told["output"][0]).raise_for_status().content)
+        assert made.shape == (told["meta"]["H"], told["meta"]["W"], 3)
+    else:
+        assert told["status"] == "error", told
+        assert told["message"] if "message" in told else told["messege"]
+
+
 def test_the_mesh_has_survived(client: httpx2.Client) -> None:
     answer = client.post(f"{GENERATIONS}?wait=120", json={"prompt": "a red star", "steps": 2})
     assert answer.json()["status"] == "succeeded"

@@ -83,8 +83,11 @@ class Reference:
         """StableDiffusionPipeline over the weights."""
         return diffusers.StableDiffusionPipeline.from_pretrained(self._weights, dtype=torch.float32)
 
-    def picture(self, asked: Asked) -> Pixels:
-        """UINT8 [height, width, 3] of the diffusers pipeline that makes what is asked."""
+    def picture(self, asked: Asked, embeddings: tuple[torch.Tensor, torch.Tensor] | None = None) -> Pixels:
+        """UINT8 [height, width, 3] of the diffusers pipeline that makes what is asked.
+
+        embeddings: of the prompt and the negative prompt, in place of its words.
+        """
         parts = dict(self.plain().components)
         kind = getattr(diffusers, asked.scheduler)
         parts["scheduler"] = kind.from_config(parts["scheduler"].config, **_scheduler_options(asked.options))
@@ -95,6 +98,9 @@ class Reference:
         pipeline = getattr(diffusers, name)(**parts, requires_safety_checker=False)
         pipeline.set_progress_bar_config(disable=True)
         arguments = _arguments(asked)
+        if embeddings is not None:
+            arguments |= {"prompt": None, "negative_prompt": None}
+            arguments |= dict(zip(("prompt_embeds", "negative_prompt_embeds"), embeddings, strict=True))
         if asked.scheduler == "DDIMInverseScheduler":
             arguments |= {"latents": self.mean(asked.image)}
         return np.asarray(pipeline(**arguments).images[0])
