@@ -18,6 +18,7 @@ from mesh.pictures import decode, encode
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_WEIGHTS = ROOT / "export" / "demo" / "weights"
+DEMO_CONTROLS = ("canny", "depth", "inpaint", "scribble", "segmentation")
 GENERATIONS = "/controlmesh/v1/generations"
 
 

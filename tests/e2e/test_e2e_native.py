@@ -14,7 +14,7 @@ from local.demo import CANNY, source_picture
 from local.supervision import LocalMesh
 from mesh.channels import open_channel
 from mesh.pictures import decode
-from tests.running import GENERATIONS
+from tests.running import DEMO_CONTROLS, GENERATIONS
 
 REQUEST: dict[str, Any] = {
     "prompt": "a red star on a green background",
@@ -88,7 +88,7 @@ def assert_nothing_runs(mesh: LocalMesh) -> None:
 
 def test_the_lists_name_what_there_is(client: httpx2.Client) -> None:
     models = {model["name"]: model for model in client.get("/controlmesh/v1/models").json()["models"]}
-    assert models["demo"]["controls"] == ["canny", "depth"]
+    assert models["demo"]["controls"] == list(DEMO_CONTROLS)
     assert (models["demo"]["prediction_type"], models["tiny"]["prediction_type"]) == ("v_prediction", "epsilon")
     controls = {control["kind"]: control for control in client.get("/controlmesh/v1/controls").json()["controls"]}
     assert controls["canny"]["extractable"]

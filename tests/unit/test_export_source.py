@@ -14,6 +14,7 @@ from export import hub
 from export.errors import HubUnreachable, SourceRefused
 from export.facts import facts_of, residuals
 from export.source import DEMO_WEIGHTS, default_name, open_source
+from tests.running import DEMO_CONTROLS
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -42,7 +43,7 @@ def refusal(model: Path, controlnets: Mapping[str, str] | None = None) -> str:
 
 def test_a_good_folder_passes_and_its_controlnets_are_found(model: Path) -> None:
     source = open_source(str(model), {})
-    assert sorted(source.controlnets) == ["canny", "depth"]
+    assert tuple(sorted(source.controlnets)) == DEMO_CONTROLS
     assert source.label == "model"
 
 
@@ -50,7 +51,7 @@ def test_a_controlnet_that_is_named_wins_over_one_that_is_found(model: Path, tmp
     other = shutil.copytree(model / "controlnet-depth", tmp_path / "other")
     source = open_source(str(model), {"canny": str(other), "pose": str(other)})
     assert source.controlnets["canny"].folder == other
-    assert sorted(source.controlnets) == ["canny", "depth", "pose"]
+    assert set(source.controlnets) == {*DEMO_CONTROLS, "pose"}
 
 
 @pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "x.ckpt", "x.pt", "x.pkl"])
@@ -174,7 +175,7 @@ def test_facts_come_from_the_configurations(model: Path) -> None:
     facts = facts_of(open_source(str(model), {}), "some")
     assert (facts.native_size, facts.downscale, facts.text_width, facts.text_layers) == (128, 8, 128, 2)
     assert facts.scheduler["prediction_type"] == "v_prediction"
-    assert facts.controls == ("canny", "depth")
+    assert facts.controls == DEMO_CONTROLS
 
 
 def test_a_tokenizer_of_another_model_is_refused(model: Path) -> None:
