@@ -55,6 +55,6 @@ CONTROLS: dict[str, Schedule] = {
     "canny": Schedule(steps=2400, batch=48, rate=1.5e-3),
     "depth": Schedule(steps=2000, batch=48, rate=1.5e-3),
     "scribble": Schedule(steps=1400, batch=48, rate=1.5e-3),
-    "segmentation": Schedule(steps=1200, batch=48, rate=1.5e-3),
+    "segmentation": Schedule(steps=2200, batch=48, rate=1.5e-3),
     "inpaint": Schedule(steps=1600, batch=48, rate=1.5e-3),
 }
