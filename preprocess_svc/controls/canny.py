@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mesh.pictures import Pixels
+from preprocess_svc.controls.channels import tripled
 from preprocess_svc.controls.control import ControlType, Parameter
 
 
@@ -18,9 +19,10 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 
     Returns:
         UINT8 [h, w, 3], white (255) edges on black, three equal channels; the map of controlnet_aux's CannyDetector.
+        Taken by lllyasviel/sd-controlnet-canny and lllyasviel/control_v11p_sd15_canny.
     """
     edges = cv2.Canny(picture, parameters["low_threshold"], parameters["high_threshold"])
-    return np.repeat(edges[..., None], 3, axis=2).astype(np.uint8)
+    return tripled(edges.astype(np.uint8, copy=False))
 
 
 CANNY = ControlType(

@@ -10,13 +10,21 @@ from mesh.pictures import Pixels
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One number that tunes an extractor: its name, meaning and unit, range and default."""
+    """One number that tunes an extractor: its name, meaning and unit, range and default; `whole` for whole numbers."""
 
     name: str
     description: str
     minimum: float
     maximum: float
     default: float
+    whole: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` is allowed; NaN never is."""
+        return self.minimum <= value <= self.maximum and (not self.whole or float(value).is_integer())
+
+    def __str__(self) -> str:
+        return f"{'a whole number, ' if self.whole else ''}{self.minimum:g} to {self.maximum:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,6 @@ class ControlType:
                 raise InvalidInput(
                     f"control {self.kind!r} takes no parameter {name!r}; it takes: {takes}", field=f"{at}.{name}"
                 )
-            least, most = known[name].minimum, known[name].maximum
-            if not least <= value <= most:
-                raise InvalidInput(f"{name} must be {least:g} to {most:g}, not {value:g}", field=f"{at}.{name}")
+            if not known[name].holds(value):
+                raise InvalidInput(f"{name} must be {known[name]}, not {value:g}", field=f"{at}.{name}")
         return {name: given.get(name, parameter.default) for name, parameter in known.items()}

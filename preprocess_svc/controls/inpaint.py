@@ -7,7 +7,10 @@ from preprocess_svc.controls.control import ControlType
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """The picture as it is, UINT8 [h, w, 3]: with or without auto_hint, this kind's map is picture and mask."""
+    """The picture as it is, UINT8 [h, w, 3]: with or without auto_hint, this kind's map is picture and mask.
+
+    Taken by lllyasviel/control_v11p_sd15_inpaint.
+    """
     return picture
 
 

@@ -1,30 +1,54 @@
-"""scribble: a user's drawing, turned into white strokes on black."""
+"""scribble: a user's drawing or a picture's strokes, white on black."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.control import ControlType
+from preprocess_svc.controls.channels import darkest, tripled
+from preprocess_svc.controls.control import ControlType, Parameter
+from preprocess_svc.controls.strokes import darkness
 
 _DARK = 127
+_INNER, _OUTER = 0.5, 5.0
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """Dark strokes on a light ground -> white on black: pixels whose darkest channel is below 127 become white.
+    """Dark strokes -> white on black, by one of two rules.
 
-    The rule of ControlNet's own demos for users' drawings (gradio_scribble2image.py). Meant for drawings: of a photo it
-    leaves blots. A drawing that is white on black already is a ready map, to be sent with auto_hint off.
+    Without xdog_threshold, pixels whose darkest channel is below 127 become white: the rule of ControlNet's own demos
+    for users' drawings (gradio_scribble2image.py). Meant for drawings: of a photo it leaves blots. A drawing that is
+    white on black already is a ready map, to be sent with auto_hint off.
+
+    With it, pixels that are darker than around by more than half of it: difference of Gaussians of 5 and 0.5 pixels
+    (after Winnemöller's XDoG, 2012), sd-webui-controlnet's "scribble_xdog". Meant for photos. That one doubles the
+    difference in 8 bits and so leaves holes in strokes 128 levels darker than around; here they are whole.
+
+    Args:
+        picture: UINT8 [h, w, 3].
+        parameters: xdog_threshold, grey levels, 0 (not used) to 64; 32 is sd-webui-controlnet's.
 
     Returns:
-        UINT8 [h, w, 3], 255 or 0, three equal channels.
+        UINT8 [h, w, 3], 255 or 0, three equal channels. Taken by lllyasviel/sd-controlnet-scribble and
+        lllyasviel/control_v11p_sd15_scribble.
     """
-    strokes = np.where(picture.min(axis=2) < _DARK, 255, 0).astype(np.uint8)
-    return np.repeat(strokes[..., None], 3, axis=2)
+    threshold = parameters["xdog_threshold"]
+    strokes = 2 * darkness(picture, _OUTER, _INNER) > threshold if threshold else darkest(picture) < _DARK
+    return tripled(np.multiply(strokes, 255, dtype=np.uint8))
 
 
 SCRIBBLE = ControlType(
     kind="scribble",
-    description="Thick white strokes on black; made from a drawing of dark strokes on a light ground.",
+    description="Thick white strokes on black; made from a drawing of dark strokes on a light ground, or of a photo "
+    "with xdog_threshold.",
+    parameters=(
+        Parameter(
+            "xdog_threshold",
+            "0 for drawings; for photos, twice the darkness that makes a stroke, grey levels; 32 is usual.",
+            0,
+            64,
+            0,
+        ),
+    ),
     extract=extract,
 )

@@ -46,7 +46,7 @@ def test_a_ready_map_is_only_fitted_as_diffusers_does() -> None:
     ("kind", "auto_hint", "parameters", "words"),
     [
         ("depth", True, {}, "send a ready depth map"),
-        ("telepathy", True, {}, "known: canny, depth, inpaint, scribble, segmentation"),
+        ("telepathy", True, {}, f"known: {', '.join(sorted(CONTROLS))}$"),
         ("segmentation", True, {}, "send a ready map"),
         ("canny", True, {"thresh": 1.0}, "takes no parameter 'thresh'"),
         ("canny", True, {"low_threshold": 300.0}, "0 to 255"),

@@ -12,6 +12,7 @@ from mesh.admission import Admission
 from mesh.errors import InvalidInput
 from mesh.pictures import decode, encode
 from mesh.tensors import to_array
+from preprocess_svc.controls import CONTROLS
 from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.styles import load_styles
 from tests.cards import card
@@ -177,7 +178,15 @@ async def test_styles_and_controls_are_listed(servicer: PreprocessServicer) -> N
     assert all("{prompt}" in style.prompt for style in styles)
     controls = (await servicer.ListControls(preprocess_pb2.ListControlsRequest(), None)).controls
     kinds = [control.kind for control in controls]
-    assert kinds == sorted(kinds) == ["canny", "depth", "inpaint", "scribble", "segmentation"]
+    assert kinds == sorted(CONTROLS)
     assert [control.kind for control in controls if control.reads_mask] == ["inpaint"]
-    assert [control.kind for control in controls if not control.extractable] == ["depth", "segmentation"]
-    assert [list(control.models) for control in controls] == [["demo"], [], ["demo"], [], []]
+    assert {control.kind for control in controls if not control.extractable} == {
+        kind for kind, control in CONTROLS.items() if control.extract is None
+    }
+    assert {control.kind: list(control.models) for control in controls if control.models} == {
+        "canny": ["demo"],
+        "inpaint": ["demo"],
+    }
+    assert {control.kind: [parameter.name for parameter in control.parameters] for control in controls} == {
+        kind: [parameter.name for parameter in control.parameters] for kind, control in CONTROLS.items()
+    }

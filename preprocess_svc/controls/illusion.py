@@ -1,0 +1,22 @@
+"""illusion: a pattern or silhouette that the picture is to hide."""
+
+from collections.abc import Mapping
+
+from mesh.pictures import Pixels
+from preprocess_svc.controls.control import ControlType
+
+
+def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
+    """The picture as it is, UINT8 [h, w, 3]: with or without auto_hint, this kind takes a ready pattern.
+
+    Black (0) and white (255), mid grey (128) where the picture is free: the hint that qrcode has, under the name that
+    callers know hidden pictures by. Taken by monster-labs/control_v1p_sd15_qrcode_monster.
+    """
+    return picture
+
+
+ILLUSION = ControlType(
+    kind="illusion",
+    description="A black and white pattern or silhouette that the picture is to hide, taken as it is.",
+    extract=extract,
+)

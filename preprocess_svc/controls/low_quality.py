@@ -1,0 +1,48 @@
+"""low_quality: the picture as a bad copy of itself."""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+from mesh.pictures import Pixels, resize
+from preprocess_svc.controls.control import ControlType, Parameter
+from preprocess_svc.controls.tile import shrunk
+
+
+def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
+    """Blurred, made smaller, stored as JPEG, and brought back to its size.
+
+    The classical degradation that restorers are trained to undo (Wang et al., Real-ESRGAN, 2021, section 3.1), once
+    and without noise, so that the same picture gives the same hint. A picture that is bad already is a ready hint, to
+    be sent with auto_hint off.
+
+    Args:
+        picture: UINT8 [h, w, 3].
+        parameters: sigma of the blur, pixels, 0 (none) to 8; factor by which the sides are divided, 1 to 16; quality
+            of the JPEG, a whole number, 1 to 100.
+
+    Returns:
+        UINT8 [h, w, 3] in colour. Taken by InstantX/FLUX.1-dev-Controlnet-Union (mode 6).
+    """
+    height, width = picture.shape[:2]
+    sigma = parameters["sigma"]
+    blurred = cv2.GaussianBlur(picture, (0, 0), sigma).astype(np.uint8, copy=False) if sigma else picture
+    small = shrunk(blurred, parameters["factor"])
+    # OpenCV stores BGR; in the wrong order the codec would take red for blue and keep more of it.
+    _, stored = cv2.imencode(
+        ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, int(parameters["quality"])]
+    )
+    return resize(np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB), np.uint8), width, height)
+
+
+LOW_QUALITY = ControlType(
+    kind="low_quality",
+    description="The picture blurred, made small, stored as a poor JPEG and brought back to its size.",
+    parameters=(
+        Parameter("sigma", "Standard deviation of the blur, pixels; 0 for none.", 0, 8, 1),
+        Parameter("factor", "Sides are divided by this and brought back.", 1, 16, 4),
+        Parameter("quality", "Quality of the JPEG, a whole number.", 1, 100, 30, whole=True),
+    ),
+    extract=extract,
+)

@@ -1,0 +1,55 @@
+"""shuffle: the picture's colours and textures, out of place."""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mesh.pictures import Pixels
+from preprocess_svc.controls.control import ControlType, Parameter
+
+_CELL = 256
+
+
+def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
+    """The picture, each pixel fetched from where a smooth random field points.
+
+    The rule of controlnet_aux's ContentShuffleDetector, without its resizing: after `numpy.random.seed(seed)` it makes
+    the same map.
+
+    Args:
+        picture: UINT8 [h, w, 3].
+        parameters: seed of the field, a whole number, 0 to 65535.
+
+    Returns:
+        UINT8 [h, w, 3] in colour, bent beyond recognition. Taken by lllyasviel/control_v11e_sd15_shuffle.
+    """
+    height, width = picture.shape[:2]
+    # The old generator on purpose: NumPy keeps its stream for good, so a seed stays a map, and controlnet_aux uses it.
+    random = np.random.RandomState(int(parameters["seed"]))
+    columns = _field(random, height, width, width - 1)
+    rows = _field(random, height, width, height - 1)
+    return cv2.remap(picture, columns, rows, cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
+def _field(random: np.random.RandomState, height: int, width: int, most: float) -> NDArray[np.float32]:
+    """Smooth noise FLOAT32 [height, width] from 0 to `most`: cubic between random values 256 pixels or more apart."""
+    cells = random.uniform(size=(height // _CELL + 2, width // _CELL + 2))
+    # One side after the other, because the margins, which are cut off, would double the work and the memory.
+    tall = cv2.resize(cells, (cells.shape[1], height + 2 * _CELL), interpolation=cv2.INTER_CUBIC)
+    tall = np.ascontiguousarray(tall[_CELL : _CELL + height])
+    wide = cv2.resize(tall, (width + 2 * _CELL, height), interpolation=cv2.INTER_CUBIC)
+    field = wide[:, _CELL : _CELL + width].astype(np.float64, copy=False)
+    field -= field.min()
+    field /= field.max() or 1.0
+    field *= most
+    return field.astype(np.float32)
+
+
+SHUFFLE = ControlType(
+    kind="shuffle",
+    description="The picture's colours and textures bent out of place by a smooth random field.",
+    parameters=(Parameter("seed", "Seed of the field, a whole number.", 0, 65535, 0, whole=True),),
+    extract=extract,
+)

@@ -1,0 +1,41 @@
+"""tile: the picture itself, with as much detail taken out as wished."""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+from mesh.pictures import Pixels, resize
+from preprocess_svc.controls.control import ControlType, Parameter
+
+
+def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
+    """The picture made smaller and brought back to its size, as if the small one had been sent.
+
+    sd-webui-controlnet's "tile_resample", whose default of 1 leaves the picture as it is.
+
+    Args:
+        picture: UINT8 [h, w, 3].
+        parameters: factor by which the sides are divided, 1 to 8.
+
+    Returns:
+        UINT8 [h, w, 3] in colour. Taken by lllyasviel/control_v11f1e_sd15_tile and
+        InstantX/FLUX.1-dev-Controlnet-Union (mode 1).
+    """
+    height, width = picture.shape[:2]
+    return resize(shrunk(picture, parameters["factor"]), width, height)
+
+
+def shrunk(picture: Pixels, factor: float) -> Pixels:
+    """`picture` UINT8 [h, w, 3] with its sides divided by `factor`, rounded down; each pixel the mean of its area."""
+    height, width = picture.shape[:2]
+    size = (max(1, int(width / factor)), max(1, int(height / factor)))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+TILE = ControlType(
+    kind="tile",
+    description="The picture itself; with a factor, without its fine detail.",
+    parameters=(Parameter("factor", "Sides are divided by this and brought back; 1 changes nothing.", 1, 8, 1),),
+    extract=extract,
+)

@@ -1,0 +1,109 @@
+"""What holds of every control type that extracts, whatever the picture."""
+
+import tracemalloc
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesh.errors import InvalidInput
+from preprocess_svc.controls import CONTROLS, ControlType, Parameter
+
+EXTRACTING = [control for control in CONTROLS.values() if control.extract is not None]
+TUNED = [(control, parameter) for control in CONTROLS.values() for parameter in control.parameters]
+# Bytes that an extractor may hold at once from 512 pixels a side up, as a multiple of 4 bytes a pixel.
+MEMORY_FACTOR = 7
+
+every_extractor = pytest.mark.parametrize("control", EXTRACTING, ids=lambda control: control.kind)
+every_parameter = pytest.mark.parametrize(("control", "parameter"), TUNED, ids=lambda part: getattr(part, "name", None))
+
+
+def extracted(control: ControlType, picture: np.ndarray, **parameters: float) -> np.ndarray:
+    assert control.extract is not None
+    return control.extract(picture, control.settle(parameters))
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> np.ndarray:
+    """Small ones of every shape: noise, smooth, few colours, flat."""
+    height, width = draw(st.integers(1, 90)), draw(st.integers(1, 90))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    noise = random.integers(0, 256, (height, width, 3), np.uint8)
+    looks: list[Callable[[], np.ndarray]] = [
+        lambda: noise,
+        lambda: cv2.GaussianBlur(noise, (0, 0), 3),
+        lambda: np.where(noise > 127, 255, 0).astype(np.uint8),
+        lambda: np.full_like(noise, noise[0, 0]),
+    ]
+    return draw(st.sampled_from(looks))()
+
+
+def allowed(parameter: Parameter) -> st.SearchStrategy[float]:
+    if parameter.whole:
+        return st.integers(int(parameter.minimum), int(parameter.maximum)).map(float)
+    return st.floats(parameter.minimum, parameter.maximum)
+
+
+@every_extractor
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_picture_gives_a_hint_of_its_size(control: ControlType, data: st.DataObject) -> None:
+    picture = data.draw(pictures())
+    parameters = {p.name: data.draw(allowed(p), label=p.name) for p in control.parameters}
+    before = picture.copy()
+    hint = extracted(control, picture, **parameters)
+    assert (hint.shape, hint.dtype) == (picture.shape, np.uint8)
+    np.testing.assert_array_equal(picture, before)
+    np.testing.assert_array_equal(extracted(control, picture, **parameters), hint)
+
+
+@every_extractor
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 64), (64, 1), (64, 1024), (1024, 64), (517, 253)])
+def test_thin_and_odd_pictures(control: ControlType, height: int, width: int) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
+    assert extracted(control, picture).shape == (height, width, 3)
+
+
+@every_extractor
+def test_what_cannot_be_written_to_is_read(control: ControlType) -> None:
+    picture = np.random.default_rng(4).integers(0, 256, (64, 64, 3), np.uint8)
+    expected = extracted(control, picture)
+    picture.flags.writeable = False
+    np.testing.assert_array_equal(extracted(control, picture), expected)
+
+
+@every_extractor
+def test_memory_is_a_small_multiple_of_the_picture(control: ControlType) -> None:
+    picture = np.random.default_rng(5).integers(0, 256, (512, 512, 3), np.uint8)
+    most = {parameter.name: parameter.maximum for parameter in control.parameters}
+    tracemalloc.start()
+    try:
+        extracted(control, picture)
+        extracted(control, picture, **most)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= MEMORY_FACTOR * 4 * 512 * 512
+
+
+@every_parameter
+def test_values_out_of_range_are_refused(control: ControlType, parameter: Parameter) -> None:
+    for value in (parameter.minimum, parameter.default, parameter.maximum):
+        assert control.settle({parameter.name: value})[parameter.name] == value
+    for value in (parameter.minimum - 1, parameter.maximum + 1, float("nan"), float("inf")):
+        with pytest.raises(InvalidInput, match=f"{parameter.name} must be ") as error:
+            control.settle({parameter.name: value}, "controls[0].parameters")
+        assert error.value.field == f"controls[0].parameters.{parameter.name}"
+
+
+@every_parameter
+def test_whole_numbers_are_asked_for_where_a_fraction_means_nothing(control: ControlType, parameter: Parameter) -> None:
+    between = (parameter.minimum + parameter.maximum) // 2 + 0.5
+    if parameter.whole:
+        with pytest.raises(InvalidInput, match="must be a whole number"):
+            control.settle({parameter.name: between})
+    else:
+        assert control.settle({parameter.name: between})[parameter.name] == between
