@@ -24,7 +24,7 @@ def model(tmp_path: Path) -> Path:
     """The demo model's configurations with one-number weights: the checks read no further."""
     root = tmp_path / "model"
     shutil.copytree(DEMO_WEIGHTS, root, ignore=shutil.ignore_patterns("*.safetensors"))
-    for part in ("unet", "vae", "controlnet-canny", "controlnet-depth"):
+    for part in ("unet", "vae", *(f"controlnet-{kind}" for kind in DEMO_CONTROLS)):
         save_file({"x": np.zeros(1, np.float32)}, root / part / WEIGHTS)
     save_file({"x": np.zeros(1, np.float32)}, root / "text_encoder" / "model.safetensors")
     return root
