@@ -41,7 +41,7 @@ def read_options(kind: SchedulerKind, task: Task) -> Options:
     parts = (
         _spacing(kind, config, task.use_karras_sigmas),
         _solver(kind, config, algorithm_type),
-        _warm_up(kind, config, task.steps),
+        _warm_up(kind, config, task),
         _inversion(kind, config, task.strength),
         _distilled(kind, config),
     )
@@ -73,8 +73,13 @@ def _solver(kind: SchedulerKind, config: dict[str, Any], wanted: str) -> Options
     return Options({"algorithm_type": chosen, **least})
 
 
-def _warm_up(kind: SchedulerKind, config: dict[str, Any], steps: int) -> Options:
-    if kind.cls is not diffusers.PNDMScheduler or config.get("skip_prk_steps") or steps >= _WARM_UP_STEPS:
+def _warm_up(kind: SchedulerKind, config: dict[str, Any], task: Task) -> Options:
+    if kind.cls is not diffusers.PNDMScheduler or config.get("skip_prk_steps"):
+        return Options({})
+    if task.mask is not None and not task.hints:
+        # Of diffusers' pipelines this one's, StableDiffusionInpaintPipeline, leaves it out at any number of steps.
+        return Options({"skip_prk_steps": True})
+    if task.steps >= _WARM_UP_STEPS:
         return Options({})
     note = f"{kind.name} left out its Runge-Kutta start, which takes {_WARM_UP_STEPS} steps or more."
     return Options({"skip_prk_steps": True}, (note,))
