@@ -1,6 +1,5 @@
 """Feature by scheduler, on the demo model (v-prediction) and a random epsilon model: the mesh's picture is diffusers'.
 
-Tolerance (fp32): at most 2/255 on any pixel and 0.1/255 on average; what differs is the order of sums only.
 `--every-case` runs the whole matrix instead of a cover of it, `--parity-table FILE` writes what was measured.
 """
 
@@ -11,8 +10,7 @@ import httpx2
 import pytest
 
 from tests.parity.matrix import COMPARED, FEATURES, MODELS, Case, cover, fits, full
-from tests.parity.reference import Reference, difference
-from tests.parity.tolerance import tolerance
+from tests.parity.reference import MEAN, MOST, Reference, difference
 from tests.running import DEMO_WEIGHTS, picture
 
 Measured = dict[Case, tuple[int, float]]
@@ -44,9 +42,8 @@ def test_the_picture_is_diffusers_picture(
     asked = case.asked
     ours = picture(client, asked.request(case.model))
     most, mean = measured[case] = difference(ours, references[case.model].picture(asked))
-    allowed = tolerance(case)
-    assert most <= allowed.most
-    assert mean <= allowed.mean
+    assert most <= MOST
+    assert mean < MEAN
 
 
 def test_the_cover_meets_every_scheduler_and_feature_on_both_models() -> None:
