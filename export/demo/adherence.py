@@ -97,7 +97,7 @@ FLOORS = (
     Floor("segmentation", "in_mask", 0.85),
     Floor("segmentation", "overlap", 0.55),
     Floor("segmentation", "overlap", 0.30, above="free"),
-    Floor("inpaint", "repainted", 0.70),
+    Floor("inpaint", "repainted", 0.60),
     Floor("inpaint", "kept", 24.0),
     Floor("inpaint", "kept", 6.0, above="free"),
     Floor("free", "shape_one", 0.75),
