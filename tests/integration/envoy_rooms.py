@@ -48,9 +48,8 @@ class Vae(vae_pb2_grpc.VaeServiceServicer):
 
     async def Encode(self, request: vae_pb2.EncodeRequest, context: grpc.aio.ServicerContext) -> vae_pb2.EncodeResponse:
         self.calls += 1
-        return vae_pb2.EncodeResponse(
-            latents=types_pb2.Latents(samples=types_pb2.Tensor(content=request.image.content))
-        )
+        mean = types_pb2.Tensor(content=request.image.content)
+        return vae_pb2.EncodeResponse(posterior=types_pb2.Posterior(mean=mean))
 
 
 @dataclass
