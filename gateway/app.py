@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from gateway import docs_page, problem
 from gateway.dialects import DIALECTS
-from gateway.dialects.native_models import GenerationBody
+from gateway.dialects.native_models import GenerationBody, HintBatchBody, HintBody
 from gateway.edge import Edge
 from gateway.parts import Parts
 from mesh.errors import MeshError
@@ -83,13 +83,14 @@ def _own_routes(parts: Parts) -> APIRouter:
 
 
 def _document_bodies(app: FastAPI) -> None:
-    """Put the schema of the native request, which its handler reads itself, among the documented ones."""
+    """Put the schemas of the native requests, which their handlers read themselves, among the documented ones."""
     plain = app.openapi
 
     def openapi() -> dict[str, object]:
         known = plain()
-        schema = GenerationBody.model_json_schema(ref_template="#/components/schemas/{model}")
-        known["components"]["schemas"] |= {**schema.pop("$defs"), "GenerationBody": schema}
+        for body in (GenerationBody, HintBody, HintBatchBody):
+            schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
+            known["components"]["schemas"] |= {**schema.pop("$defs", {}), body.__name__: schema}
         return known
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -34,6 +34,17 @@ class Offer:
         """Variants of solvers that some scheduler takes."""
         return sorted({variant for scheduler in self.schedulers for variant in scheduler.algorithm_types})
 
+    def controls_of(self, model: str) -> list[preprocess_pb2.ControlKind]:
+        """The control kinds for which `model` has a ControlNet.
+
+        Raises:
+            InvalidInput: no such model is loaded; names those that are.
+        """
+        loaded = self.model(model)
+        if loaded is None:
+            raise _unknown("model", model, [known.name for known in self.models])
+        return [control for control in self.controls if control.kind in loaded.controls]
+
     def reads_mask(self, kind: str) -> bool:
         """Whether controls of `kind` read a mask."""
         return any(control.reads_mask for control in self.controls if control.kind == kind)

@@ -9,6 +9,7 @@ from gateway.assets import Assets, open_store
 from gateway.auth import Keys
 from gateway.catalogue import Catalogue
 from gateway.fetch import Fetcher
+from gateway.hints import Hints
 from gateway.images import Pictures
 from gateway.jobs import JobEngine, MemoryJobs
 from gateway.pipeline import Pipeline
@@ -32,6 +33,7 @@ class Parts:
     jobs: JobEngine
     assets: Assets
     pictures: Pictures
+    hints: Hints
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -60,6 +62,7 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
                 jobs=jobs,
                 assets=assets,
                 pictures=Pictures(fetcher),
+                hints=Hints(rooms, settings.deadline_s),
             )
         finally:
             sweeping.cancel()

@@ -2,19 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2
 from gateway import messages
 from gateway.generation import Generation
 from gateway.rooms import Rooms
+from gateway.together import both, together
 from mesh.channels import call, outgoing, stream
 from mesh.errors import DeadlineExceeded, InternalError
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class _Walk:
 
     async def through(self) -> Outcome:
         prepared, initial = await self._start()
-        made = await _together(
+        made = await together(
             self._picture(index, seed, prepared.conditioning, initial)
             for index, seed in enumerate(self._generation.seeds())
         )
@@ -113,7 +110,7 @@ class _Walk:
         if asked.image is None:
             return await self._prepare(), None
         if asked.width and asked.height:
-            return await _both(self._prepare(), self._encode(asked.width, asked.height))
+            return await both(self._prepare(), self._encode(asked.width, asked.height))
         prepared = await self._prepare()
         return prepared, await self._encode(prepared.conditioning.width, prepared.conditioning.height)
 
@@ -173,21 +170,3 @@ class _Steps:
         content = progress.preview.content
         preview = Preview(content, index, progress.step) if content else None
         self._progress(sum(self._done), sum(self._all), preview)
-
-
-async def _together(makings: Iterable[Awaitable[A]]) -> list[A]:
-    """Await all; the first failure cancels the others and is raised as it is, not in a group."""
-    tasks = [asyncio.ensure_future(making) for making in makings]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
-    """The same for two of different kinds."""
-    one, other = asyncio.ensure_future(first), asyncio.ensure_future(second)
-    await _together((one, other))
-    return one.result(), other.result()

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-import pybase64
 from fastapi import APIRouter
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -19,7 +18,9 @@ from gateway.auth import bearer
 from gateway.dialects import native_docs as docs
 from gateway.dialects import native_models as models
 from gateway.dialects.dialect import Submission, answering, asset_url, generate
-from gateway.fields import number, wrong
+from gateway.dialects.native_hints import NativeHints
+from gateway.dialects.native_json import given, png_url, refuse_unknown, respond
+from gateway.fields import identifier, number, wrong
 from gateway.generation import Control, Generation
 from gateway.jobs import Job
 from gateway.parts import Parts
@@ -55,13 +56,20 @@ class Native:
             "description": "Seconds to hold the answer for the pictures.",
             "schema": {"type": "number", "minimum": 0, "maximum": 300, "default": WAIT_DEFAULT_S},
         }
+        of_model: dict[str, Any] = {
+            "name": "model",
+            "in": "query",
+            "description": "Only the kinds that this loaded model has a ControlNet for; left out: all kinds.",
+            "schema": {"type": "string"},
+        }
         for path, handler, method, options in (
-            ("/generations", self._create, "POST", docs.documented(docs.GENERATION_REQUEST, wait)),
+            ("/generations", self._create, "POST", docs.documented(docs.GENERATION_REQUEST, wait, held=True)),
             ("/generations/{id}", self._show, "GET", docs.documented()),
             ("/generations/{id}", self._cancel, "DELETE", docs.documented()),
             ("/generations/{id}/events", self._events, "GET", docs.documented(events=True)),
+            ("/hints", NativeHints(self._parts).make, "POST", docs.HINTS),
             ("/models", self._models, "GET", docs.documented(answer=models.ModelList)),
-            ("/controls", self._controls, "GET", docs.documented(answer=models.ControlList)),
+            ("/controls", self._controls, "GET", docs.documented(None, of_model, answer=models.ControlList)),
             ("/schedulers", self._schedulers, "GET", docs.documented(answer=models.SchedulerList)),
             ("/styles", self._styles, "GET", docs.documented(answer=models.StyleList)),
         ):
@@ -71,8 +79,8 @@ class Native:
     async def parse(self, request: Request) -> Submission:
         owner = self._owner(request)
         body = bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes))
-        _refuse_unknown(body, _FIELDS)
-        sent = _given(body)
+        refuse_unknown(body, _FIELDS)
+        sent = given(body)
         if "prompt" not in sent and sent.get("guess_mode") is not True:
             raise InvalidInput(
                 "prompt is missing; say what the picture should show, or let the controls lead with guess_mode true",
@@ -89,7 +97,7 @@ class Native:
             failed = self.render_error(request, job.error)
             failed.headers.update(headers)
             return failed
-        return _json(self._record(request, job), 200 if job.is_finished else 202, headers)
+        return respond(self._record(request, job), 200 if job.is_finished else 202, headers)
 
     def render_error(self, request: Request, error: MeshError) -> Response:
         return problem.respond(error)
@@ -101,12 +109,12 @@ class Native:
     async def _show(self, request: Request) -> Response:
         """The record of a generation."""
         job = await self._parts.jobs.get(request.path_params["id"], self._owner(request))
-        return _json(self._record(request, job))
+        return respond(self._record(request, job))
 
     async def _cancel(self, request: Request) -> Response:
         """Stop a generation; one that is finished stays as it is."""
         job = await self._parts.jobs.cancel(request.path_params["id"], self._owner(request))
-        return _json(self._record(request, job))
+        return respond(self._record(request, job))
 
     async def _events(self, request: Request) -> Response:
         """Progress as server-sent events, with previews where they were asked for, then `result` or `error`."""
@@ -134,25 +142,29 @@ class Native:
         self._owner(request)
         offer = await self._parts.catalogue.offer()
         default = await self._parts.catalogue.default_model()
-        return _json({"models": [_plain(model) for model in offer.models], "default": default})
+        return respond({"models": [_plain(model) for model in offer.models], "default": default})
 
     async def _controls(self, request: Request) -> Response:
         """The control kinds, their parameters, and the models that have them."""
         self._owner(request)
+        model = request.query_params.get("model")
+        if model is not None:
+            identifier("model", model)
         offer = await self._parts.catalogue.offer()
-        return _json({"controls": [_plain(control) for control in offer.controls]})
+        controls = offer.controls if model is None else offer.controls_of(model)
+        return respond({"controls": [_plain(control) for control in controls]})
 
     async def _styles(self, request: Request) -> Response:
         """The styles that a prompt can be enhanced with, and their words."""
         self._owner(request)
         offer = await self._parts.catalogue.offer()
-        return _json({"styles": [_plain(style) for style in offer.styles]})
+        return respond({"styles": [_plain(style) for style in offer.styles]})
 
     async def _schedulers(self, request: Request) -> Response:
         """The schedulers and the options that each takes."""
         self._owner(request)
         offer = await self._parts.catalogue.offer()
-        return _json({"schedulers": [_plain(scheduler) for scheduler in offer.schedulers]})
+        return respond({"schedulers": [_plain(scheduler) for scheduler in offer.schedulers]})
 
     def _owner(self, request: Request) -> str:
         return self._parts.keys.owner(bearer(request.headers.get("authorization")))
@@ -194,11 +206,6 @@ class Native:
         }
 
 
-def _given(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is null, which says no more than leaving it out."""
-    return {name: value for name, value in body.items() if value is not None}
-
-
 def _outline(sent: Mapping[str, Any]) -> Generation:
     """All that was sent, checked; b"" in place of every picture."""
     controls = sent.get("controls", [])
@@ -212,8 +219,8 @@ def _control(index: int, body: object) -> Control:
     at = f"controls[{index}]"
     if not isinstance(body, dict):
         raise wrong(at, "an object", body)
-    _refuse_unknown(body, _CONTROL_FIELDS, at)
-    sent = _given(body)
+    refuse_unknown(body, _CONTROL_FIELDS, at)
+    sent = given(body)
     if "kind" not in sent:
         raise InvalidInput(f"{at}.kind is missing; name the control, such as canny", field=f"{at}.kind")
     return Control(**_apart(sent))
@@ -239,7 +246,7 @@ def _without_pictures(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _preview(preview: Preview) -> dict[str, Any]:
     return {
-        "preview": f"data:image/png;base64,{pybase64.b64encode_as_string(preview.content)}",
+        "preview": png_url(preview.content),
         "preview_of": preview.picture,
         "preview_step": preview.step,
     }
@@ -257,23 +264,9 @@ def _wait(request: Request) -> float:
     return wait
 
 
-def _refuse_unknown(body: dict[str, Any], known: frozenset[str], at: str = "") -> None:
-    for name in body:
-        if name not in known:
-            field = f"{at}.{name}" if at else name
-            shown = repr(field if len(field) <= 80 else field[:77] + "...")
-            raise InvalidInput(
-                f"{shown} is not a field of this request; known: {', '.join(sorted(known))}", field=field
-            )
-
-
 def _plain(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
 def _event(kind: str, content: dict[str, Any]) -> ServerSentEvent:
     return ServerSentEvent(data=orjson.dumps(content).decode(), event=kind)
-
-
-def _json(content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), status, headers, "application/json")

@@ -1,11 +1,13 @@
 """Documentation of the native API's routes: examples of requests, kinds of answers."""
 
+from collections.abc import Mapping
+from types import UnionType
 from typing import Any
 
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.dialects.native_models import GenerationRecord, ProblemBody
+from gateway.dialects.native_models import GenerationRecord, HintAnswer, HintBatchAnswer, ProblemBody
 
 _SENT = "data:image/png;base64,iVBORw0KGgo..."
 _SETTINGS = {"steps": 20, "guidance_scale": 3.0, "seed": 7}
@@ -41,15 +43,34 @@ _EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
-GENERATION_REQUEST: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {"$ref": "#/components/schemas/GenerationBody"},
-            "examples": {name: {"summary": words, "value": body} for name, (words, body) in _EXAMPLES.items()},
-        }
-    },
+_HINT_EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "one": (
+        "The edges of a picture, as a picture",
+        {"kind": "canny", "image": _SENT, "parameters": {"low_threshold": 50}, "short_side": 512},
+    ),
+    "several": (
+        "Edges at one size and the picture with its masked part black at another, as JSON",
+        {
+            "hints": [
+                {"kind": "canny", "image": _SENT, "width": 512, "height": 512},
+                {"kind": "inpaint", "image": _SENT, "mask": _SENT},
+            ]
+        },
+    ),
 }
+
+
+def _request(schema: dict[str, Any], examples: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    shown = {name: {"summary": words, "value": body} for name, (words, body) in examples.items()}
+    return {"required": True, "content": {"application/json": {"schema": schema, "examples": shown}}}
+
+
+def _named(*models: str) -> list[dict[str, Any]]:
+    return [{"$ref": f"#/components/schemas/{model}"} for model in models]
+
+
+GENERATION_REQUEST = _request(_named("GenerationBody")[0], _EXAMPLES)
+_HINTS_REQUEST = _request({"anyOf": _named("HintBody", "HintBatchBody")}, _HINT_EXAMPLES)
 EVENTS = (
     "Events: `progress` (id, status, step, steps; with a new preview also preview, a data URL, preview_of, the number "
     "of the picture from 0, and preview_step), then `result` (the record) or `error` (a problem)."
@@ -59,17 +80,28 @@ EVENTS = (
 def documented(
     body: dict[str, Any] | None = None,
     *parameters: dict[str, Any],
-    answer: type[BaseModel] = GenerationRecord,
+    answer: type[BaseModel] | UnionType = GenerationRecord,
+    media: Mapping[str, Any] | None = None,
     events: bool = False,
+    held: bool = False,
 ) -> dict[str, Any]:
-    """Options of a route that make its documentation; the handler reads and checks the request itself."""
+    """Options of a route that make its documentation; the handler reads and checks the request itself.
+
+    Args:
+        body: the request's.
+        parameters: of its query.
+        answer: the JSON that it is answered with.
+        media: what else it may be answered with, by media type.
+        events: answered with events instead.
+        held: the answer may come before the work is done.
+    """
     schema = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
     problems = {"content": {"application/problem+json": {"schema": schema}}, "description": "What to change."}
-    done: dict[str, Any] = {"model": answer, "description": "Done."}
+    done: dict[str, Any] = {"model": answer, "description": "Done.", "content": dict(media or {})}
     if events:
         done = {"content": {"text/event-stream": {}}, "description": EVENTS}
     responses: dict[int | str, dict[str, Any]] = {200: done, "4XX": problems, "5XX": problems}
-    if body:
+    if held:
         responses[202] = {"model": answer, "description": "Not done within `wait`; ask again under Location."}
     extra = {"requestBody": body} if body else {}
     return {
@@ -78,3 +110,6 @@ def documented(
         "response_class": Response,
         "openapi_extra": {**extra, "parameters": list(parameters)} if parameters else extra,
     }
+
+
+HINTS = documented(_HINTS_REQUEST, answer=HintAnswer | HintBatchAnswer, media={"image/png": {}})

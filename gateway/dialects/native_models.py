@@ -9,9 +9,12 @@ from pydantic import BaseModel, Field
 
 from families import limits
 from gateway.generation import FORMATS, Control, Generation
+from gateway.hints import HintRequest
 from gateway.jobs import Status
 
-_DEFAULTS: dict[str, Any] = {field.name: field.default for cls in (Generation, Control) for field in fields(cls)}
+_DEFAULTS: dict[str, Any] = {
+    field.name: field.default for cls in (HintRequest, Generation, Control) for field in fields(cls)
+}
 _FORMATS = tuple(FORMATS)
 
 
@@ -27,6 +30,7 @@ def _number(name: str, allowed: limits.Range, description: str) -> Any:
 
 _PICTURE = "PNG, JPEG or WebP as base64, data URL or http(s) URL; at most 16 MiB."
 _SIDE = "Pixels; left out: as `image`, else as the first control's picture."
+_HINT_SIDE = "Pixels; with the other side, or left out with it."
 
 
 class ControlBody(BaseModel):
@@ -92,6 +96,46 @@ class GenerationBody(BaseModel):
     preview_every: int = _number(
         "preview_every", limits.PREVIEW_EVERY, "Model calls from one preview among the events to the next; 0: none."
     )
+
+
+class HintBody(BaseModel):
+    """One hint to make. Unknown fields are refused."""
+
+    kind: str = Field(description="Control kind; GET /controlmesh/v1/controls lists them.", examples=["canny"])
+    image: str = Field(description=_PICTURE)
+    mask: str | None = Field(
+        None, description="A picture, as `image`, whose white marks what to repaint; only for kinds that read a mask."
+    )
+    auto_hint: bool = Field(_DEFAULTS["auto_hint"], description="Extract; false: fit `image`, the ready hint.")
+    parameters: dict[str, float] = Field(default={}, description="Of the extractor, by name.")
+    width: int | None = _number("width", limits.SIDE, _HINT_SIDE)
+    height: int | None = _number("height", limits.SIDE, _HINT_SIDE)
+    short_side: int | None = _number(
+        "short_side", limits.SIDE, "Pixels of the shorter side where no size is given; left out: 512."
+    )
+
+
+class HintBatchBody(BaseModel):
+    """Several hints to make side by side."""
+
+    hints: list[HintBody] = Field(min_length=1, max_length=limits.MOST_CONTROLS)
+
+
+class HintAnswer(BaseModel):
+    """One finished hint."""
+
+    image: str = Field(description="PNG as a data URL; what a mask marks is black in it.")
+    width: int
+    height: int
+    kind: str
+    duration_ms: float = Field(description="Milliseconds from asking for it to having it, waiting included.")
+
+
+class HintBatchAnswer(BaseModel):
+    """Several finished hints, in the order of the request."""
+
+    hints: list[HintAnswer]
+    duration_ms: float = Field(description="Milliseconds from reading the request to having all of them.")
 
 
 class ProgressBody(BaseModel):

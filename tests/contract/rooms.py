@@ -20,7 +20,7 @@ from controlmesh.v1 import (
 )
 from gateway.rooms import SERVICES
 from mesh.channels import MESSAGE_OPTIONS
-from mesh.errors import MeshError
+from mesh.errors import InvalidInput, MeshError
 from mesh.interceptors import Edge
 from mesh.pictures import check, encode
 from mesh.tensors import to_array, to_message
@@ -58,6 +58,7 @@ class Seen:
     prepared: list[preprocess_pb2.PrepareRequest] = field(default_factory=list)
     encoded: list[vae_pb2.EncodeRequest] = field(default_factory=list)
     denoised: list[unet_pb2.DenoiseRequest] = field(default_factory=list)
+    extracted: list[preprocess_pb2.ExtractHintRequest] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     encoding: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,6 +78,9 @@ class FakeRooms(
         failure: raised by Denoise after its first step, if set.
         prepare_pace: set to let Prepare go on.
         encode_failure: raised by Encode, if set.
+        hints_at_once: calls of ExtractHint that must be there at the same time for each of them to go on.
+        hint_pace: set to let ExtractHint answer what it does not refuse.
+        hint_failure: raised by ExtractHint, if set.
     """
 
     def __init__(self) -> None:
@@ -87,6 +91,10 @@ class FakeRooms(
         self.prepare_pace = asyncio.Event()
         self.prepare_pace.set()
         self.encode_failure: MeshError | None = None
+        self.hints_at_once = asyncio.Barrier(1)
+        self.hint_pace = asyncio.Event()
+        self.hint_pace.set()
+        self.hint_failure: Exception | None = None
         self.address = ""
 
     async def __aenter__(self) -> "FakeRooms":
@@ -137,6 +145,47 @@ class FakeRooms(
             prompt=style.prompt.replace("{prompt}", request.prompt) + (QUALITY if request.enhance_prompt else ""),
             negative_prompt=", ".join(filter(None, (request.negative_prompt, style.negative_prompt))),
         )
+
+    async def ExtractHint(
+        self, request: preprocess_pb2.ExtractHintRequest, context: Any
+    ) -> preprocess_pb2.ExtractHintResponse:
+        self.seen.extracted.append(request)
+        self.seen.metadata.append(dict(context.invocation_metadata()))
+        control = request.control
+        try:
+            await self.hints_at_once.wait()
+            self._refuse(control)
+            self.seen.started.set()
+            await self.hint_pace.wait()
+        except asyncio.CancelledError:
+            self.seen.cancelled.set()
+            raise
+        _, width, height = check(control.image.content, field="control.image")
+        factor = (request.short_side or 128) / min(width, height)
+        width, height = request.width or int(width * factor), request.height or int(height * factor)
+        # The grey says of which call it is.
+        content = encode(np.full((height, width, 3), len(self.seen.extracted), np.uint8))
+        return preprocess_pb2.ExtractHintResponse(
+            hint=types_pb2.Image(content=content, format=types_pb2.IMAGE_FORMAT_PNG, width=width, height=height)
+        )
+
+    def _refuse(self, control: types_pb2.Control) -> None:
+        """Raise what preprocess_svc says of a control that it can't make a hint of."""
+        if self.hint_failure:
+            raise self.hint_failure
+        kind = control.kind
+        if kind not in KINDS:
+            raise InvalidInput(f"control {kind!r} is unknown; known: {', '.join(KINDS)}", field="control.kind")
+        if "hue" in control.parameters:
+            raise InvalidInput(
+                f"control {kind!r} takes no parameter 'hue'; it takes: none", field="control.parameters.hue"
+            )
+        if control.auto_hint and not KINDS[kind]:
+            raise InvalidInput(
+                f"{kind} can't be extracted from a picture: turn auto_hint off", field="control.auto_hint"
+            )
+        if control.HasField("mask") != (kind in MASKED):
+            raise InvalidInput("control.mask is missing or not read", field="control.mask")
 
     async def ListStyles(self, request: Any, context: Any) -> preprocess_pb2.ListStylesResponse:
         return preprocess_pb2.ListStylesResponse(styles=STYLES.values())

@@ -1,0 +1,161 @@
+"""Hints alone in the native API: one as a picture or as JSON, several as JSON."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from families.limits import MOST_CONTROLS
+from gateway import bodies
+from gateway.accept import negotiate
+from gateway.auth import bearer
+from gateway.dialects import native_json
+from gateway.dialects.dialect import renamed
+from gateway.dialects.native_models import HintBatchBody, HintBody
+from gateway.disconnect import unless_gone
+from gateway.fields import wrong
+from gateway.generation import MOST_PICTURE_BYTES
+from gateway.hints import Hint, HintRequest
+from gateway.parts import Parts
+from gateway.together import together
+from mesh.errors import InvalidInput, MeshError
+
+_PNG = "image/png"
+_FIELDS = frozenset(HintBody.model_fields)
+_BATCH_FIELDS = frozenset(HintBatchBody.model_fields)
+_PICTURES = ("image", "mask")
+# Where preprocess_svc's errors say that a field stands: in the request's one control.
+_CONTROL = "control."
+
+_Sent = Sequence[tuple[str, Mapping[str, Any]]]
+"""What asks for one hint each, and how the names of its fields begin in errors."""
+
+
+class NotAcceptable(bodies.Malformed):
+    """The Accept header wants nothing that this request can be answered with."""
+
+    status = 406
+
+
+class NativeHints:
+    """The route of the native dialect that makes hints.
+
+    Args:
+        parts: of the gateway.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def make(self, request: Request) -> Response:
+        """Make hints without pictures of them: one, as PNG or JSON by the Accept header, or several, as JSON."""
+        self._parts.keys.owner(bearer(request.headers.get("authorization")))
+        body = bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes))
+        if body.get("hints") is not None:
+            return await self._several(request, body)
+        return await self._one(request, body)
+
+    async def _one(self, request: Request, body: Mapping[str, Any]) -> Response:
+        media_type = _negotiated(request, _PNG, native_json.MEDIA_TYPE)
+        native_json.refuse_unknown(body, _FIELDS | _BATCH_FIELDS)
+        ((asked, hint),) = await self._hints(request, [("", native_json.given(body))])
+        if media_type == _PNG:
+            return Response(hint.content, 200, {"Server-Timing": f"hint;dur={_milliseconds(hint.seconds)}"}, _PNG)
+        return native_json.respond(_answer(asked, hint))
+
+    async def _several(self, request: Request, body: Mapping[str, Any]) -> Response:
+        began = time.monotonic()
+        _negotiated(request, native_json.MEDIA_TYPE)
+        native_json.refuse_unknown(body, _BATCH_FIELDS)
+        made = await self._hints(request, _listed(body["hints"]))
+        answers = [_answer(asked, hint) for asked, hint in made]
+        return native_json.respond({"hints": answers, "duration_ms": _milliseconds(time.monotonic() - began)})
+
+    async def _hints(self, request: Request, sent: _Sent) -> list[tuple[HintRequest, Hint]]:
+        """All that was `sent`, made side by side; a client that goes away takes them with it."""
+        # Numbers and words of all first: they cost nothing, pictures may have to be fetched.
+        outlines = [_outline(at, body) for at, body in sent]
+
+        async def work() -> list[tuple[HintRequest, Hint]]:
+            asked = await together(
+                self._with_pictures(outline, at, body) for outline, (at, body) in zip(outlines, sent, strict=True)
+            )
+            _check_bytes(asked)
+            hints = await together(self._hint(one, at) for one, (at, _) in zip(asked, sent, strict=True))
+            return list(zip(asked, hints, strict=True))
+
+        return await unless_gone(request, work())
+
+    async def _with_pictures(self, outline: HintRequest, at: str, body: Mapping[str, Any]) -> HintRequest:
+        """`outline` with the pictures that `body` holds or names."""
+        read = self._parts.pictures.read
+        pictures: dict[str, Any] = {name: await read(body[name], f"{at}{name}") for name in _PICTURES if name in body}
+        return replace(outline, **pictures)
+
+    async def _hint(self, asked: HintRequest, at: str) -> Hint:
+        with _naming(at):
+            return await self._parts.hints.make(asked)
+
+
+def _negotiated(request: Request, *offered: str) -> str:
+    """The media type to answer with; the first of `offered` where the client leaves the choice."""
+    media_type = negotiate(request.headers.get("accept"), offered, offered[0])
+    if media_type is None:
+        raise NotAcceptable(f"Accept can't be served; this request is answered as {' or '.join(offered)}")
+    return media_type
+
+
+def _listed(hints: object) -> _Sent:
+    if not isinstance(hints, list) or not 0 < len(hints) <= MOST_CONTROLS:
+        raise wrong("hints", f"a list of 1 to {MOST_CONTROLS} objects", hints)
+    for index, body in enumerate(hints):
+        if not isinstance(body, dict):
+            raise wrong(f"hints[{index}]", "an object", body)
+        native_json.refuse_unknown(body, _FIELDS, f"hints[{index}]")
+    return [(f"hints[{index}].", native_json.given(body)) for index, body in enumerate(hints)]
+
+
+def _outline(at: str, body: Mapping[str, Any]) -> HintRequest:
+    """All that was sent, checked; b"" in place of every picture."""
+    for name, words in (("kind", "name the control, such as canny"), ("image", "send the picture to make it from")):
+        if name not in body:
+            raise InvalidInput(f"{at}{name} is missing; {words}", field=f"{at}{name}")
+    fields: dict[str, Any] = {name: b"" if name in _PICTURES else value for name, value in body.items()}
+    with _naming(at):
+        return HintRequest(**fields)
+
+
+@contextmanager
+def _naming(at: str) -> Iterator[None]:
+    """Errors name fields as the client knows them, under `at`."""
+    try:
+        yield
+    except MeshError as error:
+        field = error.field or ""
+        raise renamed(error, {field: at + field.removeprefix(_CONTROL)}) from None
+
+
+def _check_bytes(asked: Sequence[HintRequest]) -> None:
+    size = sum(len(one.image) + len(one.mask or b"") for one in asked)
+    if size > MOST_PICTURE_BYTES:
+        raise InvalidInput(
+            f"hints have {size} bytes of pictures in all; at most {MOST_PICTURE_BYTES} are taken", field="hints"
+        )
+
+
+def _answer(asked: HintRequest, hint: Hint) -> dict[str, Any]:
+    return {
+        "image": native_json.png_url(hint.content),
+        "width": hint.width,
+        "height": hint.height,
+        "kind": asked.kind,
+        "duration_ms": _milliseconds(hint.seconds),
+    }
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 1)

@@ -1,0 +1,38 @@
+"""JSON of the native API: strict objects in, objects out."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import orjson
+import pybase64
+from starlette.responses import Response
+
+from mesh.errors import InvalidInput
+
+MEDIA_TYPE = "application/json"
+
+
+def given(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is null, which says no more than leaving it out."""
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def refuse_unknown(body: Mapping[str, Any], known: Collection[str], at: str = "") -> None:
+    """Raise InvalidInput for the first name in `body` that is not `known`; `at` is where the object stands."""
+    for name in body:
+        if name not in known:
+            field = f"{at}.{name}" if at else name
+            shown = repr(field if len(field) <= 80 else field[:77] + "...")
+            raise InvalidInput(
+                f"{shown} is not a field of this request; known: {', '.join(sorted(known))}", field=field
+            )
+
+
+def png_url(content: bytes) -> str:
+    """A PNG file as a data URL."""
+    return f"data:image/png;base64,{pybase64.b64encode_as_string(content)}"
+
+
+def respond(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`content` as a response."""
+    return Response(orjson.dumps(content), status, headers, MEDIA_TYPE)

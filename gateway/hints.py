@@ -1,0 +1,117 @@
+"""Hints alone: one control's map as a picture, for callers who want to look at it or keep it."""
+
+import time
+from dataclasses import dataclass, field
+
+from controlmesh.v1 import preprocess_pb2, types_pb2
+from families.limits import SIDE
+from gateway.fields import Check, flag, identifier, optional, parameters, whole
+from gateway.generation import Control
+from gateway.rooms import Rooms
+from mesh.channels import call, outgoing
+from mesh.errors import DeadlineExceeded, InvalidInput
+
+
+@dataclass(frozen=True)
+class HintRequest:
+    """The hint that a caller wants.
+
+    Attributes:
+        kind: control kind such as "canny".
+        image: the encoded picture, whose header has been checked; b"" stands for one that is not read yet.
+        mask: encoded picture whose white marks what to repaint, for kinds that read one.
+        auto_hint: True extracts the hint from `image`, False fits `image`, the ready hint, to the size.
+        parameters: of the extractor, by name.
+        width, height: pixels of the hint, both or neither; None keeps the proportions of `image`.
+        short_side: pixels of the shorter side where no size is given; None takes that of preprocess_svc.
+
+    Raises:
+        InvalidInput: naming the field, its range and what was sent.
+    """
+
+    kind: str
+    image: bytes = field(repr=False)
+    mask: bytes | None = field(default=None, repr=False)
+    auto_hint: bool = Control.auto_hint
+    parameters: dict[str, float] = field(default_factory=dict)
+    width: int | None = None
+    height: int | None = None
+    short_side: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, check in _CHECKS.items():
+            check(name, getattr(self, name))
+        for name, other in (("width", "height"), ("height", "width")):
+            if getattr(self, name) is None and getattr(self, other) is not None:
+                raise InvalidInput(
+                    f"{name} is missing beside {other}; send both, or neither to keep the picture's proportions",
+                    field=name,
+                )
+        if self.short_side is not None and self.width is not None:
+            raise InvalidInput(
+                "short_side has no meaning beside width and height; leave it out, or leave out both of them",
+                field="short_side",
+            )
+
+
+_CHECKS: dict[str, Check] = {
+    "kind": identifier,
+    "auto_hint": flag,
+    "parameters": parameters,
+    "width": optional(whole(SIDE)),
+    "height": optional(whole(SIDE)),
+    "short_side": optional(whole(SIDE)),
+}
+
+
+@dataclass(frozen=True)
+class Hint:
+    """One finished hint: the PNG, its size in pixels, and the seconds from asking for it to having it."""
+
+    content: bytes = field(repr=False)
+    width: int
+    height: int
+    seconds: float
+
+
+class Hints:
+    """Has hints made by preprocess_svc.
+
+    Args:
+        rooms: the services; only preprocess_svc is asked.
+        deadline_s: seconds that one hint may take.
+    """
+
+    def __init__(self, rooms: Rooms, deadline_s: float) -> None:
+        self._rooms = rooms
+        self._deadline_s = deadline_s
+
+    async def make(self, asked: HintRequest) -> Hint:
+        """The hint that was `asked` for. Cancelling this stops the service.
+
+        Raises:
+            MeshError: as preprocess_svc says it, its fields named as in ExtractHintRequest (`control.kind`);
+                DeadlineExceeded after `deadline_s`.
+        """
+        request = preprocess_pb2.ExtractHintRequest(
+            control=types_pb2.Control(
+                kind=asked.kind,
+                image=types_pb2.Image(content=asked.image),
+                mask=None if asked.mask is None else types_pb2.Image(content=asked.mask),
+                auto_hint=asked.auto_hint,
+                parameters=asked.parameters,
+            ),
+            width=asked.width or 0,
+            height=asked.height or 0,
+            short_side=asked.short_side or 0,
+        )
+        began = time.monotonic()
+        try:
+            answer = await call(
+                self._rooms.preprocess.ExtractHint(request, timeout=self._deadline_s, metadata=outgoing())
+            )
+        except DeadlineExceeded:
+            raise DeadlineExceeded(
+                f"the hint was not done after {self._deadline_s:g} seconds; ask for a smaller one or try again later"
+            ) from None
+        return Hint(answer.hint.content, answer.hint.width, answer.hint.height, time.monotonic() - began)
