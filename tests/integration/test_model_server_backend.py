@@ -109,9 +109,10 @@ async def totals(client: triton_aio.InferenceServerClient, model: str) -> tuple[
 async def totals_once(client: triton_aio.InferenceServerClient, model: str, answered: int) -> tuple[int, int]:
     """`totals` when `answered` requests have been counted: Triton answers first and counts afterwards."""
     async with asyncio.timeout(5):
-        while (now := await totals(client, model))[0] < answered:
-            await asyncio.sleep(0.01)
-    return now
+        while True:
+            now = await totals(client, model)
+            if now[0] >= answered:
+                return now
 
 
 def process_of(triton: TritonProcess, model: str) -> Path:
