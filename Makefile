@@ -18,7 +18,7 @@ setup: .venv/.done .venv-triton/.done ## Make both environments from the locked 
 	@$(PYTHON) model_server/platform_check.py
 	@echo "services' environment: installing locked packages (about 2 GB with torch; a few minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@requirements/install.sh .venv requirements/mesh.lock --require-hashes
+	@requirements/install.sh .venv requirements/mesh.lock --no-deps --require-hashes
 	@requirements/install.sh .venv requirements/torch.txt
 	@$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@

@@ -194,7 +194,11 @@ def part(facts: ModelFacts, graph: str) -> Part:
 
 def graph_config(facts: ModelFacts, graph: str, runtime: Runtime = CPU) -> triton.ModelConfig:
     """`config.pbtxt` of a graph that has a `model.onnx`. Raises KeyError for a name the model does not have."""
-    row, profile = part(facts, graph), profile_of(facts)
+    return part_config(part(facts, graph), profile_of(facts), runtime)
+
+
+def part_config(row: Part, profile: Profile, runtime: Runtime = CPU) -> triton.ModelConfig:
+    """`config.pbtxt` of any graph that has a `model.onnx`."""
     config = _blank(row.graph, row.inputs, row.outputs, profile.batch[row.role])
     config.backend = "onnxruntime"
     config.default_model_filename = "model.onnx"

@@ -27,6 +27,10 @@ class Range:
 
 PROMPT_CHARACTERS = 16_384
 MOST_CONTROLS = 5
+MOST_HINTS = 16
+"""Hints of one request for hints alone."""
+HINT_CHARACTERS = 1_000
+"""Of the words that a hint is made from (qrcode)."""
 WEIGHT = Range(0, 20)
 """Conditioning scale of a control."""
 FRACTION = Range(0, 1)

@@ -8,12 +8,14 @@ from pathlib import Path
 import cv2
 
 from controlmesh.v1 import preprocess_pb2_grpc
+from families.annotators import list_annotators
 from families.manifest import list_manifests
 from mesh.admission import Admission
 from mesh.command import settings_of
 from mesh.server import serve
 from mesh.telemetry import configure
 from mesh.triton import Triton
+from preprocess_svc.annotators import Annotators
 from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.settings import PreprocessSettings
 from preprocess_svc.styles import load_styles
@@ -27,7 +29,8 @@ async def main(settings: PreprocessSettings) -> None:
     triton = Triton(settings.triton_url)
     repository = Path(settings.model_repository)
     admission = Admission(settings.running, settings.waiting, "requests in preparation")
-    servicer = PreprocessServicer(list_manifests(repository), repository, triton, admission, load_styles())
+    annotators = Annotators(list_annotators(repository), triton)
+    servicer = PreprocessServicer(list_manifests(repository), repository, triton, admission, load_styles(), annotators)
     services = {
         "controlmesh.v1.PreprocessService": lambda server: preprocess_pb2_grpc.add_PreprocessServiceServicer_to_server(
             servicer, server

@@ -1,13 +1,58 @@
 """Pictures -> hints: one control's map at the size of the picture to come."""
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from mesh.errors import InvalidInput
+from families.limits import HINT_CHARACTERS
+from mesh.errors import InvalidInput, MeshError
 from mesh.pictures import Pixels, decode, resize
-from preprocess_svc.controls import CONTROLS, ControlType
+from preprocess_svc.annotators import Annotators
+from preprocess_svc.controls import CONTROLS
+from preprocess_svc.controls.control import Algorithm, ControlType, Extractor, Learned, Written
 from preprocess_svc.masks import fit_mask, mark
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The hint that a request asks for.
+
+    Attributes:
+        kind: control kind.
+        content: PNG, JPEG or WebP file: the picture to extract from, or the ready hint; b"" beside `text`.
+        auto_hint: whether to extract.
+        parameters: the extractor's, as given; meaningless without it.
+        extractor: its name; "" for the usual one.
+        text: words to make the hint from in place of a picture; "" for none.
+        mask: the control's own, a PNG, JPEG or WebP file; None where it has none.
+    """
+
+    kind: str
+    content: bytes = field(default=b"", repr=False)
+    auto_hint: bool = True
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    extractor: str = ""
+    text: str = ""
+    mask: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeHint:
+    """A finished hint.
+
+    Attributes:
+        pixels: UINT8 [height, width, 3]; with a fourth channel, the mask, for kinds that read one.
+        extractor: which made it; "" for a ready one.
+        annotator: name of the annotator that found it; "" for none.
+        notes: remarks for the caller, English sentences.
+    """
+
+    pixels: Pixels
+    extractor: str = ""
+    annotator: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def find_control(kind: str, field: str = "kind") -> ControlType:
@@ -18,44 +63,129 @@ def find_control(kind: str, field: str = "kind") -> ControlType:
     return control
 
 
-def make_hint(
-    kind: str,
-    content: bytes,
-    auto_hint: bool,
-    parameters: Mapping[str, float],
+async def make_hint(
+    wish: Wish,
     size: tuple[int, int],
+    annotators: Annotators,
     at: str = "control",
     *,
-    mask: bytes | None = None,
     shared_mask: Pixels | None = None,
-) -> Pixels:
-    """One hint. Heavy: call it off the event loop.
+) -> MadeHint:
+    """One hint. Heavy work is done in threads.
 
     Args:
-        kind: control kind.
-        content: PNG, JPEG or WebP file: the picture to extract from, or the ready hint.
-        auto_hint: whether to extract.
-        parameters: the extractor's, as given; meaningless without it.
+        wish: what is asked for.
         size: (width, height) of the hint in pixels.
+        annotators: those that are loaded.
         at: where the control stands in the request, for errors.
-        mask: the control's own, a PNG, JPEG or WebP file; None where it has none.
         shared_mask: the request's, UINT8 [height, width], for kinds that read a mask and have no own.
 
-    Returns:
-        UINT8 [height, width, 3]; with a fourth channel, the mask, for kinds that read one.
-
     Raises:
-        InvalidInput: unknown kind or parameter, broken picture, a kind that can't be extracted here, a mask that is
-            missing or that the kind doesn't read.
+        InvalidInput: unknown kind, extractor or parameter, broken picture, a kind that can't be extracted here, a mask
+            that is missing or that the kind doesn't read.
+        MeshError: the model server fails.
     """
-    control = find_control(kind, f"{at}.kind")
-    settled = control.settle(parameters, f"{at}.parameters")
-    if auto_hint and control.extract is None:
-        raise InvalidInput(f"{kind} can't be extracted from a picture: {control.how_to_get}", field=f"{at}.auto_hint")
-    marked = _settled_mask(control, mask, shared_mask, size, at)
-    picture = resize(decode(content, field=f"{at}.image"), *size)
-    hint = control.extract(picture, settled) if auto_hint and control.extract else np.ascontiguousarray(picture)
-    return hint if marked is None else mark(hint, marked)
+    control = find_control(wish.kind, f"{at}.kind")
+    extractor = _extractor(control, wish, annotators, at) if wish.auto_hint or wish.text else None
+    settled = _settled(control, extractor, wish, at)
+    try:
+        marked = await asyncio.to_thread(_settled_mask, control, wish.mask, shared_mask, size, at)
+        made = await _made(control, extractor, settled, wish, size, annotators, at)
+    except MeshError as error:
+        if error.field and not error.field.startswith(f"{at}."):
+            error.field = f"{at}.{error.field}"
+        raise
+    return made if marked is None else MadeHint(mark(made.pixels, marked), made.extractor, made.annotator, made.notes)
+
+
+async def _made(
+    control: ControlType,
+    extractor: Extractor | None,
+    settled: Mapping[str, float],
+    wish: Wish,
+    size: tuple[int, int],
+    annotators: Annotators,
+    at: str,
+) -> MadeHint:
+    if isinstance(extractor, Written):
+        return MadeHint(await asyncio.to_thread(extractor.write, wish.text, size, settled), extractor.name)
+    picture = await asyncio.to_thread(_picture, wish.content, size, at)
+    if isinstance(extractor, Algorithm):
+        pixels = await asyncio.to_thread(extractor.extract, picture, settled)
+        notes: tuple[str, ...] = ()
+        if extractor.stand_in:
+            notes = (f"{at}: made by the stand-in {extractor.name!r}, a crude substitute: {extractor.description}",)
+        return MadeHint(pixels, extractor.name, notes=notes)
+    if isinstance(extractor, Learned):
+        pixels = await extractor.annotate(picture, settled, annotators)
+        card = annotators.card(extractor.heads[0])
+        return MadeHint(pixels, extractor.name, card.name if card else "")
+    pixels, remarks = await asyncio.to_thread(control.ready.put_right, control.kind, picture)
+    return MadeHint(np.ascontiguousarray(pixels), notes=tuple(f"{at}: {remark}" for remark in remarks))
+
+
+def _picture(content: bytes, size: tuple[int, int], at: str) -> Pixels:
+    return resize(decode(content, field=f"{at}.image"), *size)
+
+
+def _extractor(control: ControlType, wish: Wish, annotators: Annotators, at: str) -> Extractor:
+    known = {extractor.name: extractor for extractor in control.extractors}
+    if wish.text:
+        return _writer(control, wish, at)
+    if not wish.extractor:
+        usual = control.usual(annotators)
+        if usual is None:
+            raise InvalidInput(
+                f"{control.kind} can't be extracted from a picture here: {control.how_to_get(annotators)}",
+                field=f"{at}.auto_hint",
+            )
+        return usual
+    named = known.get(wish.extractor)
+    if named is None:
+        raise InvalidInput(
+            f"control {control.kind!r} has no extractor {wish.extractor!r}; it has: {', '.join(known) or 'none'}",
+            field=f"{at}.extractor",
+        )
+    if isinstance(named, Written):
+        raise InvalidInput(f"extractor {named.name!r} makes the hint from words: send text", field=f"{at}.text")
+    if missing := named.missing(annotators):
+        raise InvalidInput(f"extractor {named.name!r} can't be used here: {missing}", field=f"{at}.extractor")
+    return named
+
+
+def _writer(control: ControlType, wish: Wish, at: str) -> Extractor:
+    writers = [extractor for extractor in control.extractors if isinstance(extractor, Written)]
+    if not writers:
+        able = ", ".join(c.kind for c in CONTROLS.values() if any(isinstance(e, Written) for e in c.extractors))
+        raise InvalidInput(
+            f"{control.kind} isn't made from words: send a picture; made from words: {able or 'none'}",
+            field=f"{at}.text",
+        )
+    if wish.content:
+        raise InvalidInput("send either text or a picture, not both", field=f"{at}.text")
+    if len(wish.text) > HINT_CHARACTERS:
+        raise InvalidInput(
+            f"text has {len(wish.text)} characters; at most {HINT_CHARACTERS} are taken", field=f"{at}.text"
+        )
+    for writer in writers:
+        if wish.extractor in ("", writer.name):
+            return writer
+    raise InvalidInput(f"extractor {wish.extractor!r} reads no text; {writers[0].name!r} does", field=f"{at}.extractor")
+
+
+def _settled(control: ControlType, extractor: Extractor | None, wish: Wish, at: str) -> dict[str, float]:
+    if extractor is not None:
+        return extractor.settle(control.kind, wish.parameters, f"{at}.parameters")
+    # A ready hint uses none, but a client that switches auto_hint off may leave its parameters in.
+    allowed = {p.name for one in control.extractors for p in one.parameters}
+    for name in wish.parameters:
+        if name not in allowed:
+            takes = ", ".join(sorted(allowed)) or "none"
+            raise InvalidInput(
+                f"control {control.kind!r} takes no parameter {name!r}; it takes: {takes}",
+                field=f"{at}.parameters.{name}",
+            )
+    return {}
 
 
 def _settled_mask(

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,18 @@ import numpy as np
 from prometheus_client import Histogram
 
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
-from families.limits import DEFAULT_END, DEFAULT_WEIGHT, MOST_CONTROLS, PROMPT_CHARACTERS, SIDE
+from families.limits import DEFAULT_END, DEFAULT_WEIGHT, MOST_CONTROLS, MOST_HINTS, PROMPT_CHARACTERS, SIDE
 from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
-from mesh.errors import InvalidInput, NotFound
+from mesh.errors import InvalidInput, MeshError, NotFound
 from mesh.pictures import Pixels, encode, upright_size
 from mesh.tensors import to_message
 from mesh.triton import Triton
+from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.hints import find_control, make_hint
+from preprocess_svc.controls.control import Algorithm, ControlType, Extractor, Learned, Parameter, Written
+from preprocess_svc.hints import MadeHint, Wish, find_control, make_hint
 from preprocess_svc.masks import fit_mask
 from preprocess_svc.sizes import fitted_size, picture_size, target_size
 from preprocess_svc.styles import StyleBook
@@ -37,15 +40,23 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         triton: client of the model server.
         admission: bound on requests at once.
         styles: the words that prompts can be enhanced with.
+        annotators: the models that find hints; none by default.
     """
 
     def __init__(
-        self, models: list[Manifest], repository: Path, triton: Triton, admission: Admission, styles: StyleBook
+        self,
+        models: list[Manifest],
+        repository: Path,
+        triton: Triton,
+        admission: Admission,
+        styles: StyleBook,
+        annotators: Annotators | None = None,
     ) -> None:
         self._models = LoadedModels(models)
         self._encoders = {model.name: TextEncoder(model, repository, triton) for model in models}
         self._admission = admission
         self._styles = styles
+        self._annotators = annotators or Annotators()
         self._canaries = itertools.cycle(list(self._encoders.values()))
 
     async def Prepare(self, request: preprocess_pb2.PrepareRequest, context: Any) -> preprocess_pb2.PrepareResponse:
@@ -55,7 +66,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         _check_controls(request, model)
         picture = picture_size(request.picture_width, request.picture_height)
         async with self._admission:
-            if request.controls:
+            if request.controls and request.controls[0].HasField("image"):
                 first = upright_size(request.controls[0].image.content, field="controls[0].image")
                 picture = picture or first
             size = target_size(request.width, request.height, picture, model)
@@ -67,88 +78,134 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             if request.guidance:
                 prompts.insert(0, ("negative_prompt", words.negative_prompt))
             weighting = request.prompt_weighting if request.HasField("prompt_weighting") else True
-            (text, notes), hints = await asyncio.gather(
+            (text, notes), made = await asyncio.gather(
                 self._encoders[model.name].encode(prompts, request.clip_skip, weighting),
                 asyncio.gather(
-                    *(self._hint(control, size, f"controls[{i}]", mask) for i, control in enumerate(request.controls))
+                    *(self._made(control, size, f"controls[{i}]", mask) for i, control in enumerate(request.controls))
                 ),
             )
         return preprocess_pb2.PrepareResponse(
             conditioning=types_pb2.Conditioning(
                 model=model.name,
                 text=to_message(text),
-                hints=hints,
+                hints=[_hint(control, hint) for control, hint in zip(request.controls, made, strict=True)],
                 width=size[0],
                 height=size[1],
                 mask=None if mask is None else to_message(mask),
             ),
-            notes=[*words.notes, *notes],
+            notes=[*words.notes, *notes, *(note for hint in made for note in hint.notes)],
             prompt=words.prompt,
             negative_prompt=words.negative_prompt,
         )
 
-    async def _hint(
-        self, control: types_pb2.Control, size: tuple[int, int], at: str, mask: Pixels | None
-    ) -> types_pb2.Hint:
-        pixels = await _pixels(control, size, at, mask)
-        return types_pb2.Hint(
+    async def _made(
+        self, control: types_pb2.Control, size: tuple[int, int], at: str, shared_mask: Pixels | None = None
+    ) -> MadeHint:
+        """The control's hint; errors name fields under `at`."""
+        wish = Wish(
             kind=control.kind,
-            pixels=to_message(pixels.transpose(2, 0, 1)),
-            weight=control.weight if control.HasField("weight") else DEFAULT_WEIGHT,
-            start=control.start,
-            end=control.end if control.HasField("end") else DEFAULT_END,
+            content=control.image.content,
+            auto_hint=control.auto_hint if control.HasField("auto_hint") else True,
+            parameters=dict(control.parameters),
+            extractor=control.extractor,
+            text=control.text,
+            mask=control.mask.content if control.HasField("mask") else None,
         )
+        with HINT_SECONDS.labels(control.kind).time():
+            return await make_hint(wish, size, self._annotators, at, shared_mask=shared_mask)
 
     async def ExtractHint(
         self, request: preprocess_pb2.ExtractHintRequest, context: Any
     ) -> preprocess_pb2.ExtractHintResponse:
         """One hint as a picture; see the .proto."""
-        control = request.control
-        find_control(control.kind, "control.kind")
+        find_control(request.control.kind, "control.kind")
         async with self._admission:
-            picture = upright_size(control.image.content, field="control.image")
-            short_side = request.short_side or _DEFAULT_SHORT_SIDE
-            for field, side in (("width", request.width), ("height", request.height), ("short_side", short_side)):
-                if side and not SIDE.holds(side):
-                    raise InvalidInput(f"{field} must be {SIDE}, not {side}", field=field)
-            if bool(request.width) != bool(request.height):
-                raise InvalidInput("give both width and height, or neither", field="width")
-            size = (request.width, request.height)
-            if not request.width:
-                size = fitted_size(picture, short_side)
-            pixels = await _pixels(control, size, "control")
-            # A mask is the fourth channel; what it marks is black in the others.
-            content = await asyncio.to_thread(encode, np.ascontiguousarray(pixels[..., :3]))
-        image = types_pb2.Image(
-            content=content, format=types_pb2.IMAGE_FORMAT_PNG, width=pixels.shape[1], height=pixels.shape[0]
+            return await self._extracted(request)
+
+    async def ExtractHints(
+        self, request: preprocess_pb2.ExtractHintsRequest, context: Any
+    ) -> preprocess_pb2.ExtractHintsResponse:
+        """Several hints as pictures; see the .proto."""
+        if not 0 < len(request.requests) <= MOST_HINTS:
+            raise InvalidInput(
+                f"1 to {MOST_HINTS} hints are made at once, not {len(request.requests)}", field="requests"
+            )
+        hints = await asyncio.gather(*(self._one_of(one, index) for index, one in enumerate(request.requests)))
+        return preprocess_pb2.ExtractHintsResponse(hints=hints)
+
+    async def _one_of(
+        self, request: preprocess_pb2.ExtractHintRequest, index: int
+    ) -> preprocess_pb2.ExtractHintResponse:
+        try:
+            find_control(request.control.kind, "control.kind")
+            async with self._admission:
+                return await self._extracted(request)
+        except MeshError as error:
+            if error.field:
+                error.field = f"requests[{index}].{error.field}"
+            raise
+
+    async def _extracted(self, request: preprocess_pb2.ExtractHintRequest) -> preprocess_pb2.ExtractHintResponse:
+        began = time.monotonic()
+        control = request.control
+        short_side = request.short_side or _DEFAULT_SHORT_SIDE
+        for field, side in (("width", request.width), ("height", request.height), ("short_side", short_side)):
+            if side and not SIDE.holds(side):
+                raise InvalidInput(f"{field} must be {SIDE}, not {side}", field=field)
+        if bool(request.width) != bool(request.height):
+            raise InvalidInput("give both width and height, or neither", field="width")
+        size = (request.width, request.height)
+        if not request.width:
+            # Words have no proportions: what is made of them is square.
+            without_picture = bool(control.text) and not control.image.content
+            picture = (1, 1) if without_picture else upright_size(control.image.content, field="control.image")
+            size = fitted_size(picture, short_side)
+        made = await self._made(control, size, "control")
+        # A mask is the fourth channel; what it marks is black in the others.
+        content = await asyncio.to_thread(encode, np.ascontiguousarray(made.pixels[..., :3]))
+        return preprocess_pb2.ExtractHintResponse(
+            hint=types_pb2.Image(content=content, format=types_pb2.IMAGE_FORMAT_PNG, width=size[0], height=size[1]),
+            extractor=made.extractor,
+            annotator=made.annotator,
+            notes=made.notes,
+            seconds=time.monotonic() - began,
         )
-        return preprocess_pb2.ExtractHintResponse(hint=image)
 
     async def ListControls(
         self, request: preprocess_pb2.ListControlsRequest, context: Any
     ) -> preprocess_pb2.ListControlsResponse:
-        """The table of controls, and which models have a ControlNet for each."""
-        return preprocess_pb2.ListControlsResponse(
-            controls=[
-                preprocess_pb2.ControlKind(
-                    kind=control.kind,
-                    description=control.description,
-                    extractable=control.extract is not None,
-                    reads_mask=control.reads_mask,
-                    parameters=[
-                        preprocess_pb2.ControlParameter(
-                            name=parameter.name,
-                            description=parameter.description,
-                            minimum=parameter.minimum,
-                            maximum=parameter.maximum,
-                            default_value=parameter.default,
-                        )
-                        for parameter in control.parameters
-                    ],
-                    models=[model.name for model in self._models.values() if control.kind in model.controls],
-                )
-                for control in CONTROLS.values()
-            ]
+        """The table of controls, what can be extracted here, and which models have a ControlNet for each."""
+        return preprocess_pb2.ListControlsResponse(controls=[self._kind(control) for control in CONTROLS.values()])
+
+    def _kind(self, control: ControlType) -> preprocess_pb2.ControlKind:
+        usual = control.usual(self._annotators)
+        return preprocess_pb2.ControlKind(
+            kind=control.kind,
+            description=control.description,
+            extractable=usual is not None,
+            reads_mask=control.reads_mask,
+            parameters=[_parameter(parameter) for parameter in usual.parameters] if usual else [],
+            models=[model.name for model in self._models.values() if control.kind in model.controls],
+            extractors=[self._extractor(extractor) for extractor in control.extractors],
+            controlnets=[
+                preprocess_pb2.ControlNetIds(family=family, ids=ids) for family, ids in control.controlnets.items()
+            ],
+        )
+
+    def _extractor(self, extractor: Extractor) -> preprocess_pb2.Extractor:
+        missing = extractor.missing(self._annotators)
+        card = self._annotators.card(extractor.heads[0]) if isinstance(extractor, Learned) and not missing else None
+        return preprocess_pb2.Extractor(
+            name=extractor.name,
+            description=extractor.description,
+            available=not missing,
+            how_to_get=missing,
+            stand_in=isinstance(extractor, Algorithm) and extractor.stand_in,
+            reads_text=isinstance(extractor, Written),
+            annotator=card.name if card else "",
+            annotator_description=card.description if card else "",
+            parameters=[_parameter(parameter) for parameter in extractor.parameters],
+            source=extractor.source,
         )
 
     async def ListStyles(
@@ -169,22 +226,24 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         await next(self._canaries).encode([("prompt", "canary")])
 
 
-async def _pixels(
-    control: types_pb2.Control, size: tuple[int, int], at: str, shared_mask: Pixels | None = None
-) -> Pixels:
-    """The control's hint UINT8 [height, width, 3 or 4]; errors name fields under `at`."""
-    with HINT_SECONDS.labels(control.kind).time():
-        return await asyncio.to_thread(
-            make_hint,
-            control.kind,
-            control.image.content,
-            control.auto_hint if control.HasField("auto_hint") else True,
-            dict(control.parameters),
-            size,
-            at,
-            mask=control.mask.content if control.HasField("mask") else None,
-            shared_mask=shared_mask,
-        )
+def _hint(control: types_pb2.Control, made: MadeHint) -> types_pb2.Hint:
+    return types_pb2.Hint(
+        kind=control.kind,
+        pixels=to_message(made.pixels.transpose(2, 0, 1)),
+        weight=control.weight if control.HasField("weight") else DEFAULT_WEIGHT,
+        start=control.start,
+        end=control.end if control.HasField("end") else DEFAULT_END,
+    )
+
+
+def _parameter(parameter: Parameter) -> preprocess_pb2.ControlParameter:
+    return preprocess_pb2.ControlParameter(
+        name=parameter.name,
+        description=parameter.description,
+        minimum=parameter.minimum,
+        maximum=parameter.maximum,
+        default_value=parameter.default,
+    )
 
 
 def _check_prompts(request: preprocess_pb2.PrepareRequest) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.control import ControlType, Parameter
+from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
@@ -26,6 +26,17 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 BLUR = ControlType(
     kind="blur",
     description="The picture out of focus, in colour.",
-    parameters=(Parameter("sigma", "Standard deviation of the Gaussian, pixels.", 0.1, 32, 9),),
-    extract=extract,
+    extractors=(
+        Algorithm(
+            name="gaussian",
+            description="Gaussian blur, the picture mirrored at its borders.",
+            source='sd-webui-controlnet\'s "blur_gaussian"',
+            parameters=(Parameter("sigma", "Standard deviation of the Gaussian, pixels.", 0.1, 32, 9),),
+            extract=extract,
+        ),
+    ),
+    controlnets={
+        "flux": ("InstantX/FLUX.1-dev-Controlnet-Union",),
+        "sd3": ("stabilityai/stable-diffusion-3.5-large-controlnet-blur",),
+    },
 )

@@ -7,7 +7,8 @@ import numpy as np
 
 from mesh.pictures import Pixels
 from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import ControlType, Parameter
+from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
+from preprocess_svc.controls.ready import Ready
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
@@ -28,9 +29,30 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 CANNY = ControlType(
     kind="canny",
     description="White edges, one pixel wide, on black.",
-    parameters=(
-        Parameter("low_threshold", "Gradient above which an edge goes on once begun, grey levels.", 0, 255, 100),
-        Parameter("high_threshold", "Gradient at which an edge begins, grey levels.", 0, 255, 200),
+    extractors=(
+        Algorithm(
+            name="canny",
+            description="Edges by hysteresis on the RGB picture.",
+            source="Canny 1986, OpenCV; controlnet_aux's CannyDetector",
+            parameters=(
+                Parameter(
+                    "low_threshold", "Gradient above which an edge goes on once begun, grey levels.", 0, 255, 100
+                ),
+                Parameter("high_threshold", "Gradient at which an edge begins, grey levels.", 0, 255, 200),
+            ),
+            extract=extract,
+        ),
     ),
-    extract=extract,
+    ready=Ready(grey=True, light_on_dark=True),
+    controlnets={
+        "sd15": (
+            "lllyasviel/control_v11p_sd15_canny",
+            "lllyasviel/sd-controlnet-canny",
+        ),
+        "sdxl": (
+            "diffusers/controlnet-canny-sdxl-1.0",
+            "xinsir/controlnet-canny-sdxl-1.0",
+        ),
+        "flux": ("InstantX/FLUX.1-dev-Controlnet-Union",),
+    },
 )

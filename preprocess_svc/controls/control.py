@@ -1,11 +1,13 @@
-"""What a control type is."""
+"""What a control type is, and the ways to make its hint."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from families.graphs import MASKED_CONTROLS
 from mesh.errors import InvalidInput
 from mesh.pictures import Pixels
+from preprocess_svc.annotators import Annotators
+from preprocess_svc.controls.ready import Ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,43 +29,139 @@ class Parameter:
         return f"{'a whole number, ' if self.whole else ''}{self.minimum:g} to {self.maximum:g}"
 
 
-@dataclass(frozen=True, slots=True)
-class ControlType:
-    """One kind of control.
+DETECT_RESOLUTION = Parameter(
+    "detect_resolution",
+    "Shorter side of the picture as the annotator sees it, pixels; 0 for the annotator's own.",
+    0,
+    1024,
+    0,
+    whole=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extractor:
+    """One way to make a kind's hint; use one of the subclasses.
 
     Args:
-        kind: name in requests and of the ControlNet.
-        description: what its hint looks like, one sentence.
-        parameters: what its extractor takes.
-        extract: (picture UINT8 [h, w, 3], every parameter by name) -> hint UINT8 [h, w, 3]; None where only ready hints
-            are taken.
-        how_to_get: for a kind without extractor, what the caller can do instead.
+        name: in requests, unique within the kind.
+        description: what it does, one sentence.
+        source: paper, program or library that it follows.
+        parameters: what tunes it.
     """
 
-    kind: str
+    name: str
     description: str
+    source: str
     parameters: tuple[Parameter, ...] = ()
-    extract: Callable[[Pixels, Mapping[str, float]], Pixels] | None = None
-    how_to_get: str = ""
 
-    @property
-    def reads_mask(self) -> bool:
-        """Whether a mask goes with the hint, as its fourth channel; `extract` neither sees nor makes it."""
-        return self.kind in MASKED_CONTROLS
+    def missing(self, annotators: Annotators) -> str:
+        """What to do before it can be used here; empty if it can be."""
+        return ""
 
-    def settle(self, given: Mapping[str, float], at: str = "parameters") -> dict[str, float]:
+    def settle(self, kind: str, given: Mapping[str, float], at: str = "parameters") -> dict[str, float]:
         """Every parameter's value: the given one, else the default. `at` is where they stand in the request.
 
         Raises:
-            InvalidInput: a name that the kind doesn't take, or a value out of range.
+            InvalidInput: a name that the extractor doesn't take, or a value out of range.
         """
         known = {parameter.name: parameter for parameter in self.parameters}
         for name, value in given.items():
             if name not in known:
                 takes = ", ".join(known) or "none"
                 raise InvalidInput(
-                    f"control {self.kind!r} takes no parameter {name!r}; it takes: {takes}", field=f"{at}.{name}"
+                    f"control {kind!r} takes no parameter {name!r}; it takes: {takes}", field=f"{at}.{name}"
                 )
             if not known[name].holds(value):
                 raise InvalidInput(f"{name} must be {known[name]}, not {value:g}", field=f"{at}.{name}")
         return {name: given.get(name, parameter.default) for name, parameter in known.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Algorithm(Extractor):
+    """Made by arithmetic alone.
+
+    Args:
+        extract: (picture UINT8 [h, w, 3], every parameter by name) -> hint UINT8 [h, w, 3]; off the event loop.
+        stand_in: True for a crude one that is used only when a request names it, and labelled in the reply.
+    """
+
+    extract: Callable[[Pixels, Mapping[str, float]], Pixels]
+    stand_in: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned(Extractor):
+    """Found by annotators that Triton serves, and drawn here.
+
+    Args:
+        heads: what it needs at least (families.annotators.HEADS).
+        annotate: (picture UINT8 [h, w, 3], every parameter by name, annotators) -> hint UINT8 [h, w, 3]; on the event
+            loop, with heavy drawing in a thread.
+        how_to_get: the command that exports an annotator for it.
+    """
+
+    heads: tuple[str, ...]
+    annotate: Callable[[Pixels, Mapping[str, float], Annotators], Awaitable[Pixels]]
+    how_to_get: str
+
+    def missing(self, annotators: Annotators) -> str:
+        absent = [head for head in self.heads if annotators.card(head) is None]
+        return f"no annotator for {' and '.join(absent)} is loaded; export one: {self.how_to_get}" if absent else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written(Extractor):
+    """Made from words.
+
+    Args:
+        write: (words, (width, height) in pixels, every parameter by name) -> hint UINT8 [height, width, 3]; raises
+            InvalidInput for words that it can't take, with the field "text".
+    """
+
+    write: Callable[[str, tuple[int, int], Mapping[str, float]], Pixels]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlType:
+    """One kind of control.
+
+    Args:
+        kind: name in requests and of the ControlNet.
+        description: what its hint looks like: values, colours, polarity; one sentence.
+        extractors: the ways to make it, the preferred first; none where only ready hints exist.
+        ready: how a ready hint is recognised and put right.
+        controlnets: family -> hub ids of ControlNets that take it.
+    """
+
+    kind: str
+    description: str
+    extractors: tuple[Algorithm | Learned | Written, ...] = ()
+    ready: Ready = Ready()
+    controlnets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def reads_mask(self) -> bool:
+        """Whether a mask goes with the hint, as its fourth channel; extractors neither see nor make it."""
+        return self.kind in MASKED_CONTROLS
+
+    def usual(self, annotators: Annotators) -> Algorithm | Learned | None:
+        """The extractor that a request for a picture's hint gets which names none; None if there is none here."""
+        for extractor in self.extractors:
+            if isinstance(extractor, Written) or (isinstance(extractor, Algorithm) and extractor.stand_in):
+                continue
+            if not extractor.missing(annotators):
+                return extractor
+        return None
+
+    def how_to_get(self, annotators: Annotators) -> str:
+        """What a caller can do about a kind without extractor here, one sentence."""
+        wanting = [words for extractor in self.extractors if (words := extractor.missing(annotators))]
+        stand_ins = [one.name for one in self.extractors if isinstance(one, Algorithm) and one.stand_in]
+        return "; or ".join(
+            (
+                *wanting,
+                "send a ready hint with auto_hint off",
+                *(f"ask for the crude stand-in with extractor {name!r}" for name in stand_ins),
+            )
+        )

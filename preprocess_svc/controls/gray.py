@@ -7,7 +7,8 @@ import numpy as np
 
 from mesh.pictures import Pixels
 from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import ControlType
+from preprocess_svc.controls.control import Algorithm, ControlType
+from preprocess_svc.controls.ready import Ready
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
@@ -27,5 +28,14 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 GRAY = ControlType(
     kind="gray",
     description="The picture without its colours, black 0 to white 255, three equal channels.",
-    extract=extract,
+    extractors=(
+        Algorithm(
+            name="luma",
+            description="Luma of ITU-R BT.601.",
+            source="ITU-R BT.601",
+            extract=extract,
+        ),
+    ),
+    ready=Ready(grey=True),
+    controlnets={"sd15": ("latentcat/control_v1p_sd15_brightness",), "flux": ("InstantX/FLUX.1-dev-Controlnet-Union",)},
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.control import ControlType
+from preprocess_svc.controls.control import Algorithm, ControlType
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
@@ -18,5 +18,16 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 ILLUSION = ControlType(
     kind="illusion",
     description="A black and white pattern or silhouette that the picture is to hide, taken as it is.",
-    extract=extract,
+    extractors=(
+        Algorithm(
+            name="pattern",
+            description="The pattern as it is.",
+            source="monster-labs' card",
+            extract=extract,
+        ),
+    ),
+    controlnets={
+        "sd15": ("monster-labs/control_v1p_sd15_qrcode_monster",),
+        "sdxl": ("monster-labs/control_v1p_sdxl_qrcode_monster",),
+    },
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.control import ControlType
+from preprocess_svc.controls.control import Algorithm, ControlType
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
@@ -17,5 +17,13 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 INPAINT = ControlType(
     kind="inpaint",
     description="The picture and a mask whose white marks what to repaint; shown with that part black.",
-    extract=extract,
+    extractors=(
+        Algorithm(
+            name="picture",
+            description="The picture as it is.",
+            source="Zhang's ControlNet 1.1",
+            extract=extract,
+        ),
+    ),
+    controlnets={"sd15": ("lllyasviel/control_v11p_sd15_inpaint",)},
 )

@@ -6,7 +6,8 @@ import numpy as np
 
 from mesh.pictures import Pixels
 from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import ControlType, Parameter
+from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
+from preprocess_svc.controls.ready import Ready
 from preprocess_svc.controls.strokes import darkness
 
 # Of controlnet_aux: what the median stroke becomes, and the faintest one that is brought up to it.
@@ -42,9 +43,18 @@ LINEART = ControlType(
     kind="lineart",
     description="White soft strokes on black where the picture is darker than around; an algorithm, not the learned "
     "lineart annotator.",
-    parameters=(
-        Parameter("sigma", "Standard deviation of the surroundings, pixels.", 0.5, 20, 6),
-        Parameter("threshold", "Faintest darkness that counts as a stroke, grey levels.", 0, 255, 8),
+    extractors=(
+        Algorithm(
+            name="standard",
+            description="How much darker than around, scaled to the median stroke; an algorithm.",
+            source="controlnet_aux's LineartStandardDetector",
+            parameters=(
+                Parameter("sigma", "Standard deviation of the surroundings, pixels.", 0.5, 20, 6),
+                Parameter("threshold", "Faintest darkness that counts as a stroke, grey levels.", 0, 255, 8),
+            ),
+            extract=extract,
+        ),
     ),
-    extract=extract,
+    ready=Ready(grey=True, light_on_dark=True),
+    controlnets={"sd15": ("lllyasviel/control_v11p_sd15_lineart",)},
 )

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mesh.pictures import Pixels, resize
-from preprocess_svc.controls.control import ControlType, Parameter
+from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
 from preprocess_svc.controls.tile import shrunk
 
 
@@ -39,10 +39,18 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 LOW_QUALITY = ControlType(
     kind="low_quality",
     description="The picture blurred, made small, stored as a poor JPEG and brought back to its size.",
-    parameters=(
-        Parameter("sigma", "Standard deviation of the blur, pixels; 0 for none.", 0, 8, 1),
-        Parameter("factor", "Sides are divided by this and brought back.", 1, 16, 4),
-        Parameter("quality", "Quality of the JPEG, a whole number.", 1, 100, 30, whole=True),
+    extractors=(
+        Algorithm(
+            name="degraded",
+            description="Blur, shrinking and a poor JPEG.",
+            source="Wang et al., Real-ESRGAN, 2021, section 3.1",
+            parameters=(
+                Parameter("sigma", "Standard deviation of the blur, pixels; 0 for none.", 0, 8, 1),
+                Parameter("factor", "Sides are divided by this and brought back.", 1, 16, 4),
+                Parameter("quality", "Quality of the JPEG, a whole number.", 1, 100, 30, whole=True),
+            ),
+            extract=extract,
+        ),
     ),
-    extract=extract,
+    controlnets={"flux": ("InstantX/FLUX.1-dev-Controlnet-Union",)},
 )

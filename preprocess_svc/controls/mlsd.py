@@ -8,7 +8,8 @@ import numpy as np
 
 from mesh.pictures import Pixels
 from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import ControlType, Parameter
+from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
+from preprocess_svc.controls.ready import Ready
 
 _SCALE, _SIGMA_SCALE = 0.8, 0.6
 _ANGLE_TOLERANCE = 22.5
@@ -47,9 +48,23 @@ MLSD = ControlType(
     kind="mlsd",
     description="White straight lines, one pixel wide, on black; found by the line segment detector LSD, not by the "
     "learned M-LSD.",
-    parameters=(
-        Parameter("minimum_length", "Shortest line kept, share of the picture's shorter side.", 0, 1, 0.05),
-        Parameter("minimum_gradient", "Least gradient across a line, grey levels a pixel.", 0.1, 255, 5.2),
+    extractors=(
+        Algorithm(
+            name="lsd",
+            description="Line segments by the detector LSD; an algorithm.",
+            source="von Gioi et al., IPOL 2012; OpenCV",
+            parameters=(
+                Parameter("minimum_length", "Shortest line kept, share of the picture's shorter side.", 0, 1, 0.05),
+                Parameter("minimum_gradient", "Least gradient across a line, grey levels a pixel.", 0.1, 255, 5.2),
+            ),
+            extract=extract,
+        ),
     ),
-    extract=extract,
+    ready=Ready(grey=True, light_on_dark=True),
+    controlnets={
+        "sd15": (
+            "lllyasviel/control_v11p_sd15_mlsd",
+            "lllyasviel/sd-controlnet-mlsd",
+        )
+    },
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.control import ControlType
+from preprocess_svc.controls.control import Algorithm, ControlType
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
@@ -19,5 +19,19 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 QRCODE = ControlType(
     kind="qrcode",
     description="A QR code or other black and white pattern, taken as it is.",
-    extract=extract,
+    extractors=(
+        Algorithm(
+            name="pattern",
+            description="The code as it is.",
+            source="DionTimmer's and monster-labs' cards",
+            extract=extract,
+        ),
+    ),
+    controlnets={
+        "sd15": (
+            "DionTimmer/controlnet_qrcode-control_v1p_sd15",
+            "monster-labs/control_v1p_sd15_qrcode_monster",
+        ),
+        "sdxl": ("monster-labs/control_v1p_sdxl_qrcode_monster",),
+    },
 )

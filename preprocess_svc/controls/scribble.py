@@ -6,7 +6,8 @@ import numpy as np
 
 from mesh.pictures import Pixels
 from preprocess_svc.controls.channels import darkest, tripled
-from preprocess_svc.controls.control import ControlType, Parameter
+from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
+from preprocess_svc.controls.ready import Ready
 from preprocess_svc.controls.strokes import darkness
 
 _DARK = 127
@@ -41,14 +42,29 @@ SCRIBBLE = ControlType(
     kind="scribble",
     description="Thick white strokes on black; made from a drawing of dark strokes on a light ground, or of a photo "
     "with xdog_threshold.",
-    parameters=(
-        Parameter(
-            "xdog_threshold",
-            "0 for drawings; for photos, twice the darkness that makes a stroke, grey levels; 32 is usual.",
-            0,
-            64,
-            0,
+    extractors=(
+        Algorithm(
+            name="drawing",
+            description="Dark strokes of a drawing, or of a photo with xdog_threshold.",
+            source="ControlNet's gradio_scribble2image.py; Winnemöller 2012",
+            parameters=(
+                Parameter(
+                    "xdog_threshold",
+                    "0 for drawings; for photos, twice the darkness that makes a stroke, grey levels; 32 is usual.",
+                    0,
+                    64,
+                    0,
+                ),
+            ),
+            extract=extract,
         ),
     ),
-    extract=extract,
+    ready=Ready(grey=True, light_on_dark=True),
+    controlnets={
+        "sd15": (
+            "lllyasviel/control_v11p_sd15_scribble",
+            "lllyasviel/sd-controlnet-scribble",
+        ),
+        "sdxl": ("xinsir/controlnet-scribble-sdxl-1.0",),
+    },
 )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.control import ControlType, Parameter
+from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
 
 _CELL = 256
 
@@ -50,6 +50,14 @@ def _field(random: np.random.RandomState, height: int, width: int, most: float) 
 SHUFFLE = ControlType(
     kind="shuffle",
     description="The picture's colours and textures bent out of place by a smooth random field.",
-    parameters=(Parameter("seed", "Seed of the field, a whole number.", 0, 65535, 0, whole=True),),
-    extract=extract,
+    extractors=(
+        Algorithm(
+            name="content",
+            description="Fetched through a smooth random field.",
+            source="controlnet_aux's ContentShuffleDetector",
+            parameters=(Parameter("seed", "Seed of the field, a whole number.", 0, 65535, 0, whole=True),),
+            extract=extract,
+        ),
+    ),
+    controlnets={"sd15": ("lllyasviel/control_v11e_sd15_shuffle",)},
 )

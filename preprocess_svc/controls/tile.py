@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mesh.pictures import Pixels, resize
-from preprocess_svc.controls.control import ControlType, Parameter
+from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
@@ -36,6 +36,20 @@ def shrunk(picture: Pixels, factor: float) -> Pixels:
 TILE = ControlType(
     kind="tile",
     description="The picture itself; with a factor, without its fine detail.",
-    parameters=(Parameter("factor", "Sides are divided by this and brought back; 1 changes nothing.", 1, 8, 1),),
-    extract=extract,
+    extractors=(
+        Algorithm(
+            name="resample",
+            description="Made smaller and brought back.",
+            source='sd-webui-controlnet\'s "tile_resample"',
+            parameters=(
+                Parameter("factor", "Sides are divided by this and brought back; 1 changes nothing.", 1, 8, 1),
+            ),
+            extract=extract,
+        ),
+    ),
+    controlnets={
+        "sd15": ("lllyasviel/control_v11f1e_sd15_tile",),
+        "sdxl": ("xinsir/controlnet-tile-sdxl-1.0",),
+        "flux": ("InstantX/FLUX.1-dev-Controlnet-Union",),
+    },
 )

@@ -14,7 +14,7 @@ from export.demo.judge import edge_f1
 from local.demo import CANNY, source_picture
 from local.supervision import LocalMesh
 from mesh.pictures import Pixels, decode, encode
-from preprocess_svc.hints import make_hint
+from tests.hints import make_hint
 from tests.contract.enterprise_client import SAMPLE
 from tests.running import picture, served
 

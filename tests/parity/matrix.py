@@ -8,7 +8,7 @@ import numpy as np
 
 from local.demo import CANNY, source_picture
 from mesh.pictures import decode
-from preprocess_svc.hints import make_hint
+from tests.hints import make_hint
 from tests.parity.reference import Asked, Pixels, Steered
 from unet_svc.schedulers import SCHEDULERS
 

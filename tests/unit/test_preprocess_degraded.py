@@ -6,7 +6,7 @@ import pytest
 
 from mesh.pictures import encode, resize
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.hints import make_hint
+from tests.hints import make_hint
 
 NOISE = np.random.default_rng(1).integers(0, 256, (96, 128, 3), np.uint8)
 SOFT = cv2.GaussianBlur(NOISE, (0, 0), 4)

@@ -8,7 +8,7 @@ from PIL import Image
 from mesh.errors import InvalidInput
 from mesh.pictures import encode
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.hints import make_hint
+from tests.hints import make_hint
 
 SQUARE = np.full((64, 96, 3), 30, np.uint8)
 SQUARE[16:48, 24:72] = (220, 60, 40)

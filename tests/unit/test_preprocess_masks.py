@@ -7,7 +7,7 @@ from PIL import Image
 
 from mesh.errors import InvalidInput
 from mesh.pictures import Pixels, encode
-from preprocess_svc.hints import make_hint
+from tests.hints import make_hint
 from preprocess_svc.masks import fit_mask, mark
 
 DRAW = np.random.default_rng(7)

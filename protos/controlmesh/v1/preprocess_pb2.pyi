@@ -184,22 +184,88 @@ class ExtractHintResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HINT_FIELD_NUMBER: _builtins.int
+    EXTRACTOR_FIELD_NUMBER: _builtins.int
+    ANNOTATOR_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    extractor: _builtins.str
+    """Which of the kind's extractors made it; empty if a ready hint was fitted."""
+    annotator: _builtins.str
+    """Name of the annotator that found it, such as "demo"; empty for algorithms and ready hints."""
+    seconds: _builtins.float
+    """Time from reading the picture to having the hint, seconds."""
     @_builtins.property
     def hint(self) -> _types_pb2.Image:
         """The hint as PNG; what a mask marks is black in it."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Remarks, such as that a ready hint was inverted or that a stand-in made it; English sentences."""
 
     def __init__(
         self,
         *,
         hint: _types_pb2.Image | None = ...,
+        extractor: _builtins.str = ...,
+        annotator: _builtins.str = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+        seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hint", b"hint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hint", b"hint"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotator", b"annotator", "extractor", b"extractor", "hint", b"hint", "notes", b"notes", "seconds", b"seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExtractHintResponse: _TypeAlias = ExtractHintResponse  # noqa: Y015
+
+@_typing.final
+class ExtractHintsRequest(_message.Message):
+    """ExtractHintsRequest asks for several hints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExtractHintRequest]:
+        """One entry a hint, 1 to 16. Errors name fields as requests[i].control.image."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___ExtractHintRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtractHintsRequest: _TypeAlias = ExtractHintsRequest  # noqa: Y015
+
+@_typing.final
+class ExtractHintsResponse(_message.Message):
+    """ExtractHintsResponse is the hints in the order of their requests."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hints(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExtractHintResponse]:
+        """One entry a request."""
+
+    def __init__(
+        self,
+        *,
+        hints: _abc.Iterable[Global___ExtractHintResponse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hints", b"hints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtractHintsResponse: _TypeAlias = ExtractHintsResponse  # noqa: Y015
 
 @_typing.final
 class ListStylesRequest(_message.Message):
@@ -325,6 +391,8 @@ class ControlKind(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     READS_MASK_FIELD_NUMBER: _builtins.int
+    EXTRACTORS_FIELD_NUMBER: _builtins.int
+    CONTROLNETS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Its name, as in Control.kind."""
     description: _builtins.str
@@ -335,11 +403,19 @@ class ControlKind(_message.Message):
     """True if it reads a mask: Control.mask, else the request's."""
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ControlParameter]:
-        """Parameters that its extractor takes."""
+        """Parameters of the extractor that is taken when a request names none."""
 
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the loaded models that have a ControlNet of this kind, sorted."""
+
+    @_builtins.property
+    def extractors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Extractor]:
+        """The ways to make its hint, the preferred first."""
+
+    @_builtins.property
+    def controlnets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ControlNetIds]:
+        """ControlNets known to take its hint, family by family."""
 
     def __init__(
         self,
@@ -350,14 +426,104 @@ class ControlKind(_message.Message):
         parameters: _abc.Iterable[Global___ControlParameter] | None = ...,
         models: _abc.Iterable[_builtins.str] | None = ...,
         reads_mask: _builtins.bool = ...,
+        extractors: _abc.Iterable[Global___Extractor] | None = ...,
+        controlnets: _abc.Iterable[Global___ControlNetIds] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "extractable", b"extractable", "kind", b"kind", "models", b"models", "parameters", b"parameters", "reads_mask", b"reads_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controlnets", b"controlnets", "description", b"description", "extractable", b"extractable", "extractors", b"extractors", "kind", b"kind", "models", b"models", "parameters", b"parameters", "reads_mask", b"reads_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ControlKind: _TypeAlias = ControlKind  # noqa: Y015
+
+@_typing.final
+class Extractor(_message.Message):
+    """Extractor is one way to make a kind's hint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    HOW_TO_GET_FIELD_NUMBER: _builtins.int
+    STAND_IN_FIELD_NUMBER: _builtins.int
+    READS_TEXT_FIELD_NUMBER: _builtins.int
+    ANNOTATOR_FIELD_NUMBER: _builtins.int
+    ANNOTATOR_DESCRIPTION_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, as in Control.extractor."""
+    description: _builtins.str
+    """What it does, one English sentence."""
+    available: _builtins.bool
+    """True if it can be used here: an algorithm always can, a model when its annotator is loaded."""
+    how_to_get: _builtins.str
+    """What to do where it is not available, such as the command that exports its annotator."""
+    stand_in: _builtins.bool
+    """True for a crude stand-in, which is used only when a request names it."""
+    reads_text: _builtins.bool
+    """True if it makes the hint from Control.text instead of a picture."""
+    annotator: _builtins.str
+    """The annotator that serves it; empty for an algorithm or where none is loaded."""
+    annotator_description: _builtins.str
+    """What the annotator is and which pictures it knows, one English sentence."""
+    source: _builtins.str
+    """Paper, program or library that it follows."""
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ControlParameter]:
+        """Parameters that it takes."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        available: _builtins.bool = ...,
+        how_to_get: _builtins.str = ...,
+        stand_in: _builtins.bool = ...,
+        reads_text: _builtins.bool = ...,
+        annotator: _builtins.str = ...,
+        annotator_description: _builtins.str = ...,
+        parameters: _abc.Iterable[Global___ControlParameter] | None = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annotator", b"annotator", "annotator_description", b"annotator_description", "available", b"available", "description", b"description", "how_to_get", b"how_to_get", "name", b"name", "parameters", b"parameters", "reads_text", b"reads_text", "source", b"source", "stand_in", b"stand_in"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Extractor: _TypeAlias = Extractor  # noqa: Y015
+
+@_typing.final
+class ControlNetIds(_message.Message):
+    """ControlNetIds is where ControlNets of one family are found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAMILY_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    family: _builtins.str
+    """Architecture family such as "sd15"."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Hub ids such as "lllyasviel/control_v11p_sd15_canny"."""
+
+    def __init__(
+        self,
+        *,
+        family: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["family", b"family", "ids", b"ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ControlNetIds: _TypeAlias = ControlNetIds  # noqa: Y015
 
 @_typing.final
 class ControlParameter(_message.Message):

@@ -45,6 +45,11 @@ class PreprocessServiceStub:
                 request_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintRequest.SerializeToString,
                 response_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintResponse.FromString,
                 _registered_method=True)
+        self.ExtractHints = channel.unary_unary(
+                '/controlmesh.v1.PreprocessService/ExtractHints',
+                request_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsRequest.SerializeToString,
+                response_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsResponse.FromString,
+                _registered_method=True)
         self.ListStyles = channel.unary_unary(
                 '/controlmesh.v1.PreprocessService/ListStyles',
                 request_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ListStylesRequest.SerializeToString,
@@ -70,6 +75,13 @@ class PreprocessServiceServicer:
 
     def ExtractHint(self, request, context):
         """ExtractHint makes one hint picture and nothing else, for callers who want to look at it or keep it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtractHints(self, request, context):
+        """ExtractHints makes several hints side by side.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +113,11 @@ def add_PreprocessServiceServicer_to_server(servicer, server):
                     servicer.ExtractHint,
                     request_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintRequest.FromString,
                     response_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintResponse.SerializeToString,
+            ),
+            'ExtractHints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtractHints,
+                    request_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsRequest.FromString,
+                    response_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsResponse.SerializeToString,
             ),
             'ListStyles': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStyles,
@@ -168,6 +185,33 @@ class PreprocessService:
             '/controlmesh.v1.PreprocessService/ExtractHint',
             controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintRequest.SerializeToString,
             controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtractHints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/controlmesh.v1.PreprocessService/ExtractHints',
+            controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsRequest.SerializeToString,
+            controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsResponse.FromString,
             options,
             channel_credentials,
             insecure,

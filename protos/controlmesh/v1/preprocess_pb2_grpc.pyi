@@ -37,6 +37,8 @@ class PreprocessServiceStub:
     """Prepare encodes the prompts and makes every control's hint, at the size of the picture to come."""
     ExtractHint: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ExtractHintRequest, _preprocess_pb2.ExtractHintResponse]
     """ExtractHint makes one hint picture and nothing else, for callers who want to look at it or keep it."""
+    ExtractHints: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ExtractHintsRequest, _preprocess_pb2.ExtractHintsResponse]
+    """ExtractHints makes several hints side by side."""
     ListStyles: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ListStylesRequest, _preprocess_pb2.ListStylesResponse]
     """ListStyles names the styles that a prompt can be enhanced with."""
     ListControls: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ListControlsRequest, _preprocess_pb2.ListControlsResponse]
@@ -51,6 +53,8 @@ class PreprocessServiceAsyncStub(PreprocessServiceStub):
     """Prepare encodes the prompts and makes every control's hint, at the size of the picture to come."""
     ExtractHint: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ExtractHintRequest, _preprocess_pb2.ExtractHintResponse]  # type: ignore[assignment]
     """ExtractHint makes one hint picture and nothing else, for callers who want to look at it or keep it."""
+    ExtractHints: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ExtractHintsRequest, _preprocess_pb2.ExtractHintsResponse]  # type: ignore[assignment]
+    """ExtractHints makes several hints side by side."""
     ListStyles: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ListStylesRequest, _preprocess_pb2.ListStylesResponse]  # type: ignore[assignment]
     """ListStyles names the styles that a prompt can be enhanced with."""
     ListControls: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ListControlsRequest, _preprocess_pb2.ListControlsResponse]  # type: ignore[assignment]
@@ -74,6 +78,14 @@ class PreprocessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_preprocess_pb2.ExtractHintResponse, _abc.Awaitable[_preprocess_pb2.ExtractHintResponse]]:
         """ExtractHint makes one hint picture and nothing else, for callers who want to look at it or keep it."""
+
+    @_abc_1.abstractmethod
+    def ExtractHints(
+        self,
+        request: _preprocess_pb2.ExtractHintsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_preprocess_pb2.ExtractHintsResponse, _abc.Awaitable[_preprocess_pb2.ExtractHintsResponse]]:
+        """ExtractHints makes several hints side by side."""
 
     @_abc_1.abstractmethod
     def ListStyles(

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63ontrolmesh/v1/types.proto\x12\x0e\x63ontrolmesh.v1\"N\n\x06Tensor\x12$\n\x05\x64type\x18\x01 \x01(\x0e\x32\x15.controlmesh.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\"d\n\x05Image\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12+\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1b.controlmesh.v1.ImageFormat\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\"\xc1\x02\n\x07\x43ontrol\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12$\n\x05image\x18\x02 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x16\n\tauto_hint\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x13\n\x06weight\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\r\n\x05start\x18\x05 \x01(\x01\x12\x10\n\x03\x65nd\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12;\n\nparameters\x18\x07 \x03(\x0b\x32\'.controlmesh.v1.Control.ParametersEntry\x12#\n\x04mask\x18\x08 \x01(\x0b\x32\x15.controlmesh.v1.Image\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x0c\n\n_auto_hintB\t\n\x07_weightB\x06\n\x04_end\"h\n\x04Hint\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12&\n\x06pixels\x18\x02 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\x12\x0e\n\x06weight\x18\x03 \x01(\x02\x12\r\n\x05start\x18\x04 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x01\"\xad\x01\n\x0c\x43onditioning\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x04text\x18\x02 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\x12#\n\x05hints\x18\x03 \x03(\x0b\x32\x14.controlmesh.v1.Hint\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\x12$\n\x04mask\x18\x06 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\"k\n\tPosterior\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x04mean\x18\x02 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\x12)\n\tdeviation\x18\x03 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\"A\n\x07Latents\x12\r\n\x05model\x18\x01 \x01(\t\x12\'\n\x07samples\x18\x02 \x01(\x0b\x32\x16.controlmesh.v1.Tensor*k\n\x05\x44Type\x12\x16\n\x12\x44_TYPE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x44_TYPE_UINT8\x10\x01\x12\x10\n\x0c\x44_TYPE_INT64\x10\x02\x12\x12\n\x0e\x44_TYPE_FLOAT16\x10\x03\x12\x12\n\x0e\x44_TYPE_FLOAT32\x10\x04*o\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x01\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63ontrolmesh/v1/types.proto\x12\x0e\x63ontrolmesh.v1\"N\n\x06Tensor\x12$\n\x05\x64type\x18\x01 \x01(\x0e\x32\x15.controlmesh.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0f\n\x07\x63ontent\x18\x03 \x01(\x0c\"d\n\x05Image\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12+\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1b.controlmesh.v1.ImageFormat\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\"\xe2\x02\n\x07\x43ontrol\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12$\n\x05image\x18\x02 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x16\n\tauto_hint\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x13\n\x06weight\x18\x04 \x01(\x02H\x01\x88\x01\x01\x12\r\n\x05start\x18\x05 \x01(\x01\x12\x10\n\x03\x65nd\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12;\n\nparameters\x18\x07 \x03(\x0b\x32\'.controlmesh.v1.Control.ParametersEntry\x12#\n\x04mask\x18\x08 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x11\n\textractor\x18\t \x01(\t\x12\x0c\n\x04text\x18\n \x01(\t\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x0c\n\n_auto_hintB\t\n\x07_weightB\x06\n\x04_end\"h\n\x04Hint\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12&\n\x06pixels\x18\x02 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\x12\x0e\n\x06weight\x18\x03 \x01(\x02\x12\r\n\x05start\x18\x04 \x01(\x01\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x01\"\xad\x01\n\x0c\x43onditioning\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x04text\x18\x02 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\x12#\n\x05hints\x18\x03 \x03(\x0b\x32\x14.controlmesh.v1.Hint\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\x12$\n\x04mask\x18\x06 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\"k\n\tPosterior\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x04mean\x18\x02 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\x12)\n\tdeviation\x18\x03 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\"A\n\x07Latents\x12\r\n\x05model\x18\x01 \x01(\t\x12\'\n\x07samples\x18\x02 \x01(\x0b\x32\x16.controlmesh.v1.Tensor*k\n\x05\x44Type\x12\x16\n\x12\x44_TYPE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x44_TYPE_UINT8\x10\x01\x12\x10\n\x0c\x44_TYPE_INT64\x10\x02\x12\x12\n\x0e\x44_TYPE_FLOAT16\x10\x03\x12\x12\n\x0e\x44_TYPE_FLOAT32\x10\x04*o\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x01\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,24 +33,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONTROL_PARAMETERSENTRY']._loaded_options = None
   _globals['_CONTROL_PARAMETERSENTRY']._serialized_options = b'8\001'
-  _globals['_DTYPE']._serialized_start=1010
-  _globals['_DTYPE']._serialized_end=1117
-  _globals['_IMAGEFORMAT']._serialized_start=1119
-  _globals['_IMAGEFORMAT']._serialized_end=1230
+  _globals['_DTYPE']._serialized_start=1043
+  _globals['_DTYPE']._serialized_end=1150
+  _globals['_IMAGEFORMAT']._serialized_start=1152
+  _globals['_IMAGEFORMAT']._serialized_end=1263
   _globals['_TENSOR']._serialized_start=46
   _globals['_TENSOR']._serialized_end=124
   _globals['_IMAGE']._serialized_start=126
   _globals['_IMAGE']._serialized_end=226
   _globals['_CONTROL']._serialized_start=229
-  _globals['_CONTROL']._serialized_end=550
-  _globals['_CONTROL_PARAMETERSENTRY']._serialized_start=468
-  _globals['_CONTROL_PARAMETERSENTRY']._serialized_end=517
-  _globals['_HINT']._serialized_start=552
-  _globals['_HINT']._serialized_end=656
-  _globals['_CONDITIONING']._serialized_start=659
-  _globals['_CONDITIONING']._serialized_end=832
-  _globals['_POSTERIOR']._serialized_start=834
-  _globals['_POSTERIOR']._serialized_end=941
-  _globals['_LATENTS']._serialized_start=943
-  _globals['_LATENTS']._serialized_end=1008
+  _globals['_CONTROL']._serialized_end=583
+  _globals['_CONTROL_PARAMETERSENTRY']._serialized_start=501
+  _globals['_CONTROL_PARAMETERSENTRY']._serialized_end=550
+  _globals['_HINT']._serialized_start=585
+  _globals['_HINT']._serialized_end=689
+  _globals['_CONDITIONING']._serialized_start=692
+  _globals['_CONDITIONING']._serialized_end=865
+  _globals['_POSTERIOR']._serialized_start=867
+  _globals['_POSTERIOR']._serialized_end=974
+  _globals['_LATENTS']._serialized_start=976
+  _globals['_LATENTS']._serialized_end=1041
 # @@protoc_insertion_point(module_scope)

@@ -179,6 +179,8 @@ class Control(_message.Message):
     END_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     MASK_FIELD_NUMBER: _builtins.int
+    EXTRACTOR_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Control kind such as "canny" or "depth"; ListControls gives those that exist."""
     auto_hint: _builtins.bool
@@ -189,6 +191,12 @@ class Control(_message.Message):
     """Fraction of the steps at which the control begins, 0 to 1. A double, because single precision moves 0.2 past step 2 of 10."""
     end: _builtins.float
     """Fraction of the steps at which the control ends, 0 to 1, not before `start`. Absent: 1."""
+    extractor: _builtins.str
+    """Which of the kind's extractors makes the hint, such as "drawing"; ListControls gives those that exist. Empty: the
+    first of them that is available here and no stand-in.
+    """
+    text: _builtins.str
+    """Words to make the hint from, in place of `image`, for kinds that can (qrcode); at most 1,000 characters."""
     @_builtins.property
     def image(self) -> Global___Image:
         """The picture to extract the hint from, or the ready hint itself when `auto_hint` is false."""
@@ -212,10 +220,12 @@ class Control(_message.Message):
         end: _builtins.float | None = ...,
         parameters: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         mask: Global___Image | None = ...,
+        extractor: _builtins.str = ...,
+        text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint", "_end", b"_end", "_weight", b"_weight", "auto_hint", b"auto_hint", "end", b"end", "image", b"image", "mask", b"mask", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint", "_end", b"_end", "_weight", b"_weight", "auto_hint", b"auto_hint", "end", b"end", "image", b"image", "kind", b"kind", "mask", b"mask", "parameters", b"parameters", "start", b"start", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint", "_end", b"_end", "_weight", b"_weight", "auto_hint", b"auto_hint", "end", b"end", "extractor", b"extractor", "image", b"image", "kind", b"kind", "mask", b"mask", "parameters", b"parameters", "start", b"start", "text", b"text", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__auto_hint: _TypeAlias = _typing.Literal["auto_hint"]  # noqa: Y015
     _WhichOneofArgType__auto_hint: _TypeAlias = _typing.Literal["_auto_hint", b"_auto_hint"]  # noqa: Y015

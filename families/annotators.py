@@ -1,0 +1,177 @@
+"""Annotators: the models that find hints in pictures, as every room sees them.
+
+An annotator is one export: a card, and one graph for each group of heads. A head is what a graph finds (depth, edges,
+body parts); its tensors are the same whichever architecture found them, so that drawing the hint is one piece of code.
+`python -m export annotator` writes the card at `<repository>/annotator_<name>/annotator.json` as its last act.
+
+Every graph takes `image` UINT8 [B, h, w, 3], RGB; what an architecture wants of it (channel order, mean and deviation)
+is inside the graph. Maps are of the picture's size unless the head says otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+from tritonclient.grpc import model_config_pb2 as triton
+
+from families.graphs import ANY, Part, Tensor, part_config
+from families.manifest import GraphFacts, ManifestError
+from families.profiles import CPU, Profile, Runtime
+
+CARD_FILE = "annotator.json"
+IMAGE = Tensor("image", "UINT8", (ANY, ANY, 3))
+
+_WORD = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
+
+HEADS: Mapping[str, tuple[Tensor, ...]] = {
+    # Nearness on any scale that grows towards the eye, as MiDaS, DPT and Depth Anything give it.
+    "depth": (Tensor("depth", "FP32", (ANY, ANY)),),
+    # Unit vectors; a hint's colour is (vector + 1) / 2 of each.
+    "normal": (Tensor("normal", "FP32", (3, ANY, ANY)),),
+    # Index of each pixel's class in the card's `palette`.
+    "segmentation": (Tensor("classes", "UINT8", (ANY, ANY)),),
+    # How sure an edge is, 0 to 1.
+    "softedge": (Tensor("softedge", "FP32", (ANY, ANY)),),
+    "hed": (Tensor("hed", "FP32", (ANY, ANY)),),
+    # Paper, 0 dark line to 1 blank, as the networks of informative drawings give it.
+    "lineart": (Tensor("lineart", "FP32", (ANY, ANY)),),
+    "lineart_anime": (Tensor("lineart_anime", "FP32", (ANY, ANY)),),
+    # M-LSD's map at half the picture's size: the score of a line's centre (a logit), then the displacements
+    # (x, y) of its start and its end, in cells.
+    "mlsd": (Tensor("lines", "FP32", (5, ANY, ANY)),),
+    # OpenPose at an eighth of the picture's size: affinities of the limbs, then heatmaps of 18 parts and of nothing.
+    "body": (Tensor("affinities", "FP32", (38, ANY, ANY)), Tensor("parts", "FP32", (19, ANY, ANY))),
+    # Heatmaps at an eighth of the picture's size: of 21 points of a hand, or 70 of a face, and of nothing.
+    "hand": (Tensor("hand", "FP32", (22, ANY, ANY)),),
+    "face": (Tensor("face", "FP32", (71, ANY, ANY)),),
+}
+"""Head -> the outputs of a graph that finds it, without the batch dimension."""
+
+PROFILE = Profile(
+    batch={"annotator": 8},
+    queue_delay_us={"annotator": 0},
+    queue_size=64,
+    cpu_threads={"annotator": 1},
+)
+
+
+class AnnotatorCard(msgspec.Struct, frozen=True, kw_only=True):
+    """One annotator whose graphs were traced, compared with torch and moved into place."""
+
+    name: str
+    """Suffix of `annotator_<name>`: lower-case letters, digits and single `_`."""
+    architecture: str
+    """Row of the exporter's table, such as `dpt` or `pidinet`."""
+    description: str
+    """What it is and what pictures it knows, one English sentence; shown to callers."""
+    heads: dict[str, str]
+    """Head -> graph that finds it. Heads of the same graph come from one inference."""
+    side: int
+    """Shorter side at which it sees best, pixels; taken where a request does not say."""
+    multiple: int
+    """Sides of its picture are multiples of this."""
+    square: bool = False
+    """Whether its picture must be `side` x `side`."""
+    palette: tuple[tuple[int, int, int], ...] = ()
+    """Colour of each class, RGB, for `segmentation`."""
+    labels: tuple[str, ...] = ()
+    """Name of each class, as long as `palette`."""
+    graphs: dict[str, GraphFacts]
+    """Graph name -> facts of its `1/model.onnx`."""
+    source: str
+    """Where the weights came from: the folder's own name or the hub id."""
+    versions: dict[str, str]
+    fingerprint: str
+    """One hash over sources, versions and options; an export with the same one has nothing to do."""
+    target: str
+    """`cpu` or `gpu`: which machine the `config.pbtxt` files were written for."""
+
+    def __post_init__(self) -> None:
+        if not _WORD.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is not a name: use lower-case letters, digits and single '_'")
+        unknown = sorted(set(self.heads) - set(HEADS))
+        if unknown or not self.heads:
+            raise ValueError(f"heads must be among {', '.join(HEADS)}, not {unknown}")
+        if set(self.heads.values()) != set(self.graphs):
+            raise ValueError("every graph must have a head, and every head a graph")
+        if "segmentation" in self.heads and not 0 < len(self.palette) <= 256:
+            raise ValueError(f"a segmenter needs 1 to 256 colours, not {len(self.palette)}")
+        if self.labels and len(self.labels) != len(self.palette):
+            raise ValueError(f"{len(self.labels)} labels do not fit {len(self.palette)} colours")
+
+
+def folder_name(name: str) -> str:
+    """The folder of the annotator's card, and the name of its graph if it has one graph alone."""
+    return f"annotator_{name}"
+
+
+def graph_name(name: str, head: str = "") -> str:
+    """The graph of an annotator, or of one head where the heads have graphs of their own."""
+    return f"annotator_{name}_{head}" if head else folder_name(name)
+
+
+def part(graph: str, heads: Iterable[str]) -> Part:
+    """The tensors of the graph that finds `heads`, in the order of HEADS. Raises KeyError for an unknown head."""
+    wanted = set(heads)
+    if unknown := wanted - HEADS.keys():
+        raise KeyError(sorted(unknown)[0])
+    outputs = tuple(tensor for head, tensors in HEADS.items() if head in wanted for tensor in tensors)
+    return Part(graph, "annotator", (IMAGE,), outputs)
+
+
+def parts(heads: Mapping[str, str]) -> tuple[Part, ...]:
+    """Every graph of an annotator, sorted; `heads` as in its card."""
+    graphs = sorted(set(heads.values()))
+    return tuple(part(graph, (head for head, of in heads.items() if of == graph)) for graph in graphs)
+
+
+def configs(heads: Mapping[str, str], runtime: Runtime = CPU) -> dict[str, triton.ModelConfig]:
+    """`config.pbtxt` of every graph of an annotator, by folder name."""
+    return {row.graph: part_config(row, PROFILE, runtime) for row in parts(heads)}
+
+
+def read_card(repository: Path, name: str) -> AnnotatorCard:
+    """The card of one annotator. Raises ManifestError if there is none or it does not decode."""
+    path = repository / folder_name(name) / CARD_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=AnnotatorCard)
+    except FileNotFoundError:
+        raise ManifestError(
+            f"annotator {name!r} is not exported: {repository.name}/{folder_name(name)}/{CARD_FILE} is missing; see "
+            "`python -m export annotator --help`"
+        ) from None
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ManifestError(
+            f"{repository.name}/{folder_name(name)}/{CARD_FILE} is not a card of this version ({error}); export the "
+            "annotator again with --force"
+        ) from error
+
+
+def list_annotators(repository: Path) -> list[AnnotatorCard]:
+    """Every annotator's card in the repository, by name. Raises ManifestError on the first unreadable one."""
+    prefix = folder_name("")
+    folders = sorted(path.parent.name for path in repository.glob(f"{prefix}*/{CARD_FILE}"))
+    return [read_card(repository, folder.removeprefix(prefix)) for folder in folders]
+
+
+def write_card(folder: Path, card: AnnotatorCard) -> Path:
+    """Write the card into `folder` (the annotator's own) in one step: a reader sees the old or the new one, whole."""
+    target = folder / CARD_FILE
+    partial = target.with_suffix(".json.partial")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(card, order="deterministic"), indent=2) + b"\n")
+    os.replace(partial, target)
+    return target
+
+
+def best(cards: Iterable[AnnotatorCard]) -> dict[str, AnnotatorCard]:
+    """Head -> the annotator that serves it: the one with the fewest heads wins, so that a model exported for one kind
+    takes it over from one that does many."""
+    chosen: dict[str, AnnotatorCard] = {}
+    for card in sorted(cards, key=lambda card: (len(card.heads), card.name)):
+        for head in card.heads:
+            chosen.setdefault(head, card)
+    return chosen
