@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -49,8 +48,8 @@ class Architecture:
         description: what sources it takes, one sentence for --help and errors.
         recognises: whether a source's files are of this architecture; reads configurations and file names only.
         files: the files of a recognised source that decide the outcome.
-        load: reads the weights; safetensors, or pickled state dicts through torch.load(weights_only=True), which runs no
-            code. Raises SourceRefused for weights that are not exactly those the network has.
+        load: reads the weights; safetensors, or pickled state dicts through torch.load(weights_only=True), which runs
+            no code. Raises SourceRefused for weights that are not exactly those the network has.
         requires: pip requirement of an optional library, for the error where it is missing.
     """
 
@@ -61,4 +60,3 @@ class Architecture:
     files: Callable[[Path], tuple[Path, ...]]
     load: Callable[[Path], Loaded]
     requires: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
