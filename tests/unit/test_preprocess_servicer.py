@@ -16,6 +16,7 @@ from preprocess_svc.controls import CONTROLS
 from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.styles import load_styles
 from tests.cards import card
+from tests.hints import usual
 
 MODEL = card(
     name="demo",
@@ -180,13 +181,18 @@ async def test_styles_and_controls_are_listed(servicer: PreprocessServicer) -> N
     kinds = [control.kind for control in controls]
     assert kinds == sorted(CONTROLS)
     assert [control.kind for control in controls if control.reads_mask] == ["inpaint"]
-    assert {control.kind for control in controls if not control.extractable} == {
-        kind for kind, control in CONTROLS.items() if control.extract is None
-    }
+    assert {control.kind for control in controls if control.extractable} == {kind for kind in CONTROLS if usual(kind)}
     assert {control.kind: list(control.models) for control in controls if control.models} == {
         "canny": ["demo"],
         "inpaint": ["demo"],
     }
-    assert {control.kind: [parameter.name for parameter in control.parameters] for control in controls} == {
-        kind: [parameter.name for parameter in control.parameters] for kind, control in CONTROLS.items()
+    assert {control.kind: [one.name for one in control.extractors] for control in controls} == {
+        kind: [one.name for one in control.extractors] for kind, control in CONTROLS.items()
     }
+    for control in controls:
+        names = [parameter.name for parameter in control.parameters]
+        chosen = usual(control.kind)
+        assert names == ([parameter.name for parameter in chosen.parameters] if chosen else [])
+        assert {one.family: list(one.ids) for one in control.controlnets} == {
+            family: list(ids) for family, ids in CONTROLS[control.kind].controlnets.items()
+        }

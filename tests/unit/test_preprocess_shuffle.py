@@ -2,13 +2,13 @@ import cv2
 import numpy as np
 import pytest
 
-from preprocess_svc.controls.shuffle import SHUFFLE, extract
+from tests.hints import extracted
 
 PICTURE = np.random.default_rng(7).integers(0, 256, (96, 160, 3), np.uint8)
 
 
 def shuffled(picture: np.ndarray, seed: int) -> np.ndarray:
-    return extract(picture, SHUFFLE.settle({"seed": seed}))
+    return extracted("shuffle", picture, {"seed": seed})
 
 
 def test_a_seed_is_a_map() -> None:
@@ -16,7 +16,7 @@ def test_a_seed_is_a_map() -> None:
     np.testing.assert_array_equal(shuffled(PICTURE, 5), first)
     assert (shuffled(PICTURE, 6) != first).any()
     assert (first != PICTURE).any(axis=2).mean() > 0.9
-    np.testing.assert_array_equal(extract(PICTURE, SHUFFLE.settle({})), shuffled(PICTURE, 0))
+    np.testing.assert_array_equal(extracted("shuffle", PICTURE, {}), shuffled(PICTURE, 0))
 
 
 def test_nobody_else_s_random_numbers_are_touched() -> None:
