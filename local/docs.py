@@ -9,6 +9,7 @@ from local.settings import LocalSettings
 from mesh.settings import table
 from model_server.settings import ModelServerSettings
 from preprocess_svc.controls import CONTROLS
+from preprocess_svc.controls.control import Algorithm, Extractor, Learned, Written
 from preprocess_svc.settings import PreprocessSettings
 from unet_svc.schedulers import SCHEDULERS
 from unet_svc.settings import UnetSettings
@@ -31,13 +32,23 @@ def _settings() -> str:
 
 
 def _controls() -> str:
-    rows = ["| kind | hint | from a picture | reads a mask | parameters |", "| --- | --- | --- | --- | --- |"]
+    rows = ["| kind | hint | made by | reads a mask |", "| --- | --- | --- | --- |"]
     for control in CONTROLS.values():
-        parameters = "; ".join(f"{p.name} {p.minimum:g}-{p.maximum:g} ({p.default:g})" for p in control.parameters)
-        extracted = "yes" if control.extract else f"no: {control.how_to_get}"
+        made_by = "<br>".join(_extractor(extractor) for extractor in control.extractors) or "ready hints only"
         mask = "yes" if control.reads_mask else "-"
-        rows.append(f"| `{control.kind}` | {control.description} | {extracted} | {mask} | {parameters or '-'} |")
+        rows.append(f"| `{control.kind}` | {control.description} | {made_by} | {mask} |")
     return "\n".join(rows)
+
+
+def _extractor(extractor: Extractor) -> str:
+    traits = {
+        "learned": isinstance(extractor, Learned),
+        "from words": isinstance(extractor, Written),
+        "stand-in": isinstance(extractor, Algorithm) and extractor.stand_in,
+    }
+    noted = ", ".join(trait for trait, held in traits.items() if held)
+    parameters = "; ".join(f"{p.name} {p.minimum:g}-{p.maximum:g} ({p.default:g})" for p in extractor.parameters)
+    return f"`{extractor.name}`{f' ({noted})' if noted else ''}{f': {parameters}' if parameters else ''}"
 
 
 def _schedulers() -> str:
