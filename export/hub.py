@@ -21,7 +21,7 @@ ANSWER_WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Sub-folders of a hub repository with weights, and files that are wanted besides."""
+    """Sub-folders of a hub repository with weights, and files that are wanted besides. `what` must lie in a copy."""
 
     what: str
     weights_in: tuple[str, ...]
@@ -29,7 +29,7 @@ class Wanted:
 
 
 PIPELINE = Wanted(
-    "a diffusers pipeline",
+    "a pipeline in diffusers layout",
     ("text_encoder/", "unet/", "vae/"),
     (
         "model_index.json",
@@ -41,7 +41,7 @@ PIPELINE = Wanted(
         "tokenizer/special_tokens_map.json",
     ),
 )
-CONTROLNET = Wanted("a ControlNet", ("",), ())
+CONTROLNET = Wanted("a ControlNet in diffusers layout", ("",), ())
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -107,5 +107,5 @@ def _unreachable(source: str, wanted: Wanted) -> HubUnreachable:
     return HubUnreachable(
         f"the hub could not be reached, so {source!r} cannot be fetched: on a machine that can, run "
         f"`hf download {source} --local-dir FOLDER` (config.json and *.safetensors files are enough), copy FOLDER "
-        f"here and pass its path instead; it must hold {wanted.what} in diffusers layout."
+        f"here and pass its path instead; it must hold {wanted.what}."
     )

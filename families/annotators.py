@@ -51,6 +51,12 @@ HEADS: Mapping[str, tuple[Tensor, ...]] = {
 }
 """Head -> the outputs of a graph that finds it, without the batch dimension."""
 
+STRIDES: Mapping[str, int] = {"mlsd": 2, "body": 8, "hand": 8, "face": 8}
+"""Head -> pixels of the picture on the side of a map's cell, where that is not 1."""
+
+SMALLEST = 64
+"""Shorter side in pixels of the smallest picture that every graph was verified with, before the card's multiple."""
+
 PROFILE = Profile(
     batch={"annotator": 8},
     queue_delay_us={"annotator": 0},
@@ -91,7 +97,7 @@ class AnnotatorCard(msgspec.Struct, frozen=True, kw_only=True):
     """`cpu` or `gpu`: which machine the `config.pbtxt` files were written for."""
 
     def __post_init__(self) -> None:
-        if not _WORD.fullmatch(self.name):
+        if not is_name(self.name):
             raise ValueError(f"{self.name!r} is not a name: use lower-case letters, digits and single '_'")
         unknown = sorted(set(self.heads) - set(HEADS))
         if unknown or not self.heads:
@@ -102,6 +108,16 @@ class AnnotatorCard(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"a segmenter needs 1 to 256 colours, not {len(self.palette)}")
         if self.labels and len(self.labels) != len(self.palette):
             raise ValueError(f"{len(self.labels)} labels do not fit {len(self.palette)} colours")
+
+
+def is_name(name: str) -> bool:
+    """Whether an annotator can be called so: lower-case letters, digits and single `_`."""
+    return _WORD.fullmatch(name) is not None
+
+
+def smallest_side(card: AnnotatorCard) -> int:
+    """Side in pixels of the smallest square picture that the annotator's graphs were verified with."""
+    return card.side if card.square else -(-SMALLEST // card.multiple) * card.multiple
 
 
 def folder_name(name: str) -> str:
