@@ -1,11 +1,55 @@
 """depth: nearness of the scene."""
 
-from preprocess_svc.controls.control import ControlType
+from collections.abc import Mapping
+
+import numpy as np
+
+from mesh.pictures import Pixels
+from preprocess_svc.annotators import Seen
+from preprocess_svc.controls.channels import tripled
+from preprocess_svc.controls.control import DETECT_RESOLUTION, ControlType, Learned
+from preprocess_svc.controls.maps import Plane, drawn, grey_levels, numbers, resized
 from preprocess_svc.controls.ready import Ready
+
+HOW_TO_GET = "python -m export annotator depth depth-anything/Depth-Anything-V2-Small-hf"
+
+
+def nearness(seen: Seen) -> tuple[Plane, float]:
+    """The depth map from 0, farthest, to 1, nearest, and the range that it had. A flat map is 0 all over.
+
+    Raises InternalError for values that are no numbers.
+    """
+    depth = numbers(seen, "depth")
+    shares = depth.astype(np.float64) - float(depth.min())
+    spread = float(shares.max())
+    if spread > 0:
+        shares /= spread
+    return shares.astype(np.float32), spread
+
+
+def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:
+    """Nearness from the farthest point, 0, to the nearest, 255, whatever the annotator's scale.
+
+    The rule of controlnet_aux's MidasDetector. Returns UINT8 [height, width, 3], three equal channels. Taken by
+    lllyasviel/sd-controlnet-depth and lllyasviel/control_v11f1p_sd15_depth.
+    """
+    return tripled(resized(grey_levels(nearness(seen)[0]), size))
+
 
 DEPTH = ControlType(
     kind="depth",
     description="Grey map, white near and black far, three equal channels.",
+    extractors=(
+        Learned(
+            name="model",
+            description="Nearness by the annotator, its whole range spread from black to white.",
+            source="Ranftl et al. 2021 (DPT), Yang et al. 2024 (Depth Anything V2); controlnet_aux's MidasDetector",
+            parameters=(DETECT_RESOLUTION,),
+            heads=("depth",),
+            annotate=drawn("depth", draw),
+            how_to_get=HOW_TO_GET,
+        ),
+    ),
     ready=Ready(grey=True),
     controlnets={
         "sd15": ("lllyasviel/control_v11f1p_sd15_depth", "lllyasviel/sd-controlnet-depth"),

@@ -6,7 +6,9 @@ import numpy as np
 
 from mesh.pictures import Pixels
 from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
+from preprocess_svc.controls.control import DETECT_RESOLUTION, Algorithm, ControlType, Learned, Parameter
+from preprocess_svc.controls.maps import drawn
+from preprocess_svc.controls.paper import drawing
 from preprocess_svc.controls.ready import Ready
 from preprocess_svc.controls.strokes import darkness
 
@@ -18,8 +20,8 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
     """How much darker each pixel is than its surroundings, scaled so that the median stroke is 127.
 
     The rule of controlnet_aux's LineartStandardDetector (sd-webui-controlnet's "lineart_standard"), without its
-    resizing; an algorithm, not the learned annotators "lineart_realistic" and "lineart_anime". It sees dark lines and
-    the dark side of edges; light lines on a dark ground stay black.
+    resizing; an algorithm that runs where no annotator is loaded or a request names it. It sees dark lines and the
+    dark side of edges; light lines on a dark ground stay black.
 
     Args:
         picture: UINT8 [h, w, 3].
@@ -41,9 +43,19 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 
 LINEART = ControlType(
     kind="lineart",
-    description="White soft strokes on black where the picture is darker than around; an algorithm, not the learned "
-    "lineart annotator.",
+    description="White soft strokes on black; by a learned annotator where one is loaded, else by an algorithm that "
+    "takes what is darker than around.",
     extractors=(
+        # The library's `coarse` is this same network with other weights, sk_model2.pth: export those to have it.
+        Learned(
+            name="realistic",
+            description="Strokes by the annotator, its paper inverted.",
+            source="Chan et al. 2022 (informative drawings); controlnet_aux's LineartDetector",
+            parameters=(DETECT_RESOLUTION,),
+            heads=("lineart",),
+            annotate=drawn("lineart", drawing("lineart")),
+            how_to_get="python -m export annotator lineart lllyasviel/Annotators:sk_model.pth",
+        ),
         Algorithm(
             name="standard",
             description="How much darker than around, scaled to the median stroke; an algorithm.",
@@ -56,5 +68,8 @@ LINEART = ControlType(
         ),
     ),
     ready=Ready(grey=True, light_on_dark=True),
-    controlnets={"sd15": ("lllyasviel/control_v11p_sd15_lineart",)},
+    controlnets={
+        "sd15": ("lllyasviel/control_v11p_sd15_lineart",),
+        "sdxl": ("xinsir/controlnet-union-sdxl-1.0",),
+    },
 )

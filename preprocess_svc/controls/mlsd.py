@@ -5,22 +5,72 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mesh.pictures import Pixels
+from preprocess_svc.annotators import Seen
 from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
+from preprocess_svc.controls.control import DETECT_RESOLUTION, Algorithm, ControlType, Learned, Parameter
+from preprocess_svc.controls.maps import Plane, drawn, numbers, resized
 from preprocess_svc.controls.ready import Ready
+
+# M-LSD: pixels of a cell, most lines, cells to either side that the centre of a line must outdo.
+_CELL, _MOST, _REACH = 2, 200, 1
+# Where a score is 0 or 1 in FLOAT32, and a place that no picture has but OpenCV can still draw a line to.
+_SURE, _FAR = 80.0, 2.0**20
 
 _SCALE, _SIGMA_SCALE = 0.8, 0.6
 _ANGLE_TOLERANCE = 22.5
 
 
+def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:
+    """The lines of M-LSD's map, drawn at the size that the annotator saw and then brought to the hint's.
+
+    The rule of controlnet_aux's MLSDdetector.
+
+    Args:
+        seen: with the map `lines`.
+        size: of the hint, (width, height) in pixels.
+        parameters: score_threshold and distance_threshold, as `find_lines`.
+
+    Returns:
+        UINT8 [height, width, 3], white lines one pixel wide on black, three equal channels; softer where the annotator
+        saw the picture at another size. Taken by lllyasviel/sd-controlnet-mlsd and lllyasviel/control_v11p_sd15_mlsd.
+    """
+    ends = find_lines(numbers(seen, "lines"), parameters["score_threshold"], parameters["distance_threshold"])
+    canvas = np.zeros(seen.picture.shape[:2], np.uint8)
+    cv2.polylines(canvas, list(ends.astype(np.int32)), isClosed=False, color=255, thickness=1)
+    return tripled(resized(canvas, size))
+
+
+def find_lines(lines: Plane, least_score: float, least_length: float) -> NDArray[np.float64]:
+    """Decode M-LSD's map (Gu et al., 2022): centres that outdo the cells around them, each with its two ends.
+
+    Args:
+        lines: FLOAT32 [5, h, w]: logit of a line's centre, then displacements (x, y) of its start and its end, cells.
+        least_score: lines must be surer than this, 0 to 1; of those, the 200 surest are taken.
+        least_length: lines must be longer than this, cells.
+
+    Returns:
+        FLOAT64 [n, 2, 2]: (x, y) of start and end in pixels of the picture, which has two to a cell; the surest first.
+    """
+    scores = 1 / (1 + np.exp(-np.clip(lines[0], -_SURE, _SURE)))
+    neighbourhood = np.ones((2 * _REACH + 1, 2 * _REACH + 1), np.uint8)
+    centres = np.flatnonzero((cv2.dilate(scores, neighbourhood) == scores) & (scores > least_score))
+    surest = centres[np.argsort(-scores.ravel()[centres], kind="stable")[:_MOST]]
+    y, x = np.divmod(surest, scores.shape[1])
+    reaches = lines[1:, y, x].T.reshape(-1, 2, 2).astype(np.float64)
+    long_enough = np.hypot(*(reaches[:, 0] - reaches[:, 1]).T) > least_length
+    ends: NDArray[np.float64] = _CELL * (np.stack((x, y), axis=1)[:, None] + reaches)[long_enough]
+    return np.clip(ends, -_FAR, _FAR, out=ends)
+
+
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
     """Line segments by LSD (von Gioi et al., IPOL 2012; OpenCV's createLineSegmentDetector) on the picture's luma.
 
-    Not M-LSD (Gu et al., 2022), the network that the ControlNet's own hints were drawn with. LSD follows edges, so a
-    thin stroke gets a line on either side, and it knows nothing of what matters: give longer minimum lengths where
-    texture gets in the way. Lines are drawn as M-LSD's are in ControlNet's annotator.
+    Not M-LSD, the network that the ControlNet's own hints were drawn with. LSD follows edges, so a thin stroke gets a
+    line on either side, and it knows nothing of what matters: give longer minimum lengths where texture gets in the
+    way. Lines are drawn as M-LSD's are in ControlNet's annotator.
 
     Args:
         picture: UINT8 [h, w, 3].
@@ -46,9 +96,28 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 
 MLSD = ControlType(
     kind="mlsd",
-    description="White straight lines, one pixel wide, on black; found by the line segment detector LSD, not by the "
-    "learned M-LSD.",
+    description="White straight lines, one pixel wide, on black; by the learned M-LSD where it is loaded, else by the "
+    "line segment detector LSD.",
     extractors=(
+        Learned(
+            name="mlsd",
+            description="Lines by the annotator's map of their centres and ends.",
+            source="Gu et al. 2022; controlnet_aux's MLSDdetector",
+            parameters=(
+                DETECT_RESOLUTION,
+                Parameter("score_threshold", "How sure a line must be.", 0, 1, 0.1),
+                Parameter(
+                    "distance_threshold",
+                    "Length that a line must exceed, in cells of two pixels as the annotator sees it.",
+                    0,
+                    512,
+                    0.1,
+                ),
+            ),
+            heads=("mlsd",),
+            annotate=drawn("mlsd", draw),
+            how_to_get="python -m export annotator mlsd lllyasviel/Annotators:mlsd_large_512_fp32.pth",
+        ),
         Algorithm(
             name="lsd",
             description="Line segments by the detector LSD; an algorithm.",
@@ -65,6 +134,7 @@ MLSD = ControlType(
         "sd15": (
             "lllyasviel/control_v11p_sd15_mlsd",
             "lllyasviel/sd-controlnet-mlsd",
-        )
+        ),
+        "sdxl": ("xinsir/controlnet-union-sdxl-1.0",),
     },
 )

@@ -1,9 +1,47 @@
 """segmentation: what is where, as flat colours."""
 
-from preprocess_svc.controls.control import ControlType
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+from mesh.pictures import Pixels
+from preprocess_svc.annotators import Seen
+from preprocess_svc.controls.control import DETECT_RESOLUTION, ControlType, Learned
+from preprocess_svc.controls.maps import drawn, failed
+
+
+def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:
+    """The class of each pixel in the card's palette.
+
+    Classes are brought to the hint's size before they are coloured, the nearest pixel's each, so that no colour is one
+    that the palette doesn't have. Returns UINT8 [height, width, 3]. With ADE20K's palette taken by
+    lllyasviel/sd-controlnet-seg and lllyasviel/control_v11p_sd15_seg.
+    """
+    palette = np.array(seen.card.palette, np.uint8)
+    classes = seen.maps["classes"].astype(np.uint8, copy=False)
+    if (highest := int(classes.max())) >= len(palette):
+        raise failed(seen, f"it found class {highest} of {len(palette)}, counted from 0")
+    hint: Pixels = palette[cv2.resize(classes, size, interpolation=cv2.INTER_NEAREST_EXACT)]
+    return hint
+
 
 SEGMENTATION = ControlType(
     kind="segmentation",
     description="Flat areas, one colour a class, in the palette that the ControlNet was trained with.",
-    controlnets={"sd15": ("lllyasviel/control_v11p_sd15_seg", "lllyasviel/sd-controlnet-seg")},
+    extractors=(
+        Learned(
+            name="model",
+            description="Classes by the annotator, in its palette.",
+            source="Xiao et al. 2018 (UPerNet), Liu et al. 2022 (ConvNeXt); colours of Zhou et al. 2017 (ADE20K)",
+            parameters=(DETECT_RESOLUTION,),
+            heads=("segmentation",),
+            annotate=drawn("segmentation", draw),
+            how_to_get="python -m export annotator segmentation openmmlab/upernet-convnext-small",
+        ),
+    ),
+    controlnets={
+        "sd15": ("lllyasviel/control_v11p_sd15_seg", "lllyasviel/sd-controlnet-seg"),
+        "sdxl": ("xinsir/controlnet-union-sdxl-1.0",),
+    },
 )

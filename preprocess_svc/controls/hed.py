@@ -1,0 +1,17 @@
+"""hed: the picture's edges, soft, as HED finds them."""
+
+from preprocess_svc.controls.control import ControlType
+from preprocess_svc.controls.edges import BY_HED, BY_PIDINET
+from preprocess_svc.controls.ready import Ready
+
+HED = ControlType(
+    kind="hed",
+    description="White soft edges on black, the brighter the surer; HED's, or another annotator's where that is not "
+    "loaded.",
+    extractors=(BY_HED, BY_PIDINET),
+    ready=Ready(grey=True, light_on_dark=True),
+    controlnets={
+        "sd15": ("lllyasviel/sd-controlnet-hed", "lllyasviel/control_v11p_sd15_softedge"),
+        "sdxl": ("xinsir/controlnet-union-sdxl-1.0",),
+    },
+)
