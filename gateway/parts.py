@@ -11,7 +11,8 @@ from gateway.catalogue import Catalogue
 from gateway.fetch import Fetcher
 from gateway.hints import Hints
 from gateway.images import Pictures
-from gateway.jobs import JobEngine, MemoryJobs
+from gateway.jobs import JobEngine
+from gateway.memory_jobs import MemoryJobs
 from gateway.pipeline import Pipeline
 from gateway.rooms import Rooms
 from gateway.settings import GatewaySettings

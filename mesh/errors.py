@@ -44,6 +44,12 @@ class NotFound(MeshError):
     code = grpc.StatusCode.NOT_FOUND
 
 
+class Conflict(MeshError):
+    """The request contradicts one that was made before, under the same name."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+
+
 class Unauthenticated(MeshError):
     """The caller's key is missing or unknown."""
 
@@ -92,6 +98,7 @@ BY_CODE: dict[grpc.StatusCode, type[MeshError]] = {
         InternalError,
         InvalidInput,
         NotFound,
+        Conflict,
         Unauthenticated,
         Forbidden,
         NotEnabled,
@@ -106,6 +113,7 @@ HTTP_STATUS: dict[grpc.StatusCode, int] = {
     grpc.StatusCode.INTERNAL: 500,
     grpc.StatusCode.INVALID_ARGUMENT: 422,
     grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
     grpc.StatusCode.UNAUTHENTICATED: 401,
     grpc.StatusCode.PERMISSION_DENIED: 403,
     grpc.StatusCode.UNIMPLEMENTED: 501,

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from gateway.disconnect import unless_gone
 from gateway.generation import Generation
-from gateway.jobs import Job
+from gateway.jobs import DEFAULT_PRIORITY, Job, Order
 from gateway.parts import Parts
 from mesh.errors import Cancelled, InternalError, MeshError
 from mesh.telemetry import log, request_id
@@ -26,7 +26,9 @@ class Submission:
         owner: holder of the key.
         hold_s: seconds that the answer may be held back for the pictures.
         remarks: sentences for the caller about what was not taken as sent.
-        echo: what the dialect needs again to render the answer.
+        echo: what the dialect needs again to render the answer, JSON: another process may have to.
+        idempotency_key: under which the same request is the same job; None for none.
+        priority, deadline_s, webhook: as in an Order.
     """
 
     generation: Generation
@@ -34,10 +36,30 @@ class Submission:
     hold_s: float
     remarks: tuple[str, ...] = ()
     echo: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    priority: int = DEFAULT_PRIORITY
+    deadline_s: float | None = None
+    webhook: str | None = None
+
+    def order(self, generation: Generation, dialect: str) -> Order:
+        """What is submitted for it; `generation` is its own, as the catalogue resolved it."""
+        return Order(
+            generation=generation,
+            owner=self.owner,
+            dialect=dialect,
+            echo=self.echo,
+            at_once=self.hold_s > 0 and self.webhook is None,
+            priority=self.priority,
+            deadline_s=self.deadline_s,
+            webhook=self.webhook,
+        )
 
 
 class Dialect(Protocol):
     """One public way to ask for pictures."""
+
+    name: str
+    """In the records of its jobs."""
 
     def routes(self) -> APIRouter:
         """Its paths."""
@@ -60,7 +82,7 @@ async def generate(parts: Parts, dialect: Dialect, request: Request) -> Response
     """
     submission = await dialect.parse(request)
     generation = await parts.catalogue.resolve(submission.generation)
-    job = await parts.jobs.submit(generation, submission.owner)
+    job = await parts.jobs.submit(submission.order(generation, dialect.name))
     if submission.hold_s > 0:
         try:
             job = await unless_gone(request, parts.jobs.wait(job.id, job.owner, submission.hold_s))

@@ -62,6 +62,8 @@ class HuggingFace:
         parts: of the gateway.
     """
 
+    name = "huggingface"
+
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         _RUNNING.set_function(lambda: parts.jobs.load()[0])

@@ -11,7 +11,8 @@ from obstore.store import LocalStore
 
 from gateway.assets import Assets
 from gateway.generation import Control, Generation
-from gateway.jobs import Job, MemoryJobs, Status
+from gateway.jobs import Job, Order, Status
+from gateway.memory_jobs import MemoryJobs
 from gateway.pipeline import Outcome, Picture, Preview, Progress
 from gateway.turns import Turns
 from mesh.errors import InternalError, InvalidInput, NotFound, Overloaded, Unavailable
@@ -70,7 +71,7 @@ async def until(jobs: MemoryJobs, job: Job, status: Status) -> Job:
 async def test_the_life_of_a_generation(engine: Any) -> None:
     conduct = Conductor()
     async with engine(conduct) as jobs:
-        job = await jobs.submit(replace(ASKED, samples=2), "me")
+        job = await jobs.submit(Order(replace(ASKED, samples=2), "me"))
         assert (job.status, job.step, job.steps, len(job.assets), len(job.id)) == (Status.QUEUED, 0, 4, 2, 32)
         running = await until(jobs, job, Status.RUNNING)
         assert running.started_at and not running.finished_at
@@ -97,7 +98,7 @@ async def test_the_last_preview_is_kept_while_it_runs_and_no_longer(engine: Any)
 
     for conduct, how in ((Steps(), "succeeds"), (Steps(failure=Unavailable("gone")), "fails"), (Steps(), "stops")):
         async with engine(conduct) as jobs:
-            job = await jobs.submit(replace(ASKED, preview_every=1), "me")
+            job = await jobs.submit(Order(replace(ASKED, preview_every=1), "me"))
             async for now in jobs.watch(job.id, "me"):
                 if now.step == 2:
                     break
@@ -111,7 +112,7 @@ async def test_the_last_preview_is_kept_while_it_runs_and_no_longer(engine: Any)
 async def test_a_watcher_sees_the_progress_and_the_end_without_asking_again(engine: Any) -> None:
     conduct = Conductor()
     async with engine(conduct) as jobs:
-        job = await jobs.submit(ASKED, "me")
+        job = await jobs.submit(Order(ASKED, "me"))
         seen = []
         async for now in jobs.watch(job.id, "me"):
             seen.append((now.status, now.step))
@@ -123,14 +124,14 @@ async def test_a_watcher_sees_the_progress_and_the_end_without_asking_again(engi
 
 async def test_wait_gives_the_record_of_the_moment_when_the_time_is_over(engine: Any) -> None:
     async with engine(Conductor()) as jobs:
-        job = await jobs.submit(ASKED, "me")
+        job = await jobs.submit(Order(ASKED, "me"))
         assert (await jobs.wait(job.id, "me", 0.05)).status == Status.RUNNING
 
 
 async def test_another_owners_generation_is_unknown(engine: Any) -> None:
     conduct = Conductor()
     async with engine(conduct) as jobs:
-        job = await jobs.submit(ASKED, "me")
+        job = await jobs.submit(Order(ASKED, "me"))
         for ask in (
             jobs.get(job.id, "you"),
             jobs.cancel(job.id, "you"),
@@ -149,7 +150,7 @@ async def test_another_owners_generation_is_unknown(engine: Any) -> None:
 async def test_cancelling_while_it_runs_stops_the_work(engine: Any) -> None:
     conduct = Conductor()
     async with engine(conduct) as jobs:
-        job = await jobs.submit(ASKED, "me")
+        job = await jobs.submit(Order(ASKED, "me"))
         await until(jobs, job, Status.RUNNING)
         assert (await jobs.cancel(job.id, "me")).status == Status.CANCELLED
         assert conduct.cancelled == ["a boat"]
@@ -158,7 +159,7 @@ async def test_cancelling_while_it_runs_stops_the_work(engine: Any) -> None:
 async def test_cancelling_at_once_never_starts_the_work(engine: Any) -> None:
     conduct = Conductor()
     async with engine(conduct) as jobs:
-        job = await jobs.submit(ASKED, "me")
+        job = await jobs.submit(Order(ASKED, "me"))
         assert (await jobs.cancel(job.id, "me")).status == Status.CANCELLED
         assert conduct.begun == []
 
@@ -166,10 +167,10 @@ async def test_cancelling_at_once_never_starts_the_work(engine: Any) -> None:
 async def test_cancelling_while_it_waits_never_starts_the_work_and_frees_its_turn(engine: Any) -> None:
     conduct = Conductor()
     async with engine(conduct) as jobs:
-        first = await jobs.submit(replace(ASKED, prompt="first", samples=3), "me")
+        first = await jobs.submit(Order(replace(ASKED, prompt="first", samples=3), "me"))
         await until(jobs, first, Status.RUNNING)
-        second = await jobs.submit(replace(ASKED, prompt="second", samples=4), "me")
-        third = await jobs.submit(replace(ASKED, prompt="third"), "me")
+        second = await jobs.submit(Order(replace(ASKED, prompt="second", samples=4), "me"))
+        third = await jobs.submit(Order(replace(ASKED, prompt="third"), "me"))
         await asyncio.sleep(0)
         assert jobs.load() == (1, 2), "a small request does not pass a large one"
         assert (await jobs.cancel(second.id, "me")).status == Status.CANCELLED
@@ -183,7 +184,7 @@ async def test_cancelling_what_is_finished_changes_nothing(engine: Any) -> None:
     conduct = Conductor()
     conduct.go.set()
     async with engine(conduct) as jobs:
-        job = await jobs.submit(ASKED, "me")
+        job = await jobs.submit(Order(ASKED, "me"))
         done = await jobs.wait(job.id, "me", 5)
         assert await jobs.cancel(job.id, "me") == done
 
@@ -191,13 +192,13 @@ async def test_cancelling_what_is_finished_changes_nothing(engine: Any) -> None:
 async def test_no_more_pictures_than_places_and_no_more_waiting_than_allowed(engine: Any) -> None:
     conduct = Conductor()
     async with engine(conduct, max_waiting=8) as jobs:
-        taken = [await jobs.submit(replace(ASKED, prompt=str(index), samples=2), "me") for index in range(8)]
+        taken = [await jobs.submit(Order(replace(ASKED, prompt=str(index), samples=2), "me")) for index in range(8)]
         await until(jobs, taken[1], Status.RUNNING)
         assert jobs.load() == (2, 6)
-        taken += [await jobs.submit(ASKED, "me") for _ in range(2)]
+        taken += [await jobs.submit(Order(ASKED, "me")) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded) as caught:
-            await jobs.submit(ASKED, "me")
+            await jobs.submit(Order(ASKED, "me"))
         assert caught.value.retry_after_s == 5
         conduct.go.set()
         ended = [await jobs.wait(job.id, "me", 5) for job in taken]
@@ -218,7 +219,7 @@ async def test_a_failure_is_kept_and_frees_the_turn(engine: Any, failure: Except
     conduct.go.set()
     async with engine(conduct) as jobs:
         for _ in range(6):
-            job = await jobs.submit(replace(ASKED, samples=4), "me")
+            job = await jobs.submit(Order(replace(ASKED, samples=4), "me"))
             failed = await jobs.wait(job.id, "me", 5)
             assert failed.status == Status.FAILED and failed.pictures == ()
             assert type(failed.error) is kind and failed.error.message == words
@@ -227,14 +228,14 @@ async def test_a_failure_is_kept_and_frees_the_turn(engine: Any, failure: Except
 async def test_the_oldest_finished_records_are_forgotten_and_unfinished_ones_never(engine: Any) -> None:
     conduct = Conductor()
     async with engine(conduct, max_records=2) as jobs:
-        unfinished = await jobs.submit(replace(ASKED, prompt="stuck"), "me")
+        unfinished = await jobs.submit(Order(replace(ASKED, prompt="stuck"), "me"))
         await until(jobs, unfinished, Status.RUNNING)
         conduct.go.set()
         finished = []
         for _ in range(4):
-            job = await jobs.submit(ASKED, "me")
+            job = await jobs.submit(Order(ASKED, "me"))
             finished.append(await jobs.wait(job.id, "me", 5))
-        await jobs.submit(ASKED, "me")
+        await jobs.submit(Order(ASKED, "me"))
         for job in finished[:2]:
             with pytest.raises(NotFound):
                 await jobs.get(job.id, "me")
@@ -245,13 +246,13 @@ async def test_the_oldest_finished_records_are_forgotten_and_unfinished_ones_nev
 async def test_what_ended_last_is_remembered_longest_whenever_it_began(engine: Any) -> None:
     conduct = Conductor()
     async with engine(conduct, max_records=2) as jobs:
-        slow = await jobs.submit(replace(ASKED, prompt="stuck"), "me")
+        slow = await jobs.submit(Order(replace(ASKED, prompt="stuck"), "me"))
         conduct.go.set()
         for _ in range(3):
-            quick = await jobs.submit(ASKED, "me")
+            quick = await jobs.submit(Order(ASKED, "me"))
             await jobs.wait(quick.id, "me", 5)
         await jobs.cancel(slow.id, "me")
-        await jobs.submit(ASKED, "me")
+        await jobs.submit(Order(ASKED, "me"))
         assert (await jobs.get(slow.id, "me")).status == Status.CANCELLED
         with pytest.raises(NotFound):
             await jobs.get(quick.id, "me")
@@ -261,9 +262,9 @@ async def test_records_are_forgotten_after_their_time(engine: Any) -> None:
     conduct = Conductor()
     conduct.go.set()
     async with engine(conduct, retention_s=0.0) as jobs:
-        job = await jobs.submit(ASKED, "me")
+        job = await jobs.submit(Order(ASKED, "me"))
         await jobs.wait(job.id, "me", 5)
-        await jobs.submit(ASKED, "me")
+        await jobs.submit(Order(ASKED, "me"))
         with pytest.raises(NotFound):
             await jobs.get(job.id, "me")
 
@@ -271,12 +272,12 @@ async def test_records_are_forgotten_after_their_time(engine: Any) -> None:
 async def test_closing_stops_everything_and_takes_nothing_more(engine: Any) -> None:
     conduct = Conductor()
     async with engine(conduct) as jobs:
-        job = await jobs.submit(ASKED, "me")
+        job = await jobs.submit(Order(ASKED, "me"))
         await until(jobs, job, Status.RUNNING)
         await jobs.close()
         assert (await jobs.get(job.id, "me")).status == Status.CANCELLED
         with pytest.raises(Unavailable):
-            await jobs.submit(ASKED, "me")
+            await jobs.submit(Order(ASKED, "me"))
 
 
 async def test_a_turn_that_was_given_to_one_who_left_is_given_on() -> None:

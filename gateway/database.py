@@ -1,0 +1,154 @@
+"""The gateway's database: SQLite on one machine, PostgreSQL for several; opened, migrated, asked off the event loop."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from mesh.errors import Unavailable
+from mesh.settings import SettingsError
+from mesh.telemetry import log
+
+Result = TypeVar("Result")
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_S = 10
+
+
+class Database:
+    """One database.
+
+    Args:
+        engine: SQLAlchemy's; `work` runs in its transactions.
+        durable: whether it outlives this process.
+    """
+
+    def __init__(self, engine: Engine, durable: bool) -> None:
+        self.engine = engine
+        self.durable = durable
+
+    async def run(self, work: Callable[[Connection], Result]) -> Result:
+        """`work` in one transaction, in a thread; committed if it returns.
+
+        Raises:
+            Unavailable: the database can't be asked at the moment; nothing was changed.
+            Anything that `work` raises, rolled back.
+        """
+        return await asyncio.to_thread(self.run_here, work)
+
+    def run_here(self, work: Callable[[Connection], Result]) -> Result:
+        """As `run`, in this thread."""
+        try:
+            with self.engine.begin() as connection:
+                return work(connection)
+        except (OperationalError, PoolTimeout) as error:
+            raise _away(error) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise _away(error) from error
+            raise
+
+
+def _away(error: Exception) -> Unavailable:
+    # The driver's own words name hosts and files.
+    log.error("database can't be asked", reason=type(error).__name__)
+    return Unavailable("the records can't be reached at the moment; try again later", retry_after_s=2)
+
+
+@contextmanager
+def open_database(url: str) -> Iterator[Database]:
+    """The database at `url`, with all migrations done; empty: SQLite in a folder that is removed at the end.
+
+    Args:
+        url: sqlite:///absolute/path (four slashes in all) or postgresql://user@host/name.
+
+    Raises:
+        SettingsError: a URL that can't be used, or no database there.
+    """
+    if not url:
+        with tempfile.TemporaryDirectory(prefix="controlmesh-records-") as folder:
+            engine = _engine(f"sqlite:///{folder}/records.db")
+            try:
+                migrate(engine)
+                yield Database(engine, durable=False)
+            finally:
+                engine.dispose()
+        return
+    engine = _engine(url)
+    try:
+        try:
+            migrate(engine)
+        except (OperationalError, OSError) as error:
+            raise SettingsError(
+                f"the database of CN_GATEWAY_DATABASE_URL can't be opened ({type(error).__name__}); check its address, "
+                "user and password, or leave it unset for records that end with the process"
+            ) from error
+        yield Database(engine, durable=True)
+    finally:
+        engine.dispose()
+
+
+def migrate(engine: Engine, revision: str = "head") -> None:
+    """Bring the tables to `revision`; "base" takes them away."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Several gateways may start at once; the lock ends with the transaction.
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7272001)")
+        config.attributes["connection"] = connection
+        (command.downgrade if revision == "base" else command.upgrade)(config, revision)
+
+
+def engine_url(url: str) -> str:
+    """`url` with the driver that is installed here.
+
+    Raises:
+        SettingsError: neither SQLite nor PostgreSQL.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SettingsError("CN_GATEWAY_DATABASE_URL is no URL; write sqlite:////path or postgresql://...") from None
+    kind = parsed.drivername.partition("+")[0]
+    if kind == "sqlite":
+        if not parsed.database:
+            raise SettingsError("CN_GATEWAY_DATABASE_URL names no file; write sqlite:////absolute/path")
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        return url
+    if kind in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    raise SettingsError(f"CN_GATEWAY_DATABASE_URL is of kind {kind!r}; use sqlite or postgresql")
+
+
+def _engine(url: str) -> Engine:
+    url = engine_url(url)
+    if url.startswith("sqlite"):
+        engine = create_engine(url, connect_args={"timeout": _BUSY_S, "check_same_thread": False})
+        event.listen(engine, "connect", _durable)
+        event.listen(engine, "begin", _begin)
+        return engine
+    return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10, pool_timeout=_BUSY_S)
+
+
+def _durable(connection: object, record: object) -> None:
+    # What was answered to a client must be on the disk, not on its way there.
+    connection.isolation_level = None  # type: ignore[attr-defined]
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that begins by reading and goes on to write fails at once in SQLite if another wrote in between;
+    # one that begins as a writer waits its turn.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,271 @@
+"""Jobs that live and die with this process: their records, their turn, their progress."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from gateway.assets import Assets
+from gateway.jobs import (
+    FINISHED,
+    RUNNING,
+    SUBMITTED,
+    WAITING,
+    Conductor,
+    Filter,
+    Job,
+    Order,
+    Page,
+    Status,
+    StoredPicture,
+)
+from gateway.paging import cursor_of, read_cursor
+from gateway.pipeline import Preview
+from gateway.turns import Turns
+from mesh.errors import Conflict, InternalError, MeshError, NotFound, Overloaded, Unavailable
+from mesh.telemetry import log
+
+_NUMBERS = range(100_000_000, 1_000_000_000)
+
+
+class _Entry:
+    """A record that changes, and those who watch it."""
+
+    def __init__(self, job: Job, fingerprint: str | None) -> None:
+        self.job = job
+        self.fingerprint = fingerprint
+        self.task: asyncio.Task[None] | None = None
+        self.ended_at: float | None = None
+        self.changed = asyncio.Event()
+
+    def update(self, **changes: object) -> None:
+        self.job = replace(self.job, **changes)  # type: ignore[arg-type]
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    def advance(self, step: int, steps: int, preview: Preview | None) -> None:
+        self.update(step=step, steps=steps, preview=preview or self.job.preview)
+
+    def finish(self, status: Status, **changes: object) -> None:
+        if self.job.is_finished:
+            return
+        FINISHED.labels(status).inc()
+        self.ended_at = time.monotonic()
+        generation = self.job.generation.without_pictures()
+        self.update(status=status, generation=generation, preview=None, finished_at=datetime.now(UTC), **changes)
+
+
+class MemoryJobs:
+    """The JobEngine whose records live and die with this process; turns come in the order of asking.
+
+    Args:
+        conduct: makes the pictures of a generation.
+        assets: where they go.
+        max_pictures: pictures made at the same time.
+        max_waiting: generations that may wait.
+        max_records: finished records remembered.
+        retention_s: seconds that a finished record is remembered.
+    """
+
+    def __init__(
+        self,
+        conduct: Conductor,
+        assets: Assets,
+        *,
+        max_pictures: int,
+        max_waiting: int,
+        max_records: int,
+        retention_s: float,
+    ) -> None:
+        self._conduct = conduct
+        self._assets = assets
+        self._turns = Turns(max_pictures)
+        self._max_waiting = max_waiting
+        self._max_records = max_records
+        self._retention_s = retention_s
+        self._entries: dict[str, _Entry] = {}
+        self._closed = False
+
+    async def submit(self, order: Order) -> Job:
+        if known := self._entries.get(order.id):
+            return _same(known, order)
+        if self._closed:
+            raise Unavailable("this gateway is going away; send the request again", retry_after_s=1)
+        self._check_room(order)
+        self._forget()
+        names = tuple(self._assets.new_name(order.generation.format) for _ in range(order.generation.samples))
+        job = Job(
+            id=order.id or secrets.token_hex(16),
+            owner=order.owner,
+            generation=order.generation,
+            assets=names,
+            number=self._new_number(),
+            dialect=order.dialect,
+            echo=order.echo,
+            priority=order.priority,
+            webhook=order.webhook,
+            steps=order.generation.steps * order.generation.samples,
+        )
+        entry = self._entries[job.id] = _Entry(job, order.fingerprint)
+        SUBMITTED.labels(order.dialect).inc()
+        # The task carries the request id and the trace of the request on to the services.
+        entry.task = asyncio.create_task(self._run(entry))
+        return entry.job
+
+    def _check_room(self, order: Order) -> None:
+        if self._turns.waiting >= self._max_waiting:
+            raise Overloaded(f"{self._turns.waiting} generations are waiting already; try again later", retry_after_s=5)
+        own = sum(e.job.owner == order.owner and e.job.status == Status.QUEUED for e in self._entries.values())
+        if order.most_waiting is not None and own >= order.most_waiting:
+            raise Overloaded(f"{own} of your generations are waiting already; try again later", retry_after_s=5)
+
+    def _new_number(self) -> int:
+        taken = {entry.job.number for entry in self._entries.values()}
+        while (number := _NUMBERS[secrets.randbelow(len(_NUMBERS))]) in taken:
+            pass
+        return number
+
+    async def get(self, id: str, owner: str) -> Job:
+        return self._entry(id, owner).job
+
+    async def find(self, number: int, owner: str) -> Job:
+        for entry in self._entries.values():
+            if entry.job.number == number and entry.job.owner == owner:
+                return entry.job
+        raise _unknown()
+
+    async def page(self, owner: str, which: Filter, limit: int, after: str | None = None) -> Page:
+        before = read_cursor(after)
+        found = sorted(
+            (e.job for e in self._entries.values() if e.job.owner == owner and _fits(e.job, which)),
+            key=_place,
+            reverse=True,
+        )
+        rest = [job for job in found if before is None or _place(job) < before]
+        return Page(tuple(rest[:limit]), cursor_of(*_place(rest[limit - 1])) if len(rest) > limit else None)
+
+    async def watch(self, id: str, owner: str) -> AsyncIterator[Job]:
+        entry = self._entry(id, owner)
+        while True:
+            job, changed = entry.job, entry.changed
+            yield job
+            if job.is_finished:
+                return
+            await changed.wait()
+
+    async def wait(self, id: str, owner: str, timeout_s: float) -> Job:
+        entry = self._entry(id, owner)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not entry.job.is_finished:
+                    await entry.changed.wait()
+        return entry.job
+
+    async def cancel(self, id: str, owner: str) -> Job:
+        entry = self._entry(id, owner)
+        await self._stop([entry])
+        return entry.job
+
+    async def clear(self, owner: str) -> int:
+        own = [e for e in self._entries.values() if e.job.owner == owner and e.job.status == Status.QUEUED]
+        await self._stop(own)
+        return len(own)
+
+    def load(self) -> tuple[int, int]:
+        running = sum(entry.job.status == Status.RUNNING for entry in self._entries.values())
+        return running, self._turns.waiting
+
+    async def close(self) -> None:
+        """Take no more and stop what is not finished."""
+        self._closed = True
+        await self._stop([entry for entry in self._entries.values() if not entry.job.is_finished])
+
+    def _entry(self, id: str, owner: str) -> _Entry:
+        entry = self._entries.get(id)
+        if entry is None or entry.job.owner != owner:
+            raise _unknown()
+        return entry
+
+    async def _stop(self, entries: list[_Entry]) -> None:
+        tasks = [entry.task for entry in entries if entry.task]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for entry in entries:
+            # A task that was cancelled before its first step never saw it.
+            entry.finish(Status.CANCELLED)
+
+    async def _run(self, entry: _Entry) -> None:
+        try:
+            places = entry.job.generation.samples
+            with WAITING.track_inprogress():
+                await self._turns.take(places)
+            try:
+                with RUNNING.track_inprogress():
+                    await self._make(entry)
+            finally:
+                self._turns.give_back(places)
+        except asyncio.CancelledError:
+            entry.finish(Status.CANCELLED)
+        except MeshError as error:
+            entry.finish(Status.FAILED, error=error)
+        except Exception as error:
+            log.error("unexpected error", exc_info=error, generation=entry.job.id)
+            entry.finish(Status.FAILED, error=InternalError("an unexpected error happened; the log has the details"))
+
+    async def _make(self, entry: _Entry) -> None:
+        job = entry.job
+        entry.update(status=Status.RUNNING, started_at=datetime.now(UTC), attempts=1)
+        outcome = await self._conduct(job.generation, entry.advance)
+        await asyncio.gather(
+            *(
+                self._assets.put(name, picture.content)
+                for name, picture in zip(job.assets, outcome.pictures, strict=True)
+            )
+        )
+        pictures = tuple(
+            StoredPicture(name, picture.seed, picture.width, picture.height)
+            for name, picture in zip(job.assets, outcome.pictures, strict=True)
+        )
+        entry.finish(
+            Status.SUCCEEDED,
+            pictures=pictures,
+            notes=outcome.notes,
+            prompt=outcome.prompt,
+            negative_prompt=outcome.negative_prompt,
+            step=entry.job.steps,
+        )
+
+    def _forget(self) -> None:
+        ended = sorted((entry.ended_at, id) for id, entry in self._entries.items() if entry.ended_at is not None)
+        oldest = time.monotonic() - self._retention_s
+        surplus = len(ended) - self._max_records + 1
+        for index, (at, id) in enumerate(ended):
+            if index < surplus or at < oldest:
+                del self._entries[id]
+
+
+def _same(known: _Entry, order: Order) -> Job:
+    if known.job.owner != order.owner or known.fingerprint != order.fingerprint:
+        raise Conflict("this idempotency key was used for another request; take a new one", field="idempotency_key")
+    return known.job
+
+
+def _unknown() -> NotFound:
+    return NotFound("there is no such generation, or it was kept long enough")
+
+
+def _place(job: Job) -> tuple[float, str]:
+    return job.created_at.timestamp(), job.id
+
+
+def _fits(job: Job, which: Filter) -> bool:
+    return (
+        (not which.statuses or job.status in which.statuses)
+        and (not which.dialects or job.dialect in which.dialects)
+        and (which.created_after is None or job.created_at > which.created_after)
+    )

@@ -1,0 +1,13 @@
+"""What alembic runs: the connection comes from gateway.database.migrate."""
+
+from alembic import context
+
+from gateway.tables import METADATA
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    version_table="cn_schema",
+    render_as_batch=True,
+)
+context.run_migrations()
