@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from export import configs
+from export.annotators import command as annotators
 from export.errors import ExportError, StaleConfigs
 from export.exporter import Options, Outcome, export
 from export.facts import facts_of
 from export.source import Source, default_name, open_source
+from export.terminal import REPOSITORY, Target, showing
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-REPOSITORY = Path(__file__).parents[1] / "model_repository"
-
-
-class Target(StrEnum):
-    """Machines that a configuration can be written for."""
-
-    CPU = "cpu"
-    GPU = "gpu"
+ANNOTATOR = "annotator"
 
 
 @app.command()
@@ -75,6 +70,8 @@ def main(
     **From the hub:** `python -m export stable-diffusion-v1-5/stable-diffusion-v1-5 --name sd15 --controlnet
     canny=lllyasviel/control_v11p_sd15_canny`
 
+    **A model that finds hints in pictures** (depth, edges, poses): `python -m export annotator --help`
+
     Exit status: 0 done or up to date, 2 wrong usage, 3 source refused, 4 hub unreachable, 5 a graph differs from
     torch, 6 configurations not fresh (--check-configs), 7 another export of this model is running.
     """
@@ -110,14 +107,8 @@ def _configs(source: Source, options: Options, only_check: bool, console: Consol
 
 
 def _export(source: Source, options: Options, console: Console) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("checking", total=None)
-        outcome = export(
-            source,
-            options,
-            lambda doing, done, total: bar.update(task, description=doing, completed=done, total=total),
-        )
+    with showing(console) as progress:
+        outcome = export(source, options, progress)
     _report(outcome, console)
 
 
@@ -132,5 +123,13 @@ def _report(outcome: Outcome, console: Console) -> None:
     console.print(table)
 
 
+def run(arguments: Sequence[str]) -> None:
+    """The command that the arguments ask for: a model's export, or after the word `annotator` an annotator's."""
+    if arguments[:1] == [ANNOTATOR]:
+        annotators.app(arguments[1:], prog_name=annotators.PROGRAM)
+    else:
+        app(arguments, prog_name="python -m export")
+
+
 if __name__ == "__main__":
-    app(prog_name="python -m export")
+    run(sys.argv[1:])

@@ -21,15 +21,17 @@ ANSWER_WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Sub-folders of a hub repository with weights, and files that are wanted besides. `what` must lie in a copy."""
+    """Sub-folders of a hub repository with weights, and files that are wanted besides; `what` says what they make."""
 
     what: str
     weights_in: tuple[str, ...]
     others: tuple[str, ...]
 
 
+_DIFFUSERS = "in diffusers layout (config.json and *.safetensors files are enough)"
+
 PIPELINE = Wanted(
-    "a pipeline in diffusers layout",
+    f"a pipeline {_DIFFUSERS}",
     ("text_encoder/", "unet/", "vae/"),
     (
         "model_index.json",
@@ -41,7 +43,7 @@ PIPELINE = Wanted(
         "tokenizer/special_tokens_map.json",
     ),
 )
-CONTROLNET = Wanted("a ControlNet in diffusers layout", ("",), ())
+CONTROLNET = Wanted(f"a ControlNet {_DIFFUSERS}", ("",), ())
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -106,6 +108,6 @@ def _cached(source: str, wanted: Wanted) -> Path:
 def _unreachable(source: str, wanted: Wanted) -> HubUnreachable:
     return HubUnreachable(
         f"the hub could not be reached, so {source!r} cannot be fetched: on a machine that can, run "
-        f"`hf download {source} --local-dir FOLDER` (config.json and *.safetensors files are enough), copy FOLDER "
-        f"here and pass its path instead; it must hold {wanted.what}."
+        f"`hf download {source} --local-dir FOLDER`, copy FOLDER here and pass its path instead; it must hold "
+        f"{wanted.what}."
     )

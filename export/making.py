@@ -40,14 +40,14 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
     tolerance = verify.TOLERANCE if options.tolerance is None else options.tolerance
     external_over = trace.EXTERNAL_OVER if options.external_over is None else options.external_over
     chains = chain.combinations(facts)
-    begin = _counted(progress, 3 + 2 * len(names.graph_names(facts)) + len(chains))
+    begin = counted(progress, 3 + 2 * len(names.graph_names(facts)) + len(chains))
     begin("tokenizer")
     (stage / facts.name).mkdir()
     tokens.write(source.tokenizer, stage / facts.name / TOKENIZER_FILE, tokens.special_ids(source.tokenizer))
     begin("loading weights")
     modules = load.load(source)
     sessions, worst = {}, {}
-    with _threads(options.threads):
+    with threads(options.threads):
         for row in table.rows(facts, modules):
             graph = row.part.graph
             path = stage / graph / "1" / GRAPH_FILE
@@ -68,16 +68,18 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
     begin("fitting previews")
     encoder = sessions[names.vae_encoder(facts.name)]
     fitted = preview.fit(lambda pictures: np.asarray(encoder.run(["mean"], {"image": pictures})[0]), facts.downscale)
-    return Made({graph: _graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}, fitted)
+    return Made({graph: graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}, fitted)
 
 
-def _graph_facts(folder: Path, error: float) -> GraphFacts:
+def graph_facts(folder: Path, error: float) -> GraphFacts:
+    """Facts of the graph written into `folder`."""
     files = fingerprint.graph_files(folder)
     size = sum(path.stat().st_size for path in files)
     return GraphFacts(sha256=fingerprint.sha256(files), bytes=size, max_abs_error=error)
 
 
-def _counted(progress: Progress, total: int) -> Callable[[str], None]:
+def counted(progress: Progress, total: int) -> Callable[[str], None]:
+    """A function that tells `progress` of the next one of `total` steps."""
     done = 0
 
     def begin(doing: str) -> None:
@@ -89,7 +91,8 @@ def _counted(progress: Progress, total: int) -> Callable[[str], None]:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
+    """torch computes with this many threads within it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -118,7 +118,7 @@ def check(
     Raises Mismatch with the first size and output that differ by more than `tolerance`, or whose names, types or
     shapes are not those that `part` declares.
     """
-    _signature(graph, part)
+    signature(graph, part)
     worst = 0.0
     for size in sizes(part):
         inputs = example(part, facts, size)
@@ -149,7 +149,8 @@ def compare(where: str, ours: Tensor, theirs: Tensor, tolerance: float = TOLERAN
     return difference
 
 
-def _signature(graph: onnxruntime.InferenceSession, part: Part) -> None:
+def signature(graph: onnxruntime.InferenceSession, part: Part) -> None:
+    """Raise Mismatch if the graph's inputs and outputs are not called as `part` declares."""
     for what, nodes, tensors in (
         ("inputs", graph.get_inputs(), part.inputs),
         ("outputs", graph.get_outputs(), part.outputs),

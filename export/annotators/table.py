@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from export.annotators import transformers_folder
+from export.annotators import demo_folder, library_files, transformers_folder
 from export.annotators.architecture import Architecture, Deferred
 
 ARCHITECTURES: tuple[Architecture, ...] = (
@@ -27,6 +27,15 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         load=Deferred("export.annotators.transformers_depth"),
     ),
     Architecture(
+        name="glpn",
+        kinds=("depth",),
+        description="GLPNForDepthEstimation of transformers (metric, turned into nearness), e.g. vinvino02/glpn-nyu.",
+        recognises=transformers_folder.of_class("GLPNForDepthEstimation"),
+        heads=lambda source: (("depth",),),
+        files=transformers_folder.files,
+        load=Deferred("export.annotators.transformers_depth"),
+    ),
+    Architecture(
         name="upernet",
         kinds=("segmentation",),
         description="UperNetForSemanticSegmentation of transformers, e.g. openmmlab/upernet-convnext-small.",
@@ -44,9 +53,17 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         files=transformers_folder.files,
         load=Deferred("export.annotators.transformers_segmentation"),
     ),
+    Architecture(
+        name="demo",
+        kinds=("demo",),
+        description="The annotator of the demo's shapes: what ships with the project, or a folder trained anew.",
+        recognises=demo_folder.recognises,
+        heads=lambda source: (demo_folder.HEADS,),
+        files=demo_folder.files,
+        load=Deferred("export.annotators.demo"),
+    ),
+    *library_files.ROWS,
 )
-
-DEMO_HEADS = ("depth", "normal", "segmentation", "softedge")
 
 
 def kinds() -> Mapping[str, tuple[Architecture, ...]]:

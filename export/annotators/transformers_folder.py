@@ -68,3 +68,9 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise SourceRefused(f"{path.name} is not a JSON object")
     return config
+
+
+def variant(source: Path) -> str | None:
+    """transformers' variant of the weights' file name: `fp16` for model.fp16.safetensors."""
+    middle = weights(source).name.split(".")[1:-1]
+    return middle[0] if middle else None

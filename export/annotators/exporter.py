@@ -1,0 +1,174 @@
+"""One export of an annotator from its first check to its last rename; torch is imported only if there is work to do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from export.annotators.source import Source
+from export.configs import CONFIG_FILE
+from export.errors import SourceRefused
+from export.exporter import Options, Progress, quiet
+from export.fingerprint import graph_files, sha256
+from export.place import Placement
+from families import annotators
+from families.annotators import AnnotatorCard
+from families.graphs import to_pbtxt
+from families.manifest import ManifestError
+from families.profiles import RUNTIMES
+
+PACKAGES = ("torch", "transformers", "onnx", "onnxruntime")
+
+_HERE = Path(__file__).parent
+# These decide whether and where an export goes, not what is in its graphs.
+_AROUND = frozenset({"command.py", "exporter.py", "source.py", "table.py"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an export did: the card, and whether the graphs were already there."""
+
+    card: AnnotatorCard
+    skipped: bool
+
+
+def export(source: Source, options: Options, progress: Progress = quiet) -> Outcome:
+    """Export a recognised source into `options.repository` as the annotator `options.name`.
+
+    Raises SourceRefused, Mismatch or Busy; the repository then holds what it held before.
+    """
+    heads = heads_of(source, options.name)
+    _free(options.repository, options.name, heads)
+    placement = Placement(options.repository, annotators.folder_name(options.name), options.rename)
+    with placement.exclusive():
+        made_of = fingerprint(source, heads)
+        card = None if options.force else up_to_date(options.repository, options.name, heads, made_of)
+        if card is not None:
+            write_configs(options.repository, heads, options.target)
+            if card.target != options.target:
+                card = msgspec.structs.replace(card, target=options.target)
+                annotators.write_card(options.repository / annotators.folder_name(options.name), card)
+            return Outcome(card, skipped=True)
+        retired = _retired(options.repository, options.name, heads)
+        stage = placement.new_stage()
+        # The only import that brings torch: a run that has nothing to do never waits for it.
+        from export.annotators.making import make_graphs
+
+        loaded, graphs = make_graphs(source, heads, options, stage, progress)
+        card = AnnotatorCard(
+            name=options.name,
+            architecture=source.architecture.name,
+            description=loaded.description,
+            heads=dict(heads),
+            side=loaded.side,
+            multiple=loaded.multiple,
+            square=loaded.square,
+            palette=loaded.palette,
+            labels=loaded.labels,
+            graphs=graphs,
+            source=source.label,
+            versions=versions(source),
+            fingerprint=made_of,
+            target=options.target,
+        )
+        write_configs(stage, heads, options.target)
+        own = stage / annotators.folder_name(options.name)
+        own.mkdir(exist_ok=True)
+        annotators.write_card(own, card)
+        placement.swap(retired)
+    return Outcome(card, skipped=False)
+
+
+def heads_of(source: Source, name: str) -> dict[str, str]:
+    """Head -> graph. An annotator of one graph has it under its own name. Raises SourceRefused for an unusable name."""
+    if not annotators.is_name(name):
+        raise SourceRefused(f"{name!r} is not a name: use lower-case letters, digits and single '_'")
+    if len(source.heads) == 1:
+        return dict.fromkeys(source.heads[0], annotators.graph_name(name))
+    return {head: annotators.graph_name(name, group[0]) for group in source.heads for head in group}
+
+
+def versions(source: Source) -> dict[str, str]:
+    """The installed versions of every package whose code shapes the graphs."""
+    optional = source.architecture.requires.partition("==")[0]
+    found = {package: version(package) for package in PACKAGES}
+    if optional:
+        try:
+            found[optional] = version(optional)
+        except PackageNotFoundError:
+            raise SourceRefused(
+                f"{source.label} needs a library that is not installed: pip install '{source.architecture.requires}'"
+            ) from None
+    return found
+
+
+def fingerprint(source: Source, heads: Mapping[str, str]) -> str:
+    """One hash of everything that decides the graphs: files, heads, versions and this code."""
+    code = sorted(path for path in (*_HERE.glob("*.py"), _HERE.parent / "trace.py") if path.name not in _AROUND)
+    told = repr((source.architecture.name, sorted(heads.items()), sorted(versions(source).items())))
+    signatures = repr(annotators.parts(heads))
+    return hashlib.sha256(f"{sha256(source.files)} {sha256(code)} {told} {signatures}".encode()).hexdigest()
+
+
+def up_to_date(repository: Path, name: str, heads: Mapping[str, str], made_of: str) -> AnnotatorCard | None:
+    """The card of an export with this fingerprint whose every graph is still what the card says, or None."""
+    try:
+        card = annotators.read_card(repository, name)
+    except ManifestError:
+        return None
+    if card.fingerprint != made_of or card.heads != heads:
+        return None
+    for graph, made in card.graphs.items():
+        files = graph_files(repository / graph)
+        if sum(path.stat().st_size for path in files) != made.bytes or sha256(files) != made.sha256:
+            return None
+    return card
+
+
+def config_texts(heads: Mapping[str, str], target: str) -> dict[str, str]:
+    """Folder name -> text of its config.pbtxt."""
+    return {graph: to_pbtxt(config) for graph, config in annotators.configs(heads, RUNTIMES[target]).items()}
+
+
+def stale_configs(repository: Path, heads: Mapping[str, str], target: str) -> list[str]:
+    """Names of the graphs whose config.pbtxt is missing or differs, sorted."""
+    texts = config_texts(heads, target)
+    paths = {graph: repository / graph / CONFIG_FILE for graph in texts}
+    return sorted(
+        graph for graph, path in paths.items() if not path.is_file() or path.read_text("utf-8") != texts[graph]
+    )
+
+
+def write_configs(repository: Path, heads: Mapping[str, str], target: str) -> list[str]:
+    """Write every config.pbtxt whose text differs; returns the graphs that changed, sorted."""
+    texts, changed = config_texts(heads, target), stale_configs(repository, heads, target)
+    for graph in changed:
+        (repository / graph).mkdir(parents=True, exist_ok=True)
+        (repository / graph / CONFIG_FILE).write_text(texts[graph], "utf-8")
+    return changed
+
+
+def _free(repository: Path, name: str, heads: Mapping[str, str]) -> None:
+    """Raise SourceRefused if a folder that the export would write belongs to another annotator."""
+    mine = {annotators.folder_name(name), *heads.values()}
+    for card in annotators.list_annotators(repository):
+        taken = mine & {annotators.folder_name(card.name), *card.graphs}
+        if card.name != name and taken:
+            raise SourceRefused(
+                f"{sorted(taken)[0]} is a folder of the annotator {card.name!r}; give another --name than {name!r}"
+            )
+
+
+def _retired(repository: Path, name: str, heads: Mapping[str, str]) -> frozenset[str]:
+    """Folders of the annotator's last export that the new one does not have."""
+    try:
+        last = annotators.read_card(repository, name)
+    except ManifestError:
+        return frozenset()
+    gone = set(last.graphs) - set(heads.values()) - {annotators.folder_name(name)}
+    return frozenset(graph for graph in gone if (repository / graph).is_dir())

@@ -1,0 +1,86 @@
+"""Finding the annotator to export: a folder, a file, a hub id, or the shipped one; its architecture by its files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from export import hub
+from export.annotators import demo_folder, table, transformers_folder
+from export.annotators.architecture import Architecture, Groups
+from export.errors import SourceRefused
+from export.source import DEMO
+
+_FILE = re.compile(r"[A-Za-z0-9][\w-]*(?:[./][\w-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A recognised source. `label` names it without any path."""
+
+    label: str
+    path: Path
+    """A folder or one file."""
+    architecture: Architecture
+    heads: Groups
+    """Heads of each graph to make."""
+    files: tuple[Path, ...]
+    """Every file that decides the outcome, in a fixed order."""
+
+
+def open_source(kind: str, source: str | None = None, offline: bool = False) -> Source:
+    """Recognise `source` (a folder, a file, a hub id, `owner/name:file`; none for `demo`) as an annotator of `kind`.
+
+    Raises SourceRefused for a kind or a source that no row of the table takes, HubUnreachable for a hub that does not
+    answer.
+    """
+    rows = table.kinds().get(kind)
+    if rows is None:
+        raise SourceRefused(f"there is no annotator for {kind!r}; KIND is one of {', '.join(table.kinds())}")
+    path, label = _shipped(kind) if source is None else _found(source, rows, offline)
+    row = next((row for row in rows if row.recognises(path)), None)
+    if row is None:
+        raise SourceRefused(f"{label} is no source for {kind!r}{_elsewhere(path)}. Taken are: {taken(rows)}")
+    return Source(label, path, row, row.heads(path), row.files(path))
+
+
+def taken(rows: tuple[Architecture, ...]) -> str:
+    """What sources these rows take, in one line."""
+    return " ".join(f"[{row.name}] {row.description}" for row in rows)
+
+
+def _shipped(kind: str) -> tuple[Path, str]:
+    if kind != DEMO:
+        raise SourceRefused(f"{kind!r} needs a SOURCE: a folder, a file or a hub id; only {DEMO!r} comes with one")
+    return demo_folder.FOLDER, DEMO
+
+
+def _found(source: str, rows: tuple[Architecture, ...], offline: bool) -> tuple[Path, str]:
+    path = Path(source)
+    if path.exists():
+        return path, path.resolve().name
+    repository, _, file = source.partition(":")
+    if path.is_absolute() or source.startswith((".", "~")) or not hub.is_id(repository):
+        raise SourceRefused(f"there is no folder or file {source!r}, and it is not a hub id like owner/name")
+    if file and not _FILE.fullmatch(file):
+        raise SourceRefused(f"{file!r} is not the name of a file in a hub repository")
+    fetched = hub.fetch(repository, wanted(rows, file), offline)
+    if file and not (fetched / file).is_file():
+        raise SourceRefused(f"the hub's {repository} has no file {file!r}")
+    return fetched / file, source
+
+
+def wanted(rows: tuple[Architecture, ...], file: str = "") -> hub.Wanted:
+    """What is downloaded of a hub repository for these rows: one file, or all that any of them would read."""
+    what = f"what one of these says. {taken(rows)}"
+    if file:
+        return hub.Wanted(what, (), (file,))
+    others = dict.fromkeys(name for row in rows for name in row.fetch)
+    return hub.Wanted(what, ("",), (transformers_folder.PROCESSOR, *others))
+
+
+def _elsewhere(path: Path) -> str:
+    """Which words of the command line would take the source."""
+    words = dict.fromkeys(kind for row in table.ARCHITECTURES if row.recognises(path) for kind in row.kinds)
+    return f", it is one for {', '.join(words)}" if words else ""

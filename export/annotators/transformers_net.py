@@ -1,0 +1,128 @@
+"""Reading a transformers folder's network and picture processing; what depth and segmentation have in common."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig
+from transformers.utils import logging as transformers_logging
+
+from export.annotators import transformers_folder
+from export.errors import SourceRefused
+
+BACKBONES = ("bit", "convnext", "convnextv2", "dinov2", "beit", "swin", "swinv2", "resnet")
+"""Model types that a configuration may name as its backbone; all are of transformers itself."""
+
+UNUSED = ("neck.fusion_stage.layers.0.residual_layer1.",)
+"""Weights that networks own and never use, so that published files lack them: DPT's first fusion has no residual."""
+
+# Parameters of every configuration that say how a network is run, not what it is.
+_GENERAL = frozenset(
+    {"self", "architectures", "dtype", "output_hidden_states", "output_attentions", "return_dict"}
+    | {"transformers_version", "backbone_config", "chunk_size_feed_forward", "problem_type"}
+)
+
+
+def load_network(source: Path, network: Any) -> Any:
+    """The network of a checked folder in float32. Raises SourceRefused for weights that are not exactly its own."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        model, report = network.from_pretrained(
+            source,
+            config=_config(transformers_folder.read(source / transformers_folder.CONFIG), network.config_class),
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            variant=transformers_folder.variant(source),
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
+    except (RuntimeError, ValueError, OSError, TypeError) as error:
+        raise SourceRefused(f"the weights do not fit config.json ({type(error).__name__})") from error
+    odd = [
+        str(key)
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
+        for key in report[kind]
+        if not str(key).startswith(UNUSED)
+    ]
+    if odd:
+        raise SourceRefused(
+            f"the weights are not those that config.json describes: {len(odd)} tensors are missing, superfluous or of "
+            f"another shape, such as {sorted(odd)[0]}"
+        )
+    return model.eval().requires_grad_(False)
+
+
+def _config(given: Mapping[str, Any], cls: Any) -> Any:
+    """The configuration out of the keys that the class knows, so that no other key can have an effect."""
+    taken = {key: given[key] for key in _known(cls) if key in given}
+    if isinstance(backbone := given.get("backbone_config"), dict):
+        kind = backbone.get("model_type")
+        if kind not in BACKBONES:
+            raise SourceRefused(f"a backbone of type {kind!r} is not taken here, only {', '.join(BACKBONES)}")
+        keys = (*_known(type(AutoConfig.for_model(kind))), "out_features", "out_indices")
+        taken["backbone_config"] = AutoConfig.for_model(kind, **{key: backbone[key] for key in keys if key in backbone})
+    return cls(**taken)
+
+
+def _known(cls: Any) -> tuple[str, ...]:
+    names = inspect.signature(cls.__init__).parameters
+    return tuple(name for name in names if name not in _GENERAL and not name.startswith("_"))
+
+
+class Picture(nn.Module):
+    """What a processor does with a picture but for its size: UINT8 [B, h, w, 3] -> FP32 [B, 3, h, w].
+
+    Args:
+        processing: preprocessor_config.json, with the class's own values where the file is silent.
+    """
+
+    def __init__(self, processing: Any) -> None:
+        super().__init__()
+        scale = processing.rescale_factor if processing.do_rescale else 1.0
+        mean, deviation = (0.0,) * 3, (1.0,) * 3
+        if processing.do_normalize:
+            mean, deviation = _three(processing.image_mean), _three(processing.image_std)
+        weight = [scale / one for one in deviation]
+        self.register_buffer("weight", torch.tensor(weight).reshape(1, 3, 1, 1))
+        bias = [-shift / one for shift, one in zip(mean, deviation, strict=True)]
+        self.register_buffer("bias", torch.tensor(bias).reshape(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        pixels: Tensor = image.permute(0, 3, 1, 2).float()
+        return pixels * self.weight + self.bias
+
+
+def _three(value: float | Sequence[float]) -> Sequence[float]:
+    return value if isinstance(value, (list, tuple)) else (float(value),) * 3  # type: ignore[arg-type]
+
+
+def processor(source: Path, cls: Any) -> Any:
+    """The library's own picture processing with the folder's settings. Raises SourceRefused for BGR pictures."""
+    given = transformers_folder.read(source / transformers_folder.PROCESSOR)
+    if given.get("do_flip_channel_order"):
+        raise SourceRefused(f"{transformers_folder.PROCESSOR}: pictures of another channel order are not taken here")
+    keys = ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std", "size", "ensure_multiple_of")
+    return cls(**{key: given[key] for key in keys if key in given})
+
+
+def pixel_values(processing: Any, image: Tensor) -> Tensor:
+    """UINT8 [B, h, w, 3] as the library's processor hands it to the network, at its size. FP32 [B, 3, h, w]."""
+    made: Tensor = processing(list(image.numpy()), do_resize=False, return_tensors="pt")["pixel_values"]
+    return made
+
+
+def side(processing: Any) -> int:
+    """Shorter side of the pictures that the network was trained on, as far as its processing says."""
+    size = processing.size
+    sides = [size[key] for key in ("height", "width", "shortest_edge") if size.get(key)]
+    if not sides:
+        raise SourceRefused(f"{transformers_folder.PROCESSOR}: size {dict(size)} says nothing of height and width")
+    return int(min(sides))
