@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from export import sd15, tokens
 from export.errors import SourceRefused
 from export.source import Source
+from families.annotators import folder_name
 from families.manifest import ModelFacts
+
+ANNOTATORS = folder_name("")
+"""What the names of annotators' folders begin with; a model called so would write its graphs among them."""
 
 
 def residuals(block_out_channels: Sequence[int], layers_per_block: int) -> tuple[tuple[int, int], ...]:
@@ -26,6 +30,8 @@ def residuals(block_out_channels: Sequence[int], layers_per_block: int) -> tuple
 
 def facts_of(source: Source, name: str) -> ModelFacts:
     """The facts of the model `name`. Raises SourceRefused for an unusable name or tokenizer."""
+    if f"{name}_".startswith(ANNOTATORS):
+        raise SourceRefused(f"{name!r}: folders that begin with {ANNOTATORS!r} are annotators'; give another --name")
     unet, vae, text = source.unet.config, source.vae.config, source.text_encoder.config
     downscale = 2 ** (len(vae["block_out_channels"]) - 1)
     ids = tokens.special_ids(source.tokenizer)

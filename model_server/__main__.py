@@ -8,6 +8,7 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from families.annotators import list_annotators
 from families.manifest import ManifestError, list_manifests
 from mesh.command import settings_of
 from mesh.telemetry import configure, log
@@ -52,7 +53,8 @@ async def _serve(settings: ModelServerSettings) -> None:
     repository = Path(settings.repository)
     models = models_to_load(repository, settings.models)
     async with AsyncExitStack() as stack:
-        canary = Canary(f"{settings.host}:{settings.grpc_port}", list_manifests(repository), settings.canary_timeout_s)
+        cards = (*list_manifests(repository), *list_annotators(repository))
+        canary = Canary(f"{settings.host}:{settings.grpc_port}", cards, settings.canary_timeout_s)
         stack.push_async_callback(canary.close)
         watch = Watch(
             canary,

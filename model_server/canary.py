@@ -13,9 +13,10 @@ from pathlib import Path
 import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from families.annotators import list_annotators
 from families.graphs import repository_names
-from families.manifest import ManifestError, ModelFacts, list_manifests
-from model_server.canary_inputs import canary_request, card_of, faults
+from families.manifest import ManifestError, list_manifests
+from model_server.canary_inputs import Card, canary_request, card_of, faults
 
 _BUSY = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
 _QUEUE_FULL = ("Exceeds maximum queue size", "Request timeout expired")
@@ -45,11 +46,11 @@ class Canary:
 
     Args:
         url: host:port of its gRPC service.
-        cards: model cards, for the sizes of their graphs' inputs.
+        cards: of models and annotators, for the sizes of their graphs' inputs.
         timeout_s: seconds that one answer may take.
     """
 
-    def __init__(self, url: str, cards: Iterable[ModelFacts], timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, cards: Iterable[Card], timeout_s: float = 10.0) -> None:
         self._channel = grpc.aio.insecure_channel(url, options=[("grpc.max_receive_message_length", 256 << 20)])
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._cards = tuple(cards)
@@ -143,12 +144,15 @@ async def failing(canary: Canary, models: Sequence[str] = (), required: Sequence
 
 async def _once(arguments: argparse.Namespace) -> dict[str, str]:
     try:
-        cards = list_manifests(Path(arguments.repository))
+        models = list_manifests(Path(arguments.repository))
+        annotators = list_annotators(Path(arguments.repository))
     except ManifestError as error:
         return {"repository": str(error)}
-    canary = Canary(arguments.url, cards, arguments.timeout)
+    canary = Canary(arguments.url, (*models, *annotators), arguments.timeout)
+    graphs = [name for card in models for name in repository_names(card)]
+    graphs += [name for card in annotators for name in card.graphs]
     try:
-        required = () if arguments.model else [name for card in cards for name in repository_names(card)]
+        required = () if arguments.model else graphs
         return await failing(canary, tuple(arguments.model), required)
     finally:
         await canary.close()

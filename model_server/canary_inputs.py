@@ -1,4 +1,4 @@
-"""The smallest inputs that a graph accepts, made from its configuration and its model's card."""
+"""The smallest inputs that a graph accepts, made from its configuration and its card."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 from tritonclient.grpc import model_config_pb2, service_pb2
 
+from families.annotators import AnnotatorCard, smallest_side
 from families.manifest import ModelFacts
 
 # Latent cells on one side, unless a model's deepest residual needs more; and the size of every other free dimension.
@@ -18,6 +19,7 @@ _BYTES = {
 }  # fmt: skip
 
 Dims = tuple[int, ...]
+Card = ModelFacts | AnnotatorCard
 Filler = Callable[[ModelFacts, Dims, int, int], Dims]
 
 
@@ -57,18 +59,27 @@ _FILLERS: tuple[tuple[re.Pattern[str], Filler], ...] = (
 )
 
 
-def card_of(name: str, cards: Iterable[ModelFacts]) -> ModelFacts | None:
-    """The card that a graph called `name` belongs to: the longest model name that it begins with."""
-    owners = [card for card in cards if name.startswith(f"{card.name}_")]
+def card_of(name: str, cards: Iterable[Card]) -> Card | None:
+    """The card that a graph called `name` belongs to: the annotator that lists it, or the model with the longest name
+    that it begins with."""
+    owners = []
+    for card in cards:
+        if isinstance(card, AnnotatorCard):
+            if name in card.graphs:
+                return card
+        elif name.startswith(f"{card.name}_"):
+            owners.append(card)
     return max(owners, key=lambda card: len(card.name), default=None)
 
 
-def input_dims(tensor: model_config_pb2.ModelInput, card: ModelFacts | None) -> Dims:
+def input_dims(tensor: model_config_pb2.ModelInput, card: Card | None) -> Dims:
     """Sizes for one input, without the batch dimension.
 
     A free dimension (-1) follows the card's rules where there is a card and a rule for the name, else it is EDGE.
     """
     dims = tuple(tensor.dims)
+    if isinstance(card, AnnotatorCard):
+        return tuple(smallest_side(card) if size == -1 else size for size in dims)
     if -1 in dims and card is not None:
         edge = max(EDGE, *(stride for _, stride in card.residuals)) if card.residuals else EDGE
         for pattern, fill in _FILLERS:
@@ -78,7 +89,7 @@ def input_dims(tensor: model_config_pb2.ModelInput, card: ModelFacts | None) -> 
     return tuple(EDGE if size == -1 else size for size in dims)
 
 
-def canary_request(config: model_config_pb2.ModelConfig, card: ModelFacts | None) -> service_pb2.ModelInferRequest:
+def canary_request(config: model_config_pb2.ModelConfig, card: Card | None) -> service_pb2.ModelInferRequest:
     """One row of zeros for every input, and all outputs asked for.
 
     Raises ValueError for an input type that has no zeros of a known size (strings).

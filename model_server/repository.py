@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from families.annotators import list_annotators
 from families.graphs import repository_names
 from families.manifest import list_manifests
 
@@ -15,7 +16,8 @@ def models_to_load(repository: Path, wanted: tuple[str, ...] = ()) -> tuple[str,
 
     Args:
         repository: folder with one sub-folder a graph.
-        wanted: names asked for; none: all that the model cards in the repository speak of.
+        wanted: names asked for; none: all that the cards of models and annotators in the repository speak of.
+            Annotators alone are no repository to start with: nothing would make pictures.
 
     Raises:
         RepositoryError: no such folder, no card, or a name without a folder.
@@ -24,6 +26,8 @@ def models_to_load(repository: Path, wanted: tuple[str, ...] = ()) -> tuple[str,
     if not repository.is_dir():
         raise RepositoryError(f"model repository {repository.name!r} does not exist; make it with `make models`")
     names = wanted or tuple(name for card in list_manifests(repository) for name in repository_names(card))
+    if not wanted and names:
+        names += tuple(graph for annotator in list_annotators(repository) for graph in annotator.graphs)
     if not names:
         raise RepositoryError(
             f"model repository {repository.name!r} holds no model card; export a model with "
