@@ -3,8 +3,8 @@
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,6 +71,12 @@ class Assets:
             except (FileNotFoundError, obstore.exceptions.NotFoundError):
                 pass
         raise NotFound("there is no such file, or it was kept long enough")
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Remove files; those that are gone already don't matter."""
+        if names:
+            with suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
+                await obstore.delete_async(self._store, list(names))
 
     async def sweep(self) -> int:
         """Remove what is older than the retention; says how many files."""

@@ -1,0 +1,299 @@
+"""Jobs that survive the processes that run them: records in the database, DBOS to keep them going."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+
+from gateway import job_records as records
+from gateway.assets import Assets
+from gateway.database import Database
+from gateway.job_rows import pictures_of
+from gateway.jobs import FINISHED, RUNNING, SUBMITTED, WAITING, Conductor, Filter, Job, Order, Page, Status
+from gateway.making import Making, Outcome
+from gateway.turns import Turns
+from gateway.workflows import Workflows
+from mesh.errors import MeshError, Unavailable
+from mesh.pictures import check
+from mesh.telemetry import log
+
+BEAT_S = 1.0
+SILENT_S = 3.5
+"""A process that said nothing for so long is taken for dead: it beats every second and is looked at every second."""
+KEEP_S = 0.5
+"""How often progress is written and a job's record is asked whether it goes on."""
+LOOK_S = 0.25
+"""How often the record is read of a job that another process runs."""
+_ORPHAN_S = 3.0
+"""Age from which a job that nobody cares for is begun again."""
+_LOWEST = 1_000_000
+
+Outbox = Callable[[Connection, Job], None]
+"""Writes what follows from a job's end, in the transaction that ends it."""
+
+
+class DurableJobs:
+    """The JobEngine over a database, shared by as many processes as there are.
+
+    An accepted job ends once, whatever dies: its workflow is taken up by another process, or by the next one; a record
+    has one final state. Jobs of the queue come in the order of their rank among their owner's, so that an owner with
+    many does not keep others waiting.
+
+    Args:
+        database: of the records.
+        url: the database's; DBOS opens it for itself.
+        conduct: makes the pictures of a generation.
+        assets: where pictures lie: those that were sent, and those that were made.
+        outbox: see there.
+        max_pictures: pictures made at the same time in this process.
+        max_waiting: jobs that may wait, over all processes.
+        retention_s: seconds that a finished record is kept.
+        poll_s: seconds between two looks at the queue.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        url: str,
+        conduct: Conductor,
+        assets: Assets,
+        *,
+        outbox: Outbox = lambda connection, job: None,
+        max_pictures: int,
+        max_waiting: int,
+        retention_s: float,
+        poll_s: float = 0.25,
+    ) -> None:
+        self._database = database
+        self._assets = assets
+        self._outbox = outbox
+        self._max_waiting = max_waiting
+        self._retention_s = retention_s
+        self.executor = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._workflows = Workflows(url, self.executor, max_pictures, poll_s)
+        self._conduct = conduct
+        self._turns = Turns(max_pictures)
+        self._making: dict[str, Making] = {}
+        self._ended: dict[str, asyncio.Event] = {}
+        self._waiting = 0
+        self._closing = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Take part: begin to beat, and to take jobs."""
+        await self._database.run(partial(records.beat, executor=self.executor))
+        await self._workflows.open(self)
+        self._tasks = [
+            asyncio.create_task(_every(BEAT_S, self._beat)),
+            asyncio.create_task(_every(BEAT_S, self._revive)),
+            asyncio.create_task(_every(KEEP_S, self._keep)),
+            asyncio.create_task(_every(BEAT_S, self._adopt)),
+            asyncio.create_task(_every(min(600.0, self._retention_s / 10), self._sweep)),
+        ]
+
+    async def close(self) -> None:
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        stopping = [making for making in self._making.values() if making.stop()]
+        await asyncio.gather(*(making.over.wait() for making in stopping))
+        await self._workflows.close()
+        with suppress(MeshError):
+            await self._database.run(partial(records.leave, executors=[self.executor]))
+
+    async def submit(self, order: Order) -> Job:
+        if self._closing:
+            raise Unavailable("this gateway is going away; send the request again", retry_after_s=1)
+        inputs = await self._stored(order)
+        generation = order.generation
+        names = [self._assets.new_name(generation.format) for _ in range(generation.samples)]
+        place = partial(records.place, order=order, inputs=inputs, assets=names, max_waiting=self._max_waiting)
+        placed = await self._database.run(place)
+        if placed.is_new:
+            SUBMITTED.labels(order.dialect).inc()
+            job = placed.job
+            if order.at_once:
+                await self._workflows.start(job.id, job.id)
+            else:
+                await self._workflows.enqueue(job.id, job.id, _rank(placed.ahead, order.priority))
+        return placed.job
+
+    async def get(self, id: str, owner: str) -> Job:
+        making = self._making.get(id)
+        if making and making.job.owner == owner:
+            return making.job
+        return await self._database.run(partial(records.get, id=id, owner=owner))
+
+    async def find(self, number: int, owner: str) -> Job:
+        job = await self._database.run(partial(records.find, number=number, owner=owner))
+        making = self._making.get(job.id)
+        return making.job if making else job
+
+    async def page(self, owner: str, which: Filter, limit: int, after: str | None = None) -> Page:
+        return await self._database.run(partial(records.page, owner=owner, which=which, limit=limit, after=after))
+
+    async def watch(self, id: str, owner: str) -> AsyncIterator[Job]:
+        told: tuple[object, ...] | None = None
+        while True:
+            making = self._making.get(id)
+            changed = making.changed if making else self._ended.setdefault(id, asyncio.Event())
+            job = await self.get(id, owner)
+            news = (job.status, job.step, job.steps, job.preview)
+            if news != told:
+                told = news
+                yield job
+            if job.is_finished:
+                self._ended.pop(id, None)
+                return
+            with suppress(TimeoutError):
+                # Another process has no way to wake this one, so its records are looked at.
+                async with asyncio.timeout(LOOK_S):
+                    await changed.wait()
+
+    async def wait(self, id: str, owner: str, timeout_s: float) -> Job:
+        job = await self.get(id, owner)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                async for now in self.watch(id, owner):
+                    job = now
+        return job
+
+    async def cancel(self, id: str, owner: str) -> Job:
+        await self.get(id, owner)
+        await self._end(id, Status.CANCELLED)
+        making = self._making.get(id)
+        if making:
+            making.stop()
+        return await self._database.run(partial(records.get, id=id, owner=owner))
+
+    async def clear(self, owner: str) -> int:
+        waiting = await self._database.run(partial(records.waiting_of, owner=owner))
+        ended = [await self._end(id, Status.CANCELLED) for id in waiting]
+        return sum(ended)
+
+    def load(self) -> tuple[int, int]:
+        running = sum(making.job.status == Status.RUNNING for making in self._making.values())
+        return running, self._waiting
+
+    # --- the workflow's steps -----------------------------------------------------------------------------------
+
+    async def make(self, job_id: str) -> Outcome:
+        """See gateway.workflows.Work."""
+        if self._closing:
+            return {"stopped": True}
+        begun = await self._database.run(partial(records.begin, id=job_id, executor=self.executor))
+        if begun is None:
+            return {"over": True}
+        making = Making(begun, self._database, self._assets, self._turns, self._conduct, self.executor)
+        self._making[job_id] = making
+        self._wake(job_id)
+        try:
+            with RUNNING.track_inprogress():
+                outcome = await making.run()
+            if "stopped" in outcome and self._closing:
+                await self._database.run(partial(records.hand_over, id=job_id, executor=self.executor))
+            return outcome
+        finally:
+            making.over.set()
+            self._making.pop(job_id, None)
+
+    async def settle(self, job_id: str, outcome: Outcome) -> None:
+        """See gateway.workflows.Work."""
+        if "error" in outcome:
+            await self._end(job_id, Status.FAILED, error=outcome["error"])
+        elif "pictures" in outcome:
+            await self._end(job_id, Status.SUCCEEDED, **outcome)
+        self._wake(job_id)
+
+    async def _end(self, id: str, status: Status, **changes: Any) -> bool:
+        """Give the record its final state, and write what follows; False if it had one."""
+
+        def end(connection: Connection) -> bool:
+            if not records.settle(connection, id, status, **changes):
+                return False
+            self._outbox(connection, records.any_owners(connection, id))
+            return True
+
+        ended = await self._database.run(end)
+        if ended:
+            FINISHED.labels(status).inc()
+        self._wake(id)
+        return ended
+
+    def _wake(self, id: str) -> None:
+        event = self._ended.pop(id, None)
+        if event:
+            event.set()
+
+    async def _stored(self, order: Order) -> dict[str, str]:
+        """The pictures that were sent, put where whoever runs the job finds them: place -> name."""
+        inputs = {}
+        for place, content in pictures_of(order.generation).items():
+            inputs[place] = self._assets.new_name(check(content, field=place)[0].lower())
+            await self._assets.put(inputs[place], content)
+        return inputs
+
+    # --- what is done again and again ---------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        await self._database.run(partial(records.beat, executor=self.executor))
+        self._waiting = await self._database.run(records.waiting)
+        WAITING.set(self._waiting)
+
+    async def _revive(self) -> None:
+        """Put the jobs of the dead back into the queue."""
+        silent = await self._database.run(partial(records.dead, silent_s=SILENT_S))
+        silent = [executor for executor in silent if executor != self.executor]
+        if silent:
+            await self._workflows.revive(silent)
+            await self._database.run(partial(records.leave, executors=silent))
+
+    async def _keep(self) -> None:
+        """Write progress; stop what the record does not know as this process's any more."""
+        makings = list(self._making.values())
+        if not makings:
+            return
+
+        def note(connection: Connection) -> list[Making]:
+            return [
+                making
+                for making in makings
+                if not records.advance(connection, making.job.id, self.executor, making.job.step, making.job.steps)
+            ]
+
+        for lost in await self._database.run(note):
+            lost.stop()
+
+    async def _adopt(self) -> None:
+        """Begin again what nobody cares for: a process died between writing a record and starting its workflow."""
+        found = await self._database.run(partial(records.orphans, asking=self.executor, idle_s=_ORPHAN_S))
+        for id in await self._workflows.abandoned([id for id in found if id not in self._making]):
+            log.warning("job begun again", generation=id)
+            await self._workflows.enqueue(f"{id}-{secrets.token_hex(4)}", id, 1)
+
+    async def _sweep(self) -> None:
+        removed = await self._database.run(partial(records.remove_old, older_than_s=self._retention_s))
+        await self._workflows.forget([id for id, _ in removed])
+        await self._assets.remove([name for _, names in removed for name in names])
+
+
+def _rank(ahead: int, priority: int) -> int:
+    """Place in the queue: first everybody's first job, then everybody's second; within these the urgent ones."""
+    return min(1 + 10 * ahead + (9 - priority), _LOWEST)
+
+
+async def _every(seconds: float, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    while True:
+        try:
+            await act()
+        except Exception as error:
+            # A database that is away for a while must not end this for good.
+            log.error("jobs can't be looked after", what=act.__name__.strip("_"), reason=type(error).__name__)
+        await asyncio.sleep(seconds)

@@ -1,0 +1,256 @@
+"""What is done to the records of jobs: one function a change, each within the caller's transaction.
+
+A record has one final state. Every change asks for the state that it goes out from, so that of two processes that
+believe they run the same job only one is believed by the record.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+
+from gateway.job_rows import generation_row, job_of
+from gateway.jobs import FINAL, Filter, Job, Order, Page, Status
+from gateway.paging import cursor_of, read_cursor
+from gateway.tables import EXECUTORS, JOBS, now
+from mesh.errors import Conflict, NotFound, Overloaded
+
+_OPEN = (Status.QUEUED, Status.RUNNING)
+_FIRST_NUMBER, _NUMBERS = 100_000_000, 900_000_000
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A job that was taken: its record, whether it is new, and how many of its owner's waited before it."""
+
+    job: Job
+    is_new: bool
+    ahead: int
+
+
+def place(
+    connection: Connection, order: Order, inputs: Mapping[str, str], assets: Sequence[str], max_waiting: int
+) -> Placed:
+    """Write the record of a new job, or find the one that stands under the order's id.
+
+    Raises:
+        Conflict: the id stands for another request.
+        Overloaded: too many wait.
+    """
+    if order.id and (known := _row(connection, JOBS.c.id == order.id)) is not None:
+        return Placed(_same(known, order), is_new=False, ahead=0)
+    waiting = connection.execute(select(func.count()).where(JOBS.c.status == Status.QUEUED)).scalar_one()
+    if waiting >= max_waiting:
+        raise Overloaded(f"{waiting} generations are waiting already; try again later", retry_after_s=5)
+    ahead = connection.execute(
+        select(func.count()).where(JOBS.c.status == Status.QUEUED, JOBS.c.owner == order.owner)
+    ).scalar_one()
+    if order.most_waiting is not None and ahead >= order.most_waiting:
+        raise Overloaded(f"{ahead} of your generations are waiting already; try again later", retry_after_s=5)
+    generation = order.generation
+    moment = now(connection.dialect)
+    id = order.id or secrets.token_hex(16)
+    row = {
+        "id": id,
+        "number": _free_number(connection),
+        "owner": order.owner,
+        "dialect": order.dialect,
+        "echo": dict(order.echo),
+        "generation": generation_row(generation),
+        "inputs": dict(inputs),
+        "fingerprint": order.fingerprint,
+        "assets": list(assets),
+        "status": Status.QUEUED,
+        "priority": order.priority,
+        "at_once": order.at_once,
+        "attempts": 0,
+        "step": 0,
+        "steps": generation.steps * generation.samples,
+        "pictures": [],
+        "notes": [],
+        "webhook": order.webhook,
+        "created_at": moment,
+        "deadline_at": None if order.deadline_s is None else moment + order.deadline_s,
+    }
+    connection.execute(insert(JOBS).values(row))
+    return Placed(get(connection, id, order.owner), is_new=True, ahead=ahead)
+
+
+def get(connection: Connection, id: str, owner: str) -> Job:
+    """The record; NotFound."""
+    return _found(_row(connection, and_(JOBS.c.id == id, JOBS.c.owner == owner)))
+
+
+def any_owners(connection: Connection, id: str) -> Job:
+    """The record, whoever's it is; for the engine alone. NotFound."""
+    return _found(_row(connection, JOBS.c.id == id))
+
+
+def find(connection: Connection, number: int, owner: str) -> Job:
+    """The record with that number; NotFound."""
+    return _found(_row(connection, and_(JOBS.c.number == number, JOBS.c.owner == owner)))
+
+
+def page(connection: Connection, owner: str, which: Filter, limit: int, after: str | None) -> Page:
+    """Some of an owner's records, the newest first."""
+    asked = [JOBS.c.owner == owner]
+    if which.statuses:
+        asked.append(JOBS.c.status.in_(which.statuses))
+    if which.dialects:
+        asked.append(JOBS.c.dialect.in_(which.dialects))
+    if which.created_after is not None:
+        asked.append(JOBS.c.created_at > which.created_after.timestamp())
+    if (cursor := read_cursor(after)) is not None:
+        created_at, id = cursor
+        asked.append(or_(JOBS.c.created_at < created_at, and_(JOBS.c.created_at == created_at, JOBS.c.id < id)))
+    rows = connection.execute(
+        select(JOBS).where(*asked).order_by(JOBS.c.created_at.desc(), JOBS.c.id.desc()).limit(limit + 1)
+    ).all()
+    jobs = tuple(job_of(row) for row in rows[:limit])
+    return Page(jobs, cursor_of(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A job that this process may run: its record, where its pictures lie, whether its time is over."""
+
+    job: Job
+    inputs: Mapping[str, str]
+    at_once: bool
+    too_late: bool
+
+
+def begin(connection: Connection, id: str, executor: str) -> Begun | None:
+    """Make `executor` the one that runs the job; None if the job is final already."""
+    taken = connection.execute(
+        update(JOBS)
+        .where(JOBS.c.id == id, JOBS.c.status.in_(_OPEN))
+        .values(executor=executor, attempts=JOBS.c.attempts + 1)
+    )
+    if not taken.rowcount:
+        return None
+    moment = now(connection.dialect)
+    row = connection.execute(select(JOBS, (JOBS.c.deadline_at < moment).label("late")).where(JOBS.c.id == id)).one()
+    return Begun(job_of(row), dict(row.inputs), row.at_once, bool(row.late))
+
+
+def start(connection: Connection, id: str, executor: str) -> bool:
+    """Its turn has come; False if it is this executor's no longer."""
+    moment = now(connection.dialect)
+    return _change(connection, id, executor, status=Status.RUNNING, started_at=func.coalesce(JOBS.c.started_at, moment))
+
+
+def advance(connection: Connection, id: str, executor: str, step: int, steps: int) -> bool:
+    """Note how far it is; False if it is this executor's no longer: cancelled, or taken over."""
+    return _change(connection, id, executor, step=step, steps=steps)
+
+
+def hand_over(connection: Connection, id: str, executor: str) -> bool:
+    """Put it back, for another process to begin."""
+    return _change(connection, id, executor, status=Status.QUEUED, executor=None)
+
+
+def settle(connection: Connection, id: str, status: Status, executor: str | None = None, **changes: Any) -> bool:
+    """Give it its final state; False if it has one, or if it is `executor`'s no longer (None: whoever's it is)."""
+    asked = [JOBS.c.id == id, JOBS.c.status.in_(_OPEN)]
+    if executor is not None:
+        asked.append(JOBS.c.executor == executor)
+    done = connection.execute(
+        update(JOBS).where(*asked).values(status=status, finished_at=now(connection.dialect), **changes)
+    )
+    return bool(done.rowcount)
+
+
+def waiting_of(connection: Connection, owner: str) -> list[str]:
+    """Ids of an owner's jobs that nobody has begun."""
+    return list(
+        connection.execute(select(JOBS.c.id).where(JOBS.c.owner == owner, JOBS.c.status == Status.QUEUED)).scalars()
+    )
+
+
+def waiting(connection: Connection) -> int:
+    """How many wait, whoever's they are."""
+    return connection.execute(select(func.count()).where(JOBS.c.status == Status.QUEUED)).scalar_one()
+
+
+def remove_old(connection: Connection, older_than_s: float, most: int = 500) -> list[tuple[str, list[str]]]:
+    """Forget jobs that ended so many seconds ago; their ids, each with the names of its input pictures."""
+    moment = now(connection.dialect)
+    old = connection.execute(
+        select(JOBS.c.id, JOBS.c.inputs)
+        .where(JOBS.c.status.in_(FINAL), JOBS.c.finished_at < moment - older_than_s)
+        .limit(most)
+    ).all()
+    connection.execute(delete(JOBS).where(JOBS.c.id.in_([row.id for row in old])))
+    return [(row.id, list(row.inputs.values())) for row in old]
+
+
+# --- executors --------------------------------------------------------------------------------------------------
+
+
+def beat(connection: Connection, executor: str) -> None:
+    """Say that `executor` is alive."""
+    moment = now(connection.dialect)
+    if not connection.execute(update(EXECUTORS).where(EXECUTORS.c.id == executor).values(beat_at=moment)).rowcount:
+        connection.execute(insert(EXECUTORS).values(id=executor, beat_at=moment))
+
+
+def leave(connection: Connection, executors: Iterable[str]) -> None:
+    """Strike executors off."""
+    connection.execute(delete(EXECUTORS).where(EXECUTORS.c.id.in_(list(executors))))
+
+
+def dead(connection: Connection, silent_s: float) -> list[str]:
+    """Executors that said nothing for so long."""
+    silent = EXECUTORS.c.beat_at < now(connection.dialect) - silent_s
+    return list(connection.execute(select(EXECUTORS.c.id).where(silent)).scalars())
+
+
+def orphans(connection: Connection, asking: str, idle_s: float, most: int = 100) -> list[str]:
+    """Ids of open jobs, older than `idle_s`, that no other living executor than `asking` has, the oldest first."""
+    living = select(EXECUTORS.c.id).where(EXECUTORS.c.id != asking)
+    return list(
+        connection.execute(
+            select(JOBS.c.id)
+            .where(
+                JOBS.c.status.in_(_OPEN),
+                or_(JOBS.c.executor.is_(None), JOBS.c.executor.not_in(living)),
+                JOBS.c.created_at < now(connection.dialect) - idle_s,
+            )
+            .order_by(JOBS.c.created_at)
+            .limit(most)
+        ).scalars()
+    )
+
+
+def _change(connection: Connection, id: str, owned_by: str, /, **changes: Any) -> bool:
+    return bool(
+        connection.execute(
+            update(JOBS).where(JOBS.c.id == id, JOBS.c.executor == owned_by, JOBS.c.status.in_(_OPEN)).values(**changes)
+        ).rowcount
+    )
+
+
+def _row(connection: Connection, which: Any) -> Row[Any] | None:
+    return connection.execute(select(JOBS).where(which)).one_or_none()
+
+
+def _found(row: Row[Any] | None) -> Job:
+    if row is None:
+        raise NotFound("there is no such generation, or it was kept long enough")
+    return job_of(row)
+
+
+def _same(row: Row[Any], order: Order) -> Job:
+    if row.owner != order.owner or row.fingerprint != order.fingerprint:
+        raise Conflict("this idempotency key was used for another request; take a new one", field="idempotency_key")
+    return job_of(row)
+
+
+def _free_number(connection: Connection) -> int:
+    while True:
+        number = _FIRST_NUMBER + secrets.randbelow(_NUMBERS)
+        if connection.execute(select(JOBS.c.id).where(JOBS.c.number == number)).one_or_none() is None:
+            return number

