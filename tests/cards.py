@@ -1,8 +1,9 @@
-"""Cards of models that exist on paper only, for tests that need the facts and no weights."""
+"""Cards of models and annotators that exist on paper only, for tests that need the facts and no weights."""
 
 from typing import Any
 
-from families.manifest import Manifest, ModelFacts
+from families.annotators import AnnotatorCard
+from families.manifest import GraphFacts, Manifest, ModelFacts
 
 _FACTS: dict[str, Any] = {
     "name": "small",
@@ -38,3 +39,23 @@ def facts(**changes: Any) -> ModelFacts:
 def card(**changes: Any) -> Manifest:
     """The same, exported."""
     return Manifest(**{**_FACTS, **_EXPORTED, **changes})
+
+
+def annotator(name: str, /, **changes: Any) -> AnnotatorCard:
+    """An exported annotator: `depth="annotator_x"` and the like are heads, everything else a field of the card."""
+    fields = {key: value for key, value in changes.items() if key in AnnotatorCard.__struct_fields__}
+    heads = {key: value for key, value in changes.items() if key not in fields}
+    made = GraphFacts(sha256="", bytes=0, max_abs_error=0.0)
+    default: dict[str, Any] = {
+        "architecture": "paper",
+        "description": "On paper only.",
+        "side": 128,
+        "multiple": 8,
+        "graphs": dict.fromkeys(heads.values(), made),
+        "palette": ((1, 2, 3), (4, 5, 6)) if "segmentation" in heads else (),
+        "source": name,
+        "versions": {},
+        "fingerprint": "",
+        "target": "cpu",
+    }
+    return AnnotatorCard(name=name, heads=heads, **default | fields)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from tritonclient.grpc import model_config_pb2, service_pb2
 
-from families import graphs
+from families import annotators, graphs
 from model_server.canary import Answer, Count, covering
 from model_server.canary_inputs import canary_request, card_of, faults
 from model_server.watch import ModelLost, Watch
-from tests.cards import facts
+from tests.cards import annotator, facts
 
 FACTS = facts(
     residuals=((16, 1), (16, 1), (32, 2), (64, 16), (64, 16)),
@@ -50,6 +50,27 @@ def test_a_graph_belongs_to_the_longest_name_it_begins_with() -> None:
     assert card_of("small_two_unet", [FACTS, other]) is other
     assert card_of("small_unet", [FACTS, other]) is FACTS
     assert card_of("annotator_depth", [FACTS, other]) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "side"),
+    [({"multiple": 8}, 64), ({"multiple": 14}, 70), ({"multiple": 1}, 64), ({"square": True, "side": 384}, 384)],
+)
+def test_an_annotator_is_asked_at_the_smallest_size_that_it_was_verified_with(
+    changes: dict[str, int], side: int
+) -> None:
+    card = annotator("near", depth="annotator_near", **changes)
+    (config,) = annotators.configs(card.heads).values()
+    (sent,) = canary_request(config, card_of("annotator_near", [FACTS, card])).inputs
+    assert tuple(sent.shape) == (1, side, side, 3)
+
+
+def test_a_graph_belongs_to_the_annotator_that_lists_it() -> None:
+    near = annotator("near", depth="annotator_near")
+    pose = annotator("near_pose", body="annotator_near_pose_body", hand="annotator_near_pose_hand")
+    assert card_of("annotator_near_pose_hand", [FACTS, near, pose]) is pose
+    assert card_of("annotator_near", [pose, near]) is near
+    assert card_of("annotator_near_unet", [near, pose]) is None
 
 
 def test_an_answer_must_have_every_byte_and_be_finite() -> None:
