@@ -41,7 +41,7 @@ def drawing(name: str) -> Drawing:
     def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:
         sure = numbers(seen, name)
         if parameters["safe"]:
-            sure = np.floor(np.clip(sure, 0, 1) * np.float32(_SAFE_STEPS + 1)) / np.float32(_SAFE_STEPS)
+            sure = np.floor(sure * np.float32(_SAFE_STEPS + 1)) / np.float32(_SAFE_STEPS)
         hint = resized(grey_levels(sure), size)
         return tripled(_scribbled(hint) if parameters["scribble"] else hint)
 

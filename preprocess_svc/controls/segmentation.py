@@ -9,6 +9,7 @@ from mesh.pictures import Pixels
 from preprocess_svc.annotators import Seen
 from preprocess_svc.controls.control import DETECT_RESOLUTION, ControlType, Learned
 from preprocess_svc.controls.maps import drawn, failed
+from preprocess_svc.controls.ready import Ready
 
 
 def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:
@@ -22,8 +23,7 @@ def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> 
     classes = seen.maps["classes"].astype(np.uint8, copy=False)
     if (highest := int(classes.max())) >= len(palette):
         raise failed(seen, f"it found class {highest} of {len(palette)}, counted from 0")
-    hint: Pixels = palette[cv2.resize(classes, size, interpolation=cv2.INTER_NEAREST_EXACT)]
-    return hint
+    return np.take(palette, cv2.resize(classes, size, interpolation=cv2.INTER_NEAREST_EXACT), axis=0)
 
 
 SEGMENTATION = ControlType(
@@ -40,6 +40,7 @@ SEGMENTATION = ControlType(
             how_to_get="python -m export annotator segmentation openmmlab/upernet-convnext-small",
         ),
     ),
+    ready=Ready(flat=True),
     controlnets={
         "sd15": ("lllyasviel/control_v11p_sd15_seg", "lllyasviel/sd-controlnet-seg"),
         "sdxl": ("xinsir/controlnet-union-sdxl-1.0",),

@@ -314,6 +314,12 @@ def test_no_colour_lies_between_two_classes() -> None:
     np.testing.assert_array_equal(doubled, np.array(COLOURS, np.uint8)[classes.repeat(2, 0).repeat(2, 1)])
 
 
+def test_a_pixel_takes_the_class_of_the_middle_of_what_it_covers() -> None:
+    eyes = of("segmentation", np.array([[0, 1, 2]], np.uint8), palette=COLOURS)
+    hint = drawn("segmentation", "model", np.zeros((1, 1, 3), np.uint8), eyes)
+    np.testing.assert_array_equal(hint, [[COLOURS[1]]])
+
+
 def test_a_class_without_a_colour_is_the_annotator_s_failure() -> None:
     classes = np.array([[0, 3]], np.uint8)
     with pytest.raises(InternalError, match=r"annotator 'handmade' failed .* class 3 of 3"):
