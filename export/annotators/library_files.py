@@ -97,7 +97,7 @@ ROWS = (
     ),
     Architecture(
         name="openpose",
-        kinds=("openpose",),
+        kinds=("openpose", "face"),
         description="body_pose_model.pth of OpenPose and, beside it, hand_pose_model.pth and facenet.pth if they are "
         "there (CMU: for non-commercial use only), e.g. lllyasviel/Annotators.",
         recognises=lambda source: bool(find_poses(source)),
