@@ -23,7 +23,8 @@ def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> 
     classes = seen.maps["classes"].astype(np.uint8, copy=False)
     if (highest := int(classes.max())) >= len(palette):
         raise failed(seen, f"it found class {highest} of {len(palette)}, counted from 0")
-    return np.take(palette, cv2.resize(classes, size, interpolation=cv2.INTER_NEAREST_EXACT), axis=0)
+    fitted = cv2.resize(classes, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8, copy=False)
+    return np.take(palette, fitted, axis=0)
 
 
 SEGMENTATION = ControlType(
