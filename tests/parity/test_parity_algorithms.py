@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import library_side
+from export.annotators import library
 from export.demo.render import render
 from families.annotators import AnnotatorCard
 from families.manifest import GraphFacts
@@ -63,7 +63,7 @@ def ours(kind: str, picture: Pixels, **parameters: float) -> Pixels:
 
 def theirs(module: str, detector: str, picture: Pixels, **options: Any) -> Pixels:
     side = min(picture.shape[:2])
-    made = getattr(library_side.module(module), detector)()
+    made = getattr(library.module(module), detector)()
     return np.asarray(made(picture, detect_resolution=side, output_type="np", **options))
 
 
@@ -126,7 +126,7 @@ def card(multiple: int) -> AnnotatorCard:
 @pytest.mark.parametrize("side", [64, 256, 512, 520, 544, 1024])
 def test_a_picture_is_fitted_to_an_annotator_by_the_library_s_rule(width: int, height: int, side: int) -> None:
     given = clouds(width, height)
-    expected = library_side.module("util").resize_image(given, side)
+    expected = library.module("util").resize_image(given, side)
     np.testing.assert_array_equal(fit(given, card(64), side), expected)
 
 
@@ -136,6 +136,6 @@ def test_pictures_of_one_three_and_four_channels_are_read_as_the_library_reads_t
     pixels = np.random.default_rng(4).integers(0, 256, (96, 64, channels), np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(file, "PNG")
-    expected = library_side.module("util").HWC3(pixels)
+    expected = library.module("util").HWC3(pixels)
     read = decode(file.getvalue())
     assert np.abs(read.astype(int) - expected).max() <= (channels == 4)
