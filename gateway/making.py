@@ -19,8 +19,8 @@ from mesh.errors import DeadlineExceeded, InternalError, InvalidInput, MeshError
 from mesh.telemetry import log
 
 Outcome = dict[str, Any]
-"""`pictures`, `notes`, `prompt`, `negative_prompt`, `step`, `steps` of a success; `error` of a failure; `stopped` of what was stopped;
-`over` of what had ended before."""
+"""Of a success: `pictures`, `notes`, `prompt`, `negative_prompt`, `step`, `steps`; of a failure: `error`; `stopped`
+where it was stopped; `over` where the job had ended before."""
 
 TRIES = 6
 FIRST_PAUSE_S = 0.5

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.assets import Assets, open_store
 from gateway.auth import Keys
 from gateway.catalogue import Catalogue
+from gateway.database import Database, open_database
+from gateway.durable_jobs import DurableJobs
 from gateway.fetch import Fetcher
 from gateway.hints import Hints
 from gateway.images import Pictures
-from gateway.jobs import JobEngine
+from gateway.jobs import Conductor, JobEngine
 from gateway.memory_jobs import MemoryJobs
 from gateway.pipeline import Pipeline
 from gateway.rooms import Rooms
@@ -24,6 +27,7 @@ class Parts:
     """What a request may need.
 
     Attributes:
+        database: of records; ends with the process unless the settings name one.
         leaving: set when this process is going away; it is not ready from then on.
     """
 
@@ -35,40 +39,48 @@ class Parts:
     assets: Assets
     pictures: Pictures
     hints: Hints
+    database: Database
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
 async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) -> AsyncIterator[Parts]:
-    """All parts, for as long as the context lasts; at its end unfinished generations are cancelled."""
-    rooms = Rooms(settings.mesh_address)
-    with open_store(settings.storage_url) as store:
-        assets = Assets(store, settings.retention_s)
-        jobs = MemoryJobs(
-            Pipeline(rooms, settings.deadline_s).run,
-            assets,
-            max_pictures=settings.max_pictures,
-            max_waiting=settings.max_waiting,
-            max_records=settings.max_records,
-            retention_s=settings.retention_s,
-        )
+    """All parts, for as long as the context lasts; what becomes of unfinished jobs at its end, see JobEngine.close."""
+    async with AsyncExitStack() as stack:
+        rooms = Rooms(settings.mesh_address)
+        stack.push_async_callback(rooms.close)
+        assets = Assets(stack.enter_context(open_store(settings.storage_url)), settings.retention_s)
+        database = stack.enter_context(open_database(settings.database_url))
+        jobs = await _engine(settings, database, Pipeline(rooms, settings.deadline_s).run, assets)
+        stack.push_async_callback(jobs.close)
         fetcher = fetcher or Fetcher(allow=settings.fetch_allow, timeout_s=settings.fetch_timeout_s)
         sweeping = asyncio.create_task(_sweep(assets, settings.retention_s))
-        try:
-            yield Parts(
-                settings=settings,
-                keys=Keys(settings.api_keys),
-                rooms=rooms,
-                catalogue=Catalogue(rooms, settings.default_model),
-                jobs=jobs,
-                assets=assets,
-                pictures=Pictures(fetcher),
-                hints=Hints(rooms, settings.deadline_s),
-            )
-        finally:
-            sweeping.cancel()
-            await jobs.close()
-            await rooms.close()
+        stack.callback(sweeping.cancel)
+        yield Parts(
+            settings=settings,
+            keys=Keys(settings.api_keys),
+            rooms=rooms,
+            catalogue=Catalogue(rooms, settings.default_model),
+            jobs=jobs,
+            assets=assets,
+            pictures=Pictures(fetcher),
+            hints=Hints(rooms, settings.deadline_s),
+            database=database,
+        )
+
+
+async def _engine(settings: GatewaySettings, database: Database, conduct: Conductor, assets: Assets) -> JobEngine:
+    """Durable where there is a database to write to, else of this process."""
+    bounds: dict[str, Any] = {
+        "max_pictures": settings.max_pictures,
+        "max_waiting": settings.max_waiting,
+        "retention_s": settings.retention_s,
+    }
+    if not database.durable:
+        return MemoryJobs(conduct, assets, max_records=settings.max_records, **bounds)
+    jobs = DurableJobs(database, settings.database_url, conduct, assets, **bounds)
+    await jobs.open()
+    return jobs
 
 
 async def _sweep(assets: Assets, retention_s: float) -> None:

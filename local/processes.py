@@ -63,7 +63,13 @@ def processes(settings: LocalSettings, run: Path, environ: Mapping[str, str]) ->
         )
     )
     environments = _environments(settings)
-    alone = {name: value for name, value in ALONE.items() if name not in environ and name + "_FILE" not in environ}
+    kept = {
+        "CN_GATEWAY_DATABASE_URL": f"sqlite:///{run.resolve()}/records.db",
+        "CN_GATEWAY_STORAGE_URL": (run.resolve() / "assets").as_uri(),
+    }
+    alone = {
+        name: value for name, value in (ALONE | kept).items() if name not in environ and name + "_FILE" not in environ
+    }
     commands = {name: shlex.split(line) for name, line in procfile().items()}
     # The Procfile says `python` and `envoy`; here they are this environment's own.
     programs = {"python": [sys.executable], "envoy": envoy_command(bootstrap)}
