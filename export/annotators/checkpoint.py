@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -40,10 +41,7 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises SourceRefused for a file that is broken, or that holds anything but tensors and numbers.
     """
     try:
-        if path.suffix == ".safetensors":
-            found = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+        found: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # a broken pickle fails in as many ways as there are bytes
         raise SourceRefused(
             f"{path.name} is not a plain state dict ({type(error).__name__}). It is read without running any code; "

@@ -38,7 +38,7 @@ class NormalBae(nn.Module):
 
 def reference(net: nn.Module, image: Tensor) -> tuple[Tensor]:
     """As NormalBaeDetector does it up to its colours: the finest of four scales, without the certainty."""
-    x = (image.numpy().astype(np.float32) / 255.0 - np.float32(_MEAN)) / np.float32(_STD)
+    x = (image.numpy().astype(np.float32) / 255.0 - np.array(_MEAN, np.float32)) / np.array(_STD, np.float32)
     return (net(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()))[0][-1][:, :3],)
 
 

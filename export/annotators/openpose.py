@@ -20,9 +20,8 @@ from export.annotators.architecture import Graph, Loaded
 
 Maps = tuple[Tensor, ...]
 
-SIDE = 184
-"""Half the 368 pixels of OpenPose's training: the one scale at which ControlNet looks for bodies."""
 MULTIPLE = 8
+"""Three halvings. What the networks are shown is a matter of the hint: one small picture, and crops of a larger one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def load(source: Path) -> Loaded:
     paths = library_files.find_poses(source)
     graphs = tuple(_graph(head, path) for head, path in paths.items())
     seen = ", ".join(_SEEN[head] for head in paths)
-    return Loaded(graphs, f"OpenPose, for non-commercial use: {seen} of people in photographs.", SIDE, MULTIPLE)
+    return Loaded(graphs, f"OpenPose, for non-commercial use: {seen} of people in photographs.", library.SIDE, MULTIPLE)
 
 
 def _graph(head: str, path: Path) -> Graph:

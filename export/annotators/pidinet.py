@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -43,12 +44,12 @@ def _radial(weight: Tensor) -> Tensor:
     return plain.view(*weight.shape[:2], 5, 5)
 
 
-_PLAIN = {"cv": Tensor.clone, "cd": _central, "ad": _angular, "rd": _radial}
-"""Kind of a pixel difference -> the kernel of the plain convolution that equals it (section 3.3 of the paper)."""
+_PLAIN: Mapping[str, Callable[[Tensor], Tensor]] = {"cv": Tensor.clone, "cd": _central, "ad": _angular, "rd": _radial}
+"""Kind of a pixel difference -> the kernel of the plain convolution that equals it."""
 
 
 def plain(net: nn.Module) -> nn.Module:
-    """The network with every pixel-difference convolution as the plain one that it equals: half the convolutions."""
+    """The network with every pixel-difference convolution as the plain one that it equals."""
     pidi = library.module("pidi.model")
     converted = copy.deepcopy(net)
     differences = [(name, layer) for name, layer in converted.named_modules() if isinstance(layer, pidi.Conv2d)]
