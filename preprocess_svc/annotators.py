@@ -16,6 +16,9 @@ from mesh.triton import Triton
 
 Map = NDArray[np.generic]
 
+LONGEST = 2048
+"""Longer side in pixels that an annotator is shown at most, so that a thin picture costs no more than a square one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -78,7 +81,8 @@ def fit(picture: Pixels, card: AnnotatorCard, side: int = 0) -> Pixels:
     """The picture at the size that an annotator sees it: shorter side `side`, each side a multiple of the card's.
 
     The rule of the ControlNet annotators' `resize_image`, with the annotator's own multiple: Lanczos when it grows, the
-    mean of the area when it shrinks. Raises InvalidInput for a side out of range.
+    mean of the area when it shrinks. Where that would make the longer side more than LONGEST, it is LONGEST, and the
+    proportions are kept. Raises InvalidInput for a side out of range.
     """
     if side and not SIDE.minimum <= side <= SIDE.maximum:
         raise InvalidInput(
@@ -87,7 +91,7 @@ def fit(picture: Pixels, card: AnnotatorCard, side: int = 0) -> Pixels:
         )
     goal = side or card.side
     height, width = picture.shape[:2]
-    factor = goal / min(height, width)
+    factor = min(goal / min(height, width), max(LONGEST, goal) / max(height, width))
     size = (card.side, card.side) if card.square else _sides((width, height), factor, card.multiple)
     if size == (width, height):
         return picture

@@ -41,13 +41,14 @@ class Submission:
     deadline_s: float | None = None
     webhook: str | None = None
 
-    def order(self, generation: Generation, dialect: str) -> Order:
+    def order(self, generation: Generation, dialect: str, base_url: str) -> Order:
         """What is submitted for it; `generation` is its own, as the catalogue resolved it."""
         return Order(
             generation=generation,
             owner=self.owner,
             dialect=dialect,
-            echo=self.echo,
+            # Links in what is sent later, without a request at hand.
+            echo={**self.echo, "base_url": base_url},
             at_once=self.hold_s > 0 and self.webhook is None,
             priority=self.priority,
             deadline_s=self.deadline_s,
@@ -82,7 +83,7 @@ async def generate(parts: Parts, dialect: Dialect, request: Request) -> Response
     """
     submission = await dialect.parse(request)
     generation = await parts.catalogue.resolve(submission.generation)
-    job = await parts.jobs.submit(submission.order(generation, dialect.name))
+    job = await parts.jobs.submit(submission.order(generation, dialect.name, base_url(parts, request)))
     if submission.hold_s > 0:
         try:
             job = await unless_gone(request, parts.jobs.wait(job.id, job.owner, submission.hold_s))
