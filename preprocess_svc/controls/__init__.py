@@ -4,6 +4,7 @@ from preprocess_svc.controls.blur import BLUR
 from preprocess_svc.controls.canny import CANNY
 from preprocess_svc.controls.control import ControlType, Parameter
 from preprocess_svc.controls.depth import DEPTH
+from preprocess_svc.controls.face import FACE
 from preprocess_svc.controls.gray import GRAY
 from preprocess_svc.controls.hed import HED
 from preprocess_svc.controls.illusion import ILLUSION
@@ -13,6 +14,7 @@ from preprocess_svc.controls.lineart_anime import LINEART_ANIME
 from preprocess_svc.controls.low_quality import LOW_QUALITY
 from preprocess_svc.controls.mlsd import MLSD
 from preprocess_svc.controls.normal import NORMAL
+from preprocess_svc.controls.openpose import OPENPOSE
 from preprocess_svc.controls.qrcode import QRCODE
 from preprocess_svc.controls.scribble import SCRIBBLE
 from preprocess_svc.controls.segmentation import SEGMENTATION
@@ -26,6 +28,7 @@ CONTROLS: dict[str, ControlType] = {
         BLUR,
         CANNY,
         DEPTH,
+        FACE,
         GRAY,
         HED,
         ILLUSION,
@@ -35,6 +38,7 @@ CONTROLS: dict[str, ControlType] = {
         LOW_QUALITY,
         MLSD,
         NORMAL,
+        OPENPOSE,
         QRCODE,
         SCRIBBLE,
         SEGMENTATION,
