@@ -156,11 +156,16 @@ def write_configs(repository: Path, heads: Mapping[str, str], target: str) -> li
 def _free(repository: Path, name: str, heads: Mapping[str, str]) -> None:
     """Raise SourceRefused if a folder that the export would write belongs to another annotator."""
     mine = {annotators.folder_name(name), *heads.values()}
-    for card in annotators.list_annotators(repository):
-        taken = mine & {annotators.folder_name(card.name), *card.graphs}
-        if card.name != name and taken:
+    prefix = annotators.folder_name("")
+    others = {path.parent.name.removeprefix(prefix) for path in repository.glob(f"{prefix}*/{annotators.CARD_FILE}")}
+    for other in sorted(others - {name}):
+        try:
+            card = annotators.read_card(repository, other)
+        except ManifestError:
+            continue  # Its own export replaces it; this one is none of its business.
+        if taken := mine & {annotators.folder_name(other), *card.graphs}:
             raise SourceRefused(
-                f"{sorted(taken)[0]} is a folder of the annotator {card.name!r}; give another --name than {name!r}"
+                f"{sorted(taken)[0]} is a folder of the annotator {other!r}; give another --name than {name!r}"
             )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
@@ -44,7 +45,7 @@ def load_network(source: Path, network: Any) -> Any:
             attn_implementation="eager",
             output_loading_info=True,
         )
-    except (RuntimeError, ValueError, OSError, TypeError) as error:
+    except (RuntimeError, ValueError, OSError, TypeError, StrictDataclassError) as error:
         raise SourceRefused(f"the weights do not fit config.json ({type(error).__name__})") from error
     odd = [
         str(key)
