@@ -84,10 +84,12 @@ class Algorithm(Extractor):
     Args:
         extract: (picture UINT8 [h, w, 3], every parameter by name) -> hint UINT8 [h, w, 3]; off the event loop.
         stand_in: True for a crude one that is used only when a request names it, and labelled in the reply.
+        as_ready: True where the picture is the hint already, or nearly: it is fitted as a ready one.
     """
 
     extract: Callable[[Pixels, Mapping[str, float]], Pixels]
     stand_in: bool = False
+    as_ready: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ ILLUSION = ControlType(
             description="The pattern as it is.",
             source="monster-labs' card",
             extract=extract,
+            as_ready=True,
         ),
     ),
     controlnets={

@@ -23,6 +23,7 @@ INPAINT = ControlType(
             description="The picture as it is.",
             source="Zhang's ControlNet 1.1",
             extract=extract,
+            as_ready=True,
         ),
     ),
     controlnets={"sd15": ("lllyasviel/control_v11p_sd15_inpaint",)},

@@ -45,6 +45,7 @@ TILE = ControlType(
                 Parameter("factor", "Sides are divided by this and brought back; 1 changes nothing.", 1, 8, 1),
             ),
             extract=extract,
+            as_ready=True,
         ),
     ),
     controlnets={
