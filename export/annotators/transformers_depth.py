@@ -23,6 +23,7 @@ from transformers import (
 from export.annotators import transformers_folder
 from export.annotators.architecture import Graph, Loaded
 from export.annotators.transformers_net import Picture, load_network, pixel_values, processor, side
+from export.errors import SourceRefused
 
 NEAREST_M = 0.1
 """Metric depths below this count as it, so that no pixel is infinitely near."""
@@ -134,7 +135,10 @@ def load(source: Path) -> Loaded:
         found = processing.post_process_depth_estimation(outputs, target_sizes=sizes)
         return (nearness(torch.stack([one["predicted_depth"] for one in found])),)
 
-    stride = kind.stride(network.config)
+    try:
+        stride = kind.stride(network.config)
+    except (AttributeError, TypeError) as error:
+        raise SourceRefused(f"{transformers_folder.CONFIG}: patches of one whole side are taken alone") from error
     trained = kind.native or (side(processing) if stride else int(network.config.image_size))
     return Loaded(
         graphs=(Graph(("depth",), Depth(_for_graphs(network), Picture(processing), nearness), reference),),

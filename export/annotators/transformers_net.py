@@ -111,7 +111,12 @@ def processor(source: Path, cls: Any) -> Any:
     if given.get("do_flip_channel_order"):
         raise SourceRefused(f"{transformers_folder.PROCESSOR}: pictures of another channel order are not taken here")
     keys = ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std", "size", "ensure_multiple_of")
-    return cls(**{key: given[key] for key in keys if key in given})
+    try:
+        made = cls(**{key: given[key] for key in keys if key in given})
+        Picture(made)
+    except (ValueError, TypeError, RuntimeError, StrictDataclassError) as error:
+        raise SourceRefused(f"{transformers_folder.PROCESSOR} does not say how pictures are read: {error}") from error
+    return made
 
 
 def pixel_values(processing: Any, image: Tensor) -> Tensor:
