@@ -14,6 +14,38 @@ from mesh.errors import InvalidInput, Unavailable
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why a model can't be steered by one kind of control; each dialect says it with its own names of the kinds.
+
+    Attributes:
+        reason: half a sentence.
+        remedies: what would change it, as preprocess_svc says it, such as the command that exports an annotator.
+        stand_ins: names of crude extractors, which are used only when a request asks for them.
+        offered: what `kinds` are to the model: those that "it has", or that "can be extracted".
+        kinds: those that can be asked for instead.
+        ready_taken: whether a ready hint of the kind is taken.
+    """
+
+    reason: str
+    offered: str
+    kinds: tuple[str, ...]
+    remedies: tuple[str, ...] = ()
+    stand_ins: tuple[str, ...] = ()
+    ready_taken: bool = False
+
+    def sentence(self, names: Sequence[str], *ways: str) -> str:
+        """All of it.
+
+        Args:
+            names: the dialect's names of `kinds`.
+            ways: what else the dialect lets its clients do.
+        """
+        reasons = "; or ".join((*self.remedies, *ways))
+        why = f"{self.reason}: {reasons}" if reasons else self.reason
+        return f"{why}; {self.offered}: {', '.join(names) or 'none'}"
+
+
+@dataclass(frozen=True)
 class Offer:
     """One look at the lists of the services."""
 
@@ -48,6 +80,43 @@ class Offer:
     def reads_mask(self, kind: str) -> bool:
         """Whether controls of `kind` read a mask."""
         return any(control.reads_mask for control in self.controls if control.kind == kind)
+
+    def reads_text(self, kind: str) -> bool:
+        """Whether the hint of `kind` can be made from words."""
+        return any(one.reads_text for control in self.controls if control.kind == kind for one in control.extractors)
+
+    def kinds_of(self, controlnet: str) -> list[str]:
+        """The control kinds whose hints the ControlNet `controlnet` is known to take; a hub id, or its last part."""
+        return [
+            control.kind
+            for control in self.controls
+            if any(controlnet in (id, id.rpartition("/")[2]) for row in control.controlnets for id in row.ids)
+        ]
+
+    def refusal(self, model: str, kind: str, extracting: bool) -> Refusal | None:
+        """Why `model` can't be steered by a control of `kind`; None if it can.
+
+        Args:
+            model: name of a loaded model.
+            kind: of the control; an unknown one is refused like one that the model has no ControlNet for.
+            extracting: whether the hint is to be made by the kind's usual extractor.
+        """
+        loaded = self.model(model)
+        usable = loaded.controls if loaded else ()
+        if kind not in usable:
+            return Refusal(f"model {model} has no ControlNet of this kind", "it has", tuple(usable))
+        extractable = self.extractable(model)
+        if not extracting or kind in extractable:
+            return None
+        extractors = [one for control in self.controls if control.kind == kind for one in control.extractors]
+        return Refusal(
+            "its hint can't be extracted from a picture here",
+            "can be extracted",
+            tuple(extractable),
+            remedies=tuple(one.how_to_get for one in extractors if one.how_to_get),
+            stand_ins=tuple(one.name for one in extractors if one.stand_in),
+            ready_taken=True,
+        )
 
     def extractable(self, model: str) -> list[str]:
         """Control kinds for which a hint can be extracted from a picture and `model` has a ControlNet."""
@@ -112,7 +181,7 @@ class Catalogue:
         model = offer.model(name)
         if model is None:
             raise _unknown("model", name, [known.name for known in offer.models])
-        _check_controls(generation, offer, model)
+        _check_controls(generation, offer, model.name)
         scheduler = offer.scheduler(generation.scheduler or model.default_scheduler)
         if scheduler is None:
             sent = generation.scheduler or model.default_scheduler
@@ -143,15 +212,17 @@ class Catalogue:
         return Offer(models.models, controls.controls, schedulers.schedulers, styles.styles)
 
 
-def _check_controls(generation: Generation, offer: Offer, model: unet_pb2.Model) -> None:
-    extractable = offer.extractable(model.name)
+def _check_controls(generation: Generation, offer: Offer, model: str) -> None:
     for index, control in enumerate(generation.controls):
         at = f"controls[{index}].kind"
-        if control.kind not in model.controls:
-            raise _unknown(at, control.kind, model.controls, f"model {model.name} has no ControlNet of this kind")
-        if control.auto_hint and control.kind not in extractable:
-            reason = "its hint can't be extracted from a picture here; send a ready hint with auto_hint false"
-            raise _unknown(at, control.kind, extractable, reason)
+        # Whether words or an extractor that was asked for by name can make the hint is preprocess_svc's to judge.
+        extracting = control.auto_hint and control.extractor is None and control.text is None
+        if refusal := offer.refusal(model, control.kind, extracting):
+            ways = ["send a ready hint with auto_hint false"] if refusal.ready_taken else []
+            ways += [f"ask for the crude stand-in with extractor {name!r}" for name in refusal.stand_ins]
+            raise InvalidInput(
+                f"{at} {control.kind!r} can't be used: {refusal.sentence(refusal.kinds, *ways)}", field=at
+            )
         at, reads_mask = f"controls[{index}].mask", offer.reads_mask(control.kind)
         if control.mask is not None and not reads_mask:
             raise InvalidInput(f"{at} can't be used: a control of kind {control.kind!r} reads no mask", field=at)

@@ -36,6 +36,18 @@ def text(name: str, value: object) -> None:
         raise InvalidInput(f"{name} has {len(value)} characters; at most {PROMPT_CHARACTERS} are taken", field=name)
 
 
+def words(limit: int) -> Check:
+    """Text of 1 to `limit` characters."""
+
+    def check(name: str, value: object) -> None:
+        if not isinstance(value, str) or not value:
+            raise wrong(name, "text", value)
+        if len(value) > limit:
+            raise InvalidInput(f"{name} has {len(value)} characters; at most {limit} are taken", field=name)
+
+    return check
+
+
 def identifier(name: str, value: object) -> None:
     """The name of a model, scheduler, kind or parameter."""
     if not isinstance(value, str) or not _NAME.fullmatch(value) or ".." in value:

@@ -10,6 +10,7 @@ from families.limits import (
     DEFAULT_WEIGHT,
     FRACTION,
     GUIDANCE,
+    HINT_CHARACTERS,
     MOST_CONTROLS,
     PREVIEW_EVERY,
     SAMPLES,
@@ -19,7 +20,20 @@ from families.limits import (
     STRENGTH,
     WEIGHT,
 )
-from gateway.fields import Check, flag, identifier, label, number, one_of, optional, parameters, text, whole, wrong
+from gateway.fields import (
+    Check,
+    flag,
+    identifier,
+    label,
+    number,
+    one_of,
+    optional,
+    parameters,
+    text,
+    whole,
+    words,
+    wrong,
+)
 from mesh.channels import MAX_MESSAGE_BYTES
 from mesh.errors import InvalidInput
 
@@ -39,7 +53,8 @@ class Control:
 
     Attributes:
         kind: control kind such as "canny".
-        image: the encoded picture, whose header has been checked; None takes the request's `image`.
+        image: the encoded picture, whose header has been checked; None takes the request's `image`, unless there is
+            `text`.
         auto_hint: True extracts the hint from `image`, False takes `image` as the hint.
         weight: conditioning scale.
         start: fraction of the steps at which the control begins.
@@ -47,6 +62,8 @@ class Control:
         parameters: of the extractor, by name.
         mask: encoded picture whose white marks what to repaint, for kinds that read one (the catalogue refuses it for
             others); None takes the request's.
+        extractor: which of the kind's extractors makes the hint; None takes the usual one. preprocess_svc judges it.
+        text: words that the hint is made from in place of a picture, for kinds that can; None for none.
     """
 
     kind: str
@@ -57,6 +74,8 @@ class Control:
     end: float = DEFAULT_END
     parameters: dict[str, float] = field(default_factory=dict)
     mask: bytes | None = field(default=None, repr=False)
+    extractor: str | None = None
+    text: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -142,8 +161,10 @@ class Generation:
                 field="controls",
             )
 
-    def picture_of(self, control: Control) -> bytes:
-        """The picture that `control`, one of this request's, takes: its own or the initial one."""
+    def picture_of(self, control: Control) -> bytes | None:
+        """The picture that `control`, one of this request's, takes: its own or the initial one; None beside words."""
+        if control.text is not None:
+            return None
         return control.image if control.image is not None else self.image or b""
 
     def seeds(self) -> list[int]:
@@ -166,7 +187,7 @@ class Generation:
     def _pictures(self) -> list[bytes]:
         """All that travels to preprocess_svc."""
         masks = (self.mask, *(control.mask for control in self.controls))
-        return [*map(self.picture_of, self.controls), *(mask for mask in masks if mask)]
+        return [picture for picture in (*map(self.picture_of, self.controls), *masks) if picture]
 
 
 _CHECKS: dict[str, Check] = {
@@ -198,6 +219,8 @@ _CONTROL_CHECKS: dict[str, Check] = {
     "start": number(FRACTION),
     "end": number(FRACTION),
     "parameters": parameters,
+    "extractor": optional(identifier),
+    "text": optional(words(HINT_CHARACTERS)),
 }
 
 
@@ -206,7 +229,12 @@ def _check_control(at: str, control: Control, initial: bytes | None) -> None:
         check(f"{at}.{name}", getattr(control, name))
     if control.end < control.start:
         raise wrong(f"{at}.end", f"at least {at}.start, which is {control.start:g}", control.end)
-    if control.image is None and initial is None:
+    if control.text is not None:
+        if control.image is not None:
+            raise InvalidInput(
+                f"{at}.text and {at}.image can't both make the hint; leave one of them out", field=f"{at}.text"
+            )
+    elif control.image is None and initial is None:
         raise InvalidInput(
             f"{at}.image is missing; send a picture there, or an initial picture (`image`) for it to take",
             field=f"{at}.image",

@@ -7,7 +7,7 @@ from typing import Any
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc, types_pb2
 from gateway.auth import bearer
 from gateway.generation import FORMATS, Control, Generation
-from gateway.jobs import Job
+from gateway.jobs import Job, Order
 from gateway.parts import Parts
 from gateway.pipeline import Preview
 from mesh.errors import Cancelled, InvalidInput
@@ -33,6 +33,7 @@ _NAMES = ("model", "scheduler", "algorithm_type", "enhance_style")
 _PLAIN = ("prompt", "negative_prompt", "guess_mode", "enhance_prompt", "preview_every")
 _PICTURES = ("image", "mask")
 _OPTIONAL_OF_CONTROL = ("auto_hint", "weight", "end")
+_NAMES_OF_CONTROL = ("extractor", "text")
 
 
 class Generations(generation_pb2_grpc.GenerationServiceServicer):
@@ -50,7 +51,7 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
     ) -> AsyncIterator[generation_pb2.GenerateResponse]:
         owner = self._parts.keys.owner(bearer(dict(context.invocation_metadata() or ()).get("authorization")))
         generation = await self._parts.catalogue.resolve(_parse(request))
-        job = await self._parts.jobs.submit(generation, owner)
+        job = await self._parts.jobs.submit(Order(generation, owner, dialect="grpc", at_once=True))
         shown: Preview | None = None
         try:
             async for now in self._parts.jobs.watch(job.id, owner):
@@ -128,6 +129,7 @@ def _control(index: int, control: types_pb2.Control) -> Control:
         kind=control.kind,
         start=control.start,
         parameters=dict(control.parameters),
+        **{name: getattr(control, name) for name in _NAMES_OF_CONTROL if getattr(control, name)},
         **_pictures(control, f"controls[{index}]."),
         **given,
     )

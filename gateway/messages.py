@@ -69,6 +69,8 @@ def _control(generation: Generation, control: Control) -> types_pb2.Control:
         end=control.end,
         parameters=control.parameters,
         mask=_image(control.mask),
+        extractor=control.extractor or "",
+        text=control.text or "",
     )
 
 

@@ -62,6 +62,8 @@ _NAMES = {
     **{f"controls[{index}].kind": "controlnet_model" for index in range(MOST_CONTROLS)},
     **{f"controls[{index}].mask": "mask_image" for index in range(MOST_CONTROLS)},
     **{f"controls[{index}].weight": "controlnet_conditioning_scale" for index in range(MOST_CONTROLS)},
+    **{f"controls[{index}].auto_hint": "auto_hint" for index in range(MOST_CONTROLS)},
+    **{f"controls[{index}].text": "qrcode_text" for index in range(MOST_CONTROLS)},
 }
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -77,6 +79,8 @@ class Enterprise:
     Args:
         parts: of the gateway.
     """
+
+    name = "enterprise"
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts

@@ -1,7 +1,8 @@
 """Which of the enterprise dialect's three pictures plays which part.
 
 `init_image` alone steers, as every sample of the vendor's does it, whatever its `strength`. Beside a `control_image`
-it is what the picture starts from, unless `strength` is 1; beside a `mask_image` it is what is repainted.
+it is what the picture starts from, unless `strength` is 1; beside a `mask_image` it is what is repainted. Where
+the hints of all controls are made from `qrcode_text`, the text counts as the `control_image`.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ class Roles:
 
     Attributes:
         steering: name of the field that the controls' pictures are in.
-        hints: one for each control.
+        hints: one for each control; None for those whose hint is made from words.
         start: what the picture starts from; None for noise.
         mask: white where to repaint; of `start`, or of its control's picture where there is no start.
     """
@@ -29,12 +30,13 @@ class Roles:
     mask: Any = None
 
 
-def assign(fields: Fields, masked: Sequence[bool], strength: float) -> Roles:
+def assign(fields: Fields, masked: Sequence[bool], written: Sequence[bool], strength: float) -> Roles:
     """Give each picture its part, as it was sent. What is left over is added to the remarks.
 
     Args:
         fields: of the request.
         masked: whether each control reads a mask.
+        written: whether the hint of each control is made from words.
         strength: of the change; 1 leaves nothing to start from.
 
     Raises:
@@ -42,22 +44,25 @@ def assign(fields: Fields, masked: Sequence[bool], strength: float) -> Roles:
     """
     listed, init, mask = fields.pictures("control_image"), fields.picture("init_image"), fields.picture("mask_image")
     steering = listed or ([] if init is None else [init])
-    count = len(masked)
-    if not steering:
+    count = list(written).count(False)
+    if not steering and count:
         raise missing("init_image")
     if mask is None and any(masked):
         raise missing("mask_image")
-    if len(steering) > count:
+    if listed and not count:
+        fields.remarks.append("control_image was not used: the hint is made from qrcode_text.")
+    elif len(steering) > count and count:
         fields.remarks.append(
             f"control_image has {len(steering)} pictures for {count} controls; the first {count} were used."
         )
     if mask is not None and init is None and not any(masked):
         fields.remarks.append("mask_image was not used: init_image, the picture to repaint, is missing.")
         mask = None
-    starts = mask is not None or (bool(listed) and strength < 1)
+    starts = mask is not None or ((bool(listed) or not count) and strength < 1)
+    pictures = iter(steering[min(index, len(steering) - 1)] for index in range(count))
     return Roles(
         steering="control_image" if listed else "init_image",
-        hints=tuple(steering[min(index, len(steering) - 1)] for index in range(count)),
+        hints=tuple(None if words else next(pictures) for words in written),
         start=init if starts else None,
         mask=mask,
     )

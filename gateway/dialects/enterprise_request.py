@@ -7,10 +7,11 @@ more tolerant one is taken.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from families.limits import CLIP_SKIP, GUIDANCE, MOST_CONTROLS, SAMPLES, SEED, SIDE, STRENGTH, WEIGHT, Range
+from families.limits import CLIP_SKIP, GUIDANCE, SAMPLES, SEED, SIDE, STRENGTH, WEIGHT, Range
 from gateway.catalogue import Offer
-from gateway.dialects import enterprise_pictures, enterprise_solver
+from gateway.dialects import enterprise_kinds, enterprise_pictures, enterprise_solver
 from gateway.dialects.coercion import Fields, missing
+from gateway.dialects.enterprise_kinds import Wanted
 from gateway.dialects.enterprise_pictures import Roles, assign
 from gateway.dialects.enterprise_solver import Solver
 from gateway.generation import Control, Generation
@@ -24,17 +25,6 @@ STEPS_DEFAULT = {"enterprise": 21, "public": 30}
 SIZE_DEFAULT = 512
 GUIDANCE_DEFAULT = 7.5
 STRENGTH_DEFAULT = {"enterprise": 0.7, "public": 0.55}
-
-# The vendor's kinds -> kinds of the mesh, where they differ.
-KINDS = {"pose": "openpose", "softedge": "hed"}
-# What the vendor itself calls a kind. Any other name is a control model of the caller's own.
-VENDOR_KINDS = frozenset(
-    {
-        "canny", "depth", "tile", "blur", "pose", "openpose", "hed", "softedge", "mlsd", "lineart", "normal",
-        "segmentation", "scribble", "inpaint", "shuffle", "qrcode", "face_detector", "gray", "low_quality",
-        "aesthetic-controlnet", "ip2p",
-    }
-)  # fmt: skip
 
 # The vendor counts the layers that are used from the end, the mesh those that are skipped.
 CLIP_SKIP_COUNTED = Range(CLIP_SKIP.minimum + 1, CLIP_SKIP.maximum)
@@ -114,37 +104,6 @@ def model(fields: Fields, offer: Offer, settings: GatewaySettings, default: str)
     raise InvalidInput(f"Model not found: {asked[:80]}", field="model_id")
 
 
-def kinds(fields: Fields, offer: Offer, model: str, auto_hint: bool) -> list[str]:
-    """Control kinds asked for, in order. `controlnet_type` speaks where `controlnet_model` is missing or no kind.
-
-    Raises:
-        InvalidInput: none named, too many, or one that is not available; names those that are.
-    """
-    named = fields.words("controlnet_model") or fields.words("controlnet_type", "type")
-    if not named:
-        raise missing("controlnet_model")
-    if len(named) > MOST_CONTROLS:
-        raise InvalidInput(f"controlnet_model may name at most {MOST_CONTROLS} controls.", field="controlnet_model")
-    loaded = offer.model(model)
-    known = set(loaded.controls) if loaded else set()
-    usable = set(offer.extractable(model)) if auto_hint else known
-    first = next(iter(fields.words("controlnet_type", "type")), "")
-    found = []
-    for index, name in enumerate(named):
-        kind = KINDS.get(name, name)
-        if index == 0 and name not in known | VENDOR_KINDS and KINDS.get(first, first) in usable:
-            kind = KINDS.get(first, first)
-            fields.remarks.append(f"controlnet_model {name[:80]!r} is not loaded; the one for {kind} was used.")
-        if kind not in usable:
-            available = ", ".join(sorted(usable)) or "none"
-            raise InvalidInput(
-                f"controlnet_model {name[:80]!r} is not available here; available: {available}",
-                field="controlnet_model",
-            )
-        found.append(kind)
-    return found
-
-
 def seed(fields: Fields) -> int | None:
     """The seed; None for a random one, which null, "" and negative numbers ask for."""
     value = fields.raw("seed")
@@ -188,10 +147,14 @@ async def read(
         raise missing("prompt")
     name = model(fields, offer, settings, default_model)
     auto_hint = fields.flag("auto_hint", True)
-    asked = kinds(fields, offer, name, auto_hint)
+    text = fields.text("qrcode_text")
+    asked = enterprise_kinds.read(fields, offer, Wanted(name, auto_hint, text))
+    texts = [text if offer.reads_text(kind) else "" for kind in asked]
+    if text and not any(texts):
+        fields.remarks.append("qrcode_text was not used: no hint of this request is made from words.")
     scales = weights(fields, len(asked))
     strength = fields.number("strength", default=STRENGTH_DEFAULT[tier], limits=STRENGTH)
-    roles = assign(fields, [offer.reads_mask(kind) for kind in asked], strength)
+    roles = assign(fields, [offer.reads_mask(kind) for kind in asked], [bool(words) for words in texts], strength)
     starts = roles.start is not None
     solver = enterprise_solver.read(fields, offer, name, invertible=starts and roles.mask is None)
     generation = Generation(
@@ -199,8 +162,8 @@ async def read(
         negative_prompt=fields.text("negative_prompt"),
         model=name,
         controls=tuple(
-            Control(kind=kind, image=b"", auto_hint=auto_hint, weight=scale)
-            for kind, scale in zip(asked, scales, strict=True)
+            Control(kind=kind, image=None if words else b"", auto_hint=auto_hint, weight=scale, text=words or None)
+            for kind, scale, words in zip(asked, scales, texts, strict=True)
         ),
         width=fields.whole("width", default=SIZE_DEFAULT, limits=SIDE),
         height=fields.whole("height", default=SIZE_DEFAULT, limits=SIDE),
@@ -228,7 +191,7 @@ async def read(
 def _with_pictures(generation: Generation, offer: Offer, roles: Roles) -> Generation:
     starts = roles.start is not None
 
-    def steered(control: Control, hint: bytes) -> Control:
+    def steered(control: Control, hint: bytes | None) -> Control:
         # A control takes the picture that is started from, and its mask, without a copy of its own.
         mask = roles.mask if not starts and offer.reads_mask(control.kind) else None
         return replace(control, image=None if hint is roles.start else hint, mask=mask)

@@ -7,7 +7,7 @@ from, with `strength` and `mask_image`. Like those pipelines it reads prompts as
 further than the text encoder does at once. There is always one picture, whatever `num_images_per_prompt` says.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,26 +28,28 @@ STEPS = 30
 SEED = 3
 CONTROL_TYPE = "normal"
 
-# The handler's names -> kinds of the mesh, then other spellings. The article that made the handler known says "though".
-CONTROL_TYPES = {
-    "canny_edge": "canny",
-    "pose": "openpose",
-    "depth": "depth",
-    "scribble": "scribble",
-    "segmentation": "segmentation",
-    "normal": "normal",
-    "hed": "hed",
-    "hough": "mlsd",
+# The handler's names -> kinds of the mesh, the best first (later ones have hints that the same ControlNets take), then
+# other spellings; kinds of the mesh are known by their own names, too. The article that made the handler known says
+# "though".
+CONTROL_TYPES: Mapping[str, tuple[str, ...]] = {
+    "canny_edge": ("canny",),
+    "pose": ("openpose",),
+    "depth": ("depth",),
+    "scribble": ("scribble",),
+    "segmentation": ("segmentation",),
+    "normal": ("normal",),
+    "hed": ("hed", "softedge"),
+    "hough": ("mlsd",),
 }
-ALIASES = {
-    "though": "mlsd",
-    "canny": "canny",
-    "openpose": "openpose",
-    "seg": "segmentation",
-    "mlsd": "mlsd",
-    "softedge": "hed",
-    "lineart": "lineart",
-    "inpaint": "inpaint",
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "though": ("mlsd",),
+    "canny": ("canny",),
+    "openpose": ("openpose",),
+    "seg": ("segmentation",),
+    "mlsd": ("mlsd",),
+    "softedge": ("softedge", "hed"),
+    "lineart": ("lineart",),
+    "inpaint": ("inpaint",),
 }
 
 
@@ -206,21 +208,30 @@ def _model(request: Request, parts: Parts, offer: Offer) -> str | None:
 
 
 def _kind(sent: object, offer: Offer, model: str) -> str:
-    known = CONTROL_TYPES | ALIASES
+    known = {**{control.kind: (control.kind,) for control in offer.controls}, **CONTROL_TYPES, **ALIASES}
     name = CONTROL_TYPE if sent is None else sent
-    usable = offer.extractable(model)
-    available = ", ".join(name for name, kind in CONTROL_TYPES.items() if kind in usable) or "none"
     if not isinstance(name, str) or name not in known:
+        available = ", ".join(_spoken(offer.extractable(model))) or "none"
         raise InvalidInput(
             f"controlnet_type {str(name)[:80]!r} is unknown; known: {', '.join(CONTROL_TYPES)}; "
             f"available here: {available}",
             field="controlnet_type",
         )
-    if known[name] not in usable:
-        raise InvalidInput(
-            f"controlnet_type {name!r} is not available here; available: {available}", field="controlnet_type"
-        )
-    return known[name]
+    refusals = []
+    for kind in known[name]:
+        refusal = offer.refusal(model, kind, extracting=True)
+        if refusal is None:
+            return kind
+        refusals.append(refusal)
+    why = refusals[0].sentence(_spoken(refusals[0].kinds))
+    raise InvalidInput(f"controlnet_type {name!r} is not available here: {why}", field="controlnet_type")
+
+
+def _spoken(kinds: Iterable[str]) -> list[str]:
+    """The handler's names of `kinds`, in its order; others by their own names."""
+    wanted = set(kinds)
+    names = {kinds[0]: name for name, kinds in CONTROL_TYPES.items()}
+    return [*(name for kind, name in names.items() if kind in wanted), *sorted(wanted - names.keys())]
 
 
 def _from_query(request: Request) -> dict[str, Any]:

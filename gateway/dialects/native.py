@@ -16,6 +16,7 @@ from families.limits import MOST_CONTROLS, Range
 from gateway import bodies, problem
 from gateway.auth import bearer
 from gateway.dialects import native_docs as docs
+from gateway.dialects import native_lists as lists
 from gateway.dialects import native_models as models
 from gateway.dialects.dialect import Submission, answering, asset_url, generate
 from gateway.dialects.native_hints import NativeHints
@@ -45,6 +46,8 @@ class Native:
         parts: of the gateway.
     """
 
+    name = "native"
+
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
@@ -68,10 +71,10 @@ class Native:
             ("/generations/{id}", self._cancel, "DELETE", docs.documented()),
             ("/generations/{id}/events", self._events, "GET", docs.documented(events=True)),
             ("/hints", NativeHints(self._parts).make, "POST", docs.HINTS),
-            ("/models", self._models, "GET", docs.documented(answer=models.ModelList)),
-            ("/controls", self._controls, "GET", docs.documented(None, of_model, answer=models.ControlList)),
-            ("/schedulers", self._schedulers, "GET", docs.documented(answer=models.SchedulerList)),
-            ("/styles", self._styles, "GET", docs.documented(answer=models.StyleList)),
+            ("/models", self._models, "GET", docs.documented(answer=lists.ModelList)),
+            ("/controls", self._controls, "GET", docs.documented(None, of_model, answer=lists.ControlList)),
+            ("/schedulers", self._schedulers, "GET", docs.documented(answer=lists.SchedulerList)),
+            ("/styles", self._styles, "GET", docs.documented(answer=lists.StyleList)),
         ):
             router.add_api_route(path, answering(self, handler), methods=[method], **options)
         return router

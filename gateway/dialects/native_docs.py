@@ -20,6 +20,14 @@ _EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
             **_SETTINGS,
         },
     ),
+    "words": (
+        "A picture that hides a QR code",
+        {
+            "prompt": "a garden seen from above",
+            "controls": [{"kind": "qrcode", "text": "https://example.org", "weight": 1.3}],
+            **_SETTINGS,
+        },
+    ),
     "image_to_image": (
         "A picture changed by half, its edges kept",
         {
@@ -48,11 +56,14 @@ _HINT_EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         "The edges of a picture, as a picture",
         {"kind": "canny", "image": _SENT, "parameters": {"low_threshold": 50}, "short_side": 512},
     ),
+    "words": ("A QR code of some words", {"kind": "qrcode", "text": "https://example.org", "short_side": 512}),
+    "ready": ("A ready map, checked and fitted to a size", {"kind": "scribble", "image": _SENT, "auto_hint": False}),
     "several": (
-        "Edges at one size and the picture with its masked part black at another, as JSON",
+        "Edges at one size, depth by a named extractor at another, and the picture with its masked part black, as JSON",
         {
             "hints": [
                 {"kind": "canny", "image": _SENT, "width": 512, "height": 512},
+                {"kind": "depth", "image": _SENT, "extractor": "depth", "parameters": {"detect_resolution": 256}},
                 {"kind": "inpaint", "image": _SENT, "mask": _SENT},
             ]
         },
@@ -65,12 +76,20 @@ def _request(schema: dict[str, Any], examples: dict[str, tuple[str, dict[str, An
     return {"required": True, "content": {"application/json": {"schema": schema, "examples": shown}}}
 
 
+def _header(words: str) -> dict[str, Any]:
+    return {"description": words, "schema": {"type": "string"}}
+
+
 def _named(*models: str) -> list[dict[str, Any]]:
     return [{"$ref": f"#/components/schemas/{model}"} for model in models]
 
 
 GENERATION_REQUEST = _request(_named("GenerationBody")[0], _EXAMPLES)
 _HINTS_REQUEST = _request({"anyOf": _named("HintBody", "HintBatchBody")}, _HINT_EXAMPLES)
+# What a hint's PNG comes with.
+EXTRACTOR_HEADER = "X-ControlMesh-Extractor"
+ANNOTATOR_HEADER = "X-ControlMesh-Annotator"
+NOTES_HEADER = "X-ControlMesh-Notes"
 EVENTS = (
     "Events: `progress` (id, status, step, steps; with a new preview also preview, a data URL, preview_of, the number "
     "of the picture from 0, and preview_step), then `result` (the record) or `error` (a problem)."
@@ -113,3 +132,12 @@ def documented(
 
 
 HINTS = documented(_HINTS_REQUEST, answer=HintAnswer | HintBatchAnswer, media={"image/png": {}})
+HINTS["responses"][200] |= {
+    "description": "Done. A PNG says in headers what the JSON says in fields.",
+    "headers": {
+        EXTRACTOR_HEADER: _header("Which of the kind's extractors made it; absent for a ready hint."),
+        ANNOTATOR_HEADER: _header("Name of the model that found it; absent where none did."),
+        NOTES_HEADER: _header("Remarks as a JSON list in ASCII; absent where there are none."),
+        "Server-Timing": _header("`hint`: milliseconds of work; `total`: waiting included."),
+    },
+}

@@ -1,5 +1,6 @@
 """Hints alone in the native API: one as a picture or as JSON, several as JSON."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,12 +10,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from families.limits import MOST_CONTROLS
+from families.limits import MOST_HINTS
 from gateway import bodies
 from gateway.accept import negotiate
 from gateway.auth import bearer
 from gateway.dialects import native_json
 from gateway.dialects.dialect import renamed
+from gateway.dialects.native_docs import ANNOTATOR_HEADER, EXTRACTOR_HEADER, NOTES_HEADER
 from gateway.dialects.native_models import HintBatchBody, HintBody
 from gateway.disconnect import unless_gone
 from gateway.fields import wrong
@@ -64,7 +66,7 @@ class NativeHints:
         native_json.refuse_unknown(body, _FIELDS | _BATCH_FIELDS)
         ((asked, hint),) = await self._hints(request, [("", native_json.given(body))])
         if media_type == _PNG:
-            return Response(hint.content, 200, {"Server-Timing": f"hint;dur={_milliseconds(hint.seconds)}"}, _PNG)
+            return Response(hint.content, 200, _headers(hint), _PNG)
         return native_json.respond(_answer(asked, hint))
 
     async def _several(self, request: Request, body: Mapping[str, Any]) -> Response:
@@ -110,8 +112,8 @@ def _negotiated(request: Request, *offered: str) -> str:
 
 
 def _listed(hints: object) -> _Sent:
-    if not isinstance(hints, list) or not 0 < len(hints) <= MOST_CONTROLS:
-        raise wrong("hints", f"a list of 1 to {MOST_CONTROLS} objects", hints)
+    if not isinstance(hints, list) or not 0 < len(hints) <= MOST_HINTS:
+        raise wrong("hints", f"a list of 1 to {MOST_HINTS} objects", hints)
     for index, body in enumerate(hints):
         if not isinstance(body, dict):
             raise wrong(f"hints[{index}]", "an object", body)
@@ -121,9 +123,8 @@ def _listed(hints: object) -> _Sent:
 
 def _outline(at: str, body: Mapping[str, Any]) -> HintRequest:
     """All that was sent, checked; b"" in place of every picture."""
-    for name, words in (("kind", "name the control, such as canny"), ("image", "send the picture to make it from")):
-        if name not in body:
-            raise InvalidInput(f"{at}{name} is missing; {words}", field=f"{at}{name}")
+    if "kind" not in body:
+        raise InvalidInput(f"{at}kind is missing; name the control, such as canny", field=f"{at}kind")
     fields: dict[str, Any] = {name: b"" if name in _PICTURES else value for name, value in body.items()}
     with _naming(at):
         return HintRequest(**fields)
@@ -140,7 +141,7 @@ def _naming(at: str) -> Iterator[None]:
 
 
 def _check_bytes(asked: Sequence[HintRequest]) -> None:
-    size = sum(len(one.image) + len(one.mask or b"") for one in asked)
+    size = sum(len(one.image or b"") + len(one.mask or b"") for one in asked)
     if size > MOST_PICTURE_BYTES:
         raise InvalidInput(
             f"hints have {size} bytes of pictures in all; at most {MOST_PICTURE_BYTES} are taken", field="hints"
@@ -153,8 +154,24 @@ def _answer(asked: HintRequest, hint: Hint) -> dict[str, Any]:
         "width": hint.width,
         "height": hint.height,
         "kind": asked.kind,
+        "extractor": hint.extractor or None,
+        "annotator": hint.annotator or None,
+        "notes": list(hint.notes),
+        "service_ms": _milliseconds(hint.service_seconds),
         "duration_ms": _milliseconds(hint.seconds),
     }
+
+
+def _headers(hint: Hint) -> dict[str, str]:
+    """What the JSON says beside the picture. Remarks are JSON in ASCII, so that any sentence fits into a header."""
+    timing = f"hint;dur={_milliseconds(hint.service_seconds)}, total;dur={_milliseconds(hint.seconds)}"
+    told = {
+        EXTRACTOR_HEADER: hint.extractor,
+        ANNOTATOR_HEADER: hint.annotator,
+        NOTES_HEADER: json.dumps(hint.notes) if hint.notes else "",
+        "Server-Timing": timing,
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def _milliseconds(seconds: float) -> float:

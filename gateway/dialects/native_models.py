@@ -31,13 +31,28 @@ def _number(name: str, allowed: limits.Range, description: str) -> Any:
 _PICTURE = "PNG, JPEG or WebP as base64, data URL or http(s) URL; at most 16 MiB."
 _SIDE = "Pixels; left out: as `image`, else as the first control's picture."
 _HINT_SIDE = "Pixels; with the other side, or left out with it."
+_EXTRACTOR = (
+    "Which of the kind's extractors makes the hint; GET /controlmesh/v1/controls lists them. Left out: the first that "
+    "is available and no stand-in."
+)
+_TEXT = Field(
+    None,
+    min_length=1,
+    max_length=limits.HINT_CHARACTERS,
+    description="Words to make the hint from in place of a picture, for kinds with an extractor that reads text.",
+    examples=["https://example.org"],
+)
+
+
+def _extractor() -> Any:
+    return Field(_DEFAULTS["extractor"], description=_EXTRACTOR, examples=["canny"])
 
 
 class ControlBody(BaseModel):
     """One picture that steers the generation."""
 
     kind: str = Field(description="Control kind; GET /controlmesh/v1/controls lists them.", examples=["canny"])
-    image: str | None = Field(None, description=f"{_PICTURE} Left out: the request's `image`.")
+    image: str | None = Field(None, description=f"{_PICTURE} Left out: the request's `image`, or none beside `text`.")
     auto_hint: bool = Field(_DEFAULTS["auto_hint"], description="Extract the hint; false: the image is the hint.")
     weight: float = _number("weight", limits.WEIGHT, "Conditioning scale; 1 is the trained strength.")
     start: float = _number("start", limits.FRACTION, "Fraction of the steps at which the control begins.")
@@ -48,6 +63,8 @@ class ControlBody(BaseModel):
         description="A picture, as `image`, whose white marks what to repaint; only for kinds that read a mask. "
         "Left out: the request's `mask`.",
     )
+    extractor: str | None = _extractor()
+    text: str | None = _TEXT
 
 
 class GenerationBody(BaseModel):
@@ -102,10 +119,12 @@ class HintBody(BaseModel):
     """One hint to make. Unknown fields are refused."""
 
     kind: str = Field(description="Control kind; GET /controlmesh/v1/controls lists them.", examples=["canny"])
-    image: str = Field(description=_PICTURE)
+    image: str | None = Field(None, description=f"{_PICTURE} Required but beside `text`.")
     mask: str | None = Field(
         None, description="A picture, as `image`, whose white marks what to repaint; only for kinds that read a mask."
     )
+    extractor: str | None = _extractor()
+    text: str | None = _TEXT
     auto_hint: bool = Field(_DEFAULTS["auto_hint"], description="Extract; false: fit `image`, the ready hint.")
     parameters: dict[str, float] = Field(default={}, description="Of the extractor, by name.")
     width: int | None = _number("width", limits.SIDE, _HINT_SIDE)
@@ -118,7 +137,7 @@ class HintBody(BaseModel):
 class HintBatchBody(BaseModel):
     """Several hints to make side by side."""
 
-    hints: list[HintBody] = Field(min_length=1, max_length=limits.MOST_CONTROLS)
+    hints: list[HintBody] = Field(min_length=1, max_length=limits.MOST_HINTS)
 
 
 class HintAnswer(BaseModel):
@@ -128,6 +147,15 @@ class HintAnswer(BaseModel):
     width: int
     height: int
     kind: str
+    extractor: str | None = Field(description="Which of the kind's extractors made it; null for a ready hint.")
+    annotator: str | None = Field(
+        description="Name of the model that found it, such as demo; null for algorithms, words and ready hints."
+    )
+    notes: list[str] = Field(
+        description="Remarks, such as that a stand-in made it or that a ready hint was inverted.",
+        examples=[["the drawing was dark on light; it was inverted"]],
+    )
+    service_ms: float = Field(description="Milliseconds of work, from reading the picture to having the hint.")
     duration_ms: float = Field(description="Milliseconds from asking for it to having it, waiting included.")
 
 
@@ -174,6 +202,8 @@ class ControlSettings(BaseModel):
     start: float
     end: float
     parameters: dict[str, float]
+    extractor: str | None
+    text: str | None
 
 
 class GenerationSettings(BaseModel):
@@ -217,81 +247,3 @@ class GenerationRecord(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     request: GenerationSettings
-
-
-class ModelBody(BaseModel):
-    """One loaded model."""
-
-    name: str
-    family: str
-    native_size: int
-    controls: list[str]
-    prediction_type: str
-    default_scheduler: str
-    latent_channels: int
-
-
-class ModelList(BaseModel):
-    """The loaded models and the one that is taken when a request names none."""
-
-    models: list[ModelBody]
-    default: str
-
-
-class ParameterBody(BaseModel):
-    """One number that tunes an extractor."""
-
-    name: str
-    description: str
-    minimum: float
-    maximum: float
-    default_value: float
-
-
-class ControlKindBody(BaseModel):
-    """One control kind."""
-
-    kind: str
-    description: str
-    extractable: bool
-    parameters: list[ParameterBody]
-    models: list[str]
-    reads_mask: bool
-
-
-class ControlList(BaseModel):
-    """The control kinds."""
-
-    controls: list[ControlKindBody]
-
-
-class SchedulerBody(BaseModel):
-    """One scheduler."""
-
-    name: str
-    description: str
-    stochastic: bool = Field(description="Adds noise during the loop.")
-    karras_sigmas: bool = Field(description="Takes use_karras_sigmas.")
-    algorithm_types: list[str] = Field(description="Values of algorithm_type that it takes, its own first.")
-    model_calls: str = Field(description="Model calls for n steps.")
-    inverts: bool = Field(description="Needs `image`, and returns the noise that leads to it.")
-
-
-class SchedulerList(BaseModel):
-    """The schedulers."""
-
-    schedulers: list[SchedulerBody]
-
-
-class StyleBody(BaseModel):
-    """Words put around a prompt."""
-
-    name: str
-    prompt: str = Field(description="Pattern; {prompt} stands for the caller's.")
-    negative_prompt: str = Field(description="Words appended to the negative prompt.")
-
-
-class StyleList(BaseModel):
-    """The styles."""
-
-    styles: list[StyleBody]

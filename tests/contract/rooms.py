@@ -25,8 +25,54 @@ from mesh.interceptors import Edge
 from mesh.pictures import check, encode
 from mesh.tensors import to_array, to_message
 
-KINDS = {"canny": True, "depth": False, "inpaint": True}
-MASKED = ("inpaint",)
+THRESHOLD = preprocess_pb2.ControlParameter(
+    name="low_threshold", description="Grey levels.", minimum=0, maximum=255, default_value=100
+)
+EXPORT = "python -m export annotator"
+UNLOADED = {
+    kind: f"no annotator for {kind} is loaded; export one: {EXPORT} {kind} SOURCE" for kind in ("depth", "body")
+}
+
+
+def _extractor(name: str, **known: Any) -> preprocess_pb2.Extractor:
+    how = known.get("how_to_get", "")
+    return preprocess_pb2.Extractor(name=name, description=f"{name}.", source="A paper.", available=not how, **known)
+
+
+def _kind(kind: str, *extractors: preprocess_pb2.Extractor, ids: tuple[str, ...] = ()) -> preprocess_pb2.ControlKind:
+    usual = next((one for one in extractors if one.available and not one.stand_in and not one.reads_text), None)
+    return preprocess_pb2.ControlKind(
+        kind=kind,
+        description=f"{kind}.",
+        extractable=usual is not None,
+        parameters=usual.parameters if usual else (),
+        models=["demo"] if kind in CONTROLNETS else [],
+        reads_mask=kind == "inpaint",
+        extractors=extractors,
+        controlnets=[preprocess_pb2.ControlNetIds(family="sd15", ids=ids)] if ids else [],
+    )
+
+
+CONTROLNETS = ("canny", "depth", "inpaint", "openpose", "qrcode", "softedge")
+"""Of the one model."""
+KINDS = {
+    control.kind: control
+    for control in (
+        _kind("canny", _extractor("canny", parameters=[THRESHOLD]), ids=("lllyasviel/control_v11p_sd15_canny",)),
+        # Nothing but a crude stand-in.
+        _kind("depth", _extractor("depth", how_to_get=UNLOADED["depth"]), _extractor("lightness", stand_in=True)),
+        _kind("inpaint", _extractor("picture")),
+        # No ControlNet.
+        _kind("normal", _extractor("normal", annotator="demo", annotator_description="Knows shapes.")),
+        # Nothing at all.
+        _kind("openpose", _extractor("openpose", how_to_get=UNLOADED["body"])),
+        # Made from words, too.
+        _kind("qrcode", _extractor("pattern"), _extractor("words", reads_text=True)),
+        # In place of hed, for which there is no ControlNet.
+        _kind("softedge", _extractor("pidinet", annotator="demo", annotator_description="Knows shapes.")),
+    )
+}
+HINT_SECONDS = 0.25
 SCHEDULERS = {
     entry.name: entry
     for entry in (
@@ -122,7 +168,7 @@ class FakeRooms(
         self.seen.metadata.append(dict(context.invocation_metadata()))
         await self.prepare_pace.wait()
         sizes = [(request.picture_width, request.picture_height)] if request.picture_width else []
-        sizes += [check(control.image.content)[1:] for control in request.controls]
+        sizes += [check(control.image.content)[1:] for control in request.controls if not control.text]
         width, height = sizes[0] if sizes else (128, 128)
         width, height = request.width or width // 8 * 8, request.height or height // 8 * 8
         rows = 2 if request.guidance else 1
@@ -160,14 +206,29 @@ class FakeRooms(
         except asyncio.CancelledError:
             self.seen.cancelled.set()
             raise
-        _, width, height = check(control.image.content, field="control.image")
+        picture = ("", 64, 64) if control.text else check(control.image.content, field="control.image")
+        _, width, height = picture
         factor = (request.short_side or 128) / min(width, height)
         width, height = request.width or int(width * factor), request.height or int(height * factor)
         # The grey says of which call it is.
         content = encode(np.full((height, width, 3), len(self.seen.extracted), np.uint8))
+        extractor = _used(control)
+        notes = [] if control.auto_hint or control.text else [f"control: fitted to {width} × {height}"]
+        if extractor.stand_in:
+            notes.append(f"control: made by the stand-in {extractor.name!r}")
         return preprocess_pb2.ExtractHintResponse(
-            hint=types_pb2.Image(content=content, format=types_pb2.IMAGE_FORMAT_PNG, width=width, height=height)
+            hint=types_pb2.Image(content=content, format=types_pb2.IMAGE_FORMAT_PNG, width=width, height=height),
+            extractor=extractor.name,
+            annotator=extractor.annotator,
+            notes=notes,
+            seconds=HINT_SECONDS,
         )
+
+    async def ExtractHints(
+        self, request: preprocess_pb2.ExtractHintsRequest, context: Any
+    ) -> preprocess_pb2.ExtractHintsResponse:
+        hints = [await self.ExtractHint(one, context) for one in request.requests]
+        return preprocess_pb2.ExtractHintsResponse(hints=hints)
 
     def _refuse(self, control: types_pb2.Control) -> None:
         """Raise what preprocess_svc says of a control that it can't make a hint of."""
@@ -180,29 +241,25 @@ class FakeRooms(
             raise InvalidInput(
                 f"control {kind!r} takes no parameter 'hue'; it takes: none", field="control.parameters.hue"
             )
-        if control.auto_hint and not KINDS[kind]:
+        known = {one.name: one for one in KINDS[kind].extractors}
+        if control.text and not any(one.reads_text for one in known.values()):
+            raise InvalidInput(f"{kind} isn't made from words: send a picture", field="control.text")
+        if control.extractor and control.extractor not in known:
+            has = ", ".join(known)
             raise InvalidInput(
-                f"{kind} can't be extracted from a picture: turn auto_hint off", field="control.auto_hint"
+                f"control {kind!r} has no extractor {control.extractor!r}; it has: {has}", field="control.extractor"
             )
-        if control.HasField("mask") != (kind in MASKED):
+        if control.auto_hint and not (KINDS[kind].extractable or control.extractor):
+            how = "; or ".join(one.how_to_get for one in known.values() if one.how_to_get)
+            raise InvalidInput(f"{kind} can't be extracted from a picture here: {how}", field="control.auto_hint")
+        if control.HasField("mask") != KINDS[kind].reads_mask:
             raise InvalidInput("control.mask is missing or not read", field="control.mask")
 
     async def ListStyles(self, request: Any, context: Any) -> preprocess_pb2.ListStylesResponse:
         return preprocess_pb2.ListStylesResponse(styles=STYLES.values())
 
     async def ListControls(self, request: Any, context: Any) -> preprocess_pb2.ListControlsResponse:
-        return preprocess_pb2.ListControlsResponse(
-            controls=[
-                preprocess_pb2.ControlKind(
-                    kind=kind,
-                    description=f"{kind}.",
-                    extractable=extractable,
-                    models=["demo"],
-                    reads_mask=kind in MASKED,
-                )
-                for kind, extractable in KINDS.items()
-            ]
-        )
+        return preprocess_pb2.ListControlsResponse(controls=KINDS.values())
 
     async def Denoise(self, request: unet_pb2.DenoiseRequest, context: Any) -> AsyncIterator[unet_pb2.DenoiseResponse]:
         self.seen.denoised.append(request)
@@ -243,7 +300,7 @@ class FakeRooms(
                     name="demo",
                     family="sd15",
                     native_size=128,
-                    controls=sorted(KINDS),
+                    controls=CONTROLNETS,
                     prediction_type="v_prediction",
                     default_scheduler="DDIMScheduler",
                     latent_channels=4,
@@ -275,3 +332,15 @@ class FakeRooms(
             content = encode(pixels, FORMATS[format])
             images.append(types_pb2.Image(content=content, format=format, width=width, height=height))
         return vae_pb2.DecodeResponse(images=images)
+
+
+def _used(control: types_pb2.Control) -> preprocess_pb2.Extractor:
+    """The extractor that a control asks for, by name, by its words or by saying nothing; none for a ready hint."""
+    if not control.auto_hint and not control.text:
+        return preprocess_pb2.Extractor()
+    named = control.extractor
+    return next(
+        one
+        for one in KINDS[control.kind].extractors
+        if (one.name == named if named else one.available and one.reads_text == bool(control.text))
+    )

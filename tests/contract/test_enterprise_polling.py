@@ -88,8 +88,14 @@ async def test_a_missing_field_is_named_in_an_object(mesh: Running, field: str, 
     [
         ({"model_id": "nope"}, "Model not found: nope"),
         ({"model_id": "../../etc"}, "Model not found: ../../etc"),
-        ({"controlnet_model": "hed"}, "controlnet_model 'hed' is not available here; available: canny"),
-        ({"controlnet_model": "depth"}, "controlnet_model 'depth' is not available here; available: canny"),
+        (
+            {"controlnet_model": "scribble"},
+            "controlnet_model 'scribble' is not available here: model demo has no ControlNet of this kind; it has",
+        ),
+        (
+            {"controlnet_model": "depth"},
+            "controlnet_model 'depth' is not available here: its hint can't be extracted from a picture here: no ",
+        ),
         ({"controlnet_model": ",".join(["canny"] * 6)}, "controlnet_model may name at most 5 controls."),
         ({"width": "wide"}, "The width must be a number."),
         ({"samples": {}}, "The samples must be a number."),

@@ -157,7 +157,7 @@ async def test_the_examples_of_the_documentation_are_taken(mesh: Running) -> Non
     async with mesh.http.get("/openapi.json") as response:
         create = (await response.json())["paths"][GENERATIONS]["post"]
     examples = create["requestBody"]["content"]["application/json"]["examples"]
-    assert set(examples) == {"controlled", "image_to_image", "inpaint"}
+    assert set(examples) == {"controlled", "words", "image_to_image", "inpaint"}
     for name, example in examples.items():
         written = json.dumps(example["value"]).replace("iVBORw0KGgo...", PICTURE)
         async with mesh.http.post(GENERATIONS, data=written) as response:

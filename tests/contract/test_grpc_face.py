@@ -83,11 +83,13 @@ async def test_every_field_reaches_the_rooms() -> None:
         enhance_style="comic",
         preview_every=2,
     )
+    request.controls.add(kind="qrcode", text="a b", extractor="words")
     async with face() as (rooms, stub):
         messages = [message async for message in stub.Generate(request)]
     prepared, asked = rooms.seen.prepared[0], rooms.seen.denoised[0]
     assert (prepared.mask.content, prepared.prompt_weighting, prepared.enhance_prompt) == (mask.content, False, True)
-    first, second = prepared.controls
+    first, second, third = prepared.controls
+    assert (third.text, third.extractor, third.HasField("image")) == ("a b", "words", False)
     assert (first.image.content, first.HasField("mask")) == (PICTURE, False)
     assert (second.image.content, second.mask.content, second.auto_hint) == (mask.content, PICTURE, False)
     assert (second.weight, second.start, second.end) == (0.5, 0.25, 0.75)
@@ -112,6 +114,18 @@ async def test_every_field_reaches_the_rooms() -> None:
         (generation_pb2.GenerateRequest(prompt="x", width=100), "width"),
         (generation_pb2.GenerateRequest(prompt="x", model="nope"), "model"),
         (generation_pb2.GenerateRequest(prompt="x", controls=[types_pb2.Control(kind="canny")]), "controls[0].image"),
+        (
+            generation_pb2.GenerateRequest(
+                prompt="x", controls=[types_pb2.Control(kind="qrcode", image=GOOD, text="a")]
+            ),
+            "controls[0].text",
+        ),
+        (
+            generation_pb2.GenerateRequest(
+                prompt="x", controls=[types_pb2.Control(kind="canny", image=GOOD, extractor="a/b")]
+            ),
+            "controls[0].extractor",
+        ),
         (generation_pb2.GenerateRequest(prompt="x", image=BROKEN), "image"),
         (generation_pb2.GenerateRequest(prompt="x", image=types_pb2.Image()), "image"),
         (generation_pb2.GenerateRequest(prompt="x", image=GOOD, mask=BROKEN), "mask"),

@@ -6,26 +6,49 @@ from typing import Any
 
 import pytest
 
+from gateway.dialects.huggingface_request import ALIASES, CONTROL_TYPES
 from mesh.errors import DeadlineExceeded, InvalidInput, Overloaded
 from tests.contract.conftest import Running, Start
 from tests.contract.huggingface_client import CONTROL, PAYLOAD, PICTURE, PNG, SENT, refused
-
-
-@pytest.mark.parametrize("name", ["canny_edge", "canny"])
-async def test_the_names_of_the_control_that_is_here(mesh: Running, name: str) -> None:
-    async with mesh.http.post("/", json={**PAYLOAD, "controlnet_type": name}, headers=PNG) as response:
-        assert response.status == 200
-    assert mesh.rooms.seen.prepared[0].controls[0].kind == "canny"
+from tests.contract.rooms import UNLOADED
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["pose", "depth", "scribble", "segmentation", "normal", "hed", "hough", "though", "openpose", "seg", "mlsd",
-     "softedge", "lineart", None],
-)  # fmt: skip
-async def test_a_known_type_that_is_not_here_is_refused_with_what_is(mesh: Running, name: str | None) -> None:
+    ("name", "kind"),
+    [("canny_edge", "canny"), ("canny", "canny"), ("softedge", "softedge"), ("hed", "softedge"), ("qrcode", "qrcode")],
+)
+async def test_the_names_of_the_controls_that_are_here(mesh: Running, name: str, kind: str) -> None:
+    async with mesh.http.post("/", json={**PAYLOAD, "controlnet_type": name}, headers=PNG) as response:
+        assert response.status == 200, "hed has no ControlNet of its own here, and soft edges suit the same ones"
+    assert mesh.rooms.seen.prepared[0].controls[0].kind == kind
+
+
+@pytest.mark.parametrize(("name", "kind"), [(name, kinds[0]) for name, kinds in {**CONTROL_TYPES, **ALIASES}.items()])
+def test_every_documented_type_is_a_kind_of_the_mesh(name: str, kind: str) -> None:
+    documented = {"pose": "openpose", "canny_edge": "canny", "hough": "mlsd", "though": "mlsd", "seg": "segmentation"}
+    assert kind == documented.get(name, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["scribble", "segmentation", "normal", "hough", "though", "seg", "mlsd", "lineart", None]
+)
+async def test_a_type_without_controlnet_is_refused_with_those_that_are_here(mesh: Running, name: str | None) -> None:
     text = await refused(mesh, json={**PAYLOAD, "controlnet_type": name})
-    assert text == f"controlnet_type {name or 'normal'!r} is not available here; available: canny_edge"
+    assert text == (
+        f"controlnet_type {name or 'normal'!r} is not available here: model demo has no ControlNet of this kind; "
+        "it has: canny_edge, pose, depth, inpaint, qrcode, softedge"
+    )
+
+
+@pytest.mark.parametrize(("name", "head"), [("pose", "body"), ("openpose", "body"), ("depth", "depth")])
+async def test_a_type_without_annotator_is_refused_with_the_command_that_exports_one(
+    mesh: Running, name: str, head: str
+) -> None:
+    text = await refused(mesh, json={**PAYLOAD, "controlnet_type": name})
+    assert text == (
+        f"controlnet_type {name!r} is not available here: its hint can't be extracted from a picture here: "
+        f"{UNLOADED[head]}; can be extracted: canny_edge, inpaint, qrcode, softedge"
+    )
 
 
 async def test_an_omitted_type_means_normal(mesh: Running) -> None:

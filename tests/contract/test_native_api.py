@@ -15,10 +15,14 @@ from controlmesh.v1 import types_pb2
 from mesh.errors import InvalidInput, Unavailable
 from mesh.pictures import check, decode, encode
 from tests.contract.conftest import Running, Start
+from tests.contract.rooms import KINDS, UNLOADED
 
 API = "/controlmesh/v1"
 PICTURE = base64.b64encode(encode(np.zeros((64, 96, 3), np.uint8))).decode()
 CANNY = {"kind": "canny", "image": PICTURE}
+LOW = {"name": "low_threshold", "description": "Grey levels.", "minimum": 0, "maximum": 255, "default_value": 100}
+PLAIN = {"available": True, "how_to_get": "", "stand_in": False, "reads_text": False, "annotator": "",
+         "annotator_description": "", "source": "A paper."}  # fmt: skip
 
 
 async def events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, dict[str, Any]]]:
@@ -62,7 +66,8 @@ async def test_a_generation_from_request_to_picture(mesh: Running) -> None:
         (42, 96, 64),
     ]
     kept = [{name: value for name, value in control.items() if name != "image"} for control in body["controls"]]
-    defaults = {"auto_hint": True, "weight": 1.0, "start": 0.0, "end": 1.0, "parameters": {}}
+    defaults = {"auto_hint": True, "weight": 1.0, "start": 0.0, "end": 1.0, "parameters": {}, "extractor": None,
+                "text": None}  # fmt: skip
     untouched = {
         "strength": None, "guess_mode": False, "use_karras_sigmas": None, "algorithm_type": None,
         "prompt_weighting": True, "enhance_prompt": False, "enhance_style": None, "preview_every": 0,
@@ -103,6 +108,36 @@ async def test_the_request_in_a_record_makes_the_same_generation_again(mesh: Run
         assert response.status == 200, again
     assert again["request"] == first["request"] and first["request"]["seed"] == first["images"][0]["seed"]
     assert first["request"]["scheduler"] == "DDIMScheduler", "the model's own, by name"
+
+
+async def test_a_control_names_its_extractor_or_brings_words(mesh: Running) -> None:
+    """Neither is judged here: the kind is refused without them, or the control would need a picture."""
+    controls = [{"kind": "depth", "image": PICTURE, "extractor": "lightness"}, {"kind": "qrcode", "text": "a b"}]
+    async with mesh.http.post(f"{API}/generations", json={"prompt": "x", "controls": controls}) as response:
+        record = await response.json()
+        assert response.status == 200, record
+    depth, code = mesh.rooms.seen.prepared[0].controls
+    assert (depth.extractor, depth.text, depth.image.content) == ("lightness", "", base64.b64decode(PICTURE))
+    assert (code.extractor, code.text, code.HasField("image")) == ("", "a b", False)
+    assert [(one["extractor"], one["text"]) for one in record["request"]["controls"]] == [
+        ("lightness", None),
+        (None, "a b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "size"), [({}, (128, 128)), ({"width": 64, "height": 72}, (64, 72)), ({"image": PICTURE}, (96, 64))]
+)
+async def test_words_have_no_size_and_take_no_picture(
+    mesh: Running, sent: dict[str, Any], size: tuple[int, int]
+) -> None:
+    body = {"prompt": "x", "controls": [{"kind": "qrcode", "text": "a b"}], **sent}
+    async with mesh.http.post(f"{API}/generations", json=body) as response:
+        record = await response.json()
+    assert [(image["width"], image["height"]) for image in record["images"]] == [size]
+    assert not mesh.rooms.seen.prepared[0].controls[0].HasField("image"), "the words take no other picture's place"
+    async with mesh.http.post(f"{API}/generations", json={**record["request"], **sent}) as response:
+        assert (await response.json())["request"] == record["request"]
 
 
 async def test_without_guidance_only_one_row_is_asked_for(mesh: Running) -> None:
@@ -217,12 +252,27 @@ async def test_the_lists_are_those_of_the_rooms(mesh: Running) -> None:
         assert models["default"] == "demo" and models["models"][0]["native_size"] == 128
     async with mesh.http.get(f"{API}/controls") as response:
         controls = (await response.json())["controls"]
-        assert [(control["kind"], control["extractable"]) for control in controls] == [
-            ("canny", True),
-            ("depth", False),
-            ("inpaint", True),
-        ]
-        assert [control["reads_mask"] for control in controls] == [False, False, True]
+        assert {control["kind"]: control["extractable"] for control in controls} == {
+            kind: kind not in ("depth", "openpose") for kind in KINDS
+        }
+        assert [control["kind"] for control in controls if control["reads_mask"]] == ["inpaint"]
+        by_kind = {control["kind"]: control for control in controls}
+        assert by_kind["canny"] == {
+            "kind": "canny",
+            "description": "canny.",
+            "extractable": True,
+            "reads_mask": False,
+            "models": ["demo"],
+            "parameters": [LOW],
+            "controlnets": [{"family": "sd15", "ids": ["lllyasviel/control_v11p_sd15_canny"]}],
+            "extractors": [{**PLAIN, "name": "canny", "description": "canny.", "parameters": [LOW]}],
+        }
+        missing, stand_in = by_kind["depth"]["extractors"]
+        assert (missing["available"], missing["how_to_get"], stand_in["stand_in"]) == (False, UNLOADED["depth"], True)
+        assert [one["reads_text"] for one in by_kind["qrcode"]["extractors"]] == [False, True]
+        (softedge,) = by_kind["softedge"]["extractors"]
+        assert (softedge["annotator"], softedge["annotator_description"]) == ("demo", "Knows shapes.")
+        assert by_kind["normal"]["models"] == []
     async with mesh.http.get(f"{API}/schedulers") as response:
         schedulers = {scheduler["name"]: scheduler for scheduler in (await response.json())["schedulers"]}
     assert list(schedulers) == sorted(schedulers) and len(schedulers) == 6

@@ -6,6 +6,7 @@ import pytest
 
 from mesh.errors import DeadlineExceeded, Overloaded, Unavailable
 from tests.contract.conftest import Running
+from tests.contract.rooms import UNLOADED
 from tests.contract.test_native_api import API, CANNY, PICTURE
 
 INPAINT = {"kind": "inpaint", "image": PICTURE}
@@ -56,6 +57,14 @@ async def test_errors_of_the_rooms_arrive_as_problems(
         ({"prompt": "x", "controls": [CANNY, {**CANNY, "wait": 1}]}, "controls[1].wait"),
         ({"prompt": "x", "controls": [{**CANNY, "kind": "hed"}]}, "controls[0].kind"),
         ({"prompt": "x", "controls": [{**CANNY, "kind": "depth"}]}, "controls[0].kind"),
+        ({"prompt": "x", "controls": [{**CANNY, "kind": "normal", "extractor": "normal"}]}, "controls[0].kind"),
+        ({"prompt": "x", "controls": [{**CANNY, "extractor": ""}]}, "controls[0].extractor"),
+        ({"prompt": "x", "controls": [{**CANNY, "extractor": "../canny"}]}, "controls[0].extractor"),
+        ({"prompt": "x", "controls": [{**CANNY, "extractor": 7}]}, "controls[0].extractor"),
+        ({"prompt": "x", "controls": [{**CANNY, "text": "x"}]}, "controls[0].text"),
+        ({"prompt": "x", "controls": [{"kind": "qrcode", "text": ""}]}, "controls[0].text"),
+        ({"prompt": "x", "controls": [{"kind": "qrcode", "text": 7}]}, "controls[0].text"),
+        ({"prompt": "x", "controls": [CANNY, {"kind": "qrcode", "text": "x" * 1001}]}, "controls[1].text"),
         ({"prompt": "x", "controls": [{**CANNY, "weight": 21}]}, "controls[0].weight"),
         ({"prompt": "x", "controls": [{**CANNY, "image": "http://169.254.169.254/"}]}, "controls[0].image"),
         ({"prompt": "x", "controls": [{**CANNY, "weight": True}]}, "controls[0].weight"),
@@ -108,7 +117,25 @@ async def test_what_is_wrong_is_named_and_nothing_is_started(mesh: Running, body
 
 async def test_what_is_unknown_is_answered_with_what_is_known(mesh: Running) -> None:
     async with mesh.http.post(f"{API}/generations", json={"prompt": "x", "controls": [{**CANNY, "kind": "hed"}]}) as r:
-        assert "available: canny, depth, inpaint" in (await r.json(content_type=None))["detail"]
+        detail = (await r.json(content_type=None))["detail"]
+        assert detail == (
+            "controls[0].kind 'hed' can't be used: model demo has no ControlNet of this kind; it has: canny, depth, "
+            "inpaint, openpose, qrcode, softedge"
+        )
+    for kind, ways in (
+        ("openpose", f"{UNLOADED['body']}; or send a ready hint with auto_hint false"),
+        (
+            "depth",
+            f"{UNLOADED['depth']}; or send a ready hint with auto_hint false; or ask for the crude stand-in with "
+            "extractor 'lightness'",
+        ),
+    ):
+        body = {"prompt": "x", "controls": [{**CANNY, "kind": kind}]}
+        async with mesh.http.post(f"{API}/generations", json=body) as r:
+            assert (await r.json(content_type=None))["detail"] == (
+                f"controls[0].kind {kind!r} can't be used: its hint can't be extracted from a picture here: {ways}; "
+                "can be extracted: canny, inpaint, qrcode, softedge"
+            )
     async with mesh.http.post(f"{API}/generations", json={"prompt": "x", "model": "nope"}) as r:
         assert "available: demo" in (await r.json(content_type=None))["detail"]
     async with mesh.http.post(f"{API}/generations", json={"prompt": "x", "algorithm_type": "nope"}) as r:

@@ -10,6 +10,7 @@ import pytest
 from mesh.errors import Overloaded
 from mesh.pictures import check, decode, encode
 from tests.contract.conftest import Running
+from tests.contract.rooms import HINT_SECONDS, UNLOADED
 from tests.contract.test_native_api import API
 
 PICTURE = encode(np.full((64, 96, 3), 50, np.uint8))
@@ -53,13 +54,58 @@ async def test_a_hint_is_a_picture_unless_json_is_asked_for(mesh: Running, accep
 
 async def test_as_json_it_comes_with_its_size_and_time(mesh: Running) -> None:
     told = await answer(mesh, {**CANNY, "short_side": 64, "parameters": {"low_threshold": 5}, "auto_hint": False})
-    assert set(told) == {"image", "width", "height", "kind", "duration_ms"}
+    assert set(told) == {
+        "image", "width", "height", "kind", "extractor", "annotator", "notes", "service_ms", "duration_ms",
+    }  # fmt: skip
     assert (told["kind"], told["width"], told["height"]) == ("canny", 96, 64)
-    assert told["duration_ms"] > 0
+    assert (told["extractor"], told["annotator"], told["notes"]) == (None, None, ["fitted to 96 × 64"])
+    assert told["service_ms"] == 1000 * HINT_SECONDS and told["duration_ms"] > 0
     assert decode(base64.b64decode(told["image"].removeprefix("data:image/png;base64,"))).shape == (64, 96, 3)
     (extracted,) = mesh.rooms.seen.extracted
     assert dict(extracted.control.parameters) == {"low_threshold": 5}
     assert not extracted.control.auto_hint
+
+
+async def test_the_answer_says_what_made_the_hint(mesh: Running) -> None:
+    found = await answer(mesh, {"kind": "softedge", "image": SENT})
+    assert (found["extractor"], found["annotator"], found["notes"]) == ("pidinet", "demo", [])
+    crude = await answer(mesh, {"kind": "depth", "image": SENT, "extractor": "lightness"})
+    assert (crude["extractor"], crude["annotator"]) == ("lightness", None)
+    assert crude["notes"] == ["made by the stand-in 'lightness'"], "of which control needs no saying"
+
+
+async def test_words_make_a_hint_without_a_picture(mesh: Running) -> None:
+    told = await answer(mesh, {"kind": "qrcode", "text": "a b", "short_side": 256})
+    assert (told["extractor"], told["width"], told["height"]) == ("words", 256, 256)
+    (extracted,) = mesh.rooms.seen.extracted
+    assert (extracted.control.text, extracted.control.HasField("image")) == ("a b", False)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"kind": "softedge"}, {"Extractor": "pidinet", "Annotator": "demo"}),
+        ({"kind": "canny"}, {"Extractor": "canny"}),
+        ({"kind": "canny", "auto_hint": False}, {"Notes": '["fitted to 192 \\u00d7 128"]'}),
+        (
+            {"kind": "depth", "extractor": "lightness"},
+            {"Extractor": "lightness", "Notes": "[\"made by the stand-in 'lightness'\"]"},
+        ),
+    ],
+)
+async def test_a_picture_says_the_same_in_headers(mesh: Running, body: Any, told: dict[str, str]) -> None:
+    async with mesh.http.post(f"{API}/hints", json={**body, "image": SENT}) as response:
+        assert response.status == 200
+        names = ("Extractor", "Annotator", "Notes")
+        found = {name: response.headers.get(f"X-ControlMesh-{name}") for name in names}
+        assert {name: value for name, value in found.items() if value is not None} == told
+        entries = dict(entry.split(";dur=") for entry in response.headers["Server-Timing"].split(", "))
+        assert set(entries) == {"hint", "total"} and float(entries["hint"]) == 1000 * HINT_SECONDS
+
+
+async def test_sixteen_at_once(mesh: Running) -> None:
+    told = await answer(mesh, {"hints": [{**CANNY, "width": 64, "height": 64}] * 16})
+    assert len(told["hints"]) == 16
 
 
 async def test_several_are_made_side_by_side_and_come_in_order(mesh: Running) -> None:
@@ -98,9 +144,16 @@ async def test_a_mask_goes_with_the_kinds_that_read_one(mesh: Running) -> None:
         ({"parameters": {"hue": 1}}, "parameters.hue", "takes no parameter"),
         ({"parameters": {"low_threshold": "5"}}, "parameters.low_threshold", "a number"),
         ({"colour": 1}, "colour", "not a field"),
-        ({"hints": []}, "hints", "1 to 5"),
-        ({"hints": [CANNY] * 6}, "hints", "1 to 5"),
-        ({"hints": "canny"}, "hints", "1 to 5"),
+        ({"extractor": ""}, "extractor", "a name"),
+        ({"extractor": "sobel"}, "extractor", "it has: canny"),
+        ({"kind": "depth"}, "auto_hint", UNLOADED["depth"]),
+        ({"text": "words"}, "text", "leave one of them out"),
+        ({"image": None, "text": "words"}, "text", "isn't made from words"),
+        ({"image": None, "text": ""}, "text", "text must be text"),
+        ({"image": None, "text": "x" * 1001}, "text", "at most 1000"),
+        ({"hints": []}, "hints", "1 to 16"),
+        ({"hints": [CANNY] * 17}, "hints", "1 to 16"),
+        ({"hints": "canny"}, "hints", "1 to 16"),
     ],
 )
 async def test_what_is_wrong_is_named_with_what_it_may_be(
@@ -115,6 +168,10 @@ async def test_what_is_wrong_is_named_with_what_it_may_be(
 async def test_a_fault_in_one_of_several_is_named_by_its_place(mesh: Running) -> None:
     told = await refusal(mesh, {"hints": [CANNY, {**CANNY, "kind": "telepathy"}]})
     assert told["field"] == "hints[1].kind"
+    told = await refusal(mesh, {"hints": [CANNY, {**CANNY, "extractor": "sobel"}]})
+    assert told["field"] == "hints[1].extractor"
+    told = await refusal(mesh, {"hints": [CANNY, {"kind": "canny"}]})
+    assert (told["field"], told["detail"].partition(";")[0]) == ("hints[1].image", "hints[1].image is missing")
     assert (await refusal(mesh, {"hints": [CANNY, 7]}))["field"] == "hints[1]"
     assert (await refusal(mesh, {"hints": [CANNY, {**CANNY, "colour": 1}]}))["field"] == "hints[1].colour"
     assert (await refusal(mesh, {"hints": [CANNY], "kind": "canny"}))["field"] == "kind"

@@ -20,6 +20,7 @@ VENDORS_WORDS = (
     "future_links",
     "track_id",
     "safety_checker",
+    "qrcode_text",
 )
 DIALECTS_OF_VENDORS = re.compile(r"gateway/dialects/(enterprise|huggingface)\w*\.py")
 

@@ -153,6 +153,11 @@ def test_values_outside_the_limits_are_refused_by_name(field: str, value: Any) -
         ("start", -0.1),
         ("start", 1.1),
         ("end", 1.1),
+        ("extractor", ""),
+        ("extractor", "a/b"),
+        ("text", ""),
+        ("text", "x" * 1001),
+        ("text", b"bytes"),
         ("parameters", []),
         ("parameters", {"low_threshold": "100"}),
         ("parameters", {"low_threshold": float("inf")}),
@@ -218,6 +223,17 @@ def test_a_control_without_a_picture_takes_the_initial_one() -> None:
     with pytest.raises(InvalidInput) as caught:
         replace(PLAIN, controls=(CANNY, bare))
     assert caught.value.field == "controls[1].image"
+
+
+def test_words_take_no_picture() -> None:
+    written = Control(kind="qrcode", text="x" * 1000)
+    asked = replace(PLAIN, controls=(written,))
+    assert asked.picture_of(written) is None and asked.without_pictures() == asked
+    asked = replace(PLAIN, image=b"first", controls=(written, Control(kind="canny")))
+    assert [asked.picture_of(control) for control in asked.controls] == [None, b"first"]
+    with pytest.raises(InvalidInput, match="leave one of them out") as caught:
+        replace(PLAIN, controls=(replace(written, image=b"png"),))
+    assert caught.value.field == "controls[0].text"
 
 
 def test_more_bytes_than_fit_into_a_message_are_refused_however_they_are_shared() -> None:

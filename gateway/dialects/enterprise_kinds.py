@@ -1,0 +1,125 @@
+"""The enterprise dialect's names of control kinds, and what of the mesh each one means.
+
+Source: the vendor's lists of its ControlNet endpoints, 2023 to 2026, whose tables spell some kinds as people do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from families.limits import MOST_CONTROLS
+from gateway.catalogue import Offer, Refusal
+from gateway.dialects.coercion import Fields, missing
+from mesh.errors import InvalidInput
+
+# The vendor's kinds -> kinds of the mesh, the best first: later ones have hints that the same ControlNets take.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "canny": ("canny",),
+    "depth": ("depth",),
+    "tile": ("tile",),
+    "blur": ("blur",),
+    "pose": ("openpose",),
+    "openpose": ("openpose",),
+    "hed": ("hed", "softedge"),
+    "softedge": ("softedge", "hed"),
+    "mlsd": ("mlsd",),
+    "lineart": ("lineart",),
+    "normal": ("normal",),
+    "segmentation": ("segmentation",),
+    "scribble": ("scribble",),
+    "inpaint": ("inpaint",),
+    "shuffle": ("shuffle",),
+    "qrcode": ("qrcode", "illusion"),
+    "face_detector": ("face",),
+    "gray": ("gray",),
+    "low_quality": ("low_quality",),
+}
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "illusion": ("illusion", "qrcode"),
+    "grey": ("gray",),
+    "face": ("face",),
+    "seg": ("segmentation",),
+    "soft_edge": ("softedge", "hed"),
+    "line_art": ("lineart",),
+    "in_paint": ("inpaint",),
+    "qr_code": ("qrcode", "illusion"),
+}
+_MEANT = {**KINDS, **ALIASES}
+# Kinds of the vendor for which the mesh has no control type.
+WITHOUT_TYPE = frozenset({"aesthetic_controlnet", "ip2p"})
+
+
+# Kinds of the mesh -> the vendor's, where they differ, for errors.
+_NAMES = {"face": "face_detector"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What decides whether a kind can be had.
+
+    Attributes:
+        model: name of a loaded model.
+        auto_hint: whether hints are to be extracted.
+        text: what the hint is made from, for kinds that can; "" for nothing.
+    """
+
+    model: str
+    auto_hint: bool
+    text: str
+
+    def refusal(self, offer: Offer, kind: str) -> Refusal | None:
+        """Why controls of `kind` can't be had; None if they can."""
+        written = bool(self.text) and offer.reads_text(kind)
+        return offer.refusal(self.model, kind, self.auto_hint and not written)
+
+
+def read(fields: Fields, offer: Offer, wanted: Wanted) -> list[str]:
+    """Control kinds asked for, in order. `controlnet_type` speaks where `controlnet_model` is missing or no kind.
+
+    What was not taken as sent is added to the remarks of `fields`.
+
+    Raises:
+        InvalidInput: none named, too many, or one that is not available; says why and names those that are.
+    """
+    named = fields.words("controlnet_model") or fields.words("controlnet_type", "type")
+    if not named:
+        raise missing("controlnet_model")
+    if len(named) > MOST_CONTROLS:
+        raise InvalidInput(f"controlnet_model may name at most {MOST_CONTROLS} controls.", field="controlnet_model")
+    first = next(iter(fields.words("controlnet_type", "type")), "")
+    return [_kind(fields, offer, wanted, name, "" if index else first) for index, name in enumerate(named)]
+
+
+def _kind(fields: Fields, offer: Offer, wanted: Wanted, name: str, type: str) -> str:
+    plain = _plain(name)
+    kinds = _meant(offer, wanted.model, name)
+    if not kinds and type and plain not in WITHOUT_TYPE:
+        # A control model of the caller's own: the type says what hint it takes.
+        kinds = _meant(offer, wanted.model, type)
+    refusals = []
+    for kind in kinds or (name,):
+        refusal = wanted.refusal(offer, kind)
+        if refusal is None:
+            if kind != name and kind != _MEANT.get(plain, ("",))[0]:
+                fields.remarks.append(
+                    f"controlnet_model {name[:80]!r} is not loaded by that name; the one for {kind} was used."
+                )
+            return kind
+        refusals.append(refusal)
+    first = replace(refusals[0], reason="the mesh has no such control type") if plain in WITHOUT_TYPE else refusals[0]
+    ways = ["send a ready hint as control_image with auto_hint no"] if first.ready_taken else []
+    why = first.sentence([_NAMES.get(kind, kind) for kind in first.kinds], *ways)
+    raise InvalidInput(f"controlnet_model {name[:80]!r} is not available here: {why}", field="controlnet_model")
+
+
+def _meant(offer: Offer, model: str, name: str) -> Sequence[str]:
+    """Kinds that `name` may mean, the best first: a kind's name or a ControlNet's hub id; none if it is unknown."""
+    plain, loaded = _plain(name), offer.model(model)
+    if kinds := _MEANT.get(plain):
+        return kinds
+    if any(control.kind == name for control in offer.controls) or (loaded and name in loaded.controls):
+        return (name,)
+    return offer.kinds_of(name)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(" ", "_").replace("-", "_")
