@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import httpx2
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -128,6 +129,30 @@ def sweep(
 ) -> None:
     """Start everything, measure edges against weight, end and guess mode of canny, plot them, stop everything."""
     raise typer.Exit(_beside_a_mesh("sweep", "--count", str(count), "--out", str(out)))
+
+
+@app.command()
+def gallery(
+    out: Annotated[Path, typer.Option(help="Folder that the page and its pictures are written to.")] = Path("docs"),
+) -> None:
+    """Start everything, show every control type on the same pictures, stop everything."""
+    from local import gallery_page
+    from local.gallery import GalleryError
+    from local.gallery import gallery as run
+    from local.gallery_inputs import inputs
+
+    mesh = _start(_settings().with_free_ports())
+    key = os.environ.get("CN_GATEWAY_API_KEYS", "").split(",")[0]
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        with httpx2.Client(base_url=mesh.url, headers=headers, timeout=150) as client:
+            sections = run(client, lambda case: console.print(f"  {case.kind} {case.extractor}", style="dim"))
+    except (GalleryError, httpx2.HTTPError) as error:
+        console.print(f"[red]the mesh answered: {error}[/]")
+        raise typer.Exit(1) from None
+    finally:
+        mesh.stop()
+    console.print(gallery_page.write(out, inputs(), sections).resolve(), soft_wrap=True)
 
 
 @app.command()
