@@ -55,8 +55,12 @@ def picture_size(width: int, height: int) -> tuple[int, int] | None:
 def fitted_size(picture: tuple[int, int], short_side: int) -> tuple[int, int]:
     """`picture` (width, height) scaled to a shorter side of `short_side`, each side rounded to an eighth of that.
 
-    An eighth that is no multiple of what pictures need is rounded down to one, so that every size can be made. The
-    proportions are kept only roughly; 1000 x 700 at 512 gives 704 x 512.
+    At 512 this is the rule of the Hugging Face ControlNet handler (`resize_image` of the ControlNet annotators): half
+    steps go to the even multiple of 64, the proportions are kept only roughly, and 1000 x 700 gives 704 x 512. The
+    handler lets the longer side grow without bound; here it ends at the largest that a picture can have, so a picture
+    more than twice as long as wide is pressed.
+
+    An eighth that is no multiple of what pictures need is rounded down to one, so that every size can be made.
     """
     factor = short_side / min(picture)
     multiple = max(SIDE.multiple, short_side // _PARTS // SIDE.multiple * SIDE.multiple)

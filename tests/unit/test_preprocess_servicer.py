@@ -196,3 +196,93 @@ async def test_styles_and_controls_are_listed(servicer: PreprocessServicer) -> N
         assert {one.family: list(one.ids) for one in control.controlnets} == {
             family: list(ids) for family, ids in CONTROLS[control.kind].controlnets.items()
         }
+
+
+INK = np.full((64, 64, 3), 255, np.uint8)
+INK[30:33, 8:56] = 0
+
+
+async def test_what_was_put_right_is_noted(servicer: PreprocessServicer) -> None:
+    control = types_pb2.Control(kind="canny", image=image(INK), auto_hint=False)
+    response = await servicer.Prepare(request(controls=[control], width=64, height=64), None)
+    hint = to_array(response.conditioning.hints[0].pixels, field="hint", ndim=3, dtype="uint8")
+    np.testing.assert_array_equal(hint, 255 - INK.transpose(2, 0, 1))
+    (note,) = response.notes
+    assert note.startswith("controls[0]: ") and "inverted" in note
+    control.auto_hint = True
+    assert not (await servicer.Prepare(request(controls=[control], width=64, height=64), None)).notes
+
+
+def extraction(width: int = 64, height: int = 64, **control: Any) -> preprocess_pb2.ExtractHintRequest:
+    return preprocess_pb2.ExtractHintRequest(control=types_pb2.Control(**control), width=width, height=height)
+
+
+async def test_an_extracted_hint_says_how_it_came_about(servicer: PreprocessServicer) -> None:
+    made = await servicer.ExtractHint(extraction(kind="canny", image=image(PICTURE)), None)
+    assert (made.extractor, made.annotator, list(made.notes)) == ("canny", "", [])
+    assert made.seconds > 0
+    ready = await servicer.ExtractHint(extraction(kind="scribble", image=image(INK), auto_hint=False), None)
+    np.testing.assert_array_equal(decode(ready.hint.content), 255 - INK)
+    assert ready.extractor == ""
+    assert "inverted" in ready.notes[0]
+
+
+async def test_a_hint_is_made_of_words(servicer: PreprocessServicer) -> None:
+    control = types_pb2.Control(kind="qrcode", text="https://example.org")
+    square = await servicer.ExtractHint(preprocess_pb2.ExtractHintRequest(control=control), None)
+    assert (square.hint.width, square.hint.height, square.extractor) == (512, 512, "text")
+    assert square.seconds > 0
+    assert decode(square.hint.content).shape == (512, 512, 3)
+    wide = await servicer.ExtractHint(extraction(256, 128, kind="qrcode", text="https://example.org"), None)
+    assert decode(wide.hint.content).shape == (128, 256, 3)
+    for wrong in ({"kind": "canny", "text": "hello"}, {"kind": "qrcode", "text": "hello", "image": image(INK)}):
+        with pytest.raises(InvalidInput) as error:
+            await servicer.ExtractHint(extraction(**wrong), None)
+        assert error.value.field == "control.text"
+
+
+async def test_several_hints_come_in_the_order_of_their_requests(servicer: PreprocessServicer) -> None:
+    wanted = [
+        extraction(kind="canny", image=image(PICTURE)),
+        extraction(128, 72, kind="qrcode", text="hello"),
+        extraction(kind="scribble", image=image(INK)),
+    ]
+    hints = (await servicer.ExtractHints(preprocess_pb2.ExtractHintsRequest(requests=wanted), None)).hints
+    assert [hint.extractor for hint in hints] == ["canny", "text", "drawing"]
+    assert [(hint.hint.width, hint.hint.height) for hint in hints] == [(64, 64), (128, 72), (64, 64)]
+    for hint, one in zip(hints, wanted, strict=True):
+        alone = await servicer.ExtractHint(one, None)
+        assert alone.hint == hint.hint
+        assert hint.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"kind": "telepathy", "image": image(PICTURE)}, "requests[1].control.kind"),
+        ({"kind": "canny"}, "requests[1].control.image"),
+        ({"kind": "canny", "image": types_pb2.Image(content=b"GIF89a")}, "requests[1].control.image"),
+        ({"kind": "canny", "image": image(PICTURE), "mask": image(MASK)}, "requests[1].control.mask"),
+        (
+            {"kind": "canny", "image": image(PICTURE), "parameters": {"low_threshold": -1}},
+            "requests[1].control.parameters.low_threshold",
+        ),
+        ({"kind": "canny", "image": image(PICTURE), "extractor": "best"}, "requests[1].control.extractor"),
+        ({"kind": "canny", "image": image(PICTURE), "width": 72, "height": 65}, "requests[1].height"),
+    ],
+)
+async def test_of_several_hints_the_wrong_one_is_named(
+    servicer: PreprocessServicer, wrong: dict[str, Any], field: str
+) -> None:
+    wanted = [extraction(kind="canny", image=image(PICTURE)), extraction(**wrong)]
+    with pytest.raises(InvalidInput) as error:
+        await servicer.ExtractHints(preprocess_pb2.ExtractHintsRequest(requests=wanted), None)
+    assert error.value.field == field
+
+
+@pytest.mark.parametrize("count", [0, 17])
+async def test_too_few_and_too_many_hints_are_refused(servicer: PreprocessServicer, count: int) -> None:
+    wanted = [extraction(kind="canny", image=image(PICTURE))] * count
+    with pytest.raises(InvalidInput, match="1 to 16") as error:
+        await servicer.ExtractHints(preprocess_pb2.ExtractHintsRequest(requests=wanted), None)
+    assert error.value.field == "requests"
