@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation, AutoModelForSemanticSegmentation
 
-from export.annotators import checking, transformers_depth
+from export.annotators import checking, transformers_depth, transformers_segmentation
 from export.annotators.architecture import Graph, Loaded
 from export.annotators.demo_folder import FOLDER as DEMO_FOLDER
 from export.annotators.exporter import export
 from export.annotators.source import open_source
 from export.annotators.transformers_segmentation import Pooled
+from export.demo import annotator_net
 from export.errors import Mismatch, SourceRefused
 from export.exporter import Options
 from families.annotators import HEADS, list_annotators, part, read_card
@@ -163,6 +164,42 @@ def test_nothing_of_the_machine_is_in_what_is_written(annotated: Path, sources: 
         assert str(Path(__file__).parents[2]).encode() not in content, name
 
 
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random network of the demo's annotator."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("shapes") / "random"
+    annotator_net.save_net(annotator_net.AnnotatorNet(), folder)
+    return folder
+
+
+def test_the_demos_annotator_has_four_heads_in_one_graph(shapes: Path, tmp_path: Path) -> None:
+    card = export(open_source("demo", str(shapes)), Options(tmp_path, "demo")).card
+    assert card.heads == dict.fromkeys(("depth", "normal", "segmentation", "softedge"), "annotator_demo")
+    assert (card.source, card.multiple, card.labels[0]) == ("random", annotator_net.MULTIPLE, "ground")
+    assert export(open_source("demo", str(shapes)), Options(tmp_path, "demo")).skipped
+    image = picture(88, 64)
+    with torch.no_grad():
+        theirs = annotator_net.load_net(shapes)(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
+    session = onnxruntime.InferenceSession(tmp_path / "annotator_demo" / "1" / "model.onnx")
+    depth, normal, classes, edges = session.run(None, {"image": image[None]})
+    for ours, name in ((depth, "depth"), (normal, "normal"), (edges, "softedge")):
+        np.testing.assert_allclose(ours, theirs[name], atol=checking.TOLERANCE, err_msg=name)
+    assert (classes != theirs["segmentation"].argmax(1).numpy()).mean() <= checking.SHARE
+    assert classes.dtype == np.uint8
+
+
+@pytest.mark.parametrize("changes", [{"channels": [16, 32, 64, 88]}, {"labels": ["ground", "circle"]}])
+def test_a_network_of_shapes_that_does_not_fit_is_refused(
+    shapes: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    own = shutil.copytree(shapes, tmp_path / "random")
+    path = own / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(SourceRefused, match="random: "):
+        export(open_source("demo", str(own)), Options(tmp_path / "repository", "demo"))
+
+
 # --- exporting twice, and failing -------------------------------------------------------------------------------
 
 
@@ -256,6 +293,36 @@ def test_a_backbone_that_is_not_on_the_list_is_refused(sources: Path, tmp_path: 
     )
     with pytest.raises(SourceRefused, match="backbone of type 'timm_backbone' is not taken"):
         export(open_source("segmentation", str(own)), Options(tmp_path / "repository", "s"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"image_mean": [0.5, 0.5]}, "does not say how pictures are read"),
+        ({"image_std": "wide"}, "does not say how pictures are read"),
+        ({"do_flip_channel_order": True}, "another channel order"),
+        ({"size": {"longest_edge": 64}}, "says nothing of height and width"),
+    ],
+)
+def test_a_processing_that_cannot_be_followed_is_refused(
+    sources: Path, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    own = shutil.copytree(sources / "segformer", tmp_path / "segformer")
+    path = own / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(SourceRefused, match=said):
+        export(open_source("segmentation", str(own)), Options(tmp_path / "repository", "s"))
+
+
+def test_a_size_of_one_number_and_no_word_of_rescaling_are_read_as_older_files_mean_them(
+    sources: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(sources / "segformer", tmp_path / "segformer")
+    old = {"do_normalize": True, "feature_extractor_type": "SegformerFeatureExtractor", "size": 96, "resample": 2}
+    (own / "preprocessor_config.json").write_text(json.dumps(old | tiny_annotators.IMAGENET))
+    loaded = transformers_segmentation.load(own)
+    assert loaded.side == 96
+    assert export(open_source("segmentation", str(own)), Options(tmp_path / "repository", "s")).card.side == 96
 
 
 def test_a_weight_that_the_network_owns_and_never_uses_may_be_missing(sources: Path, tmp_path: Path) -> None:

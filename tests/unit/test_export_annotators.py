@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from export import configs, hub
-from export.annotators import ade20k, table
+from export.annotators import ade20k, demo_folder, table
 from export.annotators.exporter import config_texts, export, fingerprint, heads_of, stale_configs, write_configs
 from export.annotators.source import Source, open_source, wanted
 from export.errors import HubUnreachable, SourceRefused
@@ -227,6 +227,11 @@ def test_configurations_are_written_compared_and_apart_from_models(dpt: Path, tm
     facts = facts_of(open_model("demo", {}), "demo")
     configs.write(tmp_path, facts, "cpu")
     assert configs.stale(tmp_path, facts, "cpu") == []
+
+
+def test_the_committed_configuration_of_the_demos_annotator_is_fresh() -> None:
+    heads = dict.fromkeys(demo_folder.HEADS, "annotator_demo")
+    assert stale_configs(ROOT / "model_repository", heads, "cpu") == []
 
 
 def test_the_fingerprint_follows_files_heads_and_nothing_else(dpt: Path) -> None:
