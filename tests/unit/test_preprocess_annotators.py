@@ -9,9 +9,9 @@ from preprocess_svc.annotators import LONGEST, fit
 from tests.seen import card
 
 
-def fitted(width: int, height: int, side: int = 0, **changes: object) -> tuple[int, int]:
+def fitted(width: int, height: int, asked: int = 0, /, **changes: object) -> tuple[int, int]:
     picture = np.zeros((height, width, 3), np.uint8)
-    shape = fit(picture, msgspec.structs.replace(card(["depth"]), **changes), side).shape
+    shape = fit(picture, msgspec.structs.replace(card(["depth"]), **changes), asked).shape
     return shape[1], shape[0]
 
 
