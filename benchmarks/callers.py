@@ -65,9 +65,12 @@ async def _ask(address: str, request: preprocess_pb2.ExtractHintRequest, callers
         return [taken for times in await asyncio.gather(*(one() for _ in range(callers))) for taken in times]
 
 
-async def offered(mesh: LocalMesh) -> dict[str, preprocess_pb2.ControlKind]:
+def offered(mesh: LocalMesh) -> dict[str, preprocess_pb2.ControlKind]:
     """The kinds as preprocess_svc lists them."""
-    async with open_channel(mesh.settings.preprocess_address) as channel:
-        stub: Any = preprocess_pb2_grpc.PreprocessServiceStub(channel)
-        listed = await call(stub.ListControls(preprocess_pb2.ListControlsRequest(), timeout=30))
-    return {row.kind: row for row in listed.controls}
+
+    async def ask() -> preprocess_pb2.ListControlsResponse:
+        async with open_channel(mesh.settings.preprocess_address) as channel:
+            stub: Any = preprocess_pb2_grpc.PreprocessServiceStub(channel)
+            return await call(stub.ListControls(preprocess_pb2.ListControlsRequest(), timeout=30))
+
+    return {row.kind: row for row in asyncio.run(ask()).controls}

@@ -18,10 +18,6 @@ from export.annotators.library import module
 Weights = Mapping[str, Any]
 
 
-def _plain(net: nn.Module) -> Weights:
-    return net.state_dict()
-
-
 @dataclass(frozen=True, slots=True)
 class Detector:
     """One of the library's detectors, and the extractor of ours that makes the same hint.
@@ -30,9 +26,7 @@ class Detector:
         kind, extractor: of preprocess_svc; `parameters` beside detect_resolution.
         word: KIND of `python -m export annotator`.
         module, detector: where the library has it; `options` of its call.
-        net: the library's module -> its network.
-        files: names of the weights that the detector reads.
-        saved: network -> what stands in such a file.
+        files: name of each file of weights that the detector reads -> the library's module -> what stands in it.
     """
 
     kind: str
@@ -40,33 +34,45 @@ class Detector:
     word: str
     module: str
     detector: str
-    net: Callable[[Any], nn.Module]
-    files: tuple[str, ...]
-    saved: Callable[[nn.Module], Weights] = _plain
+    files: Mapping[str, Callable[[Any], Weights]]
     parameters: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Random weights into `folder`, the same ones every time."""
         folder.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(0)
-        for name in self.files:
+        for name, made in self.files.items():
             if not (folder / name).exists():
-                torch.save(self.saved(self.net(module(self.module))), folder / name)
+                torch.manual_seed(0)
+                torch.save(made(module(self.module)), folder / name)
 
     def open(self, folder: Path) -> Any:
         """The library's detector over the weights in `folder`."""
         return getattr(module(self.module), self.detector).from_pretrained(str(folder))
 
 
-def _normalbae(library: Any) -> nn.Module:
+def _normalbae(library: Any) -> Weights:
     settings = {"mode": "client", "architecture": "BN", "pretrained": "scannet"}
-    return library.NNET(library.types.SimpleNamespace(**settings, sampling_ratio=0.4, importance_ratio=0.7))
+    net = library.NNET(library.types.SimpleNamespace(**settings, sampling_ratio=0.4, importance_ratio=0.7))
+    return {"model": dict(net.state_dict())}
 
 
-def _lineart_anime(library: Any) -> nn.Module:
+def _lineart_anime(library: Any) -> Weights:
     norm = library.functools.partial(nn.InstanceNorm2d, affine=False, track_running_stats=False)
-    return library.UnetGenerator(3, 1, 8, 64, norm_layer=norm, use_dropout=False)
+    return library.UnetGenerator(3, 1, 8, 64, norm_layer=norm, use_dropout=False).state_dict()
+
+
+def _lineart(library: Any) -> Weights:
+    return library.Generator(3, 1, 3).state_dict()
+
+
+def _pidinet(library: Any) -> Weights:
+    return {"state_dict": {f"module.{name}": value for name, value in library.pidinet().state_dict().items()}}
+
+
+def _layers(net: nn.Module) -> Weights:
+    """As CMU's files name them: without the block that they stand in."""
+    return {name.partition(".")[2]: value for name, value in net.state_dict().items()}
 
 
 _HED: dict[str, Any] = {
@@ -75,30 +81,19 @@ _HED: dict[str, Any] = {
     "word": "hed",
     "module": "hed",
     "detector": "HEDdetector",
-    "net": lambda library: library.ControlNetHED_Apache2(),
-    "files": ("ControlNetHED.pth",),
+    "files": {"ControlNetHED.pth": lambda library: library.ControlNetHED_Apache2().state_dict()},
 }
 DETECTORS = (
     Detector(**_HED),
     Detector(**_HED, parameters={"scribble": 1}, options={"scribble": True}),
-    Detector(
-        "softedge",
-        "pidinet",
-        "softedge",
-        "pidi",
-        "PidiNetDetector",
-        lambda library: library.pidinet(),
-        ("table5_pidinet.pth",),
-        saved=lambda net: {"state_dict": {f"module.{name}": value for name, value in net.state_dict().items()}},
-    ),
+    Detector("softedge", "pidinet", "softedge", "pidi", "PidiNetDetector", {"table5_pidinet.pth": _pidinet}),
     Detector(
         "mlsd",
         "mlsd",
         "mlsd",
         "mlsd",
         "MLSDdetector",
-        lambda library: library.MobileV2_MLSD_Large(),
-        ("mlsd_large_512_fp32.pth",),
+        {"mlsd_large_512_fp32.pth": lambda library: library.MobileV2_MLSD_Large().state_dict()},
     ),
     Detector(
         "lineart",
@@ -106,26 +101,22 @@ DETECTORS = (
         "lineart",
         "lineart",
         "LineartDetector",
-        lambda library: library.Generator(3, 1, 3),
-        ("sk_model.pth", "sk_model2.pth"),
+        {"sk_model.pth": _lineart, "sk_model2.pth": _lineart},
     ),
     Detector(
-        "lineart_anime",
-        "model",
-        "lineart_anime",
-        "lineart_anime",
-        "LineartAnimeDetector",
-        _lineart_anime,
-        ("netG.pth",),
+        "lineart_anime", "model", "lineart_anime", "lineart_anime", "LineartAnimeDetector", {"netG.pth": _lineart_anime}
     ),
+    Detector("normal", "model", "normal", "normalbae", "NormalBaeDetector", {"scannet.pt": _normalbae}),
     Detector(
-        "normal",
-        "model",
-        "normal",
-        "normalbae",
-        "NormalBaeDetector",
-        _normalbae,
-        ("scannet.pt",),
-        saved=lambda net: {"model": dict(net.state_dict())},
+        "openpose",
+        "openpose",
+        "openpose",
+        "open_pose",
+        "OpenposeDetector",
+        {
+            "body_pose_model.pth": lambda library: _layers(module("open_pose.model").bodypose_model()),
+            "hand_pose_model.pth": lambda library: _layers(module("open_pose.model").handpose_model()),
+            "facenet.pth": lambda library: module("open_pose.face").FaceNet().state_dict(),
+        },
     ),
 )

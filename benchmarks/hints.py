@@ -13,6 +13,7 @@ import argparse
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +30,7 @@ import torch
 from benchmarks import callers
 from benchmarks.annotating import Ours, exported
 from benchmarks.detectors import DETECTORS
-from benchmarks.mesh import running, table
+from benchmarks.mesh import Row, running, table
 from export.annotators.library import module
 from export.demo.render import render
 from local.demo import SKETCH
@@ -113,7 +114,7 @@ def compared(pair: Pair, size: int, seconds: float) -> str:
     medians = [1000 * statistics.median(column) for column in zip(*spent, strict=True)]
     apart = np.abs(theirs.astype(int) - ours)
     differing = (apart > 0).any(axis=2).mean()
-    same = "equal" if not apart.any() else f"{apart.max()} level{'s' * (apart.max() > 1)}, {differing:.2%} of pixels"
+    same = "equal" if not apart.any() else f"up to {apart.max()}, in {differing:.2%} of pixels"
     spread = f"{ratios[0]:.2f}-{ratios[-1]:.2f}" if len(ratios) > 1 else "one round"
     times = " | ".join(f"{ms:.1f}" for ms in medians)
     return f"{size} | {times} | **{statistics.median(ratios):.2f}** ({spread}) | {same}"
@@ -133,23 +134,27 @@ def speed(sizes: tuple[int, ...], seconds: float) -> tuple[str, str]:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     head = "kind | px | controlnet_aux, CPU-ms | here, CPU-ms | times as fast (spread) | difference of the maps"
-    rows = [(pair.name, compared(pair, size, seconds / 8)) for pair in algorithms() for size in sizes]
-    models = [(pair.name, compared(pair, size, seconds)) for pair in learned(KEPT) for size in sizes]
+    rows = [_told(pair.name, compared(pair, size, seconds / 8)) for pair in algorithms() for size in sizes]
+    models = [_told(pair.name, compared(pair, size, seconds)) for pair in learned(KEPT) for size in sizes]
     return table(head, rows), table(head, models)
+
+
+def _told(*row: str) -> Row:
+    """The row, shown while the others are still to come."""
+    print(*row, sep=" | ", file=sys.stderr, flush=True)
+    return row[0], row[1]
 
 
 def throughput(seconds: float, size: int = 512) -> tuple[str, str]:
     """What preprocess_svc gives to one and more callers, and which of SERVED it has no extractor for."""
     rows, picture = [], photo(size)
     with tempfile.TemporaryDirectory() as scratch, running(Path("model_repository"), Path(scratch)) as mesh:
-        import asyncio
-
-        offered = asyncio.run(callers.offered(mesh))
+        offered = callers.offered(mesh)
         for kind, parameters in SERVED.items():
             for count in CALLERS if offered[kind].extractable else ():
                 measured = callers.load(mesh, kind, parameters, picture, count, seconds)
                 cells = f"{count} | {measured.hints:.1f} | {measured.p50:.1f} | {measured.p95:.1f} | {measured.cpu:.1f}"
-                rows.append((kind, cells))
+                rows.append(_told(kind, cells))
     absent = [kind for kind in SERVED if not offered[kind].extractable]
     words = f" No annotator was loaded for {', '.join(absent)}." if absent else ""
     return table("kind | callers | hints / s | p50, ms | p95, ms | CPU-ms a hint", rows), words
