@@ -14,6 +14,7 @@ from mesh.command import settings_of
 from mesh.telemetry import configure, log
 from model_server.admin import serve_admin
 from model_server.canary import Canary
+from model_server.canary_inputs import Card
 from model_server.environment import UnfitEnvironment, find_environment
 from model_server.launch import StartError, TritonProcess
 from model_server.repository import RepositoryError, models_to_load
@@ -53,7 +54,7 @@ async def _serve(settings: ModelServerSettings) -> None:
     repository = Path(settings.repository)
     models = models_to_load(repository, settings.models)
     async with AsyncExitStack() as stack:
-        cards = (*list_manifests(repository), *list_annotators(repository))
+        cards: tuple[Card, ...] = (*list_manifests(repository), *list_annotators(repository))
         canary = Canary(f"{settings.host}:{settings.grpc_port}", cards, settings.canary_timeout_s)
         stack.push_async_callback(canary.close)
         watch = Watch(

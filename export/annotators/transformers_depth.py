@@ -99,7 +99,7 @@ def _for_graphs(network: Any) -> Any:
     """The network with sides that a graph leaves free; the given one stays as it is."""
     if not isinstance(network, DepthAnythingForDepthEstimation):
         return network
-    changed = copy.deepcopy(network)
+    changed: Any = copy.deepcopy(network)
     changed.head = FreeHead(changed.head)
     return changed
 

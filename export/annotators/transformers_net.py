@@ -87,8 +87,10 @@ class Picture(nn.Module):
 
     def __init__(self, processing: Any) -> None:
         super().__init__()
+        self.weight: Tensor
+        self.bias: Tensor
         scale = processing.rescale_factor if processing.do_rescale else 1.0
-        mean, deviation = (0.0,) * 3, (1.0,) * 3
+        mean, deviation = _three(0.0), _three(1.0)
         if processing.do_normalize:
             mean, deviation = _three(processing.image_mean), _three(processing.image_std)
         weight = [scale / one for one in deviation]

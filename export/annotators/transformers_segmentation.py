@@ -100,5 +100,5 @@ def _for_graphs(network: Any) -> Any:
     for block in changed.modules():
         layers = getattr(block, "layers", None)
         if isinstance(layers, list) and layers and isinstance(layers[0], nn.AdaptiveAvgPool2d):
-            layers[0] = Pooled(layers[0].output_size)
+            layers[0] = Pooled(int(layers[0].output_size))  # type: ignore[arg-type]
     return changed
