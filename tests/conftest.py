@@ -7,9 +7,15 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from hypothesis import settings
 
 from local.supervision import LocalMesh
 from tests.running import DEMO_WEIGHTS, ROOT, local_settings, mesh_environment
+
+# Whatever a change is tested with is the same at every run; `make fuzz` searches anew, and longer.
+settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
+settings.register_profile("deep", max_examples=20_000, deadline=None)
+settings.load_profile("quick")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
