@@ -86,12 +86,16 @@ class Offer:
         return any(one.reads_text for control in self.controls if control.kind == kind for one in control.extractors)
 
     def kinds_of(self, controlnet: str) -> list[str]:
-        """The control kinds whose hints the ControlNet `controlnet` is known to take; a hub id, or its last part."""
-        return [
+        """The control kinds whose hints the ControlNet `controlnet` is known to take; a hub id, or its last part.
+
+        Where there are several, the one that it is named after comes first.
+        """
+        known = [
             control.kind
             for control in self.controls
             if any(controlnet in (id, id.rpartition("/")[2]) for row in control.controlnets for id in row.ids)
         ]
+        return sorted(known, key=lambda kind: kind not in controlnet)
 
     def refusal(self, model: str, kind: str, extracting: bool) -> Refusal | None:
         """Why `model` can't be steered by a control of `kind`; None if it can.

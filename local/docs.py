@@ -1,8 +1,13 @@
-"""The parts of README.md that are generated from the code, so that a default or a name stands once."""
+"""The parts of the documentation that are generated from the code, so that a default or a name stands once."""
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as triton
+
+from families.annotators import HEADS, folder_name
 from gateway.settings import GatewaySettings
 from local.processes import ROOT, procfile
 from local.settings import LocalSettings
@@ -15,7 +20,7 @@ from unet_svc.schedulers import SCHEDULERS
 from unet_svc.settings import UnetSettings
 from vae_svc.settings import VaeSettings
 
-README = ROOT / "README.md"
+DEMO = "demo"
 _BLOCK = "<!-- generated: {name} -->\n{text}\n<!-- end -->"
 
 
@@ -32,23 +37,61 @@ def _settings() -> str:
 
 
 def _controls() -> str:
-    rows = ["| kind | hint | made by | reads a mask |", "| --- | --- | --- | --- |"]
+    rows = ["| kind | hint | made by |", "| --- | --- | --- |"]
     for control in CONTROLS.values():
-        made_by = "<br>".join(_extractor(extractor) for extractor in control.extractors) or "ready hints only"
-        mask = "yes" if control.reads_mask else "-"
-        rows.append(f"| `{control.kind}` | {control.description} | {made_by} | {mask} |")
+        made_by = ", ".join(dict.fromkeys(_sort(extractor) for extractor in control.extractors))
+        rows.append(f"| `{control.kind}` | {control.description} | {made_by or 'ready hints only'} |")
     return "\n".join(rows)
 
 
-def _extractor(extractor: Extractor) -> str:
-    traits = {
-        "learned": isinstance(extractor, Learned),
-        "from words": isinstance(extractor, Written),
-        "stand-in": isinstance(extractor, Algorithm) and extractor.stand_in,
-    }
-    noted = ", ".join(trait for trait, held in traits.items() if held)
-    parameters = "; ".join(f"{p.name} {p.minimum:g}-{p.maximum:g} ({p.default:g})" for p in extractor.parameters)
-    return f"`{extractor.name}`{f' ({noted})' if noted else ''}{f': {parameters}' if parameters else ''}"
+def _extractors() -> str:
+    rows = ["| kind | extractor | made by | annotator of the demo | what it does | parameters | follows |"]
+    rows.append("| --- | --- | --- | --- | --- | --- | --- |")
+    heads = _demo_heads()
+    for control in CONTROLS.values():
+        for one in control.extractors:
+            parameters = "<br>".join(f"`{p.name}` {p.minimum:g}-{p.maximum:g} ({p.default:g})" for p in one.parameters)
+            served = isinstance(one, Learned) and heads.issuperset(one.heads)
+            cells = (_sort(one), DEMO if served else "-", one.description, parameters or "-", one.source)
+            rows.append(f"| `{control.kind}` | `{one.name}` | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _controlnets() -> str:
+    families = list(dict.fromkeys(family for control in CONTROLS.values() for family in control.controlnets))
+    rows = [f"| kind | {' | '.join(families)} |", f"| --- |{' --- |' * len(families)}"]
+    for control in CONTROLS.values():
+        cells = ("<br>".join(control.controlnets.get(family, ())) or "-" for family in families)
+        rows.append(f"| `{control.kind}` | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _commands() -> str:
+    rows = ["| for | command |", "| --- | --- |"]
+    wanted: dict[str, list[str]] = {}
+    for control in CONTROLS.values():
+        for one in control.extractors:
+            if isinstance(one, Learned):
+                wanted.setdefault(one.how_to_get, []).append(f"`{control.kind}` by `{one.name}`")
+    for command, uses in wanted.items():
+        what, comma, rest = command.partition(",")
+        rows.append(f"| {', '.join(uses)} | `{what}`{comma}{rest} |")
+    return "\n".join(rows)
+
+
+def _sort(extractor: Extractor) -> str:
+    if isinstance(extractor, Algorithm) and extractor.stand_in:
+        return "stand-in"
+    return "model" if isinstance(extractor, Learned) else "words" if isinstance(extractor, Written) else "algorithm"
+
+
+def _demo_heads() -> set[str]:
+    """What the demo's annotator finds, by the outputs of its committed configurations."""
+    found: set[str] = set()
+    for path in (ROOT / "model_repository").glob(f"{folder_name(DEMO)}*/config.pbtxt"):
+        outputs = {tensor.name for tensor in text_format.Parse(path.read_text(), triton.ModelConfig()).output}
+        found |= {head for head, tensors in HEADS.items() if outputs.issuperset(tensor.name for tensor in tensors)}
+    return found
 
 
 def _schedulers() -> str:
@@ -75,29 +118,37 @@ def _benchmark() -> str:
     return (ROOT / "docs" / "benchmark.md").read_text().split("\n## ")[1].split("\n", 1)[1].strip()
 
 
-PARTS = {
-    "adherence": _adherence,
-    "controls": _controls,
-    "schedulers": _schedulers,
-    "benchmark": _benchmark,
-    "settings": _settings,
-    "processes": _processes,
+PAGES = {
+    "README.md": {
+        "adherence": _adherence,
+        "controls": _controls,
+        "schedulers": _schedulers,
+        "benchmark": _benchmark,
+        "settings": _settings,
+        "processes": _processes,
+    },
+    "docs/hints.md": {"extractors": _extractors, "commands": _commands, "controlnets": _controlnets},
 }
+"""Page -> name of a generated part -> what writes it."""
 
 
-def refresh(write: bool, readme: Path = README) -> list[str]:
-    """Names of the generated parts of `readme` that were stale; they are rewritten if `write`."""
-    text = readme.read_text()
+def refresh(write: bool, root: Path = ROOT) -> list[str]:
+    """Names of the generated parts of the pages under `root` that were stale; they are rewritten if `write`."""
+    return [name for page, parts in PAGES.items() for name in _refresh(write, root / page, parts)]
+
+
+def _refresh(write: bool, page: Path, parts: Mapping[str, Callable[[], str]]) -> list[str]:
+    text = page.read_text()
     stale = []
-    for name, make in PARTS.items():
+    for name, make in parts.items():
         fresh = _BLOCK.format(name=name, text=make())
         begin, end = fresh.partition("\n")[0], fresh.rpartition("\n")[2]
         found = re.search(f"{re.escape(begin)}\n.*?{re.escape(end)}", text, re.DOTALL)
         if found is None:
-            raise LookupError(f"{readme.name} has no part that begins with {begin}")
+            raise LookupError(f"{page.name} has no part that begins with {begin}")
         if found[0] != fresh:
             stale.append(name)
             text = text[: found.start()] + fresh + text[found.end() :]
     if write and stale:
-        readme.write_text(text)
+        page.write_text(text)
     return stale

@@ -63,7 +63,7 @@ _HINT_EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "hints": [
                 {"kind": "canny", "image": _SENT, "width": 512, "height": 512},
-                {"kind": "depth", "image": _SENT, "extractor": "depth", "parameters": {"detect_resolution": 256}},
+                {"kind": "depth", "image": _SENT, "extractor": "model", "parameters": {"detect_resolution": 256}},
                 {"kind": "inpaint", "image": _SENT, "mask": _SENT},
             ]
         },

@@ -92,9 +92,41 @@ def test_the_lists_name_what_there_is(client: httpx2.Client) -> None:
     assert (models["demo"]["prediction_type"], models["tiny"]["prediction_type"]) == ("v_prediction", "epsilon")
     controls = {control["kind"]: control for control in client.get("/controlmesh/v1/controls").json()["controls"]}
     assert controls["canny"]["extractable"]
-    assert not controls["depth"]["extractable"]
+    assert controls["depth"]["extractable"]
+    (depth,) = (one for one in controls["depth"]["extractors"] if one["annotator"])
+    assert (depth["annotator"], depth["available"], depth["how_to_get"]) == ("demo", True, "")
+    assert not controls["openpose"]["extractable"]
+    (openpose,) = controls["openpose"]["extractors"]
+    assert not openpose["available"]
+    assert "python -m export annotator openpose" in openpose["how_to_get"]
     schedulers = [row["name"] for row in client.get("/controlmesh/v1/schedulers").json()["schedulers"]]
     assert "UniPCMultistepScheduler" in schedulers
+
+
+def test_the_demo_s_annotator_finds_depth(client: httpx2.Client) -> None:
+    picture = base64.b64encode(source_picture()).decode()
+    answer = client.post(
+        "/controlmesh/v1/hints",
+        json={"kind": "depth", "image": picture, "width": 128, "height": 128},
+        headers={"Accept": "application/json"},
+    )
+    told = answer.json()
+    assert answer.status_code == 200, told
+    assert (told["annotator"], told["notes"]) == ("demo", [])
+    assert 0 < told["service_ms"] <= told["duration_ms"]
+    depth = decode(base64.b64decode(told["image"].partition(",")[2]))
+    assert depth.shape == (128, 128, 3)
+    assert np.ptp(depth) > 64, "the object stands in front of its ground"
+
+
+def test_what_no_annotator_finds_says_how_to_get_one(client: httpx2.Client) -> None:
+    picture = base64.b64encode(source_picture()).decode()
+    answer = client.post("/controlmesh/v1/hints", json={"kind": "openpose", "image": picture})
+    told = answer.json()
+    assert (answer.status_code, told["field"]) == (422, "auto_hint")
+    assert "python -m export annotator openpose" in told["detail"]
+    ready = client.post("/controlmesh/v1/hints", json={"kind": "openpose", "image": picture, "auto_hint": False})
+    assert (ready.status_code, ready.headers["content-type"]) == (200, "image/png")
 
 
 async def test_an_internal_caller_gets_the_same_picture_over_grpc(client: httpx2.Client, mesh: LocalMesh) -> None:

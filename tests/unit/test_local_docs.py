@@ -2,37 +2,53 @@ from pathlib import Path
 
 import pytest
 
-from local.docs import PARTS, refresh
+from local.docs import PAGES, refresh
+from preprocess_svc.controls import CONTROLS
+
+NAMES = [name for parts in PAGES.values() for name in parts]
 
 
-def page(folder: Path) -> Path:
-    path = folder / "README.md"
-    parts = "\n".join(f"## {name}\n<!-- generated: {name} -->\n<!-- end -->\nafter {name}" for name in PARTS)
-    path.write_text(f"before\n{parts}\n")
-    return path
+def pages(folder: Path) -> Path:
+    for name, parts in PAGES.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        text = "\n".join(f"## {part}\n<!-- generated: {part} -->\n<!-- end -->\nafter {part}" for part in parts)
+        path.write_text(f"before\n{text}\n")
+    return folder
 
 
 def test_empty_parts_are_filled_and_what_lies_between_stays(tmp_path: Path) -> None:
-    path = page(tmp_path)
-    assert refresh(write=True, readme=path) == list(PARTS)
-    text = path.read_text()
-    assert all(f"after {name}" in text for name in PARTS)
-    assert "`UniPCMultistepScheduler`" in text
-    assert "`CN_EDGE_ADDRESS`" in text
-    assert refresh(write=True, readme=path) == []
+    root = pages(tmp_path)
+    assert refresh(write=True, root=root) == NAMES
+    texts = {name: (root / name).read_text() for name in PAGES}
+    assert all(f"after {part}" in texts[name] for name, parts in PAGES.items() for part in parts)
+    assert "`UniPCMultistepScheduler`" in texts["README.md"]
+    assert "`CN_EDGE_ADDRESS`" in texts["README.md"]
+    assert refresh(write=True, root=root) == []
+
+
+def test_every_extractor_has_its_row(tmp_path: Path) -> None:
+    root = pages(tmp_path)
+    refresh(write=True, root=root)
+    text = (root / "docs/hints.md").read_text()
+    for control in CONTROLS.values():
+        assert all(f"| `{control.kind}` | `{one.name}` |" in text for one in control.extractors)
+        assert all(id in text for ids in control.controlnets.values() for id in ids)
+    assert "`python -m export annotator" in text
 
 
 def test_a_stale_part_is_named_and_left_alone_by_a_check(tmp_path: Path) -> None:
-    path = page(tmp_path)
-    refresh(write=True, readme=path)
-    stale = path.read_text().replace("White edges", "Black edges")
-    path.write_text(stale)
-    assert refresh(write=False, readme=path) == ["controls"]
-    assert path.read_text() == stale
+    root = pages(tmp_path)
+    refresh(write=True, root=root)
+    readme = root / "README.md"
+    stale = readme.read_text().replace("White edges", "Black edges")
+    readme.write_text(stale)
+    assert refresh(write=False, root=root) == ["controls"]
+    assert readme.read_text() == stale
 
 
 def test_a_missing_part_is_an_error(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
-    path.write_text("nothing generated here\n")
+    root = pages(tmp_path)
+    (root / "README.md").write_text("nothing generated here\n")
     with pytest.raises(LookupError, match="no part that begins with"):
-        refresh(write=False, readme=path)
+        refresh(write=False, root=root)
