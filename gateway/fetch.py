@@ -8,7 +8,8 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -40,7 +41,7 @@ _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 _NUMERIC = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """Why a URL is not fetched; for the log, never for the caller, who would learn about the network from it."""
 
 
@@ -85,7 +86,7 @@ class Fetcher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._follow(url)
-        except (_Refused, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        except (Refused, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             log.info("picture not fetched", field=field, reason=f"{type(error).__name__}: {error}"[:200])
             raise InvalidInput(
                 f"unable to fetch the picture of {field}: its URL must lead to a picture of at most "
@@ -94,47 +95,62 @@ class Fetcher:
             ) from None
 
     async def _follow(self, url: str) -> bytes:
-        at = _parsed(url)
+        at = parsed(url)
         for _ in range(MOST_REDIRECTS + 1):
             answer = await self._get(at)
             if isinstance(answer, bytes):
                 return answer
-            at = _parsed(answer, at)
-        raise _Refused(f"more than {MOST_REDIRECTS} redirects")
+            at = parsed(answer, at)
+        raise Refused(f"more than {MOST_REDIRECTS} redirects")
+
+    @asynccontextmanager
+    async def session(self, url: URL, headers: Mapping[str, str] | None = None) -> AsyncIterator[aiohttp.ClientSession]:
+        """A session for `url`, whose connections reach the addresses that were checked and no others.
+
+        Redirects are for the caller to refuse or to check from the start: ask with allow_redirects=False.
+
+        Raises:
+            Refused: the URL is not one of a public host, and not an allowed one.
+        """
+        allowed = not self._allow.isdisjoint((f"{url.host}:{url.port}", f"{url.host}:*"))
+        if not allowed and url.port not in self._ports:
+            raise Refused(f"port {url.port}")
+        connector = aiohttp.TCPConnector(
+            resolver=_Pinned(await self._addresses(url, allowed)),
+            use_dns_cache=False,
+            force_close=True,
+            socket_factory=_open if allowed else _open_public,
+        )
+        async with aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Compressed bodies are not unpacked: a picture gains nothing from it and a bomb loses everything.
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity", **(headers or {})},
+        ) as session:
+            yield session
 
     async def _get(self, url: URL) -> bytes | str:
         """The body, or the place that it redirects to."""
-        allowed = not self._allow.isdisjoint((f"{url.host}:{url.port}", f"{url.host}:*"))
-        if not allowed and url.port not in self._ports:
-            raise _Refused(f"port {url.port}")
-        pinned = _Pinned(await self._addresses(url, allowed))
-        connector = aiohttp.TCPConnector(
-            resolver=pinned, use_dns_cache=False, force_close=True, socket_factory=_open if allowed else _open_public
-        )
         async with (
-            aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # Compressed bodies are not unpacked: a picture gains nothing from it and a bomb loses everything.
-                auto_decompress=False,
-                headers={"Accept": "image/png, image/jpeg, image/webp", "Accept-Encoding": "identity"},
-            ) as session,
+            self.session(url, {"Accept": "image/png, image/jpeg, image/webp"}) as session,
             session.get(url, allow_redirects=False) as response,
         ):
             if response.status in _REDIRECTS:
                 return response.headers.get("Location", "")
             if response.status != 200:
-                raise _Refused(f"status {response.status}")
-            return await self._body(response)
+                raise Refused(f"status {response.status}")
+            return await self.body(response)
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+    async def body(self, response: aiohttp.ClientResponse) -> bytes:
+        """All that is answered; Refused past the bound."""
         if (response.content_length or 0) > self._max_bytes:
-            raise _Refused("declared too large")
+            raise Refused("declared too large")
         body = bytearray()
         async for chunk in response.content.iter_chunked(65_536):
             body += chunk
             if len(body) > self._max_bytes:
-                raise _Refused("too large")
+                raise Refused("too large")
         return bytes(body)
 
     async def _addresses(self, url: URL, allowed: bool) -> list[ResolveResult]:
@@ -144,11 +160,11 @@ class Fetcher:
             found = [ResolveResult(hostname=host, host=str(literal), port=port, family=family, proto=0, flags=0)]
         elif _NUMERIC.fullmatch(host):
             # 2130706433, 0x7f.1 and 127.1 mean an address to some resolvers and a name to others.
-            raise _Refused("an address in an unusual spelling")
+            raise Refused("an address in an unusual spelling")
         else:
             found = await self._resolver.resolve(host, port, socket.AF_UNSPEC)
         if not found or (not allowed and any(is_denied(entry["host"]) for entry in found)):
-            raise _Refused("not a public host")
+            raise Refused("not a public host")
         return found
 
 
@@ -167,14 +183,15 @@ class _Pinned(AbstractResolver):
         pass
 
 
-def _parsed(text: str, base: URL | None = None) -> URL:
+def parsed(text: str, base: URL | None = None) -> URL:
+    """The one reading of a URL that a client names; Refused for what parsers disagree about, and for user names."""
     if not text or _UNSAFE.search(text):
-        raise _Refused("characters that parsers disagree about")
+        raise Refused("characters that parsers disagree about")
     url = URL(text) if base is None else base.join(URL(text))
     if url.scheme not in ("http", "https") or not url.host:
-        raise _Refused(f"scheme {url.scheme!r}")
+        raise Refused(f"scheme {url.scheme!r}")
     if url.user is not None or url.password is not None:
-        raise _Refused("user information")
+        raise Refused("user information")
     return url.with_fragment(None)
 
 
