@@ -9,7 +9,19 @@ from mesh.errors import InvalidInput
 from preprocess_svc.pose.body import MOST_PEAKS, MOST_PEOPLE, Person, find_people
 from preprocess_svc.pose.fitting import LONGEST, body_picture, fitted
 from preprocess_svc.pose.resampling import between_corners, blurred, stretch
-from preprocess_svc.pose.skeleton import LEFT_WRIST, NECK, NOSE, RIGHT_SHOULDER, RIGHT_WRIST
+from preprocess_svc.pose.skeleton import (
+    AFFINITIES,
+    LEFT_ANKLE,
+    LEFT_WRIST,
+    LIMBS,
+    NECK,
+    NOSE,
+    RIGHT_ANKLE,
+    RIGHT_HIP,
+    RIGHT_KNEE,
+    RIGHT_SHOULDER,
+    RIGHT_WRIST,
+)
 from tests.pose_maps import Figure, body_maps, standing
 from tests.seen import card
 
@@ -54,6 +66,28 @@ def test_without_affinity_there_are_points_and_no_person() -> None:
     assert find_people(affinities, parts, SEEN, SIZE)
     assert find_people(np.zeros_like(affinities), parts, SEEN, SIZE) == []
     assert find_people(-affinities, parts, SEEN, SIZE) == []
+
+
+def test_a_limb_must_be_seen_along_its_length() -> None:
+    """Shins with a gap of a third: on average the affinity is high, and yet no ankle belongs to anybody."""
+    figure = standing(120, 20, 260, 470)
+    affinities, parts = body_maps([figure], SIZE, CELLS, SEEN)
+    knee, ankle = (round(figure[part][1] * SEEN[0] / SIZE[0] / 8) for part in (RIGHT_KNEE, RIGHT_ANKLE))
+    affinities[:, knee + 1 : ankle - 1] = 0
+    (person,) = find_people(affinities, parts, SEEN, SIZE)
+    assert_is(person, {part: place for part, place in figure.items() if part not in (RIGHT_ANKLE, LEFT_ANKLE)})
+
+
+@pytest.mark.parametrize(("affinity", "joined"), [(0.25, False), (0.5, True)])
+def test_a_limb_longer_than_half_the_picture_must_be_seen_well(affinity: float, joined: bool) -> None:
+    """A body 370 of 512 pixels long needs an affinity of 1 - 256 / 370 = 0.31 on average."""
+    whole = standing(120, 20, 260, 470)
+    figure = {part: place for part, place in whole.items() if part <= LEFT_WRIST}
+    figure[RIGHT_HIP] = (figure[NECK][0], figure[NECK][1] + 370)
+    affinities, parts = body_maps([figure], SIZE, CELLS, SEEN)
+    affinities[list(AFFINITIES[LIMBS.index((NECK, RIGHT_HIP))])] *= affinity
+    (person,) = find_people(affinities, parts, SEEN, SIZE)
+    assert bool(np.isfinite(person.points[RIGHT_HIP]).all()) == joined
 
 
 def test_three_parts_are_no_person_and_four_are() -> None:
