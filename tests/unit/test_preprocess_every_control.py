@@ -1,6 +1,5 @@
 """What holds of every control type that extracts, whatever the picture."""
 
-import tracemalloc
 from collections.abc import Callable
 
 import cv2
@@ -18,8 +17,6 @@ ALGORITHMS = {name: one for name, one in EXTRACTORS.items() if isinstance(one, A
 TUNED = {
     f"{name}-{parameter.name}": (one, parameter) for name, one in EXTRACTORS.items() for parameter in one.parameters
 }
-# Bytes that an extractor may hold at once from 512 pixels a side up, as a multiple of 4 bytes a pixel.
-MEMORY_FACTOR = 7
 
 every_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
 every_parameter = pytest.mark.parametrize(("extractor", "parameter"), TUNED.values(), ids=TUNED)
@@ -76,20 +73,6 @@ def test_what_cannot_be_written_to_is_read(algorithm: Algorithm) -> None:
     expected = extracted(algorithm, picture)
     picture.flags.writeable = False
     np.testing.assert_array_equal(extracted(algorithm, picture), expected)
-
-
-@every_algorithm
-def test_memory_is_a_small_multiple_of_the_picture(algorithm: Algorithm) -> None:
-    picture = np.random.default_rng(5).integers(0, 256, (512, 512, 3), np.uint8)
-    most = {parameter.name: parameter.maximum for parameter in algorithm.parameters}
-    tracemalloc.start()
-    try:
-        extracted(algorithm, picture)
-        extracted(algorithm, picture, **most)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak <= MEMORY_FACTOR * 4 * 512 * 512
 
 
 @every_parameter
