@@ -101,15 +101,15 @@ def _ours(kind: str) -> Side:
     return lambda picture: algorithm.extract(picture, algorithm.settle(kind, {}))
 
 
-def compared(pair: Pair, size: int, seconds: float) -> str:
+def compared(pair: Pair, size: int, seconds: float, clock: Callable[[], float] = time.process_time) -> str:
     """Cells of a row: CPU-ms of both sides, the ratio with its spread, and how far the maps are apart."""
     picture = photo(size)
     # The first round fills caches; it counts only where there is no time for more than two.
-    theirs, ours, first = _round(pair, picture)
+    theirs, ours, first = _round(pair, picture, clock)
     rounds = min(pair.most, int(seconds / sum(first)))
-    spent = [_round(pair, picture)[2] for _ in range(rounds)] if rounds > 2 else [first]
+    spent = [_round(pair, picture, clock)[2] for _ in range(rounds)] if rounds > 2 else [first]
     if rounds == 2:
-        spent.append(_round(pair, picture)[2])
+        spent.append(_round(pair, picture, clock)[2])
     ratios = sorted(a / b for a, b in spent)
     medians = [1000 * statistics.median(column) for column in zip(*spent, strict=True)]
     apart = np.abs(theirs.astype(int) - ours)
@@ -120,13 +120,13 @@ def compared(pair: Pair, size: int, seconds: float) -> str:
     return f"{size} | {times} | **{statistics.median(ratios):.2f}** ({spread}) | {same}"
 
 
-def _round(pair: Pair, picture: Pixels) -> tuple[Pixels, Pixels, tuple[float, float]]:
+def _round(pair: Pair, picture: Pixels, clock: Callable[[], float]) -> tuple[Pixels, Pixels, tuple[float, float]]:
     """Both maps, and the CPU-seconds of both."""
-    began = time.process_time()
+    began = clock()
     theirs = pair.theirs(picture)
-    between = time.process_time()
+    between = clock()
     ours = pair.ours(picture)
-    return theirs, ours, (between - began, time.process_time() - between)
+    return theirs, ours, (between - began, clock() - between)
 
 
 def speed(sizes: tuple[int, ...], seconds: float) -> tuple[str, str]:
