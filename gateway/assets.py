@@ -46,8 +46,8 @@ class Assets:
         """A name that nobody can guess: it is all that is needed to read the file."""
         return f"{secrets.token_hex(16)}.{format}"
 
-    async def put(self, name: str, content: bytes) -> None:
-        """Store `content`; readers see all of it or nothing.
+    async def put(self, name: str, content: bytes, owner: str = "") -> None:
+        """Store `content` of `owner`; readers see all of it or nothing.
 
         Raises:
             Unavailable: the store refused, such as on a full disk.

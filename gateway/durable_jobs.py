@@ -15,7 +15,7 @@ from gateway import job_records as records
 from gateway.assets import Assets
 from gateway.database import Database
 from gateway.job_rows import pictures_of
-from gateway.jobs import FINISHED, RUNNING, SUBMITTED, WAITING, Conductor, Filter, Job, Order, Page, Status
+from gateway.jobs import FINISHED, RUNNING, SUBMITTED, WAITING, Conductor, Filter, Job, Order, Outbox, Page, Status
 from gateway.making import Making, Outcome
 from gateway.turns import Turns
 from gateway.workflows import Workflows
@@ -33,9 +33,6 @@ LOOK_S = 0.25
 _ORPHAN_S = 3.0
 """Age from which a job that nobody cares for is begun again."""
 _LOWEST = 1_000_000
-
-Outbox = Callable[[Connection, Job], None]
-"""Writes what follows from a job's end, in the transaction that ends it."""
 
 
 class DurableJobs:

@@ -1,5 +1,6 @@
 """What a job is, and the port of the engines that run jobs: everything else of the gateway knows only these."""
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,9 +8,10 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from prometheus_client import Counter, Gauge
+from sqlalchemy import Connection
 
 from gateway.generation import Generation
-from gateway.pipeline import Outcome, Preview, Progress
+from gateway.pipeline import Outcome, Picture, Preview, Progress
 from mesh.errors import MeshError
 
 SUBMITTED = Counter("cn_jobs_submitted_total", "Jobs accepted.", ["dialect"])
@@ -40,12 +42,20 @@ FINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """A finished picture: its name among the assets, its seed, its size in pixels."""
+    """A finished picture: its name among the assets, its seed, its size in pixels and bytes, its digest in hex."""
 
     asset: str
     seed: int
     width: int
     height: int
+    size: int = 0
+    sha256: str = ""
+
+    @classmethod
+    def of(cls, asset: str, picture: Picture) -> "StoredPicture":
+        """`picture`, stored under the name `asset`."""
+        digest = hashlib.sha256(picture.content).hexdigest()
+        return cls(asset, picture.seed, picture.width, picture.height, len(picture.content), digest)
 
 
 @dataclass(frozen=True)
@@ -141,6 +151,10 @@ class Filter:
     statuses: tuple[Status, ...] = ()
     dialects: tuple[str, ...] = ()
     created_after: datetime | None = None
+
+
+Outbox = Callable[[Connection, Job], None]
+"""Writes what follows from a job's end, in the transaction that ends it."""
 
 
 class JobEngine(Protocol):

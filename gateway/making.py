@@ -110,17 +110,10 @@ class Making:
             raise InvalidInput("a picture of the request was kept long enough; send the request again") from None
 
     async def _stored(self, made: Made) -> Outcome:
-        await asyncio.gather(
-            *(
-                self._assets.put(name, picture.content)
-                for name, picture in zip(self.job.assets, made.pictures, strict=True)
-            )
-        )
+        named = list(zip(self.job.assets, made.pictures, strict=True))
+        await asyncio.gather(*(self._assets.put(name, picture.content, self.job.owner) for name, picture in named))
         return {
-            "pictures": [
-                stored_row(StoredPicture(name, picture.seed, picture.width, picture.height))
-                for name, picture in zip(self.job.assets, made.pictures, strict=True)
-            ],
+            "pictures": [stored_row(StoredPicture.of(name, picture)) for name, picture in named],
             "notes": list(made.notes),
             "prompt": made.prompt,
             "negative_prompt": made.negative_prompt,

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from gateway.assets import Assets
+from gateway.database import Database
 from gateway.jobs import (
     FINISHED,
     RUNNING,
@@ -18,6 +20,7 @@ from gateway.jobs import (
     Filter,
     Job,
     Order,
+    Outbox,
     Page,
     Status,
     StoredPicture,
@@ -38,6 +41,7 @@ class _Entry:
         self.job = job
         self.fingerprint = fingerprint
         self.task: asyncio.Task[None] | None = None
+        self.ending: asyncio.Task[None] | None = None
         self.ended_at: float | None = None
         self.changed = asyncio.Event()
 
@@ -49,13 +53,11 @@ class _Entry:
     def advance(self, step: int, steps: int, preview: Preview | None) -> None:
         self.update(step=step, steps=steps, preview=preview or self.job.preview)
 
-    def finish(self, status: Status, **changes: object) -> None:
-        if self.job.is_finished:
-            return
-        FINISHED.labels(status).inc()
+    def finish(self, job: Job) -> None:
+        FINISHED.labels(job.status).inc()
         self.ended_at = time.monotonic()
-        generation = self.job.generation.without_pictures()
-        self.update(status=status, generation=generation, preview=None, finished_at=datetime.now(UTC), **changes)
+        self.job = job
+        self.update()
 
 
 class MemoryJobs:
@@ -68,6 +70,7 @@ class MemoryJobs:
         max_waiting: generations that may wait.
         max_records: finished records remembered.
         retention_s: seconds that a finished record is remembered.
+        database, outbox: what follows from a job's end is written there by this; see Outbox.
     """
 
     def __init__(
@@ -79,6 +82,8 @@ class MemoryJobs:
         max_waiting: int,
         max_records: int,
         retention_s: float,
+        database: Database | None = None,
+        outbox: Outbox = lambda connection, job: None,
     ) -> None:
         self._conduct = conduct
         self._assets = assets
@@ -86,6 +91,8 @@ class MemoryJobs:
         self._max_waiting = max_waiting
         self._max_records = max_records
         self._retention_s = retention_s
+        self._database = database
+        self._outbox = outbox
         self._entries: dict[str, _Entry] = {}
         self._closed = False
 
@@ -197,7 +204,7 @@ class MemoryJobs:
             await asyncio.wait(tasks)
         for entry in entries:
             # A task that was cancelled before its first step never saw it.
-            entry.finish(Status.CANCELLED)
+            await self._end(entry, Status.CANCELLED)
 
     async def _run(self, entry: _Entry) -> None:
         try:
@@ -210,28 +217,46 @@ class MemoryJobs:
             finally:
                 self._turns.give_back(places)
         except asyncio.CancelledError:
-            entry.finish(Status.CANCELLED)
+            await self._end(entry, Status.CANCELLED)
         except MeshError as error:
-            entry.finish(Status.FAILED, error=error)
+            await self._end(entry, Status.FAILED, error=error)
         except Exception as error:
             log.error("unexpected error", exc_info=error, generation=entry.job.id)
-            entry.finish(Status.FAILED, error=InternalError("an unexpected error happened; the log has the details"))
+            unexpected = InternalError("an unexpected error happened; the log has the details")
+            await self._end(entry, Status.FAILED, error=unexpected)
+
+    async def _end(self, entry: _Entry, status: Status, **changes: Any) -> None:
+        """Give the record its final state, unless it has one or gets one: the first end counts, even if interrupted."""
+        if entry.ending is None:
+            entry.ending = asyncio.create_task(self._write_end(entry, status, changes))
+        await asyncio.shield(entry.ending)
+
+    async def _write_end(self, entry: _Entry, status: Status, changes: dict[str, Any]) -> None:
+        final = replace(
+            entry.job,
+            status=status,
+            generation=entry.job.generation.without_pictures(),
+            preview=None,
+            finished_at=datetime.now(UTC),
+            **changes,
+        )
+        if self._database is not None:
+            try:
+                await self._database.run(lambda connection: self._outbox(connection, final))
+            except Exception as error:
+                # The pictures are made; a record that nobody could end would be worse than one without followers.
+                log.error("what follows from a job can't be written", exc_info=error, generation=final.id)
+        entry.finish(final)
 
     async def _make(self, entry: _Entry) -> None:
         job = entry.job
         entry.update(status=Status.RUNNING, started_at=datetime.now(UTC), attempts=1)
         outcome = await self._conduct(job.generation, entry.advance)
-        await asyncio.gather(
-            *(
-                self._assets.put(name, picture.content)
-                for name, picture in zip(job.assets, outcome.pictures, strict=True)
-            )
-        )
-        pictures = tuple(
-            StoredPicture(name, picture.seed, picture.width, picture.height)
-            for name, picture in zip(job.assets, outcome.pictures, strict=True)
-        )
-        entry.finish(
+        made = list(zip(job.assets, outcome.pictures, strict=True))
+        await asyncio.gather(*(self._assets.put(name, picture.content, job.owner) for name, picture in made))
+        pictures = tuple(StoredPicture.of(name, picture) for name, picture in made)
+        await self._end(
+            entry,
             Status.SUCCEEDED,
             pictures=pictures,
             notes=outcome.notes,
