@@ -185,6 +185,9 @@ class Catalogue:
         model = offer.model(name)
         if model is None:
             raise _unknown("model", name, [known.name for known in offer.models])
+        if generation.hints_only:
+            # No ControlNet is asked, so any kind will do; what it needs is preprocess_svc's to say.
+            return replace(generation, model=name).with_seed()
         _check_controls(generation, offer, model.name)
         scheduler = offer.scheduler(generation.scheduler or model.default_scheduler)
         if scheduler is None:

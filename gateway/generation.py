@@ -109,6 +109,7 @@ class Generation:
         enhance_prompt: append words of quality.
         enhance_style: name of a style whose words are put around the prompts.
         preview_every: model calls from one preview to the next; 0 for none.
+        hints_only: the only control's hint is what is wanted, as a PNG, and no picture is made of it.
 
     Raises:
         InvalidInput: naming the field, its range and what was sent.
@@ -137,6 +138,7 @@ class Generation:
     enhance_prompt: bool = False
     enhance_style: str | None = None
     preview_every: int = 0
+    hints_only: bool = False
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
@@ -151,6 +153,8 @@ class Generation:
             for name in ("strength", "mask"):
                 if getattr(self, name) is not None:
                     raise InvalidInput(f"{name} needs an initial picture (`image`), and none was sent", field=name)
+        if self.hints_only and (len(self.controls) != 1 or self.samples != 1 or self.format != "png"):
+            raise InvalidInput("a hint alone is one control's, as a png", field="controls")
         if self.guess_mode and not self.controls:
             raise InvalidInput("guess_mode needs at least one control to lead, and none was sent", field="guess_mode")
         size = sum(len(content) for content in self._pictures())
@@ -211,6 +215,7 @@ _CHECKS: dict[str, Check] = {
     "enhance_prompt": flag,
     "enhance_style": optional(label),
     "preview_every": whole(PREVIEW_EVERY),
+    "hints_only": flag,
 }
 _CONTROL_CHECKS: dict[str, Check] = {
     "kind": identifier,

@@ -28,6 +28,15 @@ def prepare(generation: Generation) -> preprocess_pb2.PrepareRequest:
     )
 
 
+def extract(generation: Generation) -> preprocess_pb2.ExtractHintRequest:
+    """The first control's hint alone, at the size that was asked for or in the proportions of its picture."""
+    return preprocess_pb2.ExtractHintRequest(
+        control=_control(generation, generation.controls[0]),
+        width=generation.width or 0,
+        height=generation.height or 0,
+    )
+
+
 def encode(generation: Generation, width: int, height: int) -> vae_pb2.EncodeRequest:
     """The initial picture, to be fitted to `width` x `height` pixels."""
     return vae_pb2.EncodeRequest(

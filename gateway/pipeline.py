@@ -11,7 +11,7 @@ from gateway.generation import Generation
 from gateway.rooms import Rooms
 from gateway.together import both, together
 from mesh.channels import call, outgoing, stream
-from mesh.errors import DeadlineExceeded, InternalError
+from mesh.errors import DeadlineExceeded, InternalError, MeshError
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Pipeline:
         walk = _Walk(self._rooms, generation, time.monotonic() + self._deadline_s, _Steps(generation, progress))
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await walk.through()
+                return await (walk.to_hint() if generation.hints_only else walk.through())
         except TimeoutError:
             raise DeadlineExceeded(
                 f"the pictures were not done after {self._deadline_s:g} seconds; ask for fewer steps or pictures"
@@ -103,6 +103,19 @@ class _Walk:
         notes = [*prepared.notes, *(note for _, noted in made for note in noted)]
         pictures = tuple(picture for picture, _ in made)
         return Outcome(pictures, tuple(dict.fromkeys(notes)), prepared.prompt, prepared.negative_prompt)
+
+    async def to_hint(self) -> Outcome:
+        """Only the first step of the way, and only for the first control."""
+        request = messages.extract(self._generation)
+        try:
+            answer = await call(self._rooms.preprocess.ExtractHint(request, timeout=self._left(), metadata=outgoing()))
+        except MeshError as error:
+            # There the control stands alone.
+            if error.field:
+                error.field = error.field.replace("control.", "controls[0].", 1)
+            raise
+        hint = Picture(answer.hint.content, self._generation.seeds()[0], answer.hint.width, answer.hint.height)
+        return Outcome((hint,), tuple(answer.notes), "", "")
 
     async def _start(self) -> tuple[preprocess_pb2.PrepareResponse, types_pb2.Posterior | None]:
         """What all pictures have in common: conditioning, and the initial picture in latent space if there is one."""

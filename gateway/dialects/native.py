@@ -37,6 +37,8 @@ _FIELDS = frozenset(models.GenerationBody.model_fields)
 _CONTROL_FIELDS = frozenset(models.ControlBody.model_fields)
 # Of a request and of a control; all that a record does not repeat.
 _PICTURES = ("image", "mask")
+# What only other dialects ask for.
+_OTHERS = ("hints_only",)
 
 
 class Native:
@@ -236,6 +238,8 @@ def _apart(sent: Mapping[str, Any]) -> dict[str, Any]:
 def _settings(job: Job) -> dict[str, Any]:
     """What makes the same pictures again, together with the pictures that were sent."""
     known = _without_pictures(vars(job.generation))
+    for name in _OTHERS:
+        known.pop(name)
     known["controls"] = [_without_pictures(vars(control)) for control in job.generation.controls]
     if job.pictures:
         # The size that was derived where none was asked for.

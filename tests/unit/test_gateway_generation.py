@@ -266,3 +266,10 @@ def test_what_is_remembered_has_no_pictures_and_is_still_legal() -> None:
 def test_clamping_always_gives_a_size_that_is_taken(value: float) -> None:
     clamped = int(SIDE.clamp(value))
     assert replace(PLAIN, width=clamped).width == clamped
+
+
+@pytest.mark.parametrize("changes", [{"controls": ()}, {"samples": 2}, {"format": "webp"}])
+def test_a_hint_alone_is_one_control_s_and_lossless(changes: dict[str, Any]) -> None:
+    hint = Generation(prompt="", controls=(Control(kind="canny", image=b"png"),), hints_only=True)
+    with pytest.raises(InvalidInput, match="a hint alone is one control's, as a png"):
+        replace(hint, **changes)
