@@ -1,0 +1,210 @@
+"""Connections to hosts that clients name, without becoming their way into private networks.
+
+The URL is parsed once, by the library that also connects; its host is resolved once, all answers are checked, and the
+connection goes to those very addresses. Redirects are never followed here.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from prometheus_client import Counter
+from yarl import URL
+
+from mesh.errors import InvalidInput
+
+BLOCKED = Counter(
+    "cn_fetch_blocked_total", "Hosts named by clients that gave nothing, by the class of reason.", ["reason"]
+)
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Everything that is not the public internet. The standard library's is_global lets NAT64, 6to4 and site-local
+# spellings of loopback pass, so the list is written out.
+DENIED = tuple(
+    ipaddress.ip_network(block)
+    for block in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+        "224.0.0.0/4", "240.0.0.0/4",
+        "::/128", "::1/128", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23",
+        "2001:db8::/32", "2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+    )
+)  # fmt: skip
+PORTS = frozenset({80, 443, 8080, 8443})
+LONGEST_URL = 2048
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+_NUMERIC = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
+
+
+class Refused(Exception):
+    """Why a host is not asked; for the log, never for the caller, who would learn about the network from it.
+
+    Args:
+        reason: one word for the class of it, which metrics count by.
+        detail: more, for the log.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+FAILURES = (Refused, aiohttp.ClientError, OSError, TimeoutError, ValueError)
+"""All that asking a host can raise."""
+
+
+def count(error: Exception) -> None:
+    """Note one of FAILURES in the metrics."""
+    kind = "time" if isinstance(error, TimeoutError) else "connection"
+    BLOCKED.labels(error.reason if isinstance(error, Refused) else kind).inc()
+
+
+def is_denied(address: str) -> bool:
+    """Whether `address`, an IP address, lies outside the public internet."""
+    parsed = ipaddress.ip_address(address)
+    return any(parsed.version == block.version and parsed in block for block in DENIED)
+
+
+def parsed(text: str, base: URL | None = None) -> URL:
+    """The one reading of a URL that a client names; Refused for what parsers disagree about, and for user names."""
+    if not text or _UNSAFE.search(text):
+        raise Refused("spelling", "characters that parsers disagree about")
+    url = URL(text) if base is None else base.join(URL(text))
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Refused("scheme", repr(url.scheme))
+    if url.user is not None or url.password is not None:
+        raise Refused("user", "user information")
+    return url.with_fragment(None)
+
+
+class Outside:
+    """The public internet, and what of the private networks is allowed by the operator.
+
+    Args:
+        allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host.
+        resolver: turns names into addresses.
+        ports: those of public hosts that may be asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow: Iterable[str] = (),
+        resolver: AbstractResolver | None = None,
+        ports: frozenset[int] = PORTS,
+    ) -> None:
+        self._allow = frozenset(allow)
+        self._resolver = resolver or aiohttp.ThreadedResolver()
+        self._ports = ports
+
+    def check(self, text: str, field: str) -> str:
+        """`text`, if it is a URL that might be asked; no name is resolved.
+
+        Raises:
+            InvalidInput: it never will be: another scheme or port, user information, a private address.
+        """
+        try:
+            if len(text) > LONGEST_URL:
+                raise Refused("spelling", "length")
+            url = parsed(text)
+            self._host(url, self._allowed(url))
+        except (Refused, ValueError) as error:
+            count(error)
+            raise InvalidInput(
+                f"{field} must be an http or https URL of a public host, of at most {LONGEST_URL} characters, "
+                "without user name and password",
+                field=field,
+            ) from None
+        return text
+
+    @asynccontextmanager
+    async def session(self, url: URL, headers: Mapping[str, str] | None = None) -> AsyncIterator[aiohttp.ClientSession]:
+        """A session for `url`, whose connections reach the addresses that were checked and no others.
+
+        Redirects are for the caller to refuse or to check from the start: ask with allow_redirects=False.
+
+        Raises:
+            Refused: the URL is not one of a public host, and not an allowed one.
+        """
+        allowed = self._allowed(url)
+        connector = aiohttp.TCPConnector(
+            resolver=_Pinned(await self._addresses(url, allowed)),
+            use_dns_cache=False,
+            force_close=True,
+            socket_factory=_open if allowed else _open_public,
+        )
+        async with aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Compressed bodies are not unpacked: nobody here gains from it, and a bomb loses everything.
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity", **(headers or {})},
+        ) as session:
+            yield session
+
+    def _allowed(self, url: URL) -> bool:
+        return not self._allow.isdisjoint((f"{url.host}:{url.port}", f"{url.host}:*"))
+
+    def _host(self, url: URL, allowed: bool) -> Address | None:
+        """The address that `url` spells out; None for a name. Refused for one that may not be asked."""
+        if not allowed and url.port not in self._ports:
+            raise Refused("port", str(url.port))
+        host = url.host or ""
+        if literal := _literal(host):
+            if not allowed and is_denied(str(literal)):
+                raise Refused("address", "not a public host")
+            return literal
+        if _NUMERIC.fullmatch(host):
+            # 2130706433, 0x7f.1 and 127.1 mean an address to some resolvers and a name to others.
+            raise Refused("address", "in an unusual spelling")
+        return None
+
+    async def _addresses(self, url: URL, allowed: bool) -> list[ResolveResult]:
+        literal, host, port = self._host(url, allowed), url.host or "", url.port or 0
+        if literal:
+            family = socket.AF_INET if literal.version == 4 else socket.AF_INET6
+            return [ResolveResult(hostname=host, host=str(literal), port=port, family=family, proto=0, flags=0)]
+        found = await self._resolver.resolve(host, port, socket.AF_UNSPEC)
+        if not found or (not allowed and any(is_denied(entry["host"]) for entry in found)):
+            raise Refused("address", "not a public host")
+        return found
+
+
+class _Pinned(AbstractResolver):
+    """Answers with the addresses that were checked, whatever the name server says the second time."""
+
+    def __init__(self, addresses: list[ResolveResult]) -> None:
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return self._addresses
+
+    async def close(self) -> None:
+        pass
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _open(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
+    family, kind, proto, _, _ = info
+    return socket.socket(family, kind, proto)
+
+
+def _open_public(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
+    # The last look: this is the address that the socket will be connected to.
+    if is_denied(str(info[4][0])):
+        raise OSError("not a public address")
+    return _open(info)
