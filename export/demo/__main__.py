@@ -54,7 +54,7 @@ def train(
 ) -> None:
     """Train the demo model from nothing. A bit over two hours on two idle cores.
 
-    Stages: tokenizer, vae, latents, text_encoder, unet, one controlnet-KIND a control, weights. Interrupt it
+    Stages: tokenizer, text_encoder, vae, latents, unet, one controlnet-KIND a control, annotator, weights. Interrupt it
     when you like: the same command goes on with the stage that was under way. The lengths are counted in steps,
     so a busy machine needs longer for the same model.
     """

@@ -1,4 +1,5 @@
-"""Puts the trained parts together as one diffusers folder: half precision, safetensors, no local paths."""
+"""Puts the trained parts together as one diffusers folder, and the annotator with it: half precision, safetensors, no
+local paths."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
+from export.demo.annotator_net import load_net, save_net
 from export.demo.diffusion import build_scheduler
 from export.demo.text_encoder import load_text_encoder
 
@@ -17,10 +19,10 @@ from export.demo.text_encoder import load_text_encoder
 LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only", "tokenizer_file")
 
 
-def assemble(parts: Mapping[str, Path], controls: Mapping[str, Path], folder: Path) -> None:
-    """Write a StableDiffusionPipeline folder with one subfolder controlnet-KIND for every control.
+def assemble(parts: Mapping[str, Path], controls: Mapping[str, Path], annotator: Path, folder: Path) -> None:
+    """Write a StableDiffusionPipeline folder with one subfolder controlnet-KIND for every control, and `annotator`.
 
-    parts: folders of tokenizer, text_encoder, vae and unet. controls: kind -> folder.
+    parts: folders of tokenizer, text_encoder, vae and unet. controls: kind -> folder. annotator: its folder.
     Raises ValueError when a weight does not fit into half precision.
     """
     pipeline = StableDiffusionPipeline(
@@ -43,6 +45,7 @@ def assemble(parts: Mapping[str, Path], controls: Mapping[str, Path], folder: Pa
     pipeline.save_pretrained(folder, safe_serialization=True)
     for kind in controls:
         models[f"controlnet-{kind}"].save_pretrained(folder / f"controlnet-{kind}", safe_serialization=True)
+    save_net(load_net(annotator), folder / "annotator")
     for path in folder.rglob("*config.json"):
         settings = json.loads(path.read_text(encoding="utf-8"))
         kept = {key: value for key, value in settings.items() if key not in LOCAL_KEYS}

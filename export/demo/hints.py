@@ -16,6 +16,8 @@ from export.demo.masks import random_mask
 from export.demo.render import Rendering, pixel_centres
 from export.demo.scene import CANVAS
 from export.demo.scribble import scribble
+from export.demo.shapes import Field
+from export.demo.softedge import soft_edges
 
 Pixels = NDArray[np.uint8]
 
@@ -43,26 +45,43 @@ def _canny(rendering: Rendering) -> Pixels:
     return _grey(edges(rendering.image))
 
 
-def _depth(rendering: Rendering) -> Pixels:
-    """Nearness: white is close. The ground slopes by the scene's tilt, solids rise by their relief."""
+def nearness(rendering: Rendering, tilt: float) -> Field:
+    """1 is close, float32 [size, size] of 0..1: solids rise by their relief from a ground that slopes by `tilt`."""
     half = CANVAS / 2
     _, y = pixel_centres(rendering.ids.shape[0])
-    ground = 0.18 + 0.4 * rendering.scene.tilt * (y - half) / half
+    ground = 0.18 + 0.4 * tilt * (y - half) / half
     near = ground + rendering.relief / 40 * 0.6 + 0.15 * (rendering.coverage > 0.5)
-    return _grey((np.clip(near, 0, 1) * 255).astype(np.uint8))
+    return np.asarray(np.clip(near, 0, 1), np.float32)
+
+
+def _depth(rendering: Rendering) -> Pixels:
+    return _grey((nearness(rendering, rendering.scene.tilt) * 255).astype(np.uint8))
+
+
+def normals(rendering: Rendering) -> Field:
+    """Float32 [size, size, 3]: x right, y up, z to the eye; the ground faces the eye, outlines are in between."""
+    cover = rendering.coverage[..., None]
+    facing = np.array([0, 0, 1], np.float32)
+    return np.asarray((rendering.normals * cover + facing * (1 - cover)) * np.array([1, -1, 1], np.float32))
 
 
 def _normal(rendering: Rendering) -> Pixels:
-    """Unit normals as colours: red to the right, green up, blue to the eye; the ground faces the eye."""
-    cover = rendering.coverage[..., None]
-    facing = np.array([0, 0, 1], np.float32)
-    normals = (rendering.normals * cover + facing * (1 - cover)) * np.array([1, -1, 1], np.float32)
-    return np.asarray(np.clip((normals * 0.5 + 0.5) * 255, 0, 255), np.uint8)
+    """Normals as colours: red to the right, green up, blue to the eye."""
+    return np.asarray(np.clip((normals(rendering) * 0.5 + 0.5) * 255, 0, 255), np.uint8)
+
+
+def classes(rendering: Rendering) -> Pixels:
+    """Index into SEGMENT_COLOURS of every pixel, uint8 [size, size]."""
+    names = ["ground", *(solid.shape for solid in rendering.scene.solids)]
+    return np.array([list(SEGMENT_COLOURS).index(name) for name in names], np.uint8)[rendering.ids]
 
 
 def _segmentation(rendering: Rendering) -> Pixels:
-    names = ["ground", *(solid.shape for solid in rendering.scene.solids)]
-    return np.array([SEGMENT_COLOURS[name] for name in names], np.uint8)[rendering.ids]
+    return np.array(list(SEGMENT_COLOURS.values()), np.uint8)[classes(rendering)]
+
+
+def _softedge(rendering: Rendering) -> Pixels:
+    return _grey(np.rint(soft_edges(rendering) * 255).astype(np.uint8))
 
 
 def _scribble(rendering: Rendering) -> Pixels:
@@ -93,6 +112,7 @@ HINTS: dict[str, Callable[[Rendering], Pixels]] = {
     "depth": _depth,
     "normal": _normal,
     "segmentation": _segmentation,
+    "softedge": _softedge,
     "scribble": _scribble,
     "inpaint": _inpaint,
 }

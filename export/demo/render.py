@@ -72,10 +72,21 @@ def _mix(below: Field, above: Field, share: Field) -> Field:
     return below * (1 - share[..., None]) + above * share[..., None]
 
 
-def _stripes(scene: Scene, x: Field, y: Field, pixel: float) -> Field:
+def into_stripe(scene: Scene, x: Field, y: Field) -> Field:
+    """How deep every point lies in a stripe of the second tone, in scene units; negative outside."""
     across = (x + y if scene.rising else x - y) * math.sqrt(0.5)
     offset = np.abs((across + scene.phase) % scene.period - scene.period / 2)
-    return np.clip((offset - scene.period / 4) / pixel + 0.5, 0, 1)
+    return offset - scene.period / 4
+
+
+def into_dot(scene: Scene, x: Field, y: Field) -> Field:
+    """How deep every point lies in a dot, in scene units; negative outside."""
+    dx, dy = (((c + scene.phase) % scene.period) - scene.period / 2 for c in (x, y))
+    return scene.period * 0.25 - np.sqrt(dx * dx + dy * dy)
+
+
+def _stripes(scene: Scene, x: Field, y: Field, pixel: float) -> Field:
+    return np.clip(into_stripe(scene, x, y) / pixel + 0.5, 0, 1)
 
 
 def _checks(scene: Scene, x: Field, y: Field, pixel: float) -> Field:
@@ -84,8 +95,7 @@ def _checks(scene: Scene, x: Field, y: Field, pixel: float) -> Field:
 
 
 def _dots(scene: Scene, x: Field, y: Field, pixel: float) -> Field:
-    dx, dy = (((c + scene.phase) % scene.period) - scene.period / 2 for c in (x, y))
-    return np.clip((scene.period * 0.25 - np.sqrt(dx * dx + dy * dy)) / pixel + 0.5, 0, 1)
+    return np.clip(into_dot(scene, x, y) / pixel + 0.5, 0, 1)
 
 
 def _ramp(scene: Scene, x: Field, y: Field, pixel: float) -> Field:

@@ -13,7 +13,8 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
-from export.demo import assemble, controlnet, corpus, recipe, text_encoder, tokenizer, unet, vae
+from export.demo import annotator_train, assemble, controlnet, corpus, recipe, text_encoder, tokenizer, unet, vae
+from export.demo.annotator_net import save_net
 from export.demo.corpus import Example
 from export.demo.distributed import Crew
 from export.demo.recipe import Schedule
@@ -22,6 +23,7 @@ from export.demo.scene import Stream
 HELD_OUT = 64
 WHITENED_ON = 256
 PIPELINE_PARTS = ("tokenizer", "vae", "text_encoder", "unet")
+ANNOTATOR = "annotator"
 
 
 class MissingPart(RuntimeError):
@@ -176,10 +178,20 @@ def _controlnet(kind: str) -> Callable[[Crew, Workshop, Schedule | None, Path], 
     return work
 
 
+def _annotator(crew: Crew, shop: Workshop, schedule: Schedule | None, folder: Path) -> Notes:
+    assert schedule is not None
+    redrawing = AutoencoderKL.from_pretrained(shop.part("vae"), torch_dtype=torch.float32)
+    trained, losses = annotator_train.train_annotator(crew, redrawing, schedule)
+    if crew.rank != 0:
+        return {}
+    save_net(trained, folder)
+    return {"losses": losses}
+
+
 def _assemble(crew: Crew, shop: Workshop, schedule: Schedule | None, folder: Path) -> Notes:
     parts = {name: shop.part(name) for name in PIPELINE_PARTS}
     controls = {kind: shop.part(f"controlnet-{kind}") for kind in recipe.CONTROLS}
-    assemble.assemble(parts, controls, folder)
+    assemble.assemble(parts, controls, shop.part(ANNOTATOR), folder)
     return {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())}
 
 
@@ -196,7 +208,10 @@ STAGES: dict[str, Stage] = {
         f"controlnet-{kind}": Stage(_controlnet(kind), (*_DENOISING, "unet"), schedule, 0.60)
         for kind, schedule in recipe.CONTROLS.items()
     },
-    "weights": Stage(_assemble, (*PIPELINE_PARTS, *(f"controlnet-{kind}" for kind in recipe.CONTROLS)), alone=True),
+    ANNOTATOR: Stage(_annotator, ("vae",), recipe.ANNOTATOR, 0.30),
+    "weights": Stage(
+        _assemble, (*PIPELINE_PARTS, *(f"controlnet-{kind}" for kind in recipe.CONTROLS), ANNOTATOR), alone=True
+    ),
 }
 
 

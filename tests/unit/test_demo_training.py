@@ -13,7 +13,8 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from export.demo import controlnet, corpus, recipe, stages, text_encoder, train, unet, vae
+from export.demo import annotator_train, controlnet, corpus, recipe, stages, text_encoder, train, unet, vae
+from export.demo.annotator_net import AnnotatorNet, load_net, save_net
 from export.demo.assemble import assemble
 from export.demo.descent import descend
 from export.demo.diffusion import NOISE_FROM, Noising, build_scheduler, stratified_timesteps
@@ -66,11 +67,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tokenizer: CLIPTokenizer, 
     hints = corpus.hint_pictures(EXAMPLES, "canny", quiet)
     control, control_losses = controlnet.train_controlnet(ALONE, denoiser, EXAMPLES, hints, latents, captions, schedule)
     control.save_pretrained(parts / "controlnet-canny")
+    annotator, annotator_losses = annotator_train.train_annotator(
+        ALONE, autoencoder, Schedule(steps=12, batch=4, rate=3e-3, warmup=2, averaging=0.5)
+    )
+    save_net(annotator, parts / "annotator")
     losses = {"vae": vae_losses, "text_encoder": text_losses, "unet": unet_losses, "controlnet": control_losses}
+    losses["annotator"] = annotator_losses
     return SimpleNamespace(parts=parts, losses=losses, latents=latents, control=control)
 
 
-@pytest.mark.parametrize("stage", ["vae", "text_encoder", "unet"])
+@pytest.mark.parametrize("stage", ["vae", "text_encoder", "unet", "annotator"])
 def test_a_stage_lowers_its_loss(trained: SimpleNamespace, stage: str) -> None:
     losses = trained.losses[stage]
     assert np.isfinite(losses).all()
@@ -119,7 +125,10 @@ def test_the_assembled_folder_makes_a_picture_and_names_no_machine(trained: Simp
     from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
 
     names = ("tokenizer", "text_encoder", "vae", "unet")
-    assemble({n: trained.parts / n for n in names}, {"canny": trained.parts / "controlnet-canny"}, tmp_path)
+    controls = {"canny": trained.parts / "controlnet-canny"}
+    assemble({n: trained.parts / n for n in names}, controls, trained.parts / "annotator", tmp_path)
+    own, assembled = (load_net(folder / "annotator").state_dict() for folder in (trained.parts, tmp_path))
+    assert all(torch.equal(own[name], assembled[name]) for name in own) and own
     for settings in tmp_path.rglob("*.json"):
         assert str(trained.parts) not in settings.read_text(encoding="utf-8"), settings
     assert {p.suffix for p in tmp_path.rglob("*") if p.is_file()} == {".json", ".safetensors"}
@@ -138,7 +147,11 @@ def test_weights_too_large_for_half_precision_are_refused(trained: SimpleNamespa
     broken.save_pretrained(tmp_path / "unet")
     parts = {n: trained.parts / n for n in ("tokenizer", "text_encoder", "vae")} | {"unet": tmp_path / "unet"}
     with pytest.raises(ValueError, match="unet is not finite"):
-        assemble(parts, {}, tmp_path / "out")
+        assemble(parts, {}, trained.parts / "annotator", tmp_path / "out")
+    annotator = AnnotatorNet()
+    torch.nn.init.constant_(annotator.heads.bias, 1e6)
+    with pytest.raises(ValueError, match="annotator is not finite"):
+        save_net(annotator, tmp_path / "annotator")
 
 
 def test_tokenizer_round_trip(tokenizer: CLIPTokenizer) -> None:
@@ -318,7 +331,7 @@ def test_a_base_brings_its_parts_and_one_control_is_trained_on_them(tmp_path: Pa
         (base / name).mkdir(parents=True)
     shop = Workshop(tmp_path / "new", base=base)
     train.train(shop, crew=fake_stages(log))
-    assert log == ["latents", *(f"controlnet-{k}" for k in recipe.CONTROLS if k != "canny"), "weights"]
+    assert log == ["latents", *(f"controlnet-{k}" for k in recipe.CONTROLS if k != "canny"), "annotator", "weights"]
     assert shop.part("controlnet-canny").parent == base and shop.part("controlnet-depth").parent == shop.folder
 
 
