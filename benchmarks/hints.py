@@ -113,8 +113,8 @@ def compared(pair: Pair, size: int, seconds: float, clock: Callable[[], float] =
     ratios = sorted(a / b for a, b in spent)
     medians = [1000 * statistics.median(column) for column in zip(*spent, strict=True)]
     apart = np.abs(theirs.astype(int) - ours)
-    differing = (apart > 0).any(axis=2).mean()
-    same = "equal" if not apart.any() else f"up to {apart.max()}, in {differing:.2%} of pixels"
+    differing = np.count_nonzero(apart.any(axis=2))
+    same = "equal" if not apart.any() else f"up to {apart.max()}, in {differing:,} of {size * size:,} px"
     spread = f"{ratios[0]:.2f}-{ratios[-1]:.2f}" if len(ratios) > 1 else "one round"
     times = " | ".join(f"{ms:.1f}" for ms in medians)
     return f"{size} | {times} | **{statistics.median(ratios):.2f}** ({spread}) | {same}"

@@ -1,6 +1,7 @@
 """The gallery as a page: one strip of pictures a row, small enough to be kept beside the code."""
 
 import io
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ Every control type, by every extractor, on the same pictures. Written by `make g
 what is shown went through the HTTP API of a running mesh, so it is what callers get. Hints are {size} x {size} pixels.
 Below the hints of a kind that the demo model has a ControlNet for stand the pictures that it made under them, from
 words that give the same shapes other colours or, under a mask, name something else in its place. Times are the
-service's, one hint at a time, on a shared machine.
+service's, one hint at a time, the median of a row's, on a shared machine.
 
 The inputs, from left to right: {names}. The prompts: {prompts}.
 
@@ -79,9 +80,10 @@ def _head(result: Result, known: Mapping[str, Mapping[str, Any]]) -> str:
         if settings:
             told.append(f"Parameters: {', '.join(f'{name} {value:g}' for name, value in settings.items())}.")
     if result.annotator:
-        told.append(f"Annotator: `{result.annotator}`.")
+        about = extractor["annotator_description"] if extractor else ""
+        told.append(f"Annotator: `{result.annotator}`{': ' + about if about else '.'}")
     if result.milliseconds:
-        told.append(f"Time: {', '.join(f'{ms:.0f}' for ms in result.milliseconds)} ms.")
+        told.append(f"Time: {statistics.median(result.milliseconds):.0f} ms.")
     heading = f"### {_title(result)}" + (f" ({case.label})" if case.label and case.extractor else "")
     return "\n\n".join([heading, " ".join(told)] if told else [heading])
 

@@ -56,7 +56,7 @@ def test_the_ratio_says_how_many_times_as_fast_ours_is() -> None:
 def test_differences_of_the_maps_are_told() -> None:
     clock = Clock()
     row = compared(Pair("off", Side(clock, 1), Side(clock, 1, levels=4)), 64, 1, clock)
-    assert row.endswith("up to 4, in 0.02% of pixels")  # 1 of 4096
+    assert row.endswith("up to 4, in 1 of 4,096 px")
 
 
 def test_the_picture_is_the_same_every_time_and_has_grain() -> None:

@@ -150,6 +150,17 @@ def test_the_page_shows_every_kind_and_every_error(tmp_path: Path, sections: lis
     assert rows["canny-canny.webp"] > 1.9 * SIZE > rows["gray-luma.webp"] >= SIZE
 
 
+def test_a_row_tells_its_annotator_and_its_median_time() -> None:
+    about = "Knows rendered solids."
+    extractor = {"name": "model", "description": "Nearness.", "source": "Somebody", "annotator_description": about}
+    kind = Kind("depth", "Grey.", ({**extractor, "parameters": [{"name": "detail", "default_value": 0.5}]},), True)
+    hint = np.zeros((SIZE, SIZE, 3), np.uint8)
+    result = Result(Case("depth", "model", {"detail": 2}), (hint,) * 3, (900, 11.4, 12.6), "demo")
+    text = gallery_page.page(inputs(), [(kind, [result])])
+    assert f"Nearness. After Somebody. Parameters: detail 2. Annotator: `demo`: {about} Time: 13 ms." in text
+    assert "![model: detail 2](gallery/depth-model-detail-2.webp)" in text
+
+
 def test_a_failure_of_the_mesh_ends_it_in_its_own_words() -> None:
     def broken(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(503, text="not ready")
