@@ -117,7 +117,7 @@ class Making:
             "notes": list(made.notes),
             "prompt": made.prompt,
             "negative_prompt": made.negative_prompt,
-            "step": self.job.step,
+            "step": self.job.steps,
             "steps": self.job.steps,
         }
 

@@ -1,7 +1,7 @@
 """Engines of jobs for tests: in memory, on SQLite, on PostgreSQL; and a conductor that does as the prompt says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,10 +33,19 @@ class Conductor:
     cancelled: list[str] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     seen: list[Generation] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Wait for something that it remembers."""
+        async with asyncio.timeout(30):
+            while not happened():
+                self.news.clear()
+                await self.news.wait()
 
     async def __call__(self, generation: Generation, progress: Progress) -> Outcome:
         self.begun.append(generation.prompt)
         self.seen.append(generation)
+        self.news.set()
         try:
             progress(1, generation.steps, None)
             await (asyncio.Event() if generation.prompt.startswith("stuck") else self.go).wait()
@@ -46,6 +55,7 @@ class Conductor:
             return Outcome(pictures, ("a remark",), f"{generation.prompt}, fine", "fog")
         except asyncio.CancelledError:
             self.cancelled.append(generation.prompt)
+            self.news.set()
             raise
 
 

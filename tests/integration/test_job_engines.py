@@ -1,0 +1,278 @@
+"""What every engine of jobs does, in memory, on SQLite and on PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.generation import Control, Generation
+from gateway.jobs import Filter, Job, JobEngine, Order, Status
+from mesh.errors import Conflict, DeadlineExceeded, InvalidInput, NotFound, Overloaded, Unavailable
+from tests.integration.job_rig import ENGINES, PICTURE, Conductor, running
+from tests.integration.postgres import Server, postgres
+
+ASKED = Generation(
+    prompt="a boat",
+    seed=7,
+    steps=2,
+    image=PICTURE,
+    controls=(
+        Control(kind="canny", image=PICTURE, parameters={"low_threshold": 5.0}),
+        Control(kind="qrcode", text="x"),
+    ),
+)
+WORDS = Generation(prompt="a boat", steps=2)
+
+Opened = Callable[..., AbstractAsyncContextManager[JobEngine]]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=ENGINES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def opened(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Opened:
+    """Opens engines over the same records."""
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    url = f"sqlite:///{tmp_path}/records.db"
+    if kind == "postgresql":
+        url = request.getfixturevalue("server").new_database()
+    return lambda conduct, **limits: running(kind, url, folder, conduct, **limits)
+
+
+@pytest.fixture
+def conduct() -> Conductor:
+    return Conductor()
+
+
+@pytest.fixture
+async def jobs(opened: Opened, conduct: Conductor) -> AsyncIterator[JobEngine]:
+    async with opened(conduct) as engine:
+        yield engine
+
+
+async def until(jobs: JobEngine, job: Job, status: Status) -> Job:
+    async for now in jobs.watch(job.id, job.owner):
+        if now.status == status:
+            return now
+    raise AssertionError(f"{job.id} never was {status}")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_the_life_of_a_job(jobs: JobEngine, conduct: Conductor, at_once: bool) -> None:
+    echo = {"meta": {"W": 512}, "track_id": 3}
+    job = await jobs.submit(Order(replace(ASKED, samples=2), "me", "enterprise", echo, at_once=at_once, priority=7))
+    assert (job.status, job.dialect, job.echo, job.priority) == (Status.QUEUED, "enterprise", echo, 7)
+    assert 100_000_000 <= job.number < 1_000_000_000
+    running_now = await until(jobs, job, Status.RUNNING)
+    assert running_now.attempts == 1
+    conduct.go.set()
+    done = await jobs.wait(job.id, "me", 20)
+    assert done.status == Status.SUCCEEDED
+    assert [picture.seed for picture in done.pictures] == [7, 8]
+    assert tuple(picture.asset for picture in done.pictures) == job.assets
+    assert (done.prompt, done.negative_prompt, done.notes) == ("a boat, fine", "fog", ("a remark",))
+    assert (done.step, done.steps, done.error) == (done.steps, 4, None)
+    assert done.created_at <= done.started_at <= done.finished_at
+    # What was asked arrived whole, pictures and all.
+    assert conduct.seen == [replace(ASKED, samples=2)]
+    again = await jobs.get(job.id, "me")
+    assert again == replace(done, preview=None)
+    assert again.generation == replace(ASKED, samples=2).without_pictures()
+
+
+async def test_a_job_is_found_by_its_number_and_by_nobody_else(jobs: JobEngine, conduct: Conductor) -> None:
+    job = await jobs.submit(Order(WORDS, "me", at_once=True))
+    assert (await jobs.find(job.number, "me")).id == job.id
+    for lookup in (
+        jobs.find(job.number, "you"),
+        jobs.find(job.number + 1, "me"),
+        jobs.get(job.id, "you"),
+        jobs.get("0" * 32, "me"),
+        jobs.cancel(job.id, "you"),
+        jobs.wait(job.id, "you", 1),
+    ):
+        with pytest.raises(NotFound):
+            await lookup
+    conduct.go.set()
+    assert (await jobs.wait(job.id, "me", 20)).status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("when", ["queued", "running", "finished"])
+async def test_cancelling(jobs: JobEngine, conduct: Conductor, when: str) -> None:
+    if when == "queued":
+        # Takes all places.
+        first = await jobs.submit(Order(replace(WORDS, prompt="stuck", samples=4), "me", at_once=True))
+        await until(jobs, first, Status.RUNNING)
+    job = await jobs.submit(Order(WORDS, "me", at_once=True))
+    if when == "running":
+        await conduct.until(lambda: len(conduct.begun) == 1)
+    if when == "finished":
+        conduct.go.set()
+        await jobs.wait(job.id, "me", 20)
+    now = await jobs.cancel(job.id, "me")
+    assert now.status == (Status.SUCCEEDED if when == "finished" else Status.CANCELLED)
+    assert (await jobs.wait(job.id, "me", 20)).status == now.status
+    if when == "running":
+        await conduct.until(lambda: conduct.cancelled == ["a boat"])
+    if when == "queued":
+        await jobs.cancel(first.id, "me")
+        assert conduct.begun == ["stuck"]
+
+
+async def test_the_same_id_is_the_same_job(jobs: JobEngine, conduct: Conductor) -> None:
+    order = Order(WORDS, "me", id="ab" * 16, fingerprint="1")
+    taken = await asyncio.gather(*(jobs.submit(order) for _ in range(20)))
+    assert {job.id for job in taken} == {"ab" * 16}
+    conduct.go.set()
+    await jobs.wait("ab" * 16, "me", 20)
+    assert conduct.begun == ["a boat"]
+    assert (await jobs.submit(order)).status == Status.SUCCEEDED
+    for other in (replace(order, fingerprint="2"), replace(order, owner="you")):
+        with pytest.raises(Conflict):
+            await jobs.submit(other)
+
+
+async def test_bounds_on_what_waits(jobs: JobEngine, conduct: Conductor) -> None:
+    first = await jobs.submit(Order(replace(WORDS, samples=4), "me", at_once=True))
+    await until(jobs, first, Status.RUNNING)
+    waiting = [await jobs.submit(Order(WORDS, "me", at_once=True)) for _ in range(2)]
+    with pytest.raises(Overloaded, match="of your generations") as error:
+        await jobs.submit(Order(WORDS, "me", most_waiting=2))
+    assert error.value.retry_after_s
+    waiting += [await jobs.submit(Order(WORDS, "you", most_waiting=2, at_once=True)) for _ in range(2)]
+    with pytest.raises(Overloaded, match="waiting already"):
+        await jobs.submit(Order(WORDS, "somebody"))
+    assert await jobs.clear("me") == 2
+    assert [(await jobs.get(job.id, job.owner)).status for job in waiting[:3]] == ["cancelled", "cancelled", "queued"]
+    conduct.go.set()
+    assert (await jobs.wait(waiting[3].id, "you", 20)).status == Status.SUCCEEDED
+
+
+async def test_failures_are_kept_as_they_were_said(jobs: JobEngine, conduct: Conductor) -> None:
+    conduct.go.set()
+    for failure, kind in (
+        (InvalidInput("width must be even", field="width"), InvalidInput),
+        (Unavailable("away", retry_after_s=2), Unavailable),
+    ):
+        conduct.failures.append(failure)
+        job = await jobs.submit(Order(WORDS, "me", at_once=True))
+        done = await jobs.wait(job.id, "me", 20)
+        assert done.status == Status.FAILED
+        assert type(done.error) is kind
+        assert (done.error.message, done.error.field, done.error.retry_after_s) == (
+            failure.message,
+            failure.field,
+            failure.retry_after_s,
+        )
+    conduct.failures.append(KeyError("/secret/path"))
+    job = await jobs.submit(Order(WORDS, "me", at_once=True))
+    error = (await jobs.wait(job.id, "me", 20)).error
+    assert error is not None and "secret" not in error.message
+
+
+async def test_lists_go_page_by_page_from_the_newest(jobs: JobEngine, conduct: Conductor) -> None:
+    conduct.go.set()
+    made = []
+    for index in range(5):
+        job = await jobs.submit(Order(WORDS, "me", dialect="native" if index % 2 else "scenario", at_once=True))
+        made.append((await jobs.wait(job.id, "me", 20)).id)
+    other = await jobs.submit(Order(WORDS, "you", at_once=True))
+    await jobs.wait(other.id, "you", 20)
+    seen, after = [], None
+    while True:
+        page = await jobs.page("me", Filter(), 2, after)
+        seen += [job.id for job in page.jobs]
+        after = page.next
+        if after is None:
+            break
+        assert len(page.jobs) == 2
+    assert seen == made[::-1]
+    assert [job.id for job in (await jobs.page("me", Filter(dialects=("native",)), 9)).jobs] == [made[3], made[1]]
+    assert (await jobs.page("me", Filter(statuses=(Status.FAILED,)), 9)).jobs == ()
+    third = await jobs.get(made[2], "me")
+    later = await jobs.page("me", Filter(created_after=third.created_at), 9)
+    assert [job.id for job in later.jobs] == made[:2:-1]
+    with pytest.raises(InvalidInput, match="no cursor"):
+        await jobs.page("me", Filter(), 2, "x")
+
+
+# --- what only engines with records on a disk can do ------------------------------------------------------------
+
+durable = pytest.mark.parametrize("kind", ENGINES[1:])
+
+
+@durable
+async def test_a_mesh_that_is_away_is_asked_again_where_nobody_waits(jobs: JobEngine, conduct: Conductor) -> None:
+    conduct.go.set()
+    conduct.failures += [Unavailable("away"), Overloaded("full")]
+    job = await jobs.submit(Order(WORDS, "me"))
+    assert (await jobs.wait(job.id, "me", 30)).status == Status.SUCCEEDED
+    assert conduct.begun == ["a boat"] * 3
+
+
+@durable
+async def test_a_job_whose_deadline_passed_is_not_begun(opened: Opened, conduct: Conductor) -> None:
+    async with opened(conduct) as jobs:
+        first = await jobs.submit(Order(replace(WORDS, prompt="stuck", samples=4), "me", at_once=True))
+        await until(jobs, first, Status.RUNNING)
+    # Nobody is there when its time passes.
+    conduct.go.set()
+    async with opened(conduct, max_pictures=4) as jobs:
+        late = await jobs.submit(Order(replace(WORDS, prompt="late"), "me", deadline_s=-1.0))
+        done = await jobs.wait(late.id, "me", 20)
+        assert isinstance(done.error, DeadlineExceeded)
+        assert "late" not in conduct.begun
+
+
+@durable
+async def test_what_a_process_leaves_another_takes_up(opened: Opened, conduct: Conductor) -> None:
+    async with opened(conduct) as jobs:
+        job = await jobs.submit(Order(ASKED, "me", echo={"a": 1}, at_once=True))
+        await conduct.until(lambda: len(conduct.begun) == 1)
+    assert conduct.cancelled == ["a boat"]
+    conduct.go.set()
+    async with opened(conduct) as jobs:
+        done = await jobs.wait(job.id, "me", 30)
+    assert (done.status, done.attempts, done.echo) == (Status.SUCCEEDED, 2, {"a": 1})
+    assert conduct.seen == [ASKED, ASKED]
+
+
+@durable
+async def test_one_owner_s_flood_does_not_keep_others_waiting(opened: Opened, conduct: Conductor) -> None:
+    async with opened(conduct, max_pictures=1, max_waiting=50) as jobs:
+        first = await jobs.submit(Order(replace(WORDS, prompt="first"), "flood"))
+        await conduct.until(lambda: len(conduct.begun) == 1)
+        flood = [await jobs.submit(Order(replace(WORDS, prompt=f"flood {n}"), "flood")) for n in range(6)]
+        urgent = await jobs.submit(Order(replace(WORDS, prompt="urgent"), "other", priority=9))
+        usual = await jobs.submit(Order(replace(WORDS, prompt="usual"), "other", priority=1))
+        conduct.go.set()
+        for job in (first, *flood, urgent, usual):
+            assert (await jobs.wait(job.id, job.owner, 60)).status == Status.SUCCEEDED
+    order = [name for name in conduct.begun if name != "first"]
+    assert order.index("urgent") <= 1
+    assert order.index("usual") <= 3
+
+
+@durable
+async def test_an_end_comes_once(opened: Opened, conduct: Conductor) -> None:
+    ends: list[str] = []
+    conduct.go.set()
+    async with opened(conduct, outbox=lambda connection, job: ends.append(job.id)) as jobs:
+        job = await jobs.submit(Order(WORDS, "me", at_once=True))
+        await jobs.wait(job.id, "me", 20)
+        await jobs.settle(job.id, {"error": {"kind": "NotFound", "message": "x", "field": None, "retry_after_s": None}})  # type: ignore[attr-defined]
+        await jobs.cancel(job.id, "me")
+        assert (await jobs.get(job.id, "me")).status == Status.SUCCEEDED
+    assert ends == [job.id]
