@@ -177,7 +177,8 @@ resizes it. A difference is the greatest one of a channel, 0 to 255, and how man
 ### Models
 
 The library's detector in torch against the exported graph, run by the code of Triton's backend in this process, and
-our drawing of its maps; random weights, the same on both sides. What Triton's transport adds is in the next section.
+our drawing of its maps; random weights, the same on both sides. They find no people, so openpose is the network and the
+search for parts, without limbs to join. What Triton's transport adds is in the next section.
 
 {models}
 
