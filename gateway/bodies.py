@@ -35,7 +35,7 @@ class BodyCompressed(Malformed):
 
 
 async def read(request: Request, max_bytes: int) -> bytes:
-    """The whole body.
+    """The whole body; it stays at hand for `kept`.
 
     Raises:
         BodyTooLarge: more than `max_bytes`; reading stops there.
@@ -50,7 +50,15 @@ async def read(request: Request, max_bytes: int) -> bytes:
         body += chunk
         if len(body) > max_bytes:
             raise BodyTooLarge(f"the body is larger than {max_bytes} bytes; send smaller pictures")
-    return bytes(body)
+    request.state.body = whole = bytes(body)
+    return whole
+
+
+def kept(request: Request) -> bytes:
+    """The body that was read before, for the last time: it is let go, since it may be large and the answer far."""
+    body: bytes = getattr(request.state, "body", b"")
+    request.state.body = b""
+    return body
 
 
 def json_object(body: bytes) -> dict[str, Any]:

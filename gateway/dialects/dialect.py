@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway import bodies, idempotency
 from gateway.disconnect import unless_gone
 from gateway.generation import Generation
 from gateway.jobs import DEFAULT_PRIORITY, Job, Order
@@ -27,7 +28,6 @@ class Submission:
         hold_s: seconds that the answer may be held back for the pictures.
         remarks: sentences for the caller about what was not taken as sent.
         echo: what the dialect needs again to render the answer, JSON: another process may have to.
-        idempotency_key: under which the same request is the same job; None for none.
         priority, deadline_s, webhook: as in an Order.
     """
 
@@ -36,7 +36,6 @@ class Submission:
     hold_s: float
     remarks: tuple[str, ...] = ()
     echo: Mapping[str, Any] = field(default_factory=dict)
-    idempotency_key: str | None = None
     priority: int = DEFAULT_PRIORITY
     deadline_s: float | None = None
     webhook: str | None = None
@@ -76,21 +75,35 @@ class Dialect(Protocol):
 
 
 async def generate(parts: Parts, dialect: Dialect, request: Request) -> Response:
-    """The life of a request for pictures, the same in every dialect. A client that goes away takes its job with it.
+    """The life of a request for pictures, the same in every dialect. A client that goes away takes its job with it,
+    unless an idempotency key lets it come back for it.
 
     Raises:
         MeshError: as the dialect, the catalogue and the job engine raise it.
     """
     submission = await dialect.parse(request)
     generation = await parts.catalogue.resolve(submission.generation)
-    job = await parts.jobs.submit(submission.order(generation, dialect.name, base_url(parts, request)))
+    order = _named(request, submission.order(generation, dialect.name, base_url(parts, request)))
+    job = await parts.jobs.submit(order)
     if submission.hold_s > 0:
         try:
             job = await unless_gone(request, parts.jobs.wait(job.id, job.owner, submission.hold_s))
         except Cancelled:
-            await parts.jobs.cancel(job.id, job.owner)
+            if not order.id:
+                await parts.jobs.cancel(job.id, job.owner)
             raise
     return await dialect.render(request, submission, job)
+
+
+def _named(request: Request, order: Order) -> Order:
+    """`order` under the request's idempotency key, if it has one."""
+    key = idempotency.checked(request.headers.get(idempotency.HEADER))
+    body = bodies.kept(request)
+    if key is None:
+        return order
+    content_type = request.headers.get("content-type", "")
+    fingerprint = idempotency.fingerprint(request.method, request.url.path, content_type, body)
+    return replace(order, id=idempotency.job_id(order.owner, order.dialect, key), fingerprint=fingerprint)
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -127,8 +140,8 @@ def base_url(parts: Parts, request: Request) -> str:
 
 
 def asset_url(parts: Parts, request: Request, name: str) -> str:
-    """Where a client finds the stored picture `name`."""
-    return f"{base_url(parts, request)}/controlmesh/v1/assets/{name}"
+    """Where a client finds the stored picture `name`; works without a key."""
+    return parts.assets.url(base_url(parts, request), name)
 
 
 def renamed(error: MeshError, names: Mapping[str, str]) -> MeshError:
