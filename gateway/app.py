@@ -1,6 +1,5 @@
-"""The HTTP application: the dialects' routes, the stored results, health and metrics."""
+"""The HTTP application: the dialects' routes, the stored files, health and metrics."""
 
-import pybase64
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
@@ -10,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from gateway import docs_page, problem
+from gateway.asset_routes import asset_routes
 from gateway.dialects import DIALECTS
 from gateway.dialects.native_models import GenerationBody, HintBatchBody, HintBody
 from gateway.edge import Edge
@@ -29,6 +29,7 @@ def make_app(parts: Parts) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(_own_routes(parts))
+    app.include_router(asset_routes(parts))
     for dialect in DIALECTS:
         app.include_router(dialect(parts).routes())
     app.add_exception_handler(HTTPException, _unknown_route)
@@ -64,20 +65,6 @@ def _own_routes(parts: Parts) -> APIRouter:
     async def metrics() -> Response:
         """Prometheus metrics of this process."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-    @router.get("/controlmesh/v1/assets/{name}", responses={200: {"content": {"image/png": {}}}})
-    async def asset(name: str) -> Response:
-        """A stored picture; its unguessable name is the permission to read it. `.base64` after it: the same as text."""
-        encoded = name.endswith(".base64")
-        found = await parts.assets.get(name.removesuffix(".base64"))
-        headers = {
-            "Cache-Control": f"private, max-age={int(parts.settings.retention_s)}, immutable",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            "Access-Control-Allow-Origin": "*",
-        }
-        if encoded:
-            return Response(pybase64.b64encode(found.content), 200, headers, "text/plain")
-        return Response(found.content, 200, headers, found.media_type)
 
     return router
 

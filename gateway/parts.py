@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from gateway.assets import Assets, open_store
+from sqlalchemy import Connection
+
+from gateway.asset_records import of_job
+from gateway.assets import Assets
 from gateway.auth import Keys
 from gateway.catalogue import Catalogue
 from gateway.database import Database, open_database
@@ -14,11 +18,16 @@ from gateway.durable_jobs import DurableJobs
 from gateway.fetch import Fetcher
 from gateway.hints import Hints
 from gateway.images import Pictures
-from gateway.jobs import Conductor, JobEngine
+from gateway.jobs import Conductor, Job, JobEngine, Outbox
 from gateway.memory_jobs import MemoryJobs
 from gateway.pipeline import Pipeline
 from gateway.rooms import Rooms
+from gateway.sealing import Seal
 from gateway.settings import GatewaySettings
+from gateway.signing import Links, shared_key
+from gateway.stores import open_store
+from gateway.tenant_storage import TenantStorages
+from gateway.uploads import Uploads
 from mesh.telemetry import log
 
 
@@ -37,6 +46,7 @@ class Parts:
     catalogue: Catalogue
     jobs: JobEngine
     assets: Assets
+    uploads: Uploads
     pictures: Pictures
     hints: Hints
     database: Database
@@ -49,12 +59,14 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
     async with AsyncExitStack() as stack:
         rooms = Rooms(settings.mesh_address)
         stack.push_async_callback(rooms.close)
-        assets = Assets(stack.enter_context(open_store(settings.storage_url)), settings.retention_s)
         database = stack.enter_context(open_database(settings.database_url))
-        jobs = await _engine(settings, database, Pipeline(rooms, settings.deadline_s).run, assets)
+        assets = await _assets(settings, database, stack)
+        uploads = Uploads(assets, database)
+        outbox = _each(partial(of_job, retention_s=settings.retention_s))
+        jobs = await _engine(settings, database, Pipeline(rooms, settings.deadline_s).run, assets, outbox)
         stack.push_async_callback(jobs.close)
         fetcher = fetcher or Fetcher(allow=settings.fetch_allow, timeout_s=settings.fetch_timeout_s)
-        sweeping = asyncio.create_task(_sweep(assets, settings.retention_s))
+        sweeping = asyncio.create_task(_sweep(assets, uploads, settings.retention_s))
         stack.callback(sweeping.cancel)
         yield Parts(
             settings=settings,
@@ -63,32 +75,55 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
             catalogue=Catalogue(rooms, settings.default_model),
             jobs=jobs,
             assets=assets,
+            uploads=uploads,
             pictures=Pictures(fetcher),
             hints=Hints(rooms, settings.deadline_s),
             database=database,
         )
 
 
-async def _engine(settings: GatewaySettings, database: Database, conduct: Conductor, assets: Assets) -> JobEngine:
+async def _assets(settings: GatewaySettings, database: Database, stack: AsyncExitStack) -> Assets:
+    store = stack.enter_context(open_store(settings.storage_url, settings.s3_access()))
+    key = await database.run(partial(shared_key, name="links"))
+    seal = await asyncio.to_thread(Seal, settings.secret, passing=not database.durable)
+    storages = TenantStorages(database, seal, settings.storage_allow)
+    return Assets(store, settings.retention_s, database, links=Links(key), urls=settings.asset_urls, storages=storages)
+
+
+def _each(*outboxes: Outbox) -> Outbox:
+    """One outbox that writes what all of them write."""
+
+    def write(connection: Connection, job: Job) -> None:
+        for outbox in outboxes:
+            outbox(connection, job)
+
+    return write
+
+
+async def _engine(
+    settings: GatewaySettings, database: Database, conduct: Conductor, assets: Assets, outbox: Outbox
+) -> JobEngine:
     """Durable where there is a database to write to, else of this process."""
     bounds: dict[str, Any] = {
         "max_pictures": settings.max_pictures,
         "max_waiting": settings.max_waiting,
         "retention_s": settings.retention_s,
+        "outbox": outbox,
     }
     if not database.durable:
-        return MemoryJobs(conduct, assets, max_records=settings.max_records, **bounds)
+        return MemoryJobs(conduct, assets, max_records=settings.max_records, database=database, **bounds)
     jobs = DurableJobs(database, settings.database_url, conduct, assets, **bounds)
     await jobs.open()
     return jobs
 
 
-async def _sweep(assets: Assets, retention_s: float) -> None:
+async def _sweep(assets: Assets, uploads: Uploads, retention_s: float) -> None:
     while True:
         try:
             if removed := await assets.sweep():
-                log.info("old results removed", files=removed)
+                log.info("old files removed", files=removed)
+            await uploads.sweep()
         except Exception as error:
             # A store that is away for a while must not end the sweeping for good.
-            log.error("old results can't be removed", exc_info=error)
+            log.error("old files can't be removed", exc_info=error)
         await asyncio.sleep(min(600.0, retention_s / 10))

@@ -3,11 +3,14 @@
 import ipaddress
 from dataclasses import dataclass
 
+from gateway.stores import S3Access
 from mesh.server import ServerSettings
 from mesh.settings import SettingsError, setting
 
 ENTERPRISE_STATUS = ("legacy", "strict")
 UNKNOWN_MODEL = ("error", "default")
+ASSET_URLS = ("open", "signed", "store")
+SHORTEST_SECRET = 16
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,23 @@ class GatewaySettings(ServerSettings):
     enterprise_status: str = setting("legacy", "Enterprise errors: `legacy` answers 200, `strict` a status of 400 up.")
     enterprise_hold_s: float = setting(25.0, "Seconds before an enterprise request answers `processing`.")
     storage_url: str = setting(
-        "", "Where results are kept, as a file:/// URL; unset: a folder that ends with the process."
+        "", "Where files are kept: file:///path or s3://bucket/prefix; unset: a folder that ends with the process."
+    )
+    storage_endpoint: str = setting("", "URL of the S3 server of `s3://`; unset: Amazon's.")
+    storage_region: str = setting("", "Region of the bucket; unset: us-east-1.")
+    storage_access_key: str = setting("", "Access key of the bucket; unset: the machine's own identity at its cloud.")
+    storage_secret_key: str = setting("", "Secret key that belongs to it.")
+    storage_allow_http: bool = setting(False, "Whether the S3 server may be asked without TLS.")
+    storage_allow: tuple[str, ...] = setting(
+        (), "host:port list of private addresses where clients' own storages may be; host:* is any port."
+    )
+    asset_urls: str = setting(
+        "open",
+        "How results are read: `open` by whoever knows the unguessable name, `signed` through links that end, "
+        "`store` by name, from S3 itself.",
+    )
+    secret: str = setting(
+        "", "Encrypts the secrets of others, such as keys of clients' own storages; unset: none are kept, on disk."
     )
     database_url: str = setting(
         "",
@@ -60,6 +79,11 @@ class GatewaySettings(ServerSettings):
             if "=" not in pair:
                 raise SettingsError(f"CN_GATEWAY_MODEL_ALIASES has {pair!r}, which is not name=model")
         _among("CN_GATEWAY_UNKNOWN_MODEL", self.unknown_model, UNKNOWN_MODEL)
+        _among("CN_GATEWAY_ASSET_URLS", self.asset_urls, ASSET_URLS)
+        if self.secret and len(self.secret) < SHORTEST_SECRET:
+            raise SettingsError(f"CN_GATEWAY_SECRET has fewer than {SHORTEST_SECRET} characters")
+        if bool(self.storage_access_key) != bool(self.storage_secret_key):
+            raise SettingsError("of CN_GATEWAY_STORAGE_ACCESS_KEY and CN_GATEWAY_STORAGE_SECRET_KEY one is missing")
         if self.max_pictures < 4:
             raise SettingsError(f"CN_GATEWAY_MAX_PICTURES={self.max_pictures} is below 4, the most of one request")
         if self.api_keys:
@@ -71,6 +95,16 @@ class GatewaySettings(ServerSettings):
                     f"CN_GATEWAY_{name}={address} can be reached from other machines and no keys are set; "
                     "set CN_GATEWAY_API_KEYS (or CN_GATEWAY_API_KEYS_FILE), or use a loopback address"
                 )
+
+    def s3_access(self) -> S3Access:
+        """How to reach the bucket that files are kept in."""
+        return S3Access(
+            endpoint=self.storage_endpoint,
+            region=self.storage_region,
+            access_key=self.storage_access_key,
+            secret_key=self.storage_secret_key,
+            allow_http=self.storage_allow_http,
+        )
 
     def aliases(self) -> dict[str, str]:
         """Other name -> name of a loaded model."""

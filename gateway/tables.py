@@ -1,7 +1,7 @@
 """The tables of the gateway's database, as SQLAlchemy sees them; gateway/migrations makes and changes them.
 
 Times are seconds since 1970 (UTC) as the database's own clock gives them, so that processes with wrong clocks agree.
-Documents are JSON text. No picture and no key in plain lies here.
+Documents are JSON text. No picture lies here, and no key of a client or of its storage in plain.
 """
 
 from sqlalchemy import (
@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     func,
     literal_column,
 )
@@ -65,6 +66,155 @@ EXECUTORS = Table(
     METADATA,
     Column("id", String(128), primary_key=True),
     Column("beat_at", Float, nullable=False),
+)
+
+# Rows of keys are never removed and change only by being revoked and used: KeyWatch sees a change by counting.
+KEYS = Table(
+    "cn_keys",
+    METADATA,
+    # Public: k_ and 8 hex digits.
+    Column("id", String(16), primary_key=True),
+    # SHA-256 of the key in hex.
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("owner", String(64), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("most_waiting", Integer),
+    Column("requests_per_minute", Integer),
+    Column("most_priority", Integer),
+    # Whether the errors of the dialect with two ways to answer tell by their status; None: as the deployment.
+    Column("strict", Boolean),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    Column("last_used_at", Float),
+)
+
+ASSETS = Table(
+    "cn_assets",
+    METADATA,
+    # The file's name, too.
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    # As the client called it.
+    Column("name", String(255), nullable=False),
+    Column("media_type", String(32), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("source", String(64), nullable=False),
+    Column("job_id", String(64), nullable=False),
+    # Of owner, source, kind of expiry and content: the same again is the same record. None for results of jobs.
+    Column("fingerprint", String(64), unique=True),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Index("cn_assets_of_owner", "owner", "created_at"),
+    Index("cn_assets_by_expiry", "expires_at"),
+)
+
+# Owners' own storages. `sealed` holds the secret key, encrypted.
+STORAGES = Table(
+    "cn_storages",
+    METADATA,
+    Column("owner", String(64), primary_key=True),
+    Column("id", String(64), nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+# Files that lie in an owner's storage, by name: in which one, and where the world finds them.
+PLACES = Table(
+    "cn_places",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("storage", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index("cn_places_by_time", "created_at"),
+)
+
+UPLOADS = Table(
+    "cn_uploads",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("file_name", String(255), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("media_type", String(64), nullable=False),
+    Column("parts", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("error", Text),
+    # The asset that it became.
+    Column("asset", String(64)),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Index("cn_uploads_of_owner", "owner", "created_at"),
+    Index("cn_uploads_by_expiry", "expires_at"),
+)
+
+UPLOAD_PARTS = Table(
+    "cn_upload_parts",
+    METADATA,
+    Column("upload", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    # Its file; a part that is sent again gets another one.
+    Column("path", String(128), nullable=False),
+    Column("size", Integer, nullable=False),
+)
+
+# Random keys that all processes of a deployment share, made at their first use.
+SECRETS = Table(
+    "cn_secrets",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", String(128), nullable=False),
+)
+
+
+# URLs that owners want to be told at. Their secrets stand here as they are: signing needs them.
+ENDPOINTS = Table(
+    "cn_endpoints",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    # Whose bodies and names of events they get.
+    Column("dialect", String(32), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("secret", String(128), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("failed_calls", Integer, nullable=False),
+    Column("total_calls", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index("cn_endpoints_of_owner", "owner", "created_at"),
+)
+
+DELIVERIES = Table(
+    "cn_deliveries",
+    METADATA,
+    # What receivers know a repetition by.
+    Column("id", String(64), primary_key=True),
+    Column("job_id", String(64), nullable=False),
+    Column("owner", String(64), nullable=False),
+    # None for the URL of a request.
+    Column("endpoint_id", String(64)),
+    Column("url", Text, nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("dialect", String(32), nullable=False),
+    # As it is sent, in every attempt.
+    Column("body", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Float),
+    Column("last_answer", String(64)),
+    Column("created_at", Float, nullable=False),
+    Column("done_at", Float),
+    UniqueConstraint("job_id", "event", "url", name="cn_deliveries_once"),
+    Index("cn_deliveries_by_time", "status", "next_at"),
 )
 
 

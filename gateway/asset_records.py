@@ -1,0 +1,233 @@
+"""What is known of files: one function a question or change, each within the caller's transaction.
+
+An id is the file's name; it is random and never used again, so that a file whose record is gone can be removed at any
+time by anybody.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.asset_names import media_type
+from gateway.jobs import Job, Status
+from gateway.paging import cursor_of, read_cursor
+from gateway.tables import ASSETS, PLACES, STORAGES, now
+
+GENERATED = "generated"
+"""Source of the results of jobs."""
+
+
+@dataclass(frozen=True)
+class AssetRecord:
+    """A file's record.
+
+    Attributes:
+        id: its name in URLs.
+        owner: whose it is.
+        name: what the client called it; "" for nothing. For people to read, never part of a path.
+        size: in bytes.
+        width, height: in pixels, as its header says.
+        source: how it came here, such as `generated`.
+        job_id: of the job that made it, or "".
+        expires_at: when it is removed; None for when its owner says so.
+    """
+
+    id: str
+    owner: str
+    name: str
+    media_type: str
+    size: int
+    width: int
+    height: int
+    sha256: str
+    source: str
+    job_id: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class AssetPage:
+    """Some of an owner's files, the newest first, and the cursor to go on with; None at the end."""
+
+    records: tuple[AssetRecord, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file lies that is in its owner's storage: of which storage, its public URL."""
+
+    owner: str
+    storage: str
+    url: str
+
+
+def of_job(connection: Connection, job: Job, retention_s: float) -> None:
+    """Write the records of a job's results, in the transaction that ends it."""
+    if job.status != Status.SUCCEEDED or not job.pictures:
+        return
+    moment = now(connection.dialect)
+    rows = [
+        {
+            "id": picture.asset,
+            "owner": job.owner,
+            "name": "",
+            "media_type": media_type(picture.asset),
+            "size": picture.size,
+            "width": picture.width,
+            "height": picture.height,
+            "sha256": picture.sha256,
+            "source": GENERATED,
+            "job_id": job.id,
+            "fingerprint": None,
+            "created_at": moment,
+            "expires_at": moment + retention_s,
+        }
+        for picture in job.pictures
+    ]
+    connection.execute(insert(ASSETS).values(rows))
+
+
+def again(connection: Connection, fingerprint: str, expires_s: float | None) -> AssetRecord | None:
+    """The record under that fingerprint if it has not expired, now kept for `expires_s` from now at least."""
+    moment = now(connection.dialect)
+    alive = and_(ASSETS.c.fingerprint == fingerprint, _alive(connection))
+    if expires_s is not None:
+        longer = and_(alive, ASSETS.c.expires_at < moment + expires_s)
+        connection.execute(update(ASSETS).where(longer).values(expires_at=moment + expires_s))
+    row = connection.execute(select(ASSETS).where(alive)).one_or_none()
+    return None if row is None else _record(row)
+
+
+def add(connection: Connection, row: dict[str, Any], expires_s: float | None) -> tuple[AssetRecord, bool]:
+    """Write a record, or find the one of another that was quicker; whether it is the one written."""
+    moment = now(connection.dialect)
+    expired = and_(ASSETS.c.fingerprint == row["fingerprint"], ~_alive(connection))
+    # Its file stays for the sweep, which finds that nobody knows it.
+    connection.execute(delete(ASSETS).where(expired))
+    times = {"created_at": moment, "expires_at": None if expires_s is None else moment + expires_s}
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(ASSETS).values(**row, **times))
+        return _record(connection.execute(select(ASSETS).where(ASSETS.c.id == row["id"])).one()), True
+    except IntegrityError:
+        known = again(connection, row["fingerprint"], expires_s)
+        assert known is not None
+        return known, False
+
+
+def get(connection: Connection, ids: Collection[str], owner: str) -> AssetRecord | None:
+    """The owner's record with one of these ids, if it has not expired."""
+    asked = and_(ASSETS.c.id.in_(ids), ASSETS.c.owner == owner, _alive(connection))
+    row = connection.execute(select(ASSETS).where(asked)).first()
+    return None if row is None else _record(row)
+
+
+def page(connection: Connection, owner: str, limit: int, after: str | None, sources: Sequence[str]) -> AssetPage:
+    """Some of an owner's records, the newest first; of `sources`, none for all."""
+    asked = [ASSETS.c.owner == owner, _alive(connection)]
+    if sources:
+        asked.append(ASSETS.c.source.in_(sources))
+    if (cursor := read_cursor(after)) is not None:
+        created_at, id = cursor
+        asked.append(or_(ASSETS.c.created_at < created_at, and_(ASSETS.c.created_at == created_at, ASSETS.c.id < id)))
+    rows = connection.execute(
+        select(ASSETS).where(*asked).order_by(ASSETS.c.created_at.desc(), ASSETS.c.id.desc()).limit(limit + 1)
+    ).all()
+    records = tuple(_record(row) for row in rows[:limit])
+    return AssetPage(records, cursor_of(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None)
+
+
+def drop(connection: Connection, ids: Sequence[str], owner: str) -> list[str]:
+    """Forget those of `ids` that are the owner's; their ids."""
+    asked = delete(ASSETS).where(ASSETS.c.id.in_(ids), ASSETS.c.owner == owner)
+    return list(connection.execute(asked.returning(ASSETS.c.id)).scalars())
+
+
+def expire(connection: Connection, most: int) -> list[str]:
+    """Forget what has expired; the ids."""
+    old = select(ASSETS.c.id).where(~_alive(connection)).limit(most).scalar_subquery()
+    # Asked again: another's `again` may have given it more time in between.
+    asked = delete(ASSETS).where(ASSETS.c.id.in_(old), ~_alive(connection))
+    return list(connection.execute(asked.returning(ASSETS.c.id)).scalars())
+
+
+def known(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Which of these names have a record."""
+    return set(connection.execute(select(ASSETS.c.id).where(ASSETS.c.id.in_(names))).scalars())
+
+
+def moment(connection: Connection) -> datetime:
+    """The database's clock."""
+    return datetime.fromtimestamp(connection.execute(select(now(connection.dialect))).scalar_one(), UTC)
+
+
+# --- owners' storages -------------------------------------------------------------------------------------------
+
+
+def set_storage(connection: Connection, owner: str, id: str, options: dict[str, Any], sealed: str) -> None:
+    """Make it the owner's storage, in place of the one before."""
+    drop_storage(connection, owner)
+    row = {"owner": owner, "id": id, "options": options, "sealed": sealed, "created_at": now(connection.dialect)}
+    connection.execute(insert(STORAGES).values(row))
+
+
+def drop_storage(connection: Connection, owner: str) -> bool:
+    """Forget the owner's storage, its keys above all; False if there was none."""
+    return bool(connection.execute(delete(STORAGES).where(STORAGES.c.owner == owner)).rowcount)
+
+
+def storage_of(connection: Connection, owner: str) -> tuple[str, dict[str, Any], str] | None:
+    """Id, options and sealed key of the owner's storage."""
+    row = connection.execute(select(STORAGES).where(STORAGES.c.owner == owner)).one_or_none()
+    return None if row is None else (row.id, row.options, row.sealed)
+
+
+def put_place(connection: Connection, name: str, place: Place) -> None:
+    """Note where a file lies. Put again, it lies where it was put last."""
+    connection.execute(delete(PLACES).where(PLACES.c.name == name))
+    row = {"name": name, "owner": place.owner, "storage": place.storage, "url": place.url}
+    connection.execute(insert(PLACES).values(**row, created_at=now(connection.dialect)))
+
+
+def places(connection: Connection, names: Collection[str]) -> dict[str, Place]:
+    """Where those of `names` lie that are in an owner's storage."""
+    rows = connection.execute(select(PLACES).where(PLACES.c.name.in_(names))).all()
+    return {row.name: Place(row.owner, row.storage, row.url) for row in rows}
+
+
+def forget_places(connection: Connection, names: Collection[str]) -> None:
+    """Forget where these lie."""
+    connection.execute(delete(PLACES).where(PLACES.c.name.in_(names)))
+
+
+def expire_places(connection: Connection, older_than_s: float) -> int:
+    """Forget places of files that are older and have no record; the files themselves are their owners'."""
+    old = PLACES.c.created_at < now(connection.dialect) - older_than_s
+    return connection.execute(delete(PLACES).where(old, PLACES.c.name.not_in(select(ASSETS.c.id)))).rowcount
+
+
+def _alive(connection: Connection) -> Any:
+    return or_(ASSETS.c.expires_at.is_(None), ASSETS.c.expires_at > now(connection.dialect))
+
+
+def _record(row: Row[Any]) -> AssetRecord:
+    return AssetRecord(
+        id=row.id,
+        owner=row.owner,
+        name=row.name,
+        media_type=row.media_type,
+        size=row.size,
+        width=row.width,
+        height=row.height,
+        sha256=row.sha256,
+        source=row.source,
+        job_id=row.job_id,
+        created_at=datetime.fromtimestamp(row.created_at, UTC),
+        expires_at=None if row.expires_at is None else datetime.fromtimestamp(row.expires_at, UTC),
+    )

@@ -1,0 +1,53 @@
+"""The routes of files: reading them, and the parts of uploads."""
+
+import pybase64
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gateway import bodies, uploads
+from gateway.assets import PATH, Elsewhere
+from gateway.parts import Parts
+from mesh.errors import NotFound
+from mesh.pictures import MAX_BYTES
+
+_BASE64 = ".base64"
+
+
+def asset_routes(parts: Parts) -> APIRouter:
+    """Routes that take no key: an unguessable name or a signed link is the permission."""
+    router = APIRouter(tags=["operation"])
+
+    @router.get(PATH + "/{name}", responses={200: {"content": {"image/png": {}}}})
+    async def asset(name: str, expires: str | None = None, signature: str | None = None) -> Response:
+        """A stored picture; its unguessable name, or a signed link, is the permission to read it. `.base64` after the
+        name: the same as text."""
+        encoded, name = name.endswith(_BASE64), name.removesuffix(_BASE64)
+        found = await parts.assets.serve(name, expires, signature)
+        headers = {
+            "Cache-Control": f"private, max-age={int(parts.settings.retention_s)}, immutable",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Access-Control-Allow-Origin": "*",
+        }
+        if encoded:
+            content = found.content if not isinstance(found, Elsewhere) else (await parts.assets.get(name)).content
+            return Response(pybase64.b64encode(content), 200, headers, "text/plain")
+        if isinstance(found, Elsewhere):
+            # Where it leads to may change within the life of a link.
+            return RedirectResponse(found.url, 307, {**headers, "Cache-Control": "private, no-store"})
+        return Response(found.content, 200, headers, found.media_type)
+
+    router.add_api_route(PATH + "/{name}", asset, methods=["HEAD"], include_in_schema=False)
+
+    @router.put(uploads.PATH + "/{id}/parts/{number}", status_code=204)
+    async def upload_part(
+        request: Request, id: str, number: str, expires: str | None = None, signature: str | None = None
+    ) -> Response:
+        """A piece of an upload, as the body, to the link that the upload gave for it."""
+        if not (number.isascii() and number.isdigit() and len(number) <= 4):
+            raise NotFound("there is no such part")
+        content = await bodies.read(request, MAX_BYTES)
+        await parts.uploads.put_part(id, int(number), content, expires, signature)
+        return Response(status_code=204)
+
+    return router

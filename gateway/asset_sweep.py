@@ -1,0 +1,46 @@
+"""The end of files: what has expired, and what nobody knows."""
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from gateway import asset_records as records
+from gateway.asset_names import KEPT, PART_S, PARTS, path_of
+from gateway.database import Database
+from gateway.stores import Files
+
+_AT_ONCE = 500
+
+
+async def sweep(files: Files, database: Database | None, retention_s: float) -> int:
+    """Remove expired files, and those older than `retention_s` that have no record; says how many.
+
+    What clients keep without an end has a record, and so stays. Several processes may sweep at once: a record is taken
+    away by one of them, and its file's name never comes back.
+    """
+    if database is None:
+        return await _sweep_old(files, None, datetime.now(UTC), retention_s)
+    removed = 0
+    while gone := await database.run(partial(records.expire, most=_AT_ONCE)):
+        await files.remove([path_of(name) for name in gone])
+        removed += len(gone)
+    removed += await _sweep_old(files, database, await database.run(records.moment), retention_s)
+    await database.run(partial(records.expire_places, older_than_s=retention_s))
+    return removed
+
+
+async def _sweep_old(files: Files, database: Database | None, moment: datetime, retention_s: float) -> int:
+    oldest = moment - timedelta(seconds=retention_s)
+    oldest_part = moment - timedelta(seconds=max(retention_s, PART_S))
+    removed = 0
+    async for entries in files.entries():
+        old = {
+            path.removeprefix(KEPT): path
+            for path, changed_at in entries
+            if changed_at < (oldest_part if path.startswith(PARTS) else oldest)
+        }
+        if old and database:
+            for name in await database.run(partial(records.known, names=list(old))):
+                del old[name]
+        await files.remove(list(old.values()))
+        removed += len(old)
+    return removed

@@ -1,0 +1,118 @@
+"""Records of uploads in parts: one function a change, each within the caller's transaction."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
+
+from gateway.tables import UPLOAD_PARTS, UPLOADS, now
+
+
+class UploadStatus(StrEnum):
+    """Where an upload is; the last two are final."""
+
+    PENDING = "pending"
+    VALIDATING = "validating"
+    VALIDATED = "validated"
+    IMPORTED = "imported"
+    FAILED = "failed"
+
+
+OPEN = (UploadStatus.PENDING, UploadStatus.VALIDATING, UploadStatus.VALIDATED)
+
+
+@dataclass(frozen=True)
+class UploadRecord:
+    """What is known of an upload; `asset` is the id of what it became, `error` why it failed."""
+
+    id: str
+    owner: str
+    file_name: str
+    size: int
+    media_type: str
+    parts: int
+    status: UploadStatus
+    error: str | None
+    asset: str | None
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """A part that has arrived: where it lies."""
+
+    number: int
+    path: str
+    size: int
+
+
+def begin(connection: Connection, row: dict[str, Any], life_s: float, most: int) -> UploadRecord | None:
+    """Write a new upload's record; None if the owner has `most` that are not finished."""
+    moment = now(connection.dialect)
+    unfinished = and_(UPLOADS.c.owner == row["owner"], UPLOADS.c.status.in_(OPEN), UPLOADS.c.expires_at > moment)
+    if connection.execute(select(func.count()).where(unfinished)).scalar_one() >= most:
+        return None
+    row = {**row, "status": UploadStatus.PENDING, "created_at": moment, "expires_at": moment + life_s}
+    connection.execute(insert(UPLOADS).values(row))
+    return get(connection, row["id"], row["owner"])
+
+
+def get(connection: Connection, id: str, owner: str | None) -> UploadRecord | None:
+    """The record; of any owner for None, which is for holders of signed links alone."""
+    asked = [UPLOADS.c.id == id, UPLOADS.c.expires_at > now(connection.dialect)]
+    if owner is not None:
+        asked.append(UPLOADS.c.owner == owner)
+    row = connection.execute(select(UPLOADS).where(*asked)).one_or_none()
+    if row is None:
+        return None
+    return UploadRecord(
+        id=row.id,
+        owner=row.owner,
+        file_name=row.file_name,
+        size=row.size,
+        media_type=row.media_type,
+        parts=row.parts,
+        status=UploadStatus(row.status),
+        error=row.error,
+        asset=row.asset,
+        created_at=datetime.fromtimestamp(row.created_at, UTC),
+        expires_at=datetime.fromtimestamp(row.expires_at, UTC),
+    )
+
+
+def put_part(connection: Connection, id: str, part: PartRecord) -> str | None:
+    """Note a part that has arrived; the path of the one that it replaces."""
+    which = and_(UPLOAD_PARTS.c.upload == id, UPLOAD_PARTS.c.number == part.number)
+    replaced = connection.execute(delete(UPLOAD_PARTS).where(which).returning(UPLOAD_PARTS.c.path)).scalar_one_or_none()
+    row = {"upload": id, "number": part.number, "path": part.path, "size": part.size}
+    connection.execute(insert(UPLOAD_PARTS).values(row))
+    return replaced
+
+
+def parts_of(connection: Connection, id: str) -> list[PartRecord]:
+    """The parts that have arrived, in order."""
+    rows = connection.execute(select(UPLOAD_PARTS).where(UPLOAD_PARTS.c.upload == id).order_by(UPLOAD_PARTS.c.number))
+    return [PartRecord(row.number, row.path, row.size) for row in rows]
+
+
+def advance(connection: Connection, id: str, status: UploadStatus, **changes: Any) -> bool:
+    """Give an upload that is not finished another state; False if it is finished."""
+    open_one = and_(UPLOADS.c.id == id, UPLOADS.c.status.in_(OPEN))
+    return bool(connection.execute(update(UPLOADS).where(open_one).values(status=status, **changes)).rowcount)
+
+
+def forget_parts(connection: Connection, id: str) -> list[str]:
+    """Forget the parts; their paths."""
+    asked = delete(UPLOAD_PARTS).where(UPLOAD_PARTS.c.upload == id)
+    return list(connection.execute(asked.returning(UPLOAD_PARTS.c.path)).scalars())
+
+
+def expire(connection: Connection, most: int) -> tuple[int, list[str]]:
+    """Forget uploads whose time is over: how many, and the paths of their parts."""
+    old = select(UPLOADS.c.id).where(UPLOADS.c.expires_at <= now(connection.dialect)).limit(most)
+    ids = list(connection.execute(delete(UPLOADS).where(UPLOADS.c.id.in_(old)).returning(UPLOADS.c.id)).scalars())
+    asked = delete(UPLOAD_PARTS).where(UPLOAD_PARTS.c.upload.in_(ids))
+    return len(ids), list(connection.execute(asked.returning(UPLOAD_PARTS.c.path)).scalars())

@@ -1,0 +1,213 @@
+"""Uploads in parts: a client says what will come, sends it piece by piece to signed links, and says when it is all."""
+
+import asyncio
+import re
+import secrets
+from dataclasses import dataclass
+from functools import partial
+
+from gateway import upload_records as records
+from gateway.asset_names import PART_S, PARTS, label
+from gateway.assets import Assets
+from gateway.database import Database
+from gateway.upload_records import OPEN, PartRecord, UploadRecord, UploadStatus
+from mesh.errors import Conflict, InvalidInput, MeshError, NotFound, Overloaded
+from mesh.pictures import MAX_BYTES, MEDIA_TYPES, check
+
+PATH = "/controlmesh/v1/uploads"
+IMAGE = "image"
+UPLOADED = "uploaded"
+"""Source of the assets that uploads become."""
+MOST_PARTS = 64
+MOST_UNFINISHED = 100
+_ID = re.compile(r"[0-9a-f]{32}")
+_SWEPT_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of an upload: its number from 1 on, where to PUT it, until when (seconds since 1970)."""
+
+    number: int
+    url: str
+    expires: int
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An upload at one moment.
+
+    Attributes:
+        record: what is known of it.
+        parts: where its pieces go.
+    """
+
+    record: UploadRecord
+    parts: tuple[Part, ...]
+
+    @property
+    def id(self) -> str:
+        """128 random bits in hex."""
+        return self.record.id
+
+    @property
+    def status(self) -> UploadStatus:
+        """Where it is."""
+        return self.record.status
+
+
+class Uploads:
+    """Takes files in parts.
+
+    Args:
+        assets: what complete uploads become, and where their parts lie until then.
+        database: of the records.
+    """
+
+    def __init__(self, assets: Assets, database: Database) -> None:
+        self._assets = assets
+        self._database = database
+
+    async def begin(
+        self, base: str, owner: str, *, kind: str, file_name: str, size: int, content_type: str, parts: int
+    ) -> Upload:
+        """Expect a file.
+
+        Args:
+            base: start of absolute URLs, without a slash at its end.
+            kind: IMAGE.
+            file_name: what the client calls it.
+            size: of the whole file in bytes.
+            content_type: media type of the file.
+            parts: number of pieces, 1 to MOST_PARTS.
+
+        Raises:
+            InvalidInput: such a file is not taken; `field` is an argument's name.
+            Overloaded: too many uploads of the owner are unfinished.
+        """
+        if kind != IMAGE:
+            raise InvalidInput(f"kind {kind[:40]!r} is not taken; send {IMAGE}", field="kind")
+        if not 1 <= size <= MAX_BYTES:
+            raise InvalidInput(f"size must be 1 to {MAX_BYTES} bytes", field="size")
+        if not 1 <= parts <= min(MOST_PARTS, size):
+            raise InvalidInput(f"parts must be 1 to {MOST_PARTS} and at most one a byte", field="parts")
+        if content_type.lower() not in MEDIA_TYPES.values():
+            raise InvalidInput(f"content_type must be {', '.join(MEDIA_TYPES.values())}", field="content_type")
+        row = {
+            "id": secrets.token_hex(16),
+            "owner": owner,
+            "file_name": label(file_name),
+            "size": size,
+            "media_type": content_type.lower(),
+            "parts": parts,
+        }
+        begun = await self._database.run(partial(records.begin, row=row, life_s=PART_S, most=MOST_UNFINISHED))
+        if begun is None:
+            raise Overloaded(f"{MOST_UNFINISHED} of your uploads are unfinished; complete them, or wait a day")
+        return self._shown(begun, base)
+
+    async def get(self, base: str, id: str, owner: str) -> Upload:
+        """The owner's upload, with links that are good from now on; NotFound."""
+        return self._shown(await self._record(id, owner), base)
+
+    async def put_part(self, id: str, number: int, content: bytes, expires: str | None, signature: str | None) -> None:
+        """Take a piece from the holder of its signed link. Sent again, it replaces the first.
+
+        Raises:
+            Forbidden: no such link, or one that has ended.
+            NotFound, Conflict: the upload has ended, or it is complete.
+            InvalidInput: the piece is empty or larger than the whole.
+        """
+        self._assets.links.check(_subject(id, number), expires, signature)
+        upload = await self._record(id, None)
+        if upload.status != UploadStatus.PENDING:
+            raise Conflict("the upload is complete; begin another one")
+        if not 1 <= len(content) <= upload.size:
+            raise InvalidInput(f"part {number} has {len(content)} bytes; the whole file has {upload.size}")
+        part = PartRecord(number, f"{PARTS}{id}-{number}-{secrets.token_hex(8)}", len(content))
+        await self._assets.files.put(part.path, content, "application/octet-stream")
+        replaced = await self._database.run(partial(records.put_part, id=id, part=part))
+        if replaced is not None:
+            await self._assets.files.remove([replaced])
+
+    async def complete(self, base: str, id: str, owner: str) -> Upload:
+        """All parts were sent: look at them together and keep the picture. Said again, it changes nothing.
+
+        A file that is not as it was announced makes the upload fail, with the reason in its record.
+
+        Raises:
+            NotFound: no such upload.
+            InvalidInput: parts are missing; they can still be sent.
+            Unavailable: the store can't be asked at the moment; say it again later.
+        """
+        upload = await self._record(id, owner)
+        if upload.status in OPEN:
+            parts = await self._database.run(partial(records.parts_of, id=id))
+            missing = sorted(set(range(1, upload.parts + 1)) - {part.number for part in parts})
+            if missing:
+                raise InvalidInput(f"part {missing[0]} is missing; send it before completing the upload", field="parts")
+            await self._import(upload, parts)
+            await self._assets.files.remove(await self._database.run(partial(records.forget_parts, id=id)))
+        return await self.get(base, id, owner)
+
+    async def sweep(self) -> int:
+        """Forget uploads that are older than a day, and remove their parts; says how many uploads."""
+        swept = 0
+        while True:
+            count, paths = await self._database.run(partial(records.expire, most=_SWEPT_AT_ONCE))
+            await self._assets.files.remove(paths)
+            swept += count
+            if count < _SWEPT_AT_ONCE:
+                return swept
+
+    async def _import(self, upload: UploadRecord, parts: list[PartRecord]) -> None:
+        advance = partial(records.advance, id=upload.id)
+        await self._database.run(partial(advance, status=UploadStatus.VALIDATING))
+        try:
+            content = await self._joined(upload, parts)
+            _validate(upload, content)
+        except InvalidInput as error:
+            await self._database.run(partial(advance, status=UploadStatus.FAILED, error=error.message))
+            return
+        except MeshError:
+            # The store is away: nothing is known of the file, and all can be done again.
+            await self._database.run(partial(advance, status=UploadStatus.PENDING))
+            raise
+        await self._database.run(partial(advance, status=UploadStatus.VALIDATED))
+        # The same content is the same asset, so that two who complete at once, or one who does it again, agree.
+        asset = await self._assets.keep(content, upload.owner, source=UPLOADED, name=upload.file_name)
+        await self._database.run(partial(advance, status=UploadStatus.IMPORTED, asset=asset.id))
+
+    async def _joined(self, upload: UploadRecord, parts: list[PartRecord]) -> bytes:
+        if sum(part.size for part in parts) != upload.size:
+            raise InvalidInput(f"the parts have {sum(part.size for part in parts)} bytes in all, not {upload.size}")
+        pieces = await asyncio.gather(*(self._assets.files.get(part.path) for part in parts))
+        found = [piece for piece in pieces if piece is not None]
+        if len(found) < len(parts):
+            raise InvalidInput("parts of the upload were kept long enough; begin another one")
+        return b"".join(found)
+
+    async def _record(self, id: str, owner: str | None) -> UploadRecord:
+        found = await self._database.run(partial(records.get, id=id, owner=owner)) if _ID.fullmatch(id) else None
+        if found is None:
+            raise NotFound("there is no such upload, or it was not completed within a day")
+        return found
+
+    def _shown(self, record: UploadRecord, base: str) -> Upload:
+        links = self._assets.links
+        end = links.end(PART_S)
+        parts = []
+        for number in range(1, record.parts + 1):
+            query = links.query(_subject(record.id, number), end)
+            parts.append(Part(number, f"{base}{PATH}/{record.id}/parts/{number}{query}", end))
+        return Upload(record, tuple(parts))
+
+
+def _validate(upload: UploadRecord, content: bytes) -> None:
+    format, _, _ = check(content, field="the file")
+    if MEDIA_TYPES[format] != upload.media_type:
+        raise InvalidInput(f"the file is {MEDIA_TYPES[format]}, not {upload.media_type} as was said")
+
+
+def _subject(id: str, number: int) -> str:
+    return f"upload/{id}/{number}"
