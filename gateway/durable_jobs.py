@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from gateway import job_records as records
 from gateway.assets import Assets
@@ -112,7 +113,11 @@ class DurableJobs:
         generation = order.generation
         names = [self._assets.new_name(generation.format) for _ in range(generation.samples)]
         place = partial(records.place, order=order, inputs=inputs, assets=names, max_waiting=self._max_waiting)
-        placed = await self._database.run(place)
+        try:
+            placed = await self._database.run(place)
+        except IntegrityError:
+            # Another process took the same id, or the same number, at the same moment: now it can be seen.
+            placed = await self._database.run(place)
         if placed.is_new:
             SUBMITTED.labels(order.dialect).inc()
             job = placed.job
@@ -124,14 +129,14 @@ class DurableJobs:
 
     async def get(self, id: str, owner: str) -> Job:
         making = self._making.get(id)
-        if making and making.job.owner == owner:
+        if making and making.job.owner == owner and not making.ended:
             return making.job
         return await self._database.run(partial(records.get, id=id, owner=owner))
 
     async def find(self, number: int, owner: str) -> Job:
         job = await self._database.run(partial(records.find, number=number, owner=owner))
         making = self._making.get(job.id)
-        return making.job if making else job
+        return making.job if making and not making.ended else job
 
     async def page(self, owner: str, which: Filter, limit: int, after: str | None = None) -> Page:
         return await self._database.run(partial(records.page, owner=owner, which=which, limit=limit, after=after))
@@ -165,9 +170,6 @@ class DurableJobs:
     async def cancel(self, id: str, owner: str) -> Job:
         await self.get(id, owner)
         await self._end(id, Status.CANCELLED)
-        making = self._making.get(id)
-        if making:
-            making.stop()
         return await self._database.run(partial(records.get, id=id, owner=owner))
 
     async def clear(self, owner: str) -> int:
@@ -221,6 +223,9 @@ class DurableJobs:
         ended = await self._database.run(end)
         if ended:
             FINISHED.labels(status).inc()
+        if making := self._making.get(id):
+            making.ended = True
+            making.stop()
         self._wake(id)
         return ended
 

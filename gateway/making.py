@@ -33,6 +33,12 @@ class Making:
     Args:
         begun: its record, which names `executor` as the one that runs it.
         database, assets, turns, conduct: as in DurableJobs.
+
+    Attributes:
+        job: the record as it is here, ahead of the database by some steps.
+        changed: set at the next change, when another takes its place.
+        over: set when nothing is done for it any more.
+        ended: whether the record in the database is final.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class Making:
         self.job = begun.job
         self.changed = asyncio.Event()
         self.over = asyncio.Event()
+        self.ended = False
         self._begun = begun
         self._database = database
         self._assets = assets

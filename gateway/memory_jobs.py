@@ -123,9 +123,10 @@ class MemoryJobs:
         return entry.job
 
     def _check_room(self, order: Order) -> None:
-        if self._turns.waiting >= self._max_waiting:
-            raise Overloaded(f"{self._turns.waiting} generations are waiting already; try again later", retry_after_s=5)
-        own = sum(e.job.owner == order.owner and e.job.status == Status.QUEUED for e in self._entries.values())
+        queued = [entry.job for entry in self._entries.values() if entry.job.status == Status.QUEUED]
+        if len(queued) >= self._max_waiting:
+            raise Overloaded(f"{len(queued)} generations are waiting already; try again later", retry_after_s=5)
+        own = sum(job.owner == order.owner for job in queued)
         if order.most_waiting is not None and own >= order.most_waiting:
             raise Overloaded(f"{own} of your generations are waiting already; try again later", retry_after_s=5)
 

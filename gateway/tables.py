@@ -221,5 +221,5 @@ DELIVERIES = Table(
 def now(dialect: Dialect) -> ColumnElement[float]:
     """The database's clock, seconds since 1970."""
     if dialect.name == "sqlite":
-        return literal_column("((julianday('now') - 2440587.5) * 86400.0)", Float)
+        return literal_column("round((julianday('now') - 2440587.5) * 86400.0, 3)", Float)
     return func.extract("epoch", func.clock_timestamp()).cast(Float)

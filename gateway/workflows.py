@@ -19,6 +19,8 @@ from gateway.database import engine_url
 from mesh.telemetry import log
 
 QUEUE = "generations"
+_LEAVE_S = 5
+"""Seconds in which stopped jobs write down how they were left."""
 VERSION = "jobs-1"
 """Of the workflows' steps: processes take up what others of the same version began. Change it when steps change."""
 
@@ -93,7 +95,7 @@ class Workflows:
 
     async def close(self) -> None:
         """Take no more."""
-        await asyncio.to_thread(DBOS.destroy)
+        await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=_LEAVE_S)
         _posts.clear()
 
     async def start(self, workflow_id: str, job_id: str) -> None:
