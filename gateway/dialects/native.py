@@ -21,6 +21,7 @@ from gateway.dialects import native_models as models
 from gateway.dialects.dialect import Submission, answering, asset_url, generate
 from gateway.dialects.native_hints import NativeHints
 from gateway.dialects.native_json import given, png_url, refuse_unknown, respond
+from gateway.dialects.native_record import PICTURES, record
 from gateway.fields import identifier, number, wrong
 from gateway.generation import Control, Generation
 from gateway.jobs import Job
@@ -35,10 +36,6 @@ _HEARTBEAT_S = 10
 
 _FIELDS = frozenset(models.GenerationBody.model_fields)
 _CONTROL_FIELDS = frozenset(models.ControlBody.model_fields)
-# Of a request and of a control; all that a record does not repeat.
-_PICTURES = ("image", "mask")
-# What only other dialects ask for.
-_OTHERS = ("hints_only",)
 
 
 class Native:
@@ -184,31 +181,10 @@ class Native:
 
     async def _pictures(self, sent: Mapping[str, Any], at: str = "") -> dict[str, Any]:
         read = self._parts.pictures.read
-        return {name: await read(sent[name], f"{at}{name}") for name in _PICTURES if sent.get(name) is not None}
+        return {name: await read(sent[name], f"{at}{name}") for name in PICTURES if sent.get(name) is not None}
 
     def _record(self, request: Request, job: Job) -> dict[str, Any]:
-        return {
-            "id": job.id,
-            "status": job.status,
-            "progress": {"step": job.step, "steps": job.steps},
-            "images": [
-                {
-                    "url": asset_url(self._parts, request, picture.asset),
-                    "seed": picture.seed,
-                    "width": picture.width,
-                    "height": picture.height,
-                }
-                for picture in job.pictures
-            ],
-            "notes": list(job.notes),
-            "effective_prompt": job.prompt,
-            "effective_negative_prompt": job.negative_prompt,
-            "error": None if job.error is None else problem.details(job.error),
-            "created_at": job.created_at,
-            "started_at": job.started_at,
-            "finished_at": job.finished_at,
-            "request": _settings(job),
-        }
+        return record(job, [asset_url(self._parts, request, picture.asset) for picture in job.pictures])
 
 
 def _outline(sent: Mapping[str, Any]) -> Generation:
@@ -232,23 +208,7 @@ def _control(index: int, body: object) -> Control:
 
 
 def _apart(sent: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: b"" if name in _PICTURES else value for name, value in sent.items()}
-
-
-def _settings(job: Job) -> dict[str, Any]:
-    """What makes the same pictures again, together with the pictures that were sent."""
-    known = _without_pictures(vars(job.generation))
-    for name in _OTHERS:
-        known.pop(name)
-    known["controls"] = [_without_pictures(vars(control)) for control in job.generation.controls]
-    if job.pictures:
-        # The size that was derived where none was asked for.
-        known |= {"width": job.pictures[0].width, "height": job.pictures[0].height}
-    return known
-
-
-def _without_pictures(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in _PICTURES}
+    return {name: b"" if name in PICTURES else value for name, value in sent.items()}
 
 
 def _preview(preview: Preview) -> dict[str, Any]:

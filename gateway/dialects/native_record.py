@@ -1,0 +1,54 @@
+"""The native record of a generation, as it is answered and as webhooks carry it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway import problem
+from gateway.jobs import Job
+
+# Of a request and of a control; all that a record does not repeat.
+PICTURES = ("image", "mask")
+# What only other dialects ask for.
+_OTHERS = ("hints_only",)
+
+
+def record(job: Job, links: Sequence[str]) -> dict[str, Any]:
+    """JSON of a job.
+
+    Args:
+        job: at any moment.
+        links: where its finished pictures are found, in their order.
+    """
+    return {
+        "id": job.id,
+        "status": job.status,
+        "progress": {"step": job.step, "steps": job.steps},
+        "images": [
+            {"url": link, "seed": picture.seed, "width": picture.width, "height": picture.height}
+            for picture, link in zip(job.pictures, links, strict=True)
+        ],
+        "notes": list(job.notes),
+        "effective_prompt": job.prompt,
+        "effective_negative_prompt": job.negative_prompt,
+        "error": None if job.error is None else problem.details(job.error),
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "request": _settings(job),
+    }
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """What makes the same pictures again, together with the pictures that were sent."""
+    known = _without_pictures(vars(job.generation))
+    for name in _OTHERS:
+        known.pop(name)
+    known["controls"] = [_without_pictures(vars(control)) for control in job.generation.controls]
+    if job.pictures:
+        # The size that was derived where none was asked for.
+        known |= {"width": job.pictures[0].width, "height": job.pictures[0].height}
+    return known
+
+
+def _without_pictures(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in PICTURES}
