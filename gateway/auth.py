@@ -1,51 +1,25 @@
-"""Who is asking: API keys, kept and compared as SHA-256 digests."""
+"""How a key is carried in an Authorization header: as a token, or as a user's name and password."""
 
-import hashlib
-import hmac
-from collections.abc import Iterable
+import binascii
 
-from mesh.errors import Unauthenticated
-
-ANYBODY = "anybody"
-
-
-class Keys:
-    """The keys that this deployment knows.
-
-    Args:
-        keys: in plain; empty means that nobody is asked for one (allowed on loopback only, see settings).
-    """
-
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = [_digest(key) for key in keys]
-
-    @property
-    def asked_for(self) -> bool:
-        """Whether requests need a key."""
-        return bool(self._digests)
-
-    def owner(self, key: str | None) -> str:
-        """Name of the holder of `key`, under which generations are kept: not the key, nor anything that leads to it.
-
-        Raises:
-            Unauthenticated: no key, or an unknown one.
-        """
-        if not self._digests:
-            return ANYBODY
-        if not key:
-            raise Unauthenticated("API key required")
-        digest = _digest(key)
-        # All are compared, so that the time tells nothing about which one matched or how far.
-        if not sum(hmac.compare_digest(digest, known) for known in self._digests):
-            raise Unauthenticated("Invalid API key")
-        return hashlib.sha256(digest).hexdigest()[:16]
+import pybase64
 
 
 def bearer(authorization: str | None) -> str | None:
     """The token of an `Authorization: Bearer` header, or None."""
-    scheme, _, token = (authorization or "").strip().partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
+    return _credentials(authorization, "bearer")
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+def basic(authorization: str | None) -> tuple[str, str] | None:
+    """User and password of an `Authorization: Basic` header (RFC 7617, UTF-8), or None."""
+    encoded = _credentials(authorization, "basic")
+    try:
+        user, colon, password = pybase64.b64decode(encoded or "", validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return (user, password) if colon else None
+
+
+def _credentials(authorization: str | None, wanted: str) -> str | None:
+    scheme, _, rest = (authorization or "").strip().partition(" ")
+    return rest.strip() or None if scheme.lower() == wanted else None

@@ -8,6 +8,7 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.limits import CALLER, Caller
 from mesh.telemetry import log, request_id
 
 REQUESTS = Counter("cn_http_requests_total", "HTTP requests answered.", ["route", "method", "code"])
@@ -39,6 +40,8 @@ class Edge:
         sent = Headers(scope=scope).get("x-request-id", "")
         call_id = sent if _ID.fullmatch(sent) else uuid.uuid4().hex
         token = request_id.set(call_id)
+        # The server has taken the client's own address from the proxy in front by now.
+        calling = CALLER.set(Caller((scope.get("client") or ("",))[0]))
         status = 499
         began = time.monotonic()
 
@@ -62,4 +65,5 @@ class Edge:
             SECONDS.labels(route).observe(seconds)
             if route not in _QUIET:
                 log.info("http", route=route, method=method, code=status, seconds=round(seconds, 4))
+            CALLER.reset(calling)
             request_id.reset(token)

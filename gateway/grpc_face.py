@@ -51,7 +51,9 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
     ) -> AsyncIterator[generation_pb2.GenerateResponse]:
         owner = self._parts.keys.owner(bearer(dict(context.invocation_metadata() or ()).get("authorization")))
         generation = await self._parts.catalogue.resolve(_parse(request))
-        job = await self._parts.jobs.submit(Order(generation, owner, dialect="grpc", at_once=True))
+        job = await self._parts.jobs.submit(
+            self._parts.keys.bounded(Order(generation, owner, dialect="grpc", at_once=True))
+        )
         shown: Preview | None = None
         try:
             async for now in self._parts.jobs.watch(job.id, owner):

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from gateway.asset_records import of_job
 from gateway.assets import Assets
-from gateway.auth import Keys
 from gateway.catalogue import Catalogue
 from gateway.database import Database, open_database
 from gateway.durable_jobs import DurableJobs
@@ -19,6 +18,8 @@ from gateway.fetch import Fetcher
 from gateway.hints import Hints
 from gateway.images import Pictures
 from gateway.jobs import Conductor, Job, JobEngine, Outbox
+from gateway.key_watch import open_keys
+from gateway.keys import Keys
 from gateway.memory_jobs import MemoryJobs
 from gateway.pipeline import Pipeline
 from gateway.rooms import Rooms
@@ -60,6 +61,7 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
         rooms = Rooms(settings.mesh_address)
         stack.push_async_callback(rooms.close)
         database = stack.enter_context(open_database(settings.database_url))
+        keys = await stack.enter_async_context(open_keys(settings, database))
         assets = await _assets(settings, database, stack)
         uploads = Uploads(assets, database)
         outbox = _each(partial(of_job, retention_s=settings.retention_s))
@@ -70,7 +72,7 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
         stack.callback(sweeping.cancel)
         yield Parts(
             settings=settings,
-            keys=Keys(settings.api_keys),
+            keys=keys,
             rooms=rooms,
             catalogue=Catalogue(rooms, settings.default_model),
             jobs=jobs,

@@ -37,8 +37,7 @@ async def run(settings: GatewaySettings) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                # Envoy in front is the only one whose word on the client's address and scheme counts.
-                forwarded_allow_ips=["127.0.0.1", "::1"],
+                forwarded_allow_ips=list(settings.proxies),
                 timeout_graceful_shutdown=int(settings.grace_s),
             )
         )

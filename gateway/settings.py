@@ -24,7 +24,19 @@ class GatewaySettings(ServerSettings):
     public_address: str = setting("127.0.0.1:8080", "host:port of the edge that clients use.")
     public_url: str = setting("", "Start of the URLs in answers; unset: the address that the client used.")
     mesh_address: str = setting("127.0.0.1:8090", "host:port of Envoy's listener for the three services.")
-    api_keys: tuple[str, ...] = setting((), "Keys of the clients; unset: none are asked for, on loopback only.")
+    api_keys: tuple[str, ...] = setting(
+        (),
+        "Keys of the clients beside those in the database, with every scope; where there is no key at all, none is "
+        "asked for, on loopback only.",
+    )
+    limits_url: str = setting(
+        "",
+        "Where requests a minute are counted for all gateways together, as a storage of the package limits "
+        "(redis://host:6379); unset: each process counts its own.",
+    )
+    proxies: tuple[str, ...] = setting(
+        ("127.0.0.1", "::1"), "Addresses and networks of the proxy in front, whose word on the client's address counts."
+    )
     default_model: str = setting("", "Model taken when a request names none; unset: the first loaded one by name.")
     model_aliases: tuple[str, ...] = setting((), "Other names for loaded models, as a list of name=model.")
     unknown_model: str = setting(
@@ -86,15 +98,27 @@ class GatewaySettings(ServerSettings):
             raise SettingsError("of CN_GATEWAY_STORAGE_ACCESS_KEY and CN_GATEWAY_STORAGE_SECRET_KEY one is missing")
         if self.max_pictures < 4:
             raise SettingsError(f"CN_GATEWAY_MAX_PICTURES={self.max_pictures} is below 4, the most of one request")
-        if self.api_keys:
-            return
+        # Whether there are keys in the database is known once it is open.
+        if not self.api_keys and not self.database_url:
+            self.refuse_strangers()
+
+    def reachable(self) -> dict[str, str]:
+        """The addresses that other machines can reach, by variable."""
         addresses = {"ADDRESS": self.address, "PUBLIC_ADDRESS": self.public_address, "GRPC_ADDRESS": self.grpc_address}
-        for name, address in addresses.items():
-            if not is_loopback(address):
-                raise SettingsError(
-                    f"CN_GATEWAY_{name}={address} can be reached from other machines and no keys are set; "
-                    "set CN_GATEWAY_API_KEYS (or CN_GATEWAY_API_KEYS_FILE), or use a loopback address"
-                )
+        return {f"CN_GATEWAY_{name}": address for name, address in addresses.items() if not is_loopback(address)}
+
+    def refuse_strangers(self) -> None:
+        """Where there is no key, only this machine may reach the gateway.
+
+        Raises:
+            SettingsError: naming the address that others can reach.
+        """
+        for name, address in self.reachable().items():
+            raise SettingsError(
+                f"{name}={address} can be reached from other machines and there are no keys; set CN_GATEWAY_API_KEYS "
+                "(or CN_GATEWAY_API_KEYS_FILE), make one with `python -m gateway keys create`, or use a loopback "
+                "address"
+            )
 
     def s3_access(self) -> S3Access:
         """How to reach the bucket that files are kept in."""

@@ -84,7 +84,7 @@ async def generate(parts: Parts, dialect: Dialect, request: Request) -> Response
     submission = await dialect.parse(request)
     generation = await parts.catalogue.resolve(submission.generation)
     order = _named(request, submission.order(generation, dialect.name, base_url(parts, request)))
-    job = await parts.jobs.submit(order)
+    job = await parts.jobs.submit(parts.keys.bounded(order))
     if submission.hold_s > 0:
         try:
             job = await unless_gone(request, parts.jobs.wait(job.id, job.owner, submission.hold_s))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.auth import ANYBODY, Keys, bearer
+from gateway.auth import bearer
+from gateway.keys import ANYBODY, Keys
 from mesh.errors import Unauthenticated
 
 

@@ -1,0 +1,172 @@
+"""`python -m gateway keys`: make, list and revoke the API keys of clients."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, NoReturn
+
+import typer
+
+from gateway import key_records
+from gateway.database import Database, open_database
+from gateway.jobs import PRIORITIES
+from gateway.key_records import KeyRecord, NewKey
+from gateway.keys import GENERATE, SCOPES
+from mesh.errors import MeshError
+from mesh.settings import SettingsError
+
+_ABOUT = """Make, list and revoke the API keys of clients.
+
+The keys stand in the database of CN_GATEWAY_DATABASE_URL, as digests: a key is shown once, when it is made. A running
+gateway knows a new key within two seconds, and refuses a revoked one within as much. As soon as one key was made,
+requests without a key are refused, also on loopback.
+
+A client sends its key as its API wants it: `Authorization: Bearer KEY`, a field `key` of the body, or Basic.
+"""
+
+DatabaseUrl = Callable[[], str]
+
+
+def run(arguments: Sequence[str], database_url: DatabaseUrl) -> NoReturn:
+    """Carry out a command line and end the process.
+
+    Args:
+        arguments: what stands after `keys`.
+        database_url: tells where records are kept; asked when a command needs it, so that help works without.
+    """
+    command(database_url)(list(arguments), prog_name="python -m gateway keys")
+    sys.exit(0)
+
+
+def command(database_url: DatabaseUrl) -> typer.Typer:
+    """The commands over the database that `database_url` names."""
+    app = typer.Typer(help=_ABOUT, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+    @app.command()
+    def create(
+        name: Annotated[str, typer.Option(help="What the key is for, in words for people.")],
+        owner: Annotated[
+            str,
+            typer.Option(
+                help="Who holds it. Keys of one owner see the same jobs and files; left out: an owner of its own. "
+                "`anybody` takes over what was made before keys were asked for."
+            ),
+        ] = "",
+        scope: Annotated[
+            list[str] | None,
+            typer.Option(
+                help=f"What it allows: {' or '.join(SCOPES)}; may be given twice. admin includes generate, and lets "
+                "the client load models, change storage and the like."
+            ),
+        ] = None,
+        most_waiting: Annotated[
+            int | None, typer.Option(min=0, help="Jobs that its owner may have waiting; more are answered 429.")
+        ] = None,
+        per_minute: Annotated[
+            int | None, typer.Option(min=1, help="Requests that it may make a minute; more are answered 429.")
+        ] = None,
+        most_priority: Annotated[
+            int | None,
+            typer.Option(min=PRIORITIES[0], max=PRIORITIES[-1], help="Highest priority that its owner's jobs get."),
+        ] = None,
+        strict: Annotated[
+            bool | None,
+            typer.Option(
+                "--strict/--legacy",
+                help="Whether errors of the enterprise API tell by their HTTP status; left out: as "
+                "CN_GATEWAY_ENTERPRISE_STATUS says.",
+            ),
+        ] = None,
+    ) -> None:
+        """Make a key and print it. It can't be shown again."""
+        with _telling(), _opened(database_url()) as database:
+            new = NewKey(
+                name=name,
+                owner=owner,
+                scopes=tuple(scope or [GENERATE]),
+                most_waiting=most_waiting,
+                requests_per_minute=per_minute,
+                most_priority=most_priority,
+                strict=strict,
+            )
+            record, key = database.run_here(lambda connection: key_records.create(connection, new))
+        scopes = ", ".join(sorted(record.holder.scopes))
+        typer.echo(
+            f"{record.holder.key_id} for owner {record.holder.owner}, scopes {scopes}. This is the key; keep it, it "
+            "is not shown again:",
+            err=True,
+        )
+        # Alone on standard output, for scripts.
+        typer.echo(key)
+
+    @app.command("list")
+    def show(owner: Annotated[str, typer.Option(help="Only the keys of this owner.")] = "") -> None:
+        """Show the keys: their ids, owners, scopes and limits, and when they were used last, to the minute or so."""
+        with _telling(), _opened(database_url()) as database:
+            records = database.run_here(lambda connection: key_records.listed(connection, owner))
+        if not records:
+            typer.echo("there are no keys; `python -m gateway keys create --name NAME` makes one", err=True)
+            return
+        for line in _table(records):
+            typer.echo(line)
+
+    @app.command()
+    def revoke(id: Annotated[str, typer.Argument(help="As `list` shows it, such as k_1a2b3c4d.")]) -> None:
+        """Make a key worthless, for good. Its owner's jobs and files stay, for the owner's other keys."""
+        with _telling(), _opened(database_url()) as database:
+            record = database.run_here(lambda connection: key_records.revoke(connection, id))
+        typer.echo(f"{record.holder.key_id} ({record.name}) is revoked", err=True)
+
+    return app
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Database]:
+    if not url:
+        raise SettingsError(
+            "CN_GATEWAY_DATABASE_URL is unset, so that there is nowhere to keep keys; set it for this command and for "
+            "the gateway, such as sqlite:////var/lib/controlmesh/records.db"
+        )
+    with open_database(url) as database:
+        yield database
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Errors as one line."""
+    try:
+        yield
+    except (MeshError, SettingsError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+def _table(records: Sequence[KeyRecord]) -> Iterator[str]:
+    rows = [("id", "name", "owner", "scopes", "waiting", "per minute", "priority", "made", "last used", "revoked")]
+    rows += [
+        (
+            record.holder.key_id,
+            record.name,
+            record.holder.owner,
+            ",".join(sorted(record.holder.scopes)),
+            _bound(record.holder.most_waiting),
+            _bound(record.holder.requests_per_minute),
+            _bound(record.holder.most_priority),
+            _time(record.created_at),
+            _time(record.last_used_at),
+            _time(record.revoked_at),
+        )
+        for record in records
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _bound(number: int | None) -> str:
+    return "-" if number is None else str(number)
+
+
+def _time(moment: datetime | None) -> str:
+    return "-" if moment is None else moment.strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,154 @@
+"""What is done to the records of keys: one function a change, each within the caller's transaction."""
+
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from gateway.jobs import PRIORITIES
+from gateway.keys import ADMIN, GENERATE, SCOPES, Holder, digest_of
+from gateway.tables import KEYS, now
+from mesh.errors import InvalidInput, NotFound
+
+PREFIX = "cm_"
+"""Of every key, so that scanners of logs and repositories know one when they see it."""
+_RANDOM_BYTES = 32
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_MOST = 1_000_000
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A key to be made.
+
+    Attributes:
+        name: for people, up to 64 characters.
+        owner: under which records are kept; "" for one of the key's own.
+        scopes, most_waiting, requests_per_minute, most_priority, strict: as in Holder.
+
+    Raises:
+        InvalidInput: naming the field and what it takes.
+    """
+
+    name: str
+    owner: str = ""
+    scopes: tuple[str, ...] = (GENERATE,)
+    most_waiting: int | None = None
+    requests_per_minute: int | None = None
+    most_priority: int | None = None
+    strict: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.strip() or len(self.name) > 64 or not self.name.isprintable():
+            raise InvalidInput("name is 1 to 64 printable characters", field="name")
+        if self.owner and not _OWNER.fullmatch(self.owner):
+            raise InvalidInput("owner is up to 63 letters, digits, dots, underscores and hyphens", field="owner")
+        if not self.scopes or not set(self.scopes) <= set(SCOPES):
+            raise InvalidInput(f"scopes are {' and '.join(SCOPES)}", field="scopes")
+        for field, lowest, highest in (
+            ("most_waiting", 0, _MOST),
+            ("requests_per_minute", 1, _MOST),
+            ("most_priority", PRIORITIES[0], PRIORITIES[-1]),
+        ):
+            value = getattr(self, field)
+            if value is not None and not lowest <= value <= highest:
+                raise InvalidInput(f"{field} is a number from {lowest} to {highest}", field=field)
+
+
+@dataclass(frozen=True)
+class KeyRecord:
+    """A key as it is listed; `last_used_at` is late by a minute or so."""
+
+    name: str
+    holder: Holder
+    created_at: datetime
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+def create(connection: Connection, new: NewKey) -> tuple[KeyRecord, str]:
+    """Make a key; its record and the key itself, which nothing can tell again."""
+    key = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    id = f"k_{secrets.token_hex(4)}"
+    while connection.execute(select(KEYS.c.id).where(KEYS.c.id == id)).one_or_none() is not None:
+        id = f"k_{secrets.token_hex(4)}"
+    scopes = set(new.scopes) | ({GENERATE} if ADMIN in new.scopes else set())
+    connection.execute(
+        insert(KEYS).values(
+            id=id,
+            digest=digest_of(key).hex(),
+            owner=new.owner or id,
+            name=new.name.strip(),
+            scopes=sorted(scopes),
+            most_waiting=new.most_waiting,
+            requests_per_minute=new.requests_per_minute,
+            most_priority=new.most_priority,
+            strict=new.strict,
+            created_at=now(connection.dialect),
+        )
+    )
+    return _record(connection.execute(select(KEYS).where(KEYS.c.id == id)).one()), key
+
+
+def revoke(connection: Connection, id: str) -> KeyRecord:
+    """Make a key worthless, for good; NotFound. One that is so already stays as it is."""
+    connection.execute(
+        update(KEYS).where(KEYS.c.id == id, KEYS.c.revoked_at.is_(None)).values(revoked_at=now(connection.dialect))
+    )
+    row = connection.execute(select(KEYS).where(KEYS.c.id == id)).one_or_none()
+    if row is None:
+        raise NotFound("there is no key with this id; `keys list` shows them")
+    return _record(row)
+
+
+def listed(connection: Connection, owner: str = "") -> list[KeyRecord]:
+    """All keys, or an owner's, the oldest first; revoked ones among them."""
+    asked = select(KEYS).order_by(KEYS.c.created_at, KEYS.c.id)
+    return [_record(row) for row in connection.execute(asked.where(KEYS.c.owner == owner) if owner else asked)]
+
+
+def mark(connection: Connection) -> tuple[int, int]:
+    """How many keys there ever were and how many of them are revoked: while both stay, no key has changed."""
+    made, revoked = connection.execute(select(func.count(), func.count(KEYS.c.revoked_at)).select_from(KEYS)).one()
+    return made, revoked
+
+
+def valid(connection: Connection) -> Mapping[bytes, Holder]:
+    """The keys that are not revoked, by digest."""
+    rows = connection.execute(select(KEYS).where(KEYS.c.revoked_at.is_(None)))
+    return {bytes.fromhex(row.digest): _holder(row) for row in rows}
+
+
+def touch(connection: Connection, ids: Iterable[str]) -> None:
+    """Note that keys were used by now."""
+    connection.execute(update(KEYS).where(KEYS.c.id.in_(sorted(ids))).values(last_used_at=now(connection.dialect)))
+
+
+def _holder(row: Row[Any]) -> Holder:
+    return Holder(
+        owner=row.owner,
+        key_id=row.id,
+        scopes=frozenset(row.scopes),
+        most_waiting=row.most_waiting,
+        requests_per_minute=row.requests_per_minute,
+        most_priority=row.most_priority,
+        strict=row.strict,
+    )
+
+
+def _record(row: Row[Any]) -> KeyRecord:
+    return KeyRecord(
+        name=row.name,
+        holder=_holder(row),
+        created_at=datetime.fromtimestamp(row.created_at, UTC),
+        revoked_at=_moment(row.revoked_at),
+        last_used_at=_moment(row.last_used_at),
+    )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
