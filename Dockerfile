@@ -23,7 +23,7 @@ case "$SERVICE" in
   preprocess_svc) extras="preprocess" ;;
   unet_svc) extras="unet torch-runtime" ;;
   vae_svc) extras="vae" ;;
-  export) extras="export torch-runtime" ;;
+  export) extras="export annotators torch-runtime" ;;
   *) echo "SERVICE is gateway, preprocess_svc, unet_svc, vae_svc or export, not '$SERVICE'" >&2; exit 2 ;;
 esac
 python k8s/locked_subset.py $extras > service.lock

@@ -6,8 +6,8 @@ BIN := .venv/bin
 # Many one-thread processes share the cores; a thread pool in each would fight over them.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup models demo up down test \
-        lint format protos lock train-demo evaluate-demo sweep-demo bench clean
+.PHONY: help setup models demo up down test fuzz fuzz-api chaos gallery \
+        lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-jobs clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,9 @@ setup: .venv/.done .venv-triton/.done ## Make both environments from the locked 
 	@requirements/install.sh .venv-triton requirements/model-server.lock --no-deps --require-hashes
 	@touch $@
 
-models: .venv/.done ## Export the shipped demo model to ONNX (skipped when nothing changed)
+models: .venv/.done ## Export the shipped demo model and its annotator to ONNX (skipped when nothing changed)
 	@$(BIN)/python -m export demo
+	@$(BIN)/python -m export annotator demo
 
 demo: setup models ## Start the whole mesh, make one controlled picture, print its path, stop
 	@$(BIN)/python -m local demo
@@ -58,6 +59,9 @@ test-faults: ## What happens when parts fail
 test-parity-full: setup models ## Every feature under every scheduler against diffusers; writes docs/parity.md
 	@$(BIN)/python -m pytest tests/parity/test_parity_matrix.py --every-case --parity-table docs/parity.md
 
+fuzz: setup ## Hostile pictures and parameters, for as long as Hypothesis' deep profile takes
+	@$(BIN)/python -m pytest tests/unit/test_fuzz_pictures.py tests/unit/test_fuzz_controls.py --hypothesis-profile=deep
+
 lint: .venv/.done ## Style, types, import directions, protos, freshness of generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -66,6 +70,7 @@ lint: .venv/.done ## Style, types, import directions, protos, freshness of gener
 	@cd protos && ../$(BIN)/buf lint
 	@$(BIN)/python protos/generate.py --check
 	@$(BIN)/python -m export demo --check-configs
+	@$(BIN)/python -m export annotator demo --check-configs
 	@$(BIN)/python -m local docs --check
 
 format: .venv/.done ## Rewrite the code in the project's style
@@ -90,6 +95,12 @@ sweep-demo: setup models ## Measure edges against a control's weight, end and gu
 bench: setup models ## Compare the mesh with diffusers' own pipeline and write docs/benchmark.md
 	@$(BIN)/python -m benchmarks.mesh --write docs/benchmark.md
 
+bench-hints: setup models ## Compare hints with controlnet_aux and write docs/hints_benchmark.md
+	@$(BIN)/python -m benchmarks.hints --write docs/hints_benchmark.md
+
+gallery: setup models ## Show every control type on the same pictures; writes docs/gallery.md
+	@$(BIN)/python -m local gallery
+
 clean: ## Remove what was built: logs, exported graphs, caches (environments stay)
 	@rm -rf run build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	@find model_repository -name model.onnx -delete; rm -f model_repository/*/manifest.json model_repository/*/tokenizer.json
+	@find model_repository -name model.onnx -delete; rm -f model_repository/*/{manifest,tokenizer,annotator}.json

@@ -16,6 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # Installed by itself (requirements/torch.txt): the lock does not hold it.
 APART = "torch"
+# Taken without what it names besides (torchvision, timm): see requirements/without-torch.txt. The extra that wants it
+# lists what its exported detectors need.
+ALONE = "controlnet-aux"
 
 
 def canonical(name: str) -> str:
@@ -62,6 +65,8 @@ def wanted_by(project: dict[str, object], extras: Iterable[str]) -> list[str]:
 
 def resolve(requirements: list[str], lock: str) -> list[str]:
     """Names of everything that `requirements` need, as pip finds them within the lock's versions."""
+    alone = [name(line) for line in requirements if name(line) == ALONE]
+    requirements = [line for line in requirements if name(line) != ALONE]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
         constraints.write("\n".join(map(requirement, blocks(lock))))
         constraints.flush()
@@ -71,7 +76,7 @@ def resolve(requirements: list[str], lock: str) -> list[str]:
             check=True,
             stdout=subprocess.PIPE,
         ).stdout
-    return [entry["metadata"]["name"] for entry in json.loads(report)["install"]]
+    return [*alone, *(entry["metadata"]["name"] for entry in json.loads(report)["install"])]
 
 
 if __name__ == "__main__":

@@ -34,12 +34,13 @@ def tiny_weights() -> Path:
 
 @pytest.fixture(scope="session")
 def repository(tiny_weights: Path) -> Path:
-    """A model repository with the demo model and the tiny random one; kept in build/, so a second run is quick."""
+    """A model repository with the demo model, its annotator and the tiny random model; kept in build/, so a second run
+    is quick."""
     folder = ROOT / "build" / "test-repository"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, source in (("demo", DEMO_WEIGHTS), ("tiny", tiny_weights)):
-        command = [sys.executable, "-m", "export", source, "--name", name, "--repository", folder]
-        subprocess.run(command, check=True, cwd=ROOT)
+    sources = ([DEMO_WEIGHTS, "--name", "demo"], [tiny_weights, "--name", "tiny"], ["annotator", "demo"])
+    for source in sources:
+        subprocess.run([sys.executable, "-m", "export", *source, "--repository", folder], check=True, cwd=ROOT)
     return folder
 
 

@@ -222,5 +222,5 @@ def test_whoever_reads_the_models_waits_for_their_card() -> None:
     card = str(manifest_path(Path("/models"), "demo"))
     for name, template in pods(renderings()["demo"]):
         mounts = {mount["mountPath"] for c in template["spec"]["containers"] for mount in c["volumeMounts"]}
-        waits = [c for c in template["spec"].get("initContainers", []) if card in str(c["command"])]
+        waits = [c for c in template["spec"].get("initContainers", []) if card in str(c.get("command"))]
         assert bool(waits) == ("/models" in mounts and name != "export-demo"), name
