@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -13,7 +13,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from gateway import job_records as records
+from gateway.again import every
 from gateway.assets import Assets
+from gateway.couriers import Attempt, Ended, nobody
 from gateway.database import Database
 from gateway.job_rows import pictures_of
 from gateway.jobs import FINISHED, RUNNING, SUBMITTED, WAITING, Conductor, Filter, Job, Order, Outbox, Page, Status
@@ -49,6 +51,8 @@ class DurableJobs:
         conduct: makes the pictures of a generation.
         assets: where pictures lie: those that were sent, and those that were made.
         outbox: see there.
+        ended: told the id of a job that ended, once that is written; never raises.
+        deliver: tries a webhook; see gateway.couriers.
         max_pictures: pictures made at the same time in this process.
         max_waiting: jobs that may wait, over all processes.
         retention_s: seconds that a finished record is kept.
@@ -63,6 +67,8 @@ class DurableJobs:
         assets: Assets,
         *,
         outbox: Outbox = lambda connection, job: None,
+        ended: Ended = nobody,
+        deliver: Attempt | None = None,
         max_pictures: int,
         max_waiting: int,
         retention_s: float,
@@ -71,10 +77,11 @@ class DurableJobs:
         self._database = database
         self._assets = assets
         self._outbox = outbox
+        self._tell = ended
         self._max_waiting = max_waiting
         self._retention_s = retention_s
         self.executor = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._workflows = Workflows(url, self.executor, max_pictures, poll_s)
+        self.workflows = Workflows(url, self.executor, max_pictures, poll_s, deliver)
         self._conduct = conduct
         self._turns = Turns(max_pictures)
         self._making: dict[str, Making] = {}
@@ -86,13 +93,13 @@ class DurableJobs:
     async def open(self) -> None:
         """Take part: begin to beat, and to take jobs."""
         await self._database.run(partial(records.beat, executor=self.executor))
-        await self._workflows.open(self)
+        await self.workflows.open(self)
         self._tasks = [
-            asyncio.create_task(_every(BEAT_S, self._beat)),
-            asyncio.create_task(_every(BEAT_S, self._revive)),
-            asyncio.create_task(_every(KEEP_S, self._keep)),
-            asyncio.create_task(_every(BEAT_S, self._adopt)),
-            asyncio.create_task(_every(min(600.0, self._retention_s / 10), self._sweep)),
+            asyncio.create_task(every(BEAT_S, self._beat)),
+            asyncio.create_task(every(BEAT_S, self._revive)),
+            asyncio.create_task(every(KEEP_S, self._keep)),
+            asyncio.create_task(every(BEAT_S, self._adopt)),
+            asyncio.create_task(every(min(600.0, self._retention_s / 10), self._sweep)),
         ]
 
     async def close(self) -> None:
@@ -102,7 +109,7 @@ class DurableJobs:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         stopping = [making for making in self._making.values() if making.stop()]
         await asyncio.gather(*(making.over.wait() for making in stopping))
-        await self._workflows.close()
+        await self.workflows.close()
         with suppress(MeshError):
             await self._database.run(partial(records.leave, executors=[self.executor]))
 
@@ -122,9 +129,9 @@ class DurableJobs:
             SUBMITTED.labels(order.dialect).inc()
             job = placed.job
             if order.at_once:
-                await self._workflows.start(job.id, job.id)
+                await self.workflows.start(job.id, job.id)
             else:
-                await self._workflows.enqueue(job.id, job.id, _rank(placed.ahead, order.priority))
+                await self.workflows.enqueue(job.id, job.id, _rank(placed.ahead, order.priority))
         return placed.job
 
     async def get(self, id: str, owner: str) -> Job:
@@ -227,6 +234,8 @@ class DurableJobs:
             making.ended = True
             making.stop()
         self._wake(id)
+        if ended:
+            await self._tell(id)
         return ended
 
     def _wake(self, id: str) -> None:
@@ -254,7 +263,7 @@ class DurableJobs:
         silent = await self._database.run(partial(records.dead, silent_s=SILENT_S))
         silent = [executor for executor in silent if executor != self.executor]
         if silent:
-            await self._workflows.revive(silent)
+            await self.workflows.revive(silent)
             await self._database.run(partial(records.leave, executors=silent))
 
     async def _keep(self) -> None:
@@ -276,26 +285,16 @@ class DurableJobs:
     async def _adopt(self) -> None:
         """Begin again what nobody cares for: a process died between writing a record and starting its workflow."""
         found = await self._database.run(partial(records.orphans, asking=self.executor, idle_s=_ORPHAN_S))
-        for id in await self._workflows.abandoned([id for id in found if id not in self._making]):
+        for id in await self.workflows.abandoned([id for id in found if id not in self._making]):
             log.warning("job begun again", generation=id)
-            await self._workflows.enqueue(f"{id}-{secrets.token_hex(4)}", id, 1)
+            await self.workflows.enqueue(f"{id}-{secrets.token_hex(4)}", id, 1)
 
     async def _sweep(self) -> None:
         removed = await self._database.run(partial(records.remove_old, older_than_s=self._retention_s))
-        await self._workflows.forget([id for id, _ in removed])
+        await self.workflows.forget([id for id, _ in removed])
         await self._assets.remove([name for _, names in removed for name in names])
 
 
 def _rank(ahead: int, priority: int) -> int:
     """Place in the queue: first everybody's first job, then everybody's second; within these the urgent ones."""
     return min(1 + 10 * ahead + (9 - priority), _LOWEST)
-
-
-async def _every(seconds: float, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    while True:
-        try:
-            await act()
-        except Exception as error:
-            # A database that is away for a while must not end this for good.
-            log.error("jobs can't be looked after", what=act.__name__.strip("_"), reason=type(error).__name__)
-        await asyncio.sleep(seconds)

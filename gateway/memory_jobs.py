@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.assets import Assets
+from gateway.couriers import Ended, nobody
 from gateway.database import Database
 from gateway.jobs import (
     FINISHED,
@@ -70,7 +71,7 @@ class MemoryJobs:
         max_waiting: generations that may wait.
         max_records: finished records remembered.
         retention_s: seconds that a finished record is remembered.
-        database, outbox: what follows from a job's end is written there by this; see Outbox.
+        database, outbox, ended: what follows from a job's end is written there by this; see Outbox, and Ended.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class MemoryJobs:
         retention_s: float,
         database: Database | None = None,
         outbox: Outbox = lambda connection, job: None,
+        ended: Ended = nobody,
     ) -> None:
         self._conduct = conduct
         self._assets = assets
@@ -92,7 +94,7 @@ class MemoryJobs:
         self._max_records = max_records
         self._retention_s = retention_s
         self._database = database
-        self._outbox = outbox
+        self._outbox, self._tell = outbox, ended
         self._entries: dict[str, _Entry] = {}
         self._closed = False
 
@@ -248,6 +250,7 @@ class MemoryJobs:
                 # The pictures are made; a record that nobody could end would be worse than one without followers.
                 log.error("what follows from a job can't be written", exc_info=error, generation=final.id)
         entry.finish(final)
+        await self._tell(final.id)
 
     async def _make(self, entry: _Entry) -> None:
         job = entry.job

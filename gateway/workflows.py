@@ -1,13 +1,15 @@
-"""DBOS, which keeps jobs going: a queue in the database, and workflows that another process finishes.
+"""DBOS, which keeps jobs going: queues in the database, and workflows that another process finishes.
 
 DBOS is one per process. A workflow is a job's attempt: `make` the pictures, then `settle` the record, each a step whose
 outcome is kept, so that an attempt which is taken up again does not make what was made. Steps run in DBOS's threads and
-do their work on the gateway's event loop, where the channels to the services live.
+do their work on the gateway's event loop, where the channels to the services live. An attempt to deliver a webhook is
+a workflow, too.
 """
 
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,10 +17,12 @@ from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 from dbos._serialization import DBOSPortableJSONSerializer
 from sqlalchemy import make_url
 
+from gateway import couriers
 from gateway.database import engine_url
 from mesh.telemetry import log
 
 QUEUE = "generations"
+WEBHOOKS = "webhooks"
 _LEAVE_S = 5
 """Seconds in which stopped jobs write down how they were left."""
 VERSION = "jobs-1"
@@ -42,6 +46,7 @@ class _Post:
     """Who does the work in this process, and where."""
 
     work: Work
+    deliver: couriers.Attempt
     loop: asyncio.AbstractEventLoop
 
     def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -71,8 +76,22 @@ def _generate(job_id: str) -> None:
     _settle(job_id, _make(job_id))
 
 
+@DBOS.step(name="attempt", **_PATIENTLY)
+def _attempt(delivery_id: str, number: int) -> None:
+    _posts[-1].do(_posts[-1].deliver(delivery_id, number))
+
+
+@DBOS.workflow(name="deliver")
+def _deliver(delivery_id: str, number: int) -> None:
+    _attempt(delivery_id, number)
+
+
+async def _nobody(delivery_id: str, number: int) -> None:
+    """Deliver nothing."""
+
+
 class Workflows:
-    """DBOS over one database.
+    """DBOS over one database; the Courier of deliveries, too.
 
     Args:
         url: of the gateway's database. PostgreSQL holds DBOS's tables in a schema of their own; beside an SQLite file
@@ -80,17 +99,21 @@ class Workflows:
         executor: name of this process, which no other one has or had.
         concurrency: jobs of the queue that this process runs at once.
         poll_s: seconds between two looks at the queue.
+        deliver: tries a webhook; None where there are none.
     """
 
-    def __init__(self, url: str, executor: str, concurrency: int, poll_s: float) -> None:
+    def __init__(
+        self, url: str, executor: str, concurrency: int, poll_s: float, deliver: couriers.Attempt | None = None
+    ) -> None:
         self._url = _workflows_url(url)
         self._executor = executor
         self._concurrency = concurrency
         self._poll_s = poll_s
+        self._deliver = deliver or _nobody
 
     async def open(self, work: Work) -> None:
         """Begin to take jobs from the queue; `work` is done on the running event loop."""
-        _posts.append(_Post(work, asyncio.get_running_loop()))
+        _posts.append(_Post(work, self._deliver, asyncio.get_running_loop()))
         await asyncio.to_thread(self._launch)
 
     async def close(self) -> None:
@@ -110,6 +133,17 @@ class Workflows:
                 DBOS.enqueue_workflow(QUEUE, _generate, job_id)
 
         await asyncio.to_thread(_under, workflow_id, put)
+
+    async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
+        """See gateway.couriers.Courier."""
+
+        def put() -> None:
+            delay = delay_s if delay_s > 0 else None
+            with SetEnqueueOptions(queue_partition_key=host, delay_seconds=delay):
+                DBOS.enqueue_workflow(WEBHOOKS, _deliver, id, number)
+
+        # Not as a part of the workflow that this may be called from: it would be its child.
+        await asyncio.to_thread(Context().run, _under, f"{id}-{number}-{again}".rstrip("-"), put)
 
     async def revive(self, executors: Sequence[str]) -> int:
         """Put what dead executors were at back into the queue; says how many."""
@@ -135,16 +169,25 @@ class Workflows:
                 serializer=DBOSPortableJSONSerializer(),
                 log_level="WARNING",
                 enable_otlp=False,
-                max_executor_threads=4 * self._concurrency + 16,
+                max_executor_threads=4 * self._concurrency + couriers.MOST + 16,
             )
         )
         DBOS.launch()
         DBOS.register_queue(QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=self._poll_s)
+        DBOS.register_queue(
+            WEBHOOKS,
+            worker_concurrency=couriers.MOST,
+            partition_worker_concurrency=couriers.MOST_A_HOST,
+            polling_interval_sec=2 * self._poll_s,
+        )
 
     def _revive(self, executors: list[str]) -> int:
         left = DBOS.list_workflows(executor_id=executors, status="PENDING", load_input=False, load_output=False)
+        for queue in (QUEUE, WEBHOOKS):
+            ids = [workflow.workflow_id for workflow in left if (workflow.queue_name or QUEUE) == queue]
+            if ids:
+                DBOS.resume_workflows(ids, queue_name=queue)
         if left:
-            DBOS.resume_workflows([workflow.workflow_id for workflow in left], queue_name=QUEUE)
             log.info("jobs of a dead process taken up", jobs=len(left), executors=executors)
         return len(left)
 

@@ -1,0 +1,107 @@
+"""One attempt to deliver a webhook: signed, to a checked address, with little patience."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from standardwebhooks import Webhook
+
+from gateway.outside import FAILURES, Outside, count, parsed
+from mesh.telemetry import log
+
+TIMEOUT_S = 15.0
+_MOST_READ = 4096
+_USER_AGENT = "ControlMesh-Webhooks/1"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        status: of HTTP; None for no answer, whatever the reason: names and ports are not for callers to explore.
+        retry_after_s: seconds that the receiver asks to be left alone.
+    """
+
+    status: int | None = None
+    retry_after_s: float = 0.0
+
+    @property
+    def is_success(self) -> bool:
+        """Any 2xx, and nothing else: a redirect is not followed, and so delivers nothing."""
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def is_gone(self) -> bool:
+        """The receiver wants no more."""
+        return self.status == 410
+
+    def __str__(self) -> str:
+        return "no answer" if self.status is None else str(self.status)
+
+
+def signature(secret: str, id: str, at: float, body: str) -> dict[str, str]:
+    """The headers of Standard Webhooks.
+
+    Args:
+        secret: "whsec_" and base64.
+        id: of the message.
+        at: seconds since 1970.
+        body: what is sent.
+    """
+    signed = Webhook(secret).sign(id, datetime.fromtimestamp(at, UTC), body)
+    return {**unsigned(id, at), "webhook-signature": signed}
+
+
+def unsigned(id: str, at: float) -> dict[str, str]:
+    """Those of the headers that need no secret."""
+    return {"webhook-id": id, "webhook-timestamp": str(int(at))}
+
+
+class Sender:
+    """Posts.
+
+    Args:
+        outside: which hosts may be asked.
+        timeout_s: seconds for an answer.
+    """
+
+    def __init__(self, outside: Outside, timeout_s: float = TIMEOUT_S) -> None:
+        self._outside = outside
+        self._timeout_s = timeout_s
+
+    async def post(self, url: str, body: str, headers: Mapping[str, str]) -> Answer:
+        """What `url` answers to JSON; its words are thrown away."""
+        answer: Answer | None = None
+        sent = {**headers, "Content-Type": "application/json", "User-Agent": _USER_AGENT}
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                at = parsed(url)
+                async with (
+                    self._outside.session(at, sent) as session,
+                    session.post(at, data=body.encode(), allow_redirects=False) as response,
+                ):
+                    answer = Answer(response.status, _retry_after(response.headers.get("Retry-After")))
+                    # So that the receiver is not cut off in the middle of a few words.
+                    await response.content.read(_MOST_READ)
+        except FAILURES as error:
+            if answer is None:
+                count(error)
+                log.info("webhook not answered", reason=f"{type(error).__name__}: {error}"[:200])
+        return answer or Answer()
+
+
+def _retry_after(text: str | None) -> float:
+    """Seconds of a Retry-After header, which holds a number or a date; 0 for none."""
+    if not text:
+        return 0.0
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    with suppress(ValueError, OverflowError):
+        at = parsedate_to_datetime(text)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return max(0.0, (at - datetime.now(UTC)).total_seconds())
+    return 0.0

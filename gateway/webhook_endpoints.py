@@ -1,0 +1,152 @@
+"""The endpoints that owners set up: URLs that hear of all their jobs."""
+
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import pybase64
+from sqlalchemy import Connection, Dialect
+
+from gateway import webhook_records as records
+from gateway.database import Database
+from gateway.outside import Outside
+from gateway.webhook_records import Endpoint
+from mesh.errors import InvalidInput
+
+ALL_EVENTS = "*"
+_EVENT = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*")
+_LONGEST_EVENT = 64
+_MOST_EVENTS = 50
+_LONGEST_DESCRIPTION = 1000
+_SECRET_BYTES = 32
+
+
+def endpoint_secret(content: bytes) -> str:
+    """A secret in the form of Standard Webhooks."""
+    return f"whsec_{pybase64.b64encode_as_string(content)}"
+
+
+class Endpoints:
+    """Makes, shows, changes and deletes them. Another owner's endpoint is as unknown as one that never was.
+
+    Args:
+        database: of the records.
+        outside: which hosts may be told.
+        now: the moment, as the database is asked for it.
+    """
+
+    def __init__(self, database: Database, outside: Outside, now: Callable[[Dialect], records.Moment]) -> None:
+        self._database = database
+        self._outside = outside
+        self._of_database = now
+
+    def check(self, url: object, field: str) -> str:
+        """`url`, if something might be delivered there.
+
+        Raises:
+            InvalidInput: nothing ever will: no URL, another scheme or port, user information, a private address.
+        """
+        if not isinstance(url, str):
+            raise InvalidInput(f"{field} must be an http or https URL", field=field)
+        return self._outside.check(url, field)
+
+    async def create(
+        self,
+        owner: str,
+        url: object,
+        events: object = (ALL_EVENTS,),
+        description: object = "",
+        *,
+        dialect: str = "native",
+        fields: tuple[str, str, str] = ("url", "events", "description"),
+    ) -> Endpoint:
+        """A new endpoint; its secret is in the answer.
+
+        Args:
+            owner: who hears of its jobs there.
+            url: as of `check`.
+            events: names, or "*" for all.
+            description: the owner's words.
+            dialect: whose bodies and names of events are sent.
+            fields: names of the three in errors.
+
+        Raises:
+            InvalidInput: one of the three can't be taken, or there are too many.
+        """
+        row = {
+            "id": f"ep_{secrets.token_hex(12)}",
+            "owner": owner,
+            "dialect": dialect,
+            "url": self.check(url, fields[0]),
+            "events": _events(events, fields[1]),
+            "description": _description(description, fields[2]),
+            "secret": endpoint_secret(secrets.token_bytes(_SECRET_BYTES)),
+        }
+
+        def create(connection: Connection) -> Endpoint:
+            return records.create(connection, self._now(connection), row)
+
+        return await self._database.run(create)
+
+    async def list(self, owner: str) -> tuple[Endpoint, ...]:
+        """All of an owner's, the oldest first."""
+        return await self._database.run(partial(records.of_owner, owner=owner))
+
+    async def get(self, id: str, owner: str) -> Endpoint:
+        """One; NotFound."""
+        return await self._database.run(partial(records.get, id=id, owner=owner))
+
+    async def update(
+        self,
+        id: str,
+        owner: str,
+        *,
+        url: object = None,
+        events: object = None,
+        description: object = None,
+        enabled: bool | None = None,
+        fields: tuple[str, str, str] = ("url", "events", "description"),
+    ) -> Endpoint:
+        """Change what is not None, as of `create`; NotFound, InvalidInput. Enabling sends what comes from then on."""
+        changes: dict[str, Any] = {}
+        if url is not None:
+            changes["url"] = self.check(url, fields[0])
+        if events is not None:
+            changes["events"] = _events(events, fields[1])
+        if description is not None:
+            changes["description"] = _description(description, fields[2])
+        if enabled is not None:
+            changes["enabled"] = enabled
+
+        def change(connection: Connection) -> Endpoint:
+            return records.change(connection, self._now(connection), id, owner, changes)
+
+        return await self._database.run(change)
+
+    async def delete(self, id: str, owner: str) -> None:
+        """Send nothing more there; NotFound."""
+        await self._database.run(partial(records.remove, id=id, owner=owner))
+
+    def _now(self, connection: Connection) -> records.Moment:
+        return self._of_database(connection.dialect)
+
+
+def _events(events: object, field: str) -> Sequence[str]:
+    wanted = list(events) if isinstance(events, list | tuple) else []
+    if not 1 <= len(wanted) <= _MOST_EVENTS or not all(
+        isinstance(name, str) and len(name) <= _LONGEST_EVENT and (name == ALL_EVENTS or _EVENT.fullmatch(name))
+        for name in wanted
+    ):
+        raise InvalidInput(
+            f'{field} must be a list of 1 to {_MOST_EVENTS} names of events such as "generation.completed", or of "*"',
+            field=field,
+        )
+    return list(dict.fromkeys(wanted))
+
+
+def _description(description: object, field: str) -> str:
+    if not isinstance(description, str) or len(description) > _LONGEST_DESCRIPTION or "\0" in description:
+        raise InvalidInput(f"{field} must be text of at most {_LONGEST_DESCRIPTION} characters", field=field)
+    return description

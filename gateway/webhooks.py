@@ -1,0 +1,280 @@
+"""Webhooks: what a job's end is told to whom, and that it is told until it was heard.
+
+A delivery is written in the transaction that ends the job, and tried by the courier afterwards; one whose process died
+in between, or later, is found when it is overdue. Receivers may hear of the same thing twice, under the same id.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+from prometheus_client import Counter
+from sqlalchemy import Connection, Dialect
+from yarl import URL
+
+from gateway import tables
+from gateway import webhook_records as records
+from gateway.again import every
+from gateway.announcement import Announcement, Announcer, Link, Signer
+from gateway.couriers import Courier, Tasks
+from gateway.database import Database
+from gateway.delivery import Answer, Sender, signature
+from gateway.jobs import Job
+from gateway.outside import Outside
+from gateway.signing import shared_key
+from gateway.webhook_endpoints import Endpoints, endpoint_secret
+from mesh.telemetry import log
+
+DELIVERIES = Counter("cn_webhook_deliveries_total", "Attempts to deliver webhooks, by result.", ["result"])
+
+SCHEDULE_S = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
+"""Pauses before the attempts, as Standard Webhooks has them: three days in all."""
+_JITTER = 0.1
+_LONGEST_PAUSE_S = 86_400.0
+_GRACE_S = 5.0
+_LOOK_S = 2.0
+
+Linking = Callable[[Connection, Job], Link]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time: seconds since 1970 as this process has them and as the database has them, and waiting."""
+
+    seconds: Callable[[], float] = time.time
+    of_database: Callable[[Dialect], records.Moment] = tables.now
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class Webhooks(Endpoints):
+    """All that is known of webhooks.
+
+    Args:
+        database: of the records.
+        outside: which hosts may be told.
+        announcers: dialect -> how it tells; the one of `fallback` tells for all others.
+        linking: gives the Link of a job's pictures; None: names as they are.
+        signers: dialect -> how it signs, if in a way of its own.
+        fallback: dialect of those that have no announcer.
+        sender: posts; None for the usual one.
+        clock, jitter: time, and the share of a tenth by which a pause is longer.
+        schedule_s: pauses before the attempts.
+        retention_s: seconds that a finished delivery is remembered.
+        grace_s, look_s: seconds after which a delivery counts as overdue, and between two looks for such.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        outside: Outside,
+        announcers: Mapping[str, Announcer],
+        *,
+        linking: Linking | None = None,
+        signers: Mapping[str, Signer] | None = None,
+        fallback: str = "native",
+        sender: Sender | None = None,
+        clock: Clock | None = None,
+        jitter: Callable[[], float] = random.random,
+        schedule_s: Sequence[float] = SCHEDULE_S,
+        retention_s: float = 86_400.0,
+        grace_s: float = _GRACE_S,
+        look_s: float = _LOOK_S,
+    ) -> None:
+        super().__init__(database, outside, (clock := clock or Clock()).of_database)
+        self._announcers = announcers
+        self._linking = linking
+        self._signers = signers or {}
+        self._fallback = fallback
+        self._sender = sender or Sender(outside)
+        self._clock = clock
+        self._jitter = jitter
+        self._schedule_s = tuple(schedule_s)
+        self._retention_s = retention_s
+        self._grace_s = grace_s
+        self._look_s = look_s
+        self._own = Tasks(self.attempt, clock.sleep)
+        self._courier: Courier = self._own
+        self._written: dict[str, list[records.Waiting]] = {}
+        self._trying: set[asyncio.Task[Answer]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
+
+    def use(self, courier: Courier) -> None:
+        """Have deliveries tried by `courier`, which asks `attempt` for it, and not by tasks of this process."""
+        self._courier = courier
+
+    def open(self) -> None:
+        """Begin to look for what is overdue."""
+        self._tasks = [
+            asyncio.create_task(every(self._look_s, self._find)),
+            asyncio.create_task(every(min(600.0, self._retention_s / 10), self._sweep)),
+        ]
+
+    async def close(self) -> None:
+        """Try nothing more; what is pending is for other processes, or for the next one."""
+        self._closing = True
+        for task in (*self._tasks, *self._trying):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._trying, return_exceptions=True)
+        await self._own.close()
+
+    # --- what follows from a job's end --------------------------------------------------------------------------
+
+    def outbox(self, connection: Connection, job: Job) -> None:
+        """Write what is to be delivered of a job's end; see gateway.jobs.Outbox."""
+        told: list[tuple[str | None, str, str, Sequence[str]]] = []
+        if job.webhook:
+            told.append((None, job.webhook, job.dialect, ("*",)))
+        told += [(e.id, e.url, e.dialect, e.events) for e in records.of_owner(connection, job.owner) if e.enabled]
+        self._put_down(connection, job, told)
+
+    async def ended(self, job_id: str) -> None:
+        """Have tried, at once, what `outbox` wrote for the job, once its transaction is done. Never raises."""
+        waiting = self._written.pop(job_id, [])
+        try:
+            for delivery in waiting:
+                await self._put(delivery.id, delivery.number, delivery.url, self._schedule_s[0])
+        except Exception as error:
+            log.warning("deliveries wait to be found", generation=job_id, reason=type(error).__name__)
+
+    async def of_job(self, job_id: str) -> tuple[records.Delivery, ...]:
+        """What was, is and will be delivered about a job."""
+        return await self._database.run(partial(records.of_job, job_id=job_id))
+
+    async def secret_of(self, owner: str) -> str:
+        """What signs the webhooks of an owner's requests, in the form of Standard Webhooks; always the same."""
+        return await self._database.run(partial(_secret_of, owner=owner))
+
+    # --- an attempt ---------------------------------------------------------------------------------------------
+
+    async def attempt(self, id: str, number: int) -> None:
+        """Try a delivery that was tried `number` times; put it down again for the next one. See couriers.Attempt."""
+        if self._closing:
+            return
+        found = await self._database.run(partial(self._due, id=id, number=number))
+        if found is None:
+            return
+        due, secret = found
+        trying = asyncio.create_task(self._post(due, secret))
+        self._trying.add(trying)
+        try:
+            answer = await trying
+        except asyncio.CancelledError:
+            if self._closing:
+                return
+            raise
+        finally:
+            self._trying.discard(trying)
+        if (pause_s := await self._noted(due, number, answer)) is not None:
+            await self._put(id, number + 1, due.url, pause_s)
+
+    def _due(self, connection: Connection, id: str, number: int) -> tuple[records.Due, str] | None:
+        due = records.due(connection, id, number, self._now(connection))
+        return None if due is None else (due, due.secret or _secret_of(connection, due.owner))
+
+    async def _post(self, due: records.Due, secret: str) -> Answer:
+        headers = signature(secret, due.id, self._clock.seconds(), due.body)
+        if signer := self._signers.get(due.dialect):
+            headers |= signer(secret, due.body)
+        return await self._sender.post(due.url, due.body, headers)
+
+    async def _noted(self, due: records.Due, number: int, answer: Answer) -> float | None:
+        """Write down what came of an attempt; the pause before the next one, None for no other."""
+        pause_s = None if answer.is_success or answer.is_gone else self._pause(number + 1, answer)
+
+        def note(connection: Connection) -> bool:
+            now = self._now(connection)
+            if answer.is_success:
+                return records.delivered(connection, due, number, now, str(answer))
+            if answer.is_gone and due.endpoint_id is not None:
+                records.disable(connection, now, due.endpoint_id)
+            return records.note(connection, due, number, now, str(answer), pause_s)
+
+        if not await self._database.run(note):
+            return None
+        result = "delivered" if answer.is_success else "dead" if pause_s is None else "failed"
+        DELIVERIES.labels(result).inc()
+        return pause_s
+
+    def _pause(self, number: int, answer: Answer) -> float | None:
+        """Seconds before the attempt after `number` attempts."""
+        if number >= len(self._schedule_s):
+            return None
+        usual = self._schedule_s[number] * (1 + _JITTER * self._jitter())
+        return max(usual, min(answer.retry_after_s, _LONGEST_PAUSE_S))
+
+    # --- what is written and found ------------------------------------------------------------------------------
+
+    def _put_down(
+        self, connection: Connection, job: Job, told: Sequence[tuple[str | None, str, str, Sequence[str]]]
+    ) -> None:
+        rows: list[dict[str, Any]] = []
+        link = self._linking(connection, job) if told and self._linking else str
+        for endpoint_id, url, dialect, events in told:
+            announcement = self._announced(dialect, job, link)
+            if announcement is None or not ("*" in events or announcement.event in events):
+                continue
+            rows.append(
+                {
+                    "id": f"msg_{secrets.token_hex(16)}",
+                    "job_id": job.id,
+                    "owner": job.owner,
+                    "endpoint_id": endpoint_id,
+                    "url": url,
+                    "event": announcement.event,
+                    "dialect": dialect,
+                    "body": orjson.dumps(announcement.body).decode(),
+                }
+            )
+        if rows:
+            written = set(records.write(connection, self._now(connection), rows))
+            self._written[job.id] = [records.Waiting(row["id"], row["url"], 0) for row in rows if row["id"] in written]
+
+    def _announced(self, dialect: str, job: Job, link: Link) -> Announcement | None:
+        try:
+            return self._announcers.get(dialect, self._announcers[self._fallback])(job, link)
+        except Exception as error:
+            # A job must end, even if it can't be told of.
+            log.error("a job's end can't be phrased", exc_info=error, generation=job.id, dialect=dialect)
+            return None
+
+    async def _put(self, id: str, number: int, url: str, delay_s: float, again: str = "") -> None:
+        await self._courier.put(id, number, URL(url).host or "", delay_s, again)
+
+    async def _find(self) -> None:
+        """Have tried what nobody tries: a process died after it was written, or on the way."""
+
+        def overdue(connection: Connection) -> list[str]:
+            return records.overdue(connection, self._now(connection), self._grace_s)
+
+        ids = await self._courier.abandoned(await self._database.run(overdue))
+        if not ids:
+            return
+
+        def claim(connection: Connection) -> list[records.Waiting]:
+            return records.claim(connection, ids, self._now(connection), self._grace_s)
+
+        for waiting in await self._database.run(claim):
+            log.warning("delivery taken up again", delivery=waiting.id)
+            await self._put(waiting.id, waiting.number, waiting.url, 0.0, again=secrets.token_hex(4))
+
+    async def _sweep(self) -> None:
+        def remove(connection: Connection) -> list[str]:
+            return records.remove_old(connection, self._now(connection), self._retention_s)
+
+        removed = await self._database.run(remove)
+        if removed:
+            await self._courier.forget(removed)
+
+
+def _secret_of(connection: Connection, owner: str) -> str:
+    key = shared_key(connection, "webhooks")
+    return endpoint_secret(hmac.new(key, owner.encode(), hashlib.sha256).digest())
