@@ -1,6 +1,7 @@
 """Cursors of lists that are read page by page, the newest first."""
 
 import binascii
+import math
 import struct
 
 import pybase64
@@ -25,6 +26,10 @@ def read_cursor(cursor: str | None, field: str = "after") -> tuple[float, str] |
         return None
     try:
         content = pybase64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return _FORM.unpack(content[:8])[0], content[8:].decode("ascii")
+        created_at, id = _FORM.unpack(content[:8])[0], content[8:].decode("ascii")
+        # Databases take neither infinity nor NUL.
+        if not math.isfinite(created_at) or not id.isprintable():
+            raise ValueError
+        return created_at, id
     except (ValueError, binascii.Error, struct.error):
         raise InvalidInput(f"{field} is no cursor; send the one that the last page came with", field=field) from None

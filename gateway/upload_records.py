@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
 from gateway.tables import UPLOAD_PARTS, UPLOADS, now
 
@@ -57,7 +57,7 @@ def begin(connection: Connection, row: dict[str, Any], life_s: float, most: int)
         return None
     row = {**row, "status": UploadStatus.PENDING, "created_at": moment, "expires_at": moment + life_s}
     connection.execute(insert(UPLOADS).values(row))
-    return get(connection, row["id"], row["owner"])
+    return _record(connection.execute(select(UPLOADS).where(UPLOADS.c.id == row["id"])).one())
 
 
 def get(connection: Connection, id: str, owner: str | None) -> UploadRecord | None:
@@ -66,21 +66,7 @@ def get(connection: Connection, id: str, owner: str | None) -> UploadRecord | No
     if owner is not None:
         asked.append(UPLOADS.c.owner == owner)
     row = connection.execute(select(UPLOADS).where(*asked)).one_or_none()
-    if row is None:
-        return None
-    return UploadRecord(
-        id=row.id,
-        owner=row.owner,
-        file_name=row.file_name,
-        size=row.size,
-        media_type=row.media_type,
-        parts=row.parts,
-        status=UploadStatus(row.status),
-        error=row.error,
-        asset=row.asset,
-        created_at=datetime.fromtimestamp(row.created_at, UTC),
-        expires_at=datetime.fromtimestamp(row.expires_at, UTC),
-    )
+    return None if row is None else _record(row)
 
 
 def put_part(connection: Connection, id: str, part: PartRecord) -> str | None:
@@ -116,3 +102,19 @@ def expire(connection: Connection, most: int) -> tuple[int, list[str]]:
     ids = list(connection.execute(delete(UPLOADS).where(UPLOADS.c.id.in_(old)).returning(UPLOADS.c.id)).scalars())
     asked = delete(UPLOAD_PARTS).where(UPLOAD_PARTS.c.upload.in_(ids))
     return len(ids), list(connection.execute(asked.returning(UPLOAD_PARTS.c.path)).scalars())
+
+
+def _record(row: Row[Any]) -> UploadRecord:
+    return UploadRecord(
+        id=row.id,
+        owner=row.owner,
+        file_name=row.file_name,
+        size=row.size,
+        media_type=row.media_type,
+        parts=row.parts,
+        status=UploadStatus(row.status),
+        error=row.error,
+        asset=row.asset,
+        created_at=datetime.fromtimestamp(row.created_at, UTC),
+        expires_at=datetime.fromtimestamp(row.expires_at, UTC),
+    )

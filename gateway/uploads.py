@@ -62,11 +62,13 @@ class Uploads:
     Args:
         assets: what complete uploads become, and where their parts lie until then.
         database: of the records.
+        life_s: seconds in which an upload must be complete.
     """
 
-    def __init__(self, assets: Assets, database: Database) -> None:
+    def __init__(self, assets: Assets, database: Database, life_s: float = PART_S) -> None:
         self._assets = assets
         self._database = database
+        self._life_s = life_s
 
     async def begin(
         self, base: str, owner: str, *, kind: str, file_name: str, size: int, content_type: str, parts: int
@@ -101,7 +103,7 @@ class Uploads:
             "media_type": content_type.lower(),
             "parts": parts,
         }
-        begun = await self._database.run(partial(records.begin, row=row, life_s=PART_S, most=MOST_UNFINISHED))
+        begun = await self._database.run(partial(records.begin, row=row, life_s=self._life_s, most=MOST_UNFINISHED))
         if begun is None:
             raise Overloaded(f"{MOST_UNFINISHED} of your uploads are unfinished; complete them, or wait a day")
         return self._shown(begun, base)
@@ -140,9 +142,10 @@ class Uploads:
             InvalidInput: parts are missing; they can still be sent.
             Unavailable: the store can't be asked at the moment; say it again later.
         """
+        # In this order: parts are forgotten after an upload's end, so those of one that has not ended are all there.
+        parts = await self._database.run(partial(records.parts_of, id=id)) if _ID.fullmatch(id) else []
         upload = await self._record(id, owner)
         if upload.status in OPEN:
-            parts = await self._database.run(partial(records.parts_of, id=id))
             missing = sorted(set(range(1, upload.parts + 1)) - {part.number for part in parts})
             if missing:
                 raise InvalidInput(f"part {missing[0]} is missing; send it before completing the upload", field="parts")
@@ -195,7 +198,7 @@ class Uploads:
 
     def _shown(self, record: UploadRecord, base: str) -> Upload:
         links = self._assets.links
-        end = links.end(PART_S)
+        end = links.end(self._life_s)
         parts = []
         for number in range(1, record.parts + 1):
             query = links.query(_subject(record.id, number), end)
