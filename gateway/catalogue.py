@@ -160,6 +160,10 @@ class Catalogue:
                 self._until = time.monotonic() + self._fresh_s
             return self._offer
 
+    def forget(self) -> None:
+        """Ask the services again at the next look."""
+        self._until = 0.0
+
     async def default_model(self) -> str:
         """Name of the model that requests get which name none.
 

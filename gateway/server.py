@@ -26,9 +26,9 @@ class _Http(uvicorn.Server):
 
 async def run(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT: then not ready, serving on for `drain_s`, and `grace_s` for what is unfinished."""
-    stop = asyncio.Event()
     host, port = split_address(settings.address)
     async with open_parts(settings) as parts:
+        stop = parts.ending
         http = _Http(
             uvicorn.Config(
                 make_app(parts),

@@ -8,6 +8,7 @@ from mesh.server import ServerSettings
 from mesh.settings import SettingsError, setting
 
 ENTERPRISE_STATUS = ("legacy", "strict")
+ENTERPRISE_BASE64 = ("file", "inline")
 UNKNOWN_MODEL = ("error", "default")
 ASSET_URLS = ("open", "signed", "store")
 SHORTEST_SECRET = 16
@@ -43,6 +44,12 @@ class GatewaySettings(ServerSettings):
         "error", "What an unknown model means to the enterprise dialect: `error` or `default`."
     )
     enterprise_status: str = setting("legacy", "Enterprise errors: `legacy` answers 200, `strict` a status of 400 up.")
+    enterprise_base64: str = setting(
+        "file", "Enterprise answers as base64: `file` gives links to texts, `inline` the text itself in place of links."
+    )
+    restartable: bool = setting(
+        False, "Whether an administrator's request may end this process, for a supervisor to start it anew."
+    )
     enterprise_hold_s: float = setting(25.0, "Seconds before an enterprise request answers `processing`.")
     storage_url: str = setting(
         "", "Where files are kept: file:///path or s3://bucket/prefix; unset: a folder that ends with the process."
@@ -77,6 +84,9 @@ class GatewaySettings(ServerSettings):
     fetch_allow: tuple[str, ...] = setting(
         (), "host:port list of private addresses that picture URLs may name; host:* is any port."
     )
+    webhook_allow: tuple[str, ...] = setting(
+        (), "host:port list of private addresses that webhooks may be sent to; host:* is any port."
+    )
     fetch_timeout_s: float = setting(10.0, "Seconds in which a picture named by a URL must have arrived.")
 
     def __post_init__(self) -> None:
@@ -87,6 +97,7 @@ class GatewaySettings(ServerSettings):
         """
         super().__post_init__()
         _among("CN_GATEWAY_ENTERPRISE_STATUS", self.enterprise_status, ENTERPRISE_STATUS)
+        _among("CN_GATEWAY_ENTERPRISE_BASE64", self.enterprise_base64, ENTERPRISE_BASE64)
         for pair in self.model_aliases:
             if "=" not in pair:
                 raise SettingsError(f"CN_GATEWAY_MODEL_ALIASES has {pair!r}, which is not name=model")

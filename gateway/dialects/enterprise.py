@@ -1,70 +1,51 @@
-"""The enterprise dialect: JSON of a hosted Stable Diffusion API; ControlNet at several versions' paths, and polling.
+"""The enterprise dialect: JSON of a hosted Stable Diffusion API, at the paths of all its versions.
 
-The key stands in the body, numbers may be text, and errors come with status 200 unless the deployment wants otherwise.
+The key stands in the body, numbers may be text, and errors come with status 200 unless the deployment, the key or the
+version of the path wants otherwise. Nothing is remembered here: ids are the jobs' own numbers, and what rendering needs
+stands in the jobs' echo, so that any process answers any poll.
 """
 
-import secrets
-from collections import OrderedDict
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import pybase64
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from families.limits import MOST_CONTROLS
 from gateway import bodies, problem
 from gateway.auth import bearer
+from gateway.dialects import enterprise_absent as absent
 from gateway.dialects import enterprise_answers as answers
+from gateway.dialects import enterprise_controlnet as controlnet
+from gateway.dialects import enterprise_management as management
 from gateway.dialects import enterprise_meta
-from gateway.dialects import enterprise_request as asking
+from gateway.dialects import enterprise_models as models
+from gateway.dialects import enterprise_siblings as siblings
+from gateway.dialects import enterprise_uploads as uploads
 from gateway.dialects.coercion import Fields, missing
-from gateway.dialects.dialect import Submission, answering, asset_url, base_url, generate, json_example, renamed
+from gateway.dialects.dialect import Handler, Submission, answering, base_url, generate, json_example
+from gateway.dialects.enterprise_call import Call, Function
+from gateway.dialects.enterprise_paths import ADMIN, PATHS, TASKS, fetch_path, nothing_yet, version
+from gateway.dialects.enterprise_request import Circumstances
 from gateway.jobs import Job
+from gateway.keys import ADMIN as ADMINISTERS
+from gateway.keys import GENERATE, Holder
+from gateway.own_pictures import OwnPictures
 from gateway.parts import Parts
 from mesh.errors import InvalidInput, MeshError, NotFound
 
-_E = "/api/v1/enterprise"
-CONTROLNET_PATHS = {
-    "enterprise": (
-        f"{_E}/controlnet",
-        f"{_E}/images/controlnet",
-        f"{_E}/community/controlnet",
-        f"{_E}/pony/controlnet",
-    ),
-    "public": (
-        "/api/v5/controlnet",
-        "/api/v6/controlnet",
-        "/api/v6/images/controlnet",
-        "/api/v7/images/controlnet",
-    ),
+_READERS = {task: controlnet.read if task == "controlnet" else siblings.read for task in TASKS}
+_FUNCTIONS: Mapping[str, Function] = {**management.FUNCTIONS, **uploads.FUNCTIONS, **models.FUNCTIONS}
+_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "controlnet": controlnet.EXAMPLE,
+    **siblings.EXAMPLES,
+    "fetch": {"key": "...", "request_id": 120539115},
 }
-# Requests of one version may be polled at another's path.
-FETCH_PATHS = (
-    f"{_E}/fetch",
-    f"{_E}/images/fetch",
-    f"{_E}/fetch_queue_image",
-    "/api/v3/fetch",
-    "/api/v4/dreambooth/fetch",
-    "/api/v5/images/fetch",
-    "/api/v6/images/fetch",
-    "/api/v7/images/fetch",
-)
-_FETCH_URL = {"enterprise": f"{_E}/fetch", "public": "/api/v6/images/fetch"}
-_POLL = {"key": "...", "request_id": 120539115}
-# Fields of the canonical request -> the vendor's, for errors that come from further on.
-_NAMES = {
-    "model": "model_id",
-    "steps": "num_inference_steps",
-    "image": "init_image",
-    "mask": "mask_image",
-    "controls": "control_image",
-    **{f"controls[{index}].kind": "controlnet_model" for index in range(MOST_CONTROLS)},
-    **{f"controls[{index}].mask": "mask_image" for index in range(MOST_CONTROLS)},
-    **{f"controls[{index}].weight": "controlnet_conditioning_scale" for index in range(MOST_CONTROLS)},
-    **{f"controls[{index}].auto_hint": "auto_hint" for index in range(MOST_CONTROLS)},
-    **{f"controls[{index}].text": "qrcode_text" for index in range(MOST_CONTROLS)},
-}
+_EXAMPLE = {"key": "..."}
+_TEMPORARY_S = 86_400.0
 _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
@@ -74,7 +55,7 @@ _CORS = {
 
 
 class Enterprise:
-    """The ControlNet endpoint and its polling.
+    """Pictures, polling and the functions around them.
 
     Args:
         parts: of the gateway.
@@ -84,87 +65,114 @@ class Enterprise:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._ids = _Ids(2 * (parts.settings.max_records + parts.settings.max_waiting))
 
     def routes(self) -> APIRouter:
         router = APIRouter(tags=["enterprise"])
-        for path in (path for paths in CONTROLNET_PATHS.values() for path in paths):
-            endpoint = answering(self, self._controlnet)
-            router.add_api_route(path, endpoint, methods=["POST"], openapi_extra=json_example(asking.EXAMPLE))
-            router.add_api_route(path, _preflight, methods=["OPTIONS"], include_in_schema=False)
-        for path in (form for stem in FETCH_PATHS for form in (stem, stem + "/{id}")):
-            endpoint = answering(self, self._fetch)
-            router.add_api_route(path, endpoint, methods=["POST"], openapi_extra=json_example(_POLL))
-            router.add_api_route(path, endpoint, methods=["GET"])
-            router.add_api_route(path, _preflight, methods=["OPTIONS"], include_in_schema=False)
+        for function, paths in PATHS.items():
+            endpoint = answering(self, self._handler(function))
+            example = json_example(_EXAMPLES.get(function, _EXAMPLE))
+            for path in [
+                form for stem in paths for form in ((stem, stem + "/{id}") if function == "fetch" else (stem,))
+            ]:
+                router.add_api_route(path, endpoint, methods=["POST"], openapi_extra=example)
+                router.add_api_route(path, _preflight, methods=["OPTIONS"], include_in_schema=False)
+                if function == "fetch":
+                    router.add_api_route(path, endpoint, methods=["GET"])
         return router
+
+    def _handler(self, function: str) -> Handler:
+        if function in TASKS:
+            return self._pictures
+        if function == "fetch":
+            return self._fetch
+        return self._serving(function)
 
     async def parse(self, request: Request) -> Submission:
         sent = await self._body(request)
-        owner = self._owner(request, sent)
-        fields, tier = Fields(sent), _tier(request)
-        settings, catalogue = self._parts.settings, self._parts.catalogue
-        offer, default = await catalogue.offer(), await catalogue.default_model()
-        reading = await asking.read(fields, tier, offer, settings, default, self._parts.pictures)
-        # Reading the echo must not repeat the remarks about clamped numbers.
-        meta = enterprise_meta.echo(Fields(sent), tier, reading)
-        at_once = fields.flag("instant_response", False)
+        owner = self._holder(request, sent).owner
+        fields, settings, catalogue = Fields(sent), self._parts.settings, self._parts.catalogue
+        path = request.scope["path"]
+        around = Circumstances(path, await catalogue.offer(), settings, await catalogue.default_model())
+        # Before pictures are fetched for nothing.
+        webhook = self._webhook(fields)
+        at_once = fields.flag("instant_response", False) or webhook is not None
+        pictures = OwnPictures(self._parts.pictures, self._parts.assets, base_url(self._parts, request))
+        reading = await _READERS[around.task](fields, around, pictures)
         return Submission(
             generation=reading.generation,
             owner=owner,
             hold_s=0.0 if at_once else settings.enterprise_hold_s,
             remarks=tuple(dict.fromkeys(fields.remarks)),
             echo={
-                "meta": meta,
-                "track_id": sent.get("track_id"),
+                # Reading the fields again must not repeat the remarks about clamped numbers.
+                "meta": enterprise_meta.echo(Fields(sent), around, reading),
+                "track_id": enterprise_meta.scalar(sent.get("track_id")),
                 "base64": fields.flag("base64", False),
+                "temp": fields.flag("temp", False),
                 "steering": reading.steering,
             },
+            webhook=webhook,
         )
 
     async def render(self, request: Request, submission: Submission, job: Job) -> Response:
-        number = self._ids.number(job.id, submission.echo["base64"])
-        links = self._links(request, job, submission.echo["base64"])
-        meta = submission.echo["meta"]
-        if job.pictures:
-            body = answers.success(job, number, links, submission.remarks, meta)
-        elif job.is_finished:
+        path, base = request.scope["path"], base_url(self._parts, request)
+        if job.is_finished and not job.pictures:
             if isinstance(job.error, InvalidInput):
-                steering = submission.echo["steering"]
-                raise renamed(job.error, {f"controls[{index}].image": steering for index in range(MOST_CONTROLS)})
-            return self._json(request, answers.failed(job, number), answers.status_of(job.error) if job.error else 500)
-        else:
-            url = f"{base_url(self._parts, request)}{_FETCH_URL[_tier(request)]}/{number}"
-            body = answers.processing(job, number, links, url, submission.remarks, meta)
-        if submission.echo["track_id"] is not None:
-            body["track_id"] = submission.echo["track_id"]
-        return self._json(request, body)
+                raise answers.in_vendors_words(job.error, job)
+            return self._json(request, answers.failed(job), answers.status_of(job.error) if job.error else 500)
+        links = await self._links(base, job)
+        if job.pictures:
+            return self._json(request, answers.success(job, await self._output(job, links), links, submission.remarks))
+        url = f"{base}{fetch_path(path)}/{job.number}"
+        return self._json(request, answers.processing(job, links, url, submission.remarks, nothing_yet(path)))
 
     def render_error(self, request: Request, error: MeshError) -> Response:
-        error = renamed(error, _NAMES)
+        error = answers.in_vendors_words(error)
         headers = problem.retry_header(error)
         if isinstance(error, bodies.Malformed):
             # No request of the vendor's looks like this; its rule about status 200 does not reach so far.
             return _json(answers.error(error), error.status, headers)
         return self._json(request, answers.error(error), answers.status_of(error), headers)
 
-    async def _controlnet(self, request: Request) -> Response:
-        """Make pictures that follow a control; answers `processing` when they take longer than the hold."""
+    async def _pictures(self, request: Request) -> Response:
+        """Make pictures; answers `processing` when they take longer than the hold, or if a webhook is told of them."""
         return await generate(self._parts, self, request)
 
     async def _fetch(self, request: Request) -> Response:
         """The state of a request by its integer id, in the path or as `request_id`."""
         sent = await self._body(request) if request.method == "POST" else {}
-        owner = self._owner(request, sent)
+        owner = self._holder(request, sent).owner
         asked = str(request.path_params.get("id") or sent.get("request_id") or sent.get("id") or "").strip()
         if not asked:
             raise missing("request_id")
-        number, job_id, as_base64 = self._ids.find(asked)
+        number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 12 else 0
         try:
-            job = await self._parts.jobs.get(job_id, owner)
+            job = await self._parts.jobs.find(number, owner)
         except NotFound:
-            raise NotFound("Request not found") from None
-        return self._json(request, answers.polled(job, number, self._links(request, job, as_base64)))
+            job = None
+        if job is None or job.dialect != self.name:
+            raise NotFound("Request not found")
+        links = await self._links(base_url(self._parts, request), job)
+        return self._json(request, answers.polled(job, await self._output(job, links), links))
+
+    def _serving(self, name: str) -> Handler:
+        """What answers a function that makes no pictures."""
+        function = _FUNCTIONS.get(name) or _not_enabled(name)
+
+        async def serve(request: Request) -> Response:
+            sent = await self._body(request)
+            holder = self._holder(request, sent, ADMINISTERS if name in ADMIN else GENERATE)
+            call = Call(
+                parts=self._parts,
+                fields=Fields(sent),
+                owner=holder.owner,
+                path=request.scope["path"],
+                base=base_url(self._parts, request),
+            )
+            return self._json(request, await function(call))
+
+        serve.__name__, serve.__doc__ = name, function.__doc__
+        return serve
 
     async def _body(self, request: Request) -> dict[str, Any]:
         body = await bodies.read(request, self._parts.settings.max_body_bytes)
@@ -176,58 +184,58 @@ class Enterprise:
             return bodies.multipart(content_type, body)
         return bodies.json_object(body) if body.strip() else {}
 
-    def _owner(self, request: Request, sent: dict[str, Any]) -> str:
+    def _holder(self, request: Request, sent: Mapping[str, Any], scope: str = GENERATE) -> Holder:
         named = [sent.get("key"), request.headers.get("key"), bearer(request.headers.get("authorization"))]
         if request.method == "GET":
             named.append(request.query_params.get("key"))
-        return self._parts.keys.owner(next((str(key) for key in named if key), None))
+        key = next((str(key) for key in named if key), None)
+        # How errors are told is the key's own, even if it does not have the scope.
+        holder = self._parts.keys.holder(key)
+        request.state.strict = holder.strict
+        # Asked for twice, and counted twice, only where it will be refused.
+        return holder if scope in holder.scopes else self._parts.keys.holder(key, scope)
 
-    def _links(self, request: Request, job: Job, as_base64: bool) -> list[str]:
-        suffix = ".base64" if as_base64 else ""
-        return [asset_url(self._parts, request, name) + suffix for name in job.assets]
+    def _webhook(self, fields: Fields) -> str | None:
+        if not absent.something(fields, "webhook"):
+            return None
+        return self._parts.webhooks.check(fields.text("webhook").strip(), "webhook")
 
-    def _json(
-        self, request: Request, body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
-    ) -> Response:
-        telling = self._parts.settings.enterprise_status == "strict" or request.url.path.startswith("/api/v7/")
+    async def _links(self, base: str, job: Job) -> list[str]:
+        """Where the pictures lie or will lie: for a day, if that was asked for; as base64, if that was."""
+        echo, assets = job.echo, self._parts.assets
+        left_s = None
+        if echo.get("temp"):
+            left_s = _TEMPORARY_S - (datetime.now(UTC) - job.created_at).total_seconds()
+        if not echo.get("base64"):
+            return await assets.urls(base, job.assets, left_s)
+        plain = [assets.url(base, name, left_s).partition("?") for name in job.assets]
+        return [f"{link}.base64{mark}{signature}" for link, mark, signature in plain]
+
+    async def _output(self, job: Job, links: list[str]) -> list[str]:
+        """What stands for the pictures: their links, or themselves as base64 where the deployment says so."""
+        inline = job.pictures and job.echo.get("base64") and self._parts.settings.enterprise_base64 == "inline"
+        if not inline:
+            return links
+        return [pybase64.b64encode_as_string((await self._parts.assets.get(name)).content) for name in job.assets]
+
+    def _json(self, request: Request, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+        strict = getattr(request.state, "strict", None)
+        if strict is None:
+            strict = self._parts.settings.enterprise_status == "strict"
+        telling = strict or version(request.scope["path"]) == "7"
         return _json(body, status if telling else 200, headers)
 
 
-class _Ids:
-    """The vendor's integer ids for the generations that came through this dialect; the oldest are forgotten."""
+def _not_enabled(name: str) -> Function:
+    async def refuse(call: Call) -> Any:
+        raise absent.Absent(name, absent.FUNCTIONS[name])
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._by_number: OrderedDict[int, tuple[str, bool]] = OrderedDict()
-
-    def number(self, job_id: str, as_base64: bool) -> int:
-        """A new id of nine digits. It is no secret: the key's owner is checked, as everywhere."""
-        number = 0
-        while not number or number in self._by_number:
-            number = 100_000_000 + secrets.randbelow(900_000_000)
-        self._by_number[number] = (job_id, as_base64)
-        while len(self._by_number) > self._most:
-            self._by_number.popitem(last=False)
-        return number
-
-    def find(self, asked: str) -> tuple[int, str, bool]:
-        """The id as a number, its generation, and whether its pictures go out as base64.
-
-        Raises:
-            NotFound: no such id.
-        """
-        number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 12 else 0
-        if number not in self._by_number:
-            raise NotFound("Request not found")
-        return number, *self._by_number[number]
+    refuse.__doc__ = f"Not enabled: it needs {absent.FUNCTIONS[name]}."
+    return refuse
 
 
-def _json(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:
+def _json(body: Any, status: int, headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(body), status, {**_CORS, **(headers or {})}, "application/json")
-
-
-def _tier(request: Request) -> str:
-    return "enterprise" if request.url.path.startswith(_E) else "public"
 
 
 async def _preflight() -> Response:

@@ -1,77 +1,103 @@
-"""Writes the enterprise dialect's answers: success, processing, the states of a poll, errors."""
+"""Writes the enterprise dialect's answers about pictures: success, processing, the states of a poll, errors, webhooks.
+
+All that they need is in the job's record, whichever process made it.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.jobs import Job
-from mesh.errors import InvalidInput, MeshError, NotFound, Overloaded, Unauthenticated
+from families.limits import MOST_CONTROLS
+from gateway.announcement import Announcement
+from gateway.assets import PATH
+from gateway.dialects.dialect import renamed
+from gateway.jobs import Job, Status
+from mesh.errors import Forbidden, InvalidInput, MeshError, NotEnabled, NotFound, Overloaded, Unauthenticated
 
 _CHECKLIST = (
     "1. send your key in the field `key`; 2. check it for blanks and missing characters; "
     "3. see that it is a key of this deployment; 4. ask its operator if it was withdrawn."
 )
-_STATUSES: dict[type[MeshError], int] = {InvalidInput: 400, NotFound: 404, Unauthenticated: 401, Overloaded: 429}
+_STATUSES: Mapping[type[MeshError], int] = {
+    InvalidInput: 400,
+    NotFound: 404,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    # As what is not in the caller's plan.
+    NotEnabled: 403,
+    Overloaded: 429,
+}
+# Fields of the canonical request -> the vendor's, for errors that come from further on.
+_NAMES = {
+    "model": "model_id",
+    "steps": "num_inference_steps",
+    "image": "init_image",
+    "mask": "mask_image",
+    "controls": "control_image",
+    **{f"controls[{index}].kind": "controlnet_model" for index in range(MOST_CONTROLS)},
+    **{f"controls[{index}].mask": "mask_image" for index in range(MOST_CONTROLS)},
+    **{f"controls[{index}].weight": "controlnet_conditioning_scale" for index in range(MOST_CONTROLS)},
+    **{f"controls[{index}].auto_hint": "auto_hint" for index in range(MOST_CONTROLS)},
+    **{f"controls[{index}].text": "qrcode_text" for index in range(MOST_CONTROLS)},
+}
+_TRY_AGAIN = "Failed, Try Again"
 
 
-def success(
-    job: Job, number: int, links: Sequence[str], remarks: Sequence[str], echo: Mapping[str, Any]
-) -> dict[str, Any]:
+def success(job: Job, output: Sequence[str], links: Sequence[str], remarks: Sequence[str]) -> dict[str, Any]:
     """The body for finished pictures.
 
     Args:
         job: succeeded.
-        number: the vendor's integer id.
+        output: the pictures: links, or base64 where the deployment says so.
         links: where the pictures lie.
         remarks: sentences for the caller.
-        echo: what repeats the request in `meta`.
     """
-    started, finished = job.started_at or job.created_at, job.finished_at or job.created_at
     body = {
         "status": "success",
-        "generationTime": round((finished - started).total_seconds(), 2),
-        "id": number,
-        "output": list(links),
+        "generationTime": _seconds(job),
+        "id": job.number,
+        "output": list(output),
         "proxy_links": list(links),
         "future_links": list(links),
         "webhook_status": "",
-        "meta": meta(job, echo),
+        "meta": meta(job),
     }
-    return body | _tip([*remarks, *job.notes])
+    return body | _tip([*remarks, *job.notes]) | _tracked(job)
 
 
 def processing(
-    job: Job, number: int, links: Sequence[str], fetch_url: str, remarks: Sequence[str], echo: Mapping[str, Any]
+    job: Job, links: Sequence[str], fetch_url: str, remarks: Sequence[str], nothing: str | list[str]
 ) -> dict[str, Any]:
-    """The body for pictures that are still being made."""
+    """The body for pictures that are still being made; `nothing` stands in their place."""
     words = "Try to fetch request after seconds estimated"
-    return {
+    body = {
         "status": "processing",
         "tip": " ".join(["Your request is being made; poll fetch_result.", *remarks]),
         "tip_1": "A key may be given a longer hold by the operator of this deployment.",
         "eta": eta(job),
         "messege": words,
         "message": words,
-        "webhook_status": "",
+        "webhook_status": "waiting for the pictures" if job.webhook else "",
         "fetch_result": fetch_url,
-        "id": number,
-        "output": "",
+        "id": job.number,
+        "output": nothing,
         "future_links": list(links),
-        "meta": meta(job, echo),
+        "meta": meta(job),
     }
+    return body | _tracked(job)
 
 
-def polled(job: Job, number: int, links: Sequence[str]) -> dict[str, Any]:
+def polled(job: Job, output: Sequence[str], links: Sequence[str]) -> dict[str, Any]:
     """The body for a poll."""
     if job.pictures:
-        done = {"status": "success", "id": number, "output": list(links)}
+        done = {"status": "success", "id": job.number, "output": list(output)}
         return done | {"proxy_links": list(links), "future_links": list(links)} | _tip(job.notes)
     if job.is_finished:
-        return failed(job, number)
+        return failed(job)
     words = "try again later."
     return {
         "status": "processing",
-        "id": number,
+        "id": job.number,
         "eta": eta(job),
         "messege": words,
         "message": words,
@@ -80,11 +106,29 @@ def polled(job: Job, number: int, links: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def failed(job: Job, number: int) -> dict[str, Any]:
+def failed(job: Job) -> dict[str, Any]:
     """The body for a generation that ended without pictures."""
-    words = "Failed, Try Again"
-    reason = job.error.message if job.error else "the generation was cancelled"
-    return {"status": "failed", "id": number, "message": words, "messege": words, "output": "", "tip": reason}
+    body = {"status": "failed", "id": job.number, "message": _TRY_AGAIN, "messege": _TRY_AGAIN, "output": ""}
+    return body | {"tip": _reason(job)}
+
+
+def announced(job: Job) -> Announcement:
+    """What the webhook of a job is sent at its end; also of another dialect's job, which has no `meta` to repeat."""
+    track_id = job.echo.get("track_id")
+    if job.status != Status.SUCCEEDED:
+        told = {"status": "failed", "id": job.number, "message": _reason(job), "track_id": track_id}
+        return Announcement("generation.failed", told)
+    suffix = ".base64" if job.echo.get("base64") else ""
+    base = job.echo.get("base_url", "")
+    body = {
+        "status": "success",
+        "id": job.number,
+        "output": [f"{base}{PATH}/{name}{suffix}" for name in job.assets],
+        "generationTime": _seconds(job),
+        "track_id": track_id,
+        "meta": meta(job),
+    }
+    return Announcement("generation.success", body)
 
 
 def error(fault: MeshError) -> dict[str, Any]:
@@ -97,21 +141,30 @@ def error(fault: MeshError) -> dict[str, Any]:
         words, more = "Rate limit exceeded", {"tips": f"{fault.message} Wait a little between requests."}
     elif fault.field and fault.message.endswith("field is required."):
         words = {fault.field: [fault.message]}
+    elif tip := getattr(fault, "tip", None):
+        more = {"tip": tip}
     if fault.retry_after_s is not None:
         more["retry_after"] = max(1, round(fault.retry_after_s))
     return {"status": "error", "message": words, "messege": words} | more
 
 
 def status_of(fault: MeshError) -> int:
-    """HTTP status where the deployment, or the version of the path, wants one that tells."""
+    """HTTP status where the deployment, the key or the version of the path wants one that tells."""
     return next((status for cls, status in _STATUSES.items() if isinstance(fault, cls)), 0) or (
         503 if fault.retry_after_s is not None else 500
     )
 
 
-def meta(job: Job, echo: Mapping[str, Any]) -> dict[str, Any]:
+def in_vendors_words(fault: MeshError, job: Job | None = None) -> MeshError:
+    """`fault`, naming the vendor's field; of `job`, which knows in which one its controls' pictures came."""
+    steering = job.echo.get("steering") if job else None
+    pictures = {f"controls[{index}].image": steering for index in range(MOST_CONTROLS)} if steering else {}
+    return renamed(fault, _NAMES | pictures)
+
+
+def meta(job: Job) -> dict[str, Any]:
     """The request as it was carried out: numbers and text in the vendor's types."""
-    asked = job.generation
+    asked, echo = job.generation, job.echo.get("meta", {})
     width, height = (job.pictures[0].width, job.pictures[0].height) if job.pictures else (asked.width, asked.height)
     return {
         **echo,
@@ -140,5 +193,19 @@ def eta(job: Job) -> float:
     return int(rounded) if rounded.is_integer() else rounded
 
 
+def _seconds(job: Job) -> float:
+    started, finished = job.started_at or job.created_at, job.finished_at or job.created_at
+    return round((finished - started).total_seconds(), 2)
+
+
+def _reason(job: Job) -> str:
+    return in_vendors_words(job.error, job).message if job.error else "the generation was cancelled"
+
+
 def _tip(remarks: Sequence[str]) -> dict[str, str]:
     return {"tip": " ".join(remarks)} if remarks else {}
+
+
+def _tracked(job: Job) -> dict[str, Any]:
+    track_id = job.echo.get("track_id")
+    return {} if track_id is None else {"track_id": track_id}

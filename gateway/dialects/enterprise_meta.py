@@ -1,64 +1,111 @@
 """The part of the enterprise dialect's `meta` that repeats the request: as it was asked, or as it was done where that
 can differ."""
 
+import math
 from typing import Any
 
-from families.limits import FRACTION, STRENGTH
+from families.limits import FRACTION
 from gateway.dialects.coercion import Fields
-from gateway.dialects.enterprise_request import CLIP_SKIP_COUNTED, STRENGTH_DEFAULT, Reading
+from gateway.dialects.enterprise_request import CLIP_SKIP_COUNTED, Circumstances, Reading, strength
+from gateway.dialects.enterprise_siblings import NEEDS
+
+_LONGEST_ECHO = 4096
 
 
-def echo(fields: Fields, tier: str, reading: Reading) -> dict[str, Any]:
+def echo(fields: Fields, around: Circumstances, reading: Reading) -> dict[str, Any]:
     """The fields by name, in the vendor's odd types.
 
     Args:
         fields: of the request, which have been read without an error.
-        tier: "enterprise" or "public"; their defaults differ.
+        around: what it was read in.
         reading: what was made of them.
     """
+    own = _of_controls(fields) if around.task == "controlnet" else _of_siblings(fields, NEEDS[around.task])
+    if around.task != "text2img":
+        own["strength"] = strength(fields, around)
+    return own | _of_all(fields, reading)
 
-    def yes_no(name: str, default: str) -> str:
-        return default if fields.raw(name) is None else "yes" if fields.flag(name, False) else "no"
 
-    def shown(name: str) -> str | None:
-        # A picture sent as base64 would come back as large as it came.
-        return ",".join(one if str(one)[:4].lower() == "http" else "base64" for one in fields.pictures(name)) or None
-
+def _of_controls(fields: Fields) -> dict[str, Any]:
     models = ",".join(fields.words("controlnet_model") or fields.words("controlnet_type", "type"))
     return {
-        "model_id": fields.text("model_id"),
         "controlnet_model": models,
         "controlnet_type": fields.text("controlnet_type", "type", default=models.partition(",")[0]),
+        "auto_hint": _yes_no(fields, "auto_hint", "yes"),
+        "guess_mode": _yes_no(fields, "guess_mode", "no"),
+        "controlnet_conditioning_scale": fields.text("controlnet_conditioning_scale", default="1.0"),
+        "init_image": _picture(fields, "init_image"),
+        "mask_image": _picture(fields, "mask_image"),
+        "control_image": _picture(fields, "control_image"),
+    }
+
+
+def _of_siblings(fields: Fields, pictures: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        **{name: _picture(fields, name) for name in pictures},
+        # The graphs are of one precision and read attention as a whole, whatever is asked for.
+        "revision": "fp32",
+        "enable_attention_slicing": "false",
+        # What is not there was not done; `tip` says so.
+        "panorama": "no",
+        "self_attention": "no",
+        "highres_fix": "no",
+    }
+
+
+def _of_all(fields: Fields, reading: Reading) -> dict[str, Any]:
+    return {
+        "model_id": fields.text("model_id"),
         # Nothing was checked, whatever was asked for; `tip` says so.
         "safetychecker": "no",
         "safety_checker": "no",
         "safety_checker_type": fields.text("safety_checker_type", default="sensitive_content_text"),
-        "auto_hint": yes_no("auto_hint", "yes"),
-        "guess_mode": yes_no("guess_mode", "no"),
-        "strength": fields.number("strength", default=STRENGTH_DEFAULT[tier], limits=STRENGTH),
-        "controlnet_conditioning_scale": fields.text("controlnet_conditioning_scale", default="1.0"),
-        "multi_lingual": yes_no("multi_lingual", "no"),
+        "multi_lingual": _yes_no(fields, "multi_lingual", "no"),
         "use_karras_sigmas": reading.solver.karras_shown,
         "algorithm_type": reading.solver.algorithm_shown,
-        "tomesd": yes_no("tomesd", "yes"),
-        "instant_response": yes_no("instant_response", "no"),
-        "init_image": shown("init_image"),
-        "mask_image": shown("mask_image"),
-        "control_image": shown("control_image"),
-        "vae": fields.raw("vae"),
+        "tomesd": _yes_no(fields, "tomesd", "yes"),
+        "instant_response": _yes_no(fields, "instant_response", "no"),
+        "vae": _as_sent(fields, "vae"),
         "full_url": "no",
         "upscale": fields.text("upscale", default="no"),
-        "ip_adapter_id": fields.raw("ip_adapter_id"),
+        "ip_adapter_id": _as_sent(fields, "ip_adapter_id"),
         "ip_adapter_scale": fields.number("ip_adapter_scale", default=0.6, limits=FRACTION),
-        "ip_adapter_image": shown("ip_adapter_image"),
-        "enhance_prompt": yes_no("enhance_prompt", "no"),
+        "ip_adapter_image": _picture(fields, "ip_adapter_image"),
+        "enhance_prompt": _yes_no(fields, "enhance_prompt", "no"),
         "enhance_style": reading.generation.enhance_style,
-        "embeddings": fields.raw("embeddings_model", "embeddings"),
+        "embeddings": _as_sent(fields, "embeddings_model", "embeddings"),
         "lora": ",".join(fields.words("lora_model")) or None,
-        "lora_strength": fields.raw("lora_strength") or 1,
-        "watermark": yes_no("watermark", "no"),
-        "temp": yes_no("temp", "no"),
-        "base64": yes_no("base64", "no"),
+        "lora_strength": _as_sent(fields, "lora_strength") or 1,
+        "watermark": _yes_no(fields, "watermark", "no"),
+        "temp": _yes_no(fields, "temp", "no"),
+        "base64": _yes_no(fields, "base64", "no"),
         "clip_skip": fields.whole("clip_skip", "clipskip", default=1, limits=CLIP_SKIP_COUNTED),
         "outdir": "out",
     }
+
+
+def scalar(value: Any) -> Any:
+    """`value` with its own JSON type, if it is one that a record can keep: text of some length, a number, a flag."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        # What JSON's readers take for a number in general.
+        return value if abs(value) < 2**63 else str(value)[:_LONGEST_ECHO]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return value[:_LONGEST_ECHO]
+    return None
+
+
+def _as_sent(fields: Fields, *names: str) -> Any:
+    return scalar(fields.raw(*names))
+
+
+def _yes_no(fields: Fields, name: str, default: str) -> str:
+    return default if fields.raw(name) is None else "yes" if fields.flag(name, False) else "no"
+
+
+def _picture(fields: Fields, name: str) -> str | None:
+    # A picture sent as base64 would come back as large as it came.
+    return ",".join(one if str(one)[:4].lower() == "http" else "base64" for one in fields.pictures(name)) or None

@@ -7,10 +7,16 @@ the hints of all controls are made from `qrcode_text`, the text counts as the `c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.dialects.coercion import Fields, missing
-from gateway.images import Pictures
+
+
+class Reader(Protocol):
+    """Where pictures come from; see gateway.images.Pictures."""
+
+    async def read(self, value: object, field: str) -> bytes:
+        """The encoded picture that `value` holds or names."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def assign(fields: Fields, masked: Sequence[bool], written: Sequence[bool], stre
     )
 
 
-async def read(roles: Roles, pictures: Pictures) -> Roles:
+async def read(roles: Roles, pictures: Reader) -> Roles:
     """The same parts with the bytes of their pictures; one that plays several parts is read once.
 
     Raises:

@@ -33,7 +33,7 @@ class Solver:
     algorithm_shown: str
 
 
-def read(fields: Fields, offer: Offer, model: str, invertible: bool) -> Solver:
+def read(fields: Fields, offer: Offer, model: str, invertible: bool, to_start_from: str) -> Solver:
     """Scheduler, spacing of the noise levels and variant of the solver. What is not to be had goes to the remarks;
     an option that this one scheduler does not take is asked for all the same, and the answer's notes say so.
 
@@ -42,11 +42,12 @@ def read(fields: Fields, offer: Offer, model: str, invertible: bool) -> Solver:
         offer: has the schedulers and the model.
         model: name of a model on offer.
         invertible: whether there is a whole picture to start from.
+        to_start_from: what to send to have one.
 
     Raises:
         InvalidInput: a field of the wrong type.
     """
-    entry = _scheduler(fields, offer, model, invertible)
+    entry = _scheduler(fields, offer, model, invertible, to_start_from)
     takes_karras = entry is not None and entry.karras_sigmas
     asked = fields.raw("use_karras_sigmas") is not None
     karras = fields.flag("use_karras_sigmas", KARRAS_DEFAULT)
@@ -63,7 +64,9 @@ def read(fields: Fields, offer: Offer, model: str, invertible: bool) -> Solver:
     )
 
 
-def _scheduler(fields: Fields, offer: Offer, model: str, invertible: bool) -> unet_pb2.Scheduler | None:
+def _scheduler(
+    fields: Fields, offer: Offer, model: str, invertible: bool, to_start_from: str
+) -> unet_pb2.Scheduler | None:
     loaded = offer.model(model)
     default = schedulers.find(offer, SCHEDULER_DEFAULT)
     if default is None and loaded is not None:
@@ -78,8 +81,8 @@ def _scheduler(fields: Fields, offer: Offer, model: str, invertible: bool) -> un
         return default
     if entry.inverts and not invertible:
         fields.remarks.append(
-            f"scheduler {entry.name} makes noise of a whole picture and needs one to start from: init_image beside a "
-            f"control_image, with a strength below 1 and no mask_image; {name} was used."
+            f"scheduler {entry.name} makes noise of a whole picture and needs one to start from: {to_start_from}; "
+            f"{name} was used."
         )
         return default
     return entry

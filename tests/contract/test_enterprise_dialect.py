@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.dialects.enterprise import CONTROLNET_PATHS
+from gateway.dialects.enterprise_paths import PATHS
 from mesh.pictures import check
 from tests.contract.conftest import Running, Start
 from tests.contract.enterprise_client import ALIASES, CONTENT, META, PATH, PICTURE, SAMPLE, SUCCESS, ask, shaped
@@ -54,7 +54,7 @@ async def test_the_sample_with_its_picture_behind_a_url(start: Start) -> None:
     await runner.cleanup()
 
 
-@pytest.mark.parametrize("path", [path for paths in CONTROLNET_PATHS.values() for path in paths])
+@pytest.mark.parametrize("path", PATHS["controlnet"])
 async def test_every_path_answers_and_lets_browsers_in(mesh: Running, path: str) -> None:
     assert (await ask(mesh, path, model_id="demo"))["status"] == "success"
     async with mesh.http.options(path) as response:
@@ -115,7 +115,6 @@ async def test_every_supported_field_reaches_the_rooms(mesh: Running) -> None:
         ({"ip_adapter_image": "https://x.example/a.png"}, "ip_adapter_image was not applied"),
         ({"upscale": "yes"}, "upscale is not available"),
         ({"upscale": 2}, "upscale is not available"),
-        ({"webhook": "https://x.example/hook"}, "webhook was not called"),
         ({"watermark": "yes"}, "watermark is not available"),
         ({"scheduler": "KarrasVeScheduler"}, "scheduler 'KarrasVeScheduler' is not available"),
         ({"samples": "9"}, "samples was set to 4"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.enterprise import FETCH_PATHS
+from gateway.dialects.enterprise_paths import PATHS
 from mesh.errors import InvalidInput, Unavailable
 from tests.contract.conftest import Running, Start
 from tests.contract.enterprise_client import META, NOT_READY, PATH, PROCESSING, SAMPLE, ask, poll, shaped
@@ -29,7 +29,7 @@ async def test_what_takes_longer_than_the_hold_is_polled(start: Start) -> None:
             # Polling is what this dialect's clients do; it has no other way to tell.
             while (await poll(mesh, body))["status"] == "processing":  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        for path in FETCH_PATHS:
+        for path in PATHS["fetch"]:
             async with mesh.http.post(f"{path}/{body['id']}", json={"key": "k"}) as response:
                 one = await response.json()
             async with mesh.http.post(path, json={"key": "k", "request_id": str(body["id"])}) as response:

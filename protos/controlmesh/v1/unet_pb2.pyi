@@ -311,6 +311,7 @@ class Model(_message.Message):
     PREDICTION_TYPE_FIELD_NUMBER: _builtins.int
     DEFAULT_SCHEDULER_FIELD_NUMBER: _builtins.int
     LATENT_CHANNELS_FIELD_NUMBER: _builtins.int
+    EXPORTED_AT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, as in Conditioning.model."""
     family: _builtins.str
@@ -323,6 +324,8 @@ class Model(_message.Message):
     """Scheduler taken when a request names none."""
     latent_channels: _builtins.int
     """Latent channels, as in Latents.samples."""
+    exported_at: _builtins.int
+    """When it was exported, seconds since 1970; 0 where that is unknown."""
     @_builtins.property
     def controls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Control kinds for which it has a ControlNet, sorted."""
@@ -337,10 +340,11 @@ class Model(_message.Message):
         prediction_type: _builtins.str = ...,
         default_scheduler: _builtins.str = ...,
         latent_channels: _builtins.int = ...,
+        exported_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "default_scheduler", b"default_scheduler", "family", b"family", "latent_channels", b"latent_channels", "name", b"name", "native_size", b"native_size", "prediction_type", b"prediction_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "default_scheduler", b"default_scheduler", "exported_at", b"exported_at", "family", b"family", "latent_channels", b"latent_channels", "name", b"name", "native_size", b"native_size", "prediction_type", b"prediction_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,36 @@
+"""A call of one of the enterprise dialect's functions that make no pictures, as its handler gets it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.dialects.coercion import Fields
+from gateway.parts import Parts
+
+
+@dataclass(frozen=True)
+class Call:
+    """What was sent, by whom, to where.
+
+    Attributes:
+        parts: of the gateway.
+        fields: of the body.
+        owner: holder of the key, which has the scope that the function asks for.
+        path: that it was sent to.
+        base: start of absolute URLs in the answer.
+    """
+
+    parts: Parts
+    fields: Fields
+    owner: str
+    path: str
+    base: str
+
+
+Function = Callable[[Call], Awaitable[Any]]
+"""Gives the body of the answer, JSON; raises MeshError."""
+
+
+def done(message: str) -> dict[str, Any]:
+    """The usual answer of a function that has done what it was asked to."""
+    return {"status": "success", "message": message}

@@ -1,0 +1,90 @@
+"""Reads the enterprise dialect's ControlNet requests."""
+
+from dataclasses import replace
+
+from families.limits import WEIGHT
+from gateway.catalogue import Offer
+from gateway.dialects import enterprise_kinds, enterprise_pictures, enterprise_request, enterprise_solver
+from gateway.dialects.coercion import Fields, missing
+from gateway.dialects.enterprise_kinds import Wanted
+from gateway.dialects.enterprise_pictures import Reader, Roles, assign
+from gateway.dialects.enterprise_request import Circumstances, Reading
+from gateway.generation import Control, Generation
+
+EXAMPLE = {
+    "key": "...",
+    "model_id": "demo",
+    "controlnet_model": "canny",
+    "prompt": "a red circle on a white background",
+    "init_image": "https://example.org/edges.png",
+    "width": "512",
+    "height": "512",
+    "num_inference_steps": "30",
+    "samples": "1",
+    "seed": None,
+}
+_TO_START_FROM = "init_image beside a control_image, with a strength below 1 and no mask_image"
+
+
+async def read(fields: Fields, around: Circumstances, pictures: Reader) -> Reading:
+    """The canonical request that `fields` ask for. What could not be taken as sent is added to their remarks.
+
+    Raises:
+        InvalidInput: naming the vendor's field.
+    """
+    offer = around.offer
+    guess_mode = fields.flag("guess_mode", False)
+    prompt = fields.text("prompt")
+    if not prompt and not guess_mode:
+        raise missing("prompt")
+    name = enterprise_request.model(fields, around)
+    auto_hint = fields.flag("auto_hint", True)
+    text = fields.text("qrcode_text")
+    asked = enterprise_kinds.read(fields, offer, Wanted(name, auto_hint, text))
+    texts = [text if offer.reads_text(kind) else "" for kind in asked]
+    if text and not any(texts):
+        fields.remarks.append("qrcode_text was not used: no hint of this request is made from words.")
+    scales = _weights(fields, len(asked))
+    strength = enterprise_request.strength(fields, around)
+    roles = assign(fields, [offer.reads_mask(kind) for kind in asked], [bool(words) for words in texts], strength)
+    starts = roles.start is not None
+    solver = enterprise_solver.read(fields, offer, name, starts and roles.mask is None, _TO_START_FROM)
+    generation = Generation(
+        prompt=prompt,
+        model=name,
+        controls=tuple(
+            Control(kind=kind, image=None if words else b"", auto_hint=auto_hint, weight=scale, text=words or None)
+            for kind, scale, words in zip(asked, scales, texts, strict=True)
+        ),
+        image=b"" if starts else None,
+        # Inverting has no use for a strength that nobody asked for.
+        strength=strength if starts and (fields.raw("strength") is not None or not solver.inverts) else None,
+        guess_mode=guess_mode,
+        **enterprise_request.common(fields, around, solver),
+    )
+    # Last, because they may have to be fetched.
+    generation = _with_pictures(generation, offer, await enterprise_pictures.read(roles, pictures))
+    return Reading(generation, solver, roles.steering)
+
+
+def _weights(fields: Fields, count: int) -> list[float]:
+    """Conditioning scale of each control; a shorter list repeats its last."""
+    name = "controlnet_conditioning_scale"
+    listed = [fields.clamped(name, word, WEIGHT) for word in fields.words(name)] or [1.0]
+    return [listed[min(index, len(listed) - 1)] for index in range(count)]
+
+
+def _with_pictures(generation: Generation, offer: Offer, roles: Roles) -> Generation:
+    starts = roles.start is not None
+
+    def steered(control: Control, hint: bytes | None) -> Control:
+        # A control takes the picture that is started from, and its mask, without a copy of its own.
+        mask = roles.mask if not starts and offer.reads_mask(control.kind) else None
+        return replace(control, image=None if hint is roles.start else hint, mask=mask)
+
+    return replace(
+        generation,
+        controls=tuple(map(steered, generation.controls, roles.hints)),
+        image=roles.start,
+        mask=roles.mask if starts else None,
+    )

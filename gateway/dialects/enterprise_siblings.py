@@ -1,0 +1,68 @@
+"""Reads the enterprise dialect's requests for pictures without control: from words, from a picture, within a mask."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.dialects import enterprise_request, enterprise_solver
+from gateway.dialects.coercion import Fields, missing
+from gateway.dialects.enterprise_pictures import Reader
+from gateway.dialects.enterprise_request import Circumstances, Reading
+from gateway.generation import Generation
+
+# Task -> the pictures that it needs.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "text2img": (),
+    "img2img": ("init_image",),
+    "inpaint": ("init_image", "mask_image"),
+}
+_FROM_WORDS = {
+    "key": "...",
+    "model_id": "demo",
+    "prompt": "a red circle on a white background",
+    "width": "512",
+    "height": "512",
+    "num_inference_steps": "30",
+    "samples": "1",
+    "seed": None,
+}
+_FROM_A_PICTURE = {**_FROM_WORDS, "init_image": "https://example.org/picture.png", "strength": 0.7}
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "text2img": _FROM_WORDS,
+    "img2img": _FROM_A_PICTURE,
+    "inpaint": {**_FROM_A_PICTURE, "mask_image": "https://example.org/mask.png"},
+}
+
+
+async def read(fields: Fields, around: Circumstances, pictures: Reader) -> Reading:
+    """The canonical request that `fields` ask for. What could not be taken as sent is added to their remarks.
+
+    Raises:
+        InvalidInput: naming the vendor's field.
+    """
+    task = around.task
+    prompt = fields.text("prompt")
+    if not prompt:
+        raise missing("prompt")
+    sent = {name: fields.picture(name) for name in NEEDS[task]}
+    for name, value in sent.items():
+        if value is None:
+            raise missing(name)
+    if task == "img2img" and fields.picture("mask_image") is not None:
+        fields.remarks.append("mask_image was not used: send the request to the path for inpainting.")
+    name = enterprise_request.model(fields, around)
+    solver = enterprise_solver.read(fields, around.offer, name, task == "img2img", "img2img's init_image")
+    strength = enterprise_request.strength(fields, around)
+    common = enterprise_request.common(fields, around, solver)
+    # Last, because they may have to be fetched.
+    content = {name: await pictures.read(value, name) for name, value in sent.items()}
+    starts = "init_image" in content
+    generation = Generation(
+        prompt=prompt,
+        model=name,
+        image=content.get("init_image"),
+        mask=content.get("mask_image"),
+        # Inverting has no use for a strength that nobody asked for.
+        strength=strength if starts and (fields.raw("strength") is not None or not solver.inverts) else None,
+        **common,
+    )
+    return Reading(generation, solver)

@@ -1,0 +1,113 @@
+"""The enterprise dialect's functions for pictures that clients keep here."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.asset_records import AssetRecord
+from gateway.dialects.coercion import missing
+from gateway.dialects.enterprise_call import Call, Function
+from gateway.images import decode_base64
+from mesh.errors import InvalidInput, NotFound
+from mesh.pictures import check, decode, encode
+
+MOST_BYTES = 5 * 1024 * 1024
+"""Of a picture; the vendor takes no larger one."""
+SOURCE = "enterprise_upload"
+_TYPES = {"png": "PNG", "jpeg": "JPEG", "jpg": "JPEG"}
+_DAY_S = 86_400.0
+_LINK_S = 365 * _DAY_S
+_AT_ONCE = 200
+_NUMBERS = range(100_000_000, 1_000_000_000)
+
+
+async def upload_image(call: Call) -> dict[str, Any]:
+    """Keep a picture that is sent as base64, until it is deleted."""
+    content = _sent(call, "base64_image")
+    asked = call.fields.text("image_type", default="png").strip().lower()
+    if asked not in _TYPES:
+        raise InvalidInput(f"image_type must be one of {', '.join(_TYPES)}.", field="image_type")
+    record = await _kept(call, content, None)
+    url = call.parts.assets.url(call.base, record.id, _LINK_S)
+    return {"status": "success", "message": "image uploaded", "image_url": url}
+
+
+async def base64_to_url(call: Call) -> dict[str, Any]:
+    """Keep a picture that is sent as base64 for 24 hours."""
+    record = await _kept(call, _sent(call, "base64_string"), _DAY_S)
+    url = call.parts.assets.url(call.base, record.id, _DAY_S)
+    return {"status": "success", "id": number_of(record), "output": [url]}
+
+
+async def base64_crop(call: Call) -> dict[str, Any]:
+    """Keep a picture that is sent as base64; with `crop`, the square in its middle."""
+    content = _sent(call, "image")
+    if call.fields.flag("crop", False):
+        content = await asyncio.to_thread(_square, content)
+    record = await _kept(call, content, None)
+    url = call.parts.assets.url(call.base, record.id, _LINK_S)
+    return {"status": "success", "messege": "image uploaded", "link": url, "request_id": number_of(record)}
+
+
+async def delete_image(call: Call) -> dict[str, Any]:
+    """Delete the pictures of a request, or one that was kept, by its `request_id`."""
+    asked = call.fields.text("request_id").strip()
+    if not asked:
+        raise missing("request_id")
+    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 12 else 0
+    try:
+        job = await call.parts.jobs.find(number, call.owner)
+        names = list(job.assets) if job.is_finished else []
+    except NotFound:
+        names = [record.id] if (record := await _uploaded(call, number)) else []
+    if not names or not await call.parts.assets.drop(names, call.owner):
+        raise NotFound("Request not found")
+    return {"status": "success", "messege": "image deleted"}
+
+
+def number_of(record: AssetRecord) -> int:
+    """The vendor's integer id for a picture that is kept: made of its name, so that nobody has to remember it."""
+    digest = hashlib.sha256(record.id.encode()).digest()
+    return _NUMBERS[int.from_bytes(digest[:8], "big") % len(_NUMBERS)]
+
+
+def _sent(call: Call, name: str) -> bytes:
+    value = call.fields.picture(name)
+    if value is None:
+        raise missing(name)
+    if isinstance(value, str):
+        value = decode_base64(value, name)
+    if not isinstance(value, bytes):
+        raise InvalidInput(f"{name} must be a picture as base64", field=name)
+    if len(value) > MOST_BYTES:
+        raise InvalidInput(f"{name} is larger than {MOST_BYTES} bytes; send a smaller picture", field=name)
+    check(value, field=name)
+    return value
+
+
+async def _kept(call: Call, content: bytes, expires_s: float | None) -> AssetRecord:
+    return await call.parts.assets.keep(content, call.owner, source=SOURCE, expires_s=expires_s)
+
+
+async def _uploaded(call: Call, number: int) -> AssetRecord | None:
+    after = None
+    while True:
+        page = await call.parts.assets.page(call.owner, _AT_ONCE, after, (SOURCE,))
+        found = next((record for record in page.records if number_of(record) == number), None)
+        if found is not None or page.next is None:
+            return found
+        after = page.next
+
+
+def _square(content: bytes) -> bytes:
+    pixels = decode(content)
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return encode(pixels[top : top + side, left : left + side])
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    function.__name__: function for function in (upload_image, base64_to_url, base64_crop, delete_image)
+}
