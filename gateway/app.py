@@ -12,7 +12,7 @@ from gateway import docs_page, problem
 from gateway.asset_routes import asset_routes
 from gateway.dialects import DIALECTS
 from gateway.dialects.native_models import GenerationBody, HintBatchBody, HintBody
-from gateway.edge import Edge
+from gateway.edge import Edge, hide_query
 from gateway.parts import Parts
 from mesh.errors import MeshError
 from mesh.telemetry import log, request_id
@@ -42,7 +42,7 @@ def make_app(parts: Parts) -> FastAPI:
     async def docs() -> Response:
         return HTMLResponse(docs_page.render(app.openapi()), headers=docs_page.HEADERS)
 
-    FastAPIInstrumentor.instrument_app(app, excluded_urls="/healthz,/readyz,/metrics")
+    FastAPIInstrumentor.instrument_app(app, excluded_urls="/healthz,/readyz,/metrics", server_request_hook=hide_query)
     app.add_middleware(Edge)
     return app
 

@@ -104,7 +104,7 @@ class Keys:
         Raises:
             Unauthenticated: no key, or an unknown one.
             Forbidden: the key doesn't have the scope.
-            Overloaded: the key made its requests, or too many wrong keys came from the caller's address.
+            TooOften: the key made its requests, or too many wrong keys came from the caller's address.
         """
         found = self._found(key) if self._asked_for else Holder(ANYBODY)
         if scope not in found.scopes:

@@ -40,6 +40,10 @@ CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
 """Set by whoever takes a request in; None where nobody did: such requests share one place."""
 
 
+class TooOften(Overloaded):
+    """The caller's own bound was reached, not the deployment's."""
+
+
 class Limits:
     """Counts requests and wrong keys.
 
@@ -60,7 +64,7 @@ class Limits:
         """Count a request of the key `id`.
 
         Raises:
-            Overloaded: it made its `per_minute` requests; with the seconds until the next one is taken.
+            TooOften: it made its `per_minute` requests; with the seconds until the next one is taken.
         """
         caller = CALLER.get()
         if per_minute is None or (caller is not None and id in caller.counted):
@@ -77,7 +81,7 @@ class Limits:
             window = self._here
             taken = window.hit(bound, id)
         if not taken:
-            raise Overloaded(
+            raise TooOften(
                 f"this key may make {per_minute} requests a minute; wait a little",
                 retry_after_s=_seconds_left(window, bound, id),
             )
@@ -86,7 +90,7 @@ class Limits:
         """Count a wrong key against the caller's address.
 
         Raises:
-            Overloaded: too many came from there.
+            TooOften: too many came from there.
         """
         if not self._here.hit(self._wrong, _origin()):
             self.refuse_guesses()
@@ -95,11 +99,11 @@ class Limits:
         """Refuse the caller without a look at the key, if too many wrong ones came from the same address.
 
         Raises:
-            Overloaded: so it is.
+            TooOften: so it is.
         """
         origin = _origin()
         if not self._here.test(self._wrong, origin):
-            raise Overloaded(
+            raise TooOften(
                 "too many wrong API keys came from this address; wait a minute",
                 retry_after_s=_seconds_left(self._here, self._wrong, origin),
             )

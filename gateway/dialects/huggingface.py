@@ -22,8 +22,9 @@ from gateway.auth import bearer
 from gateway.dialects import huggingface_request as asking
 from gateway.dialects.dialect import Submission, answering, generate, json_example, renamed
 from gateway.jobs import Job, Status
+from gateway.limits import TooOften
 from gateway.parts import Parts
-from mesh.errors import DeadlineExceeded, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable
+from mesh.errors import DeadlineExceeded, Forbidden, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable
 from mesh.pictures import decode
 
 # Accept -> format asked of the mesh and the format that Pillow then makes of it, where that is another.
@@ -120,6 +121,10 @@ class HuggingFace:
             status, text = 401, "Invalid or missing token"
         elif isinstance(error, Unavailable):
             status, text = 503, "Service Unavailable"
+        elif isinstance(error, TooOften):
+            status = 429
+        elif isinstance(error, Forbidden):
+            status = 403
         elif isinstance(error, Overloaded | DeadlineExceeded):
             status = 503
         headers = problem.retry_header(error)

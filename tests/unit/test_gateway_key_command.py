@@ -1,0 +1,97 @@
+"""The command line that makes, lists and revokes keys."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from gateway.key_command import command
+
+
+class Cli:
+    """`python -m gateway keys` over a database of the test's own."""
+
+    def __init__(self, url: str) -> None:
+        self._app = command(lambda: url)
+
+    def __call__(self, *arguments: str) -> Result:
+        return CliRunner().invoke(self._app, list(arguments), env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Cli:
+    return Cli(f"sqlite:///{tmp_path}/records.db")
+
+
+def test_a_key_is_printed_once_and_alone(keys: Cli, tmp_path: Path) -> None:
+    made = keys("create", "--name", "my app", "--owner", "acme", "--most-waiting", "5", "--per-minute", "60")
+    assert made.exit_code == 0 and re.fullmatch(r"cm_[\w-]{43}\n", made.stdout)
+    id = re.match(r"(k_[0-9a-f]{8}) for owner acme, scopes generate\.", made.stderr)
+    assert id, made.stderr
+    head, row = keys("list").stdout.splitlines()
+    assert re.split(r"\s{2,}", head)[:7] == ["id", "name", "owner", "scopes", "waiting", "per minute", "priority"]
+    assert re.split(r"\s{2,}", row)[:7] == [id[1], "my app", "acme", "generate", "5", "60", "-"]
+    secret = made.stdout.strip()
+    assert secret not in keys("list").output
+    for file in tmp_path.iterdir():
+        assert secret.encode() not in file.read_bytes()
+
+
+def test_two_keys_differ_and_each_is_an_owner_unless_told(keys: Cli) -> None:
+    first, second = keys("create", "--name", "a"), keys("create", "--name", "a")
+    assert first.stdout != second.stdout
+    rows = [re.split(r"\s{2,}", line) for line in keys("list").stdout.splitlines()[1:]]
+    assert [row[2] for row in rows] == [row[0] for row in rows] and len({row[0] for row in rows}) == 2
+    assert len(keys("list", "--owner", rows[0][2]).stdout.splitlines()) == 2
+
+
+def test_admin_includes_generate(keys: Cli) -> None:
+    assert "scopes admin, generate." in keys("create", "--name", "a", "--scope", "admin").stderr
+
+
+def test_a_revoked_key_stays_in_the_list_with_its_time(keys: Cli) -> None:
+    keys("create", "--name", "a")
+    id = keys("list").stdout.splitlines()[1].split()[0]
+    assert keys("list").stdout.splitlines()[1].endswith("-")
+    for _ in range(2):
+        assert (told := keys("revoke", id)).exit_code == 0 and told.stderr == f"{id} (a) is revoked\n"
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d$", keys("list").stdout.splitlines()[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("create", "--name", " "), "name is 1 to 64"),
+        (("create", "--name", "a\nb"), "name is 1 to 64"),
+        (("create", "--name", "x" * 65), "name is 1 to 64"),
+        (("create", "--name", "a", "--owner", "../b"), "owner is up to 63"),
+        (("create", "--name", "a", "--owner", "x" * 64), "owner is up to 63"),
+        (("create", "--name", "a", "--scope", "root"), "scopes are generate and admin"),
+        (("revoke", "k_00000000"), "no key with this id"),
+    ],
+)
+def test_what_can_not_be_is_one_line(keys: Cli, arguments: tuple[str, ...], words: str) -> None:
+    told = keys(*arguments)
+    assert told.exit_code == 1 and words in told.stderr and told.stderr.count("\n") == 1 and not told.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--per-minute", "0"), ("--most-waiting", "-1"), ("--most-priority", "10"), ("--per-minute", "1e9"), ("--x",)],
+)
+def test_numbers_out_of_their_range_make_no_key(keys: Cli, arguments: tuple[str, ...]) -> None:
+    assert keys("create", "--name", "a", *arguments).exit_code == 2
+    assert "there are no keys" in keys("list").stderr
+
+
+@pytest.mark.parametrize(("url", "words"), [("", "CN_GATEWAY_DATABASE_URL is unset"), ("mysql://h/x", "kind 'mysql'")])
+def test_without_a_database_there_are_no_keys(url: str, words: str) -> None:
+    told = Cli(url)("create", "--name", "a")
+    assert told.exit_code == 1 and words in told.stderr and not told.stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("create", "--help"), ("revoke", "--help")])
+def test_help_needs_no_database(arguments: tuple[str, ...]) -> None:
+    told = Cli("")(*arguments).output
+    assert "Usage" in told and "CN_GATEWAY_DATABASE_URL is unset" not in told
