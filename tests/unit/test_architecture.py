@@ -21,8 +21,21 @@ VENDORS_WORDS = (
     "track_id",
     "safety_checker",
     "qrcode_text",
+    "modelId",
+    "negativePrompt",
+    "numInferenceSteps",
+    "numSamples",
+    "controlImage",
+    "controlImageId",
+    "controlModality",
+    "disableModalityDetection",
+    "creativeUnitsCost",
+    "projectId",
+    "assetIds",
+    "paginationToken",
+    "enabledEvents",
 )
-DIALECTS_OF_VENDORS = re.compile(r"gateway/dialects/(enterprise|huggingface)\w*\.py")
+DIALECTS_OF_VENDORS = re.compile(r"gateway/dialects/(enterprise|huggingface|scenario)\w*\.py")
 
 
 def sources(*rooms: str) -> Iterator[Path]:

@@ -1,0 +1,151 @@
+"""The Scenario dialect: every request for pictures is a job at once, which is polled; its pictures are assets.
+
+Source: the vendor's guide to ControlNet, its reference, its SDKs. A key of ours is the secret of the vendor's pair of
+key and secret: the password of Basic authorization, or the user where there is no password. A Bearer token also works.
+"""
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import bodies
+from gateway.auth import basic, bearer
+from gateway.dialects import scenario_answers as answers
+from gateway.dialects import scenario_detect, scenario_modality, scenario_request
+from gateway.dialects.dialect import Submission, answering, generate, json_example
+from gateway.dialects.scenario_assets import ScenarioAssets
+from gateway.dialects.scenario_fields import Fields
+from gateway.dialects.scenario_jobs import ScenarioJobs
+from gateway.dialects.scenario_models import ScenarioModels
+from gateway.dialects.scenario_names import spoken
+from gateway.dialects.scenario_pictures import Reader, first
+from gateway.dialects.scenario_record import NAME
+from gateway.dialects.scenario_routes import CUSTOM, DETECT, DETECTION, NOT_ENABLED, PREFIX, ROUTES, of_parts
+from gateway.dialects.scenario_table import is_dry
+from gateway.dialects.scenario_uploads import ScenarioUploads
+from gateway.dialects.scenario_webhooks import ScenarioWebhooks
+from gateway.generation import Generation
+from gateway.jobs import Job
+from gateway.parts import Parts
+from mesh.errors import MeshError, NotEnabled, NotFound
+
+_GENERATE = f"{PREFIX}/generate"
+_EXAMPLE = {
+    "prompt": "a red circle on a white background",
+    "modelId": "demo",
+    "modality": "canny:0.8",
+    "controlImage": "data:image/png;base64,...",
+    "numSamples": 1,
+    "guidance": 3,
+    "numInferenceSteps": 20,
+    "width": 128,
+    "height": 128,
+}
+_FLUX = ("flux", "model_bfl-flux")
+
+
+class Scenario:
+    """Pictures, and the routes of everything around them.
+
+    Args:
+        parts: of the gateway.
+    """
+
+    name = NAME
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def routes(self) -> APIRouter:
+        router = APIRouter(tags=["scenario"])
+        generating = answering(self, self._generate)
+        for path in (*ROUTES, DETECT, f"{CUSTOM}/{{model_id}}"):
+            example = json_example({"image": "...", "modality": "canny"} if path == DETECT else _EXAMPLE)
+            router.add_api_route(f"{_GENERATE}/{path}", generating, methods=["POST"], openapi_extra=example)
+        for room in (ScenarioJobs, ScenarioAssets, ScenarioUploads, ScenarioModels, ScenarioWebhooks):
+            for method, path, handler in room(self._parts, self.owner).table():
+                router.add_api_route(f"{PREFIX}{path}", answering(self, handler), methods=[method])
+        other = answering(self, self._other)
+        router.add_api_route(f"{_GENERATE}/{{tool:path}}", other, methods=["POST"], include_in_schema=False)
+        return router
+
+    def owner(self, request: Request) -> str:
+        """Holder of the key that the request carries."""
+        header = request.headers.get("authorization")
+        user, password = basic(header) or ("", "")
+        return self._parts.keys.owner(password or user or bearer(header))
+
+    async def parse(self, request: Request) -> Submission:
+        owner = self.owner(request)
+        body = await bodies.read(request, self._parts.settings.max_body_bytes)
+        fields = Fields(bodies.json_object(body))
+        pictures = Reader(self._parts, owner, keeping=not is_dry(request))
+        generation, told = await self._read(request, fields, pictures)
+        return Submission(
+            generation=generation,
+            owner=owner,
+            hold_s=0,
+            remarks=tuple(dict.fromkeys(fields.remarks)),
+            echo={
+                **told,
+                "input": fields.echo(),
+                "remarks": list(dict.fromkeys(fields.remarks)),
+                "project": answers.project(request, owner),
+                "hidden": fields.flag("hideResults"),
+            },
+        )
+
+    async def render(self, request: Request, submission: Submission, job: Job) -> Response:
+        return answers.respond(answers.submitted(job))
+
+    def render_error(self, request: Request, error: MeshError) -> Response:
+        return answers.refuse(spoken(error))
+
+    async def _generate(self, request: Request) -> Response:
+        """Begin a job; with `dryRun` in the query, say what it would cost."""
+        if is_dry(request):
+            submission = await self.parse(request)
+            await self._parts.catalogue.resolve(submission.generation)
+            return answers.respond(answers.COST, answers.DRY_RUN)
+        return await generate(self._parts, self, request)
+
+    async def _other(self, request: Request) -> Response:
+        """Tools that are not enabled here, and paths that never were."""
+        self.owner(request)
+        tool = request.path_params["tool"]
+        if tool in NOT_ENABLED:
+            raise NotEnabled(f"{tool} is not enabled on this server")
+        raise NotFound(f"there is no generation called {tool[:80]}")
+
+    async def _read(self, request: Request, fields: Fields, pictures: Reader) -> tuple[Generation, dict[str, Any]]:
+        """The canonical request, and what is remembered of its kind."""
+        offer = await self._parts.catalogue.offer()
+        path = request.url.path.removeprefix(f"{_GENERATE}/")
+        if path == DETECT:
+            generation = await scenario_detect.read(fields, offer, pictures)
+            kinds = dict.fromkeys(("type", "submitted_type", "asset_type", "source"), DETECTION)
+            return generation, {"route": DETECT, "model": "", "steering": "image", **kinds}
+        named = request.path_params.get("model_id")
+        asked = named if named is not None else fields.required("modelId")
+        settings, default = self._parts.settings, await self._parts.catalogue.default_model()
+        name = scenario_request.model(fields, asked, offer, settings, default)
+        if named is not None:
+            dialled = scenario_request.NEW
+            controlled = any(fields.raw(field) for field in ("controlImage", "controlImageId", dialled.modality))
+            starts, masked = (first(fields, *names) is not None for names in (("image", "imageId"), ("mask", "maskId")))
+            route = of_parts(controlled, starts, masked)
+        else:
+            dialled, route = scenario_request.OLD, ROUTES[path]
+        generation = await scenario_request.read(fields, route, dialled, name, offer, pictures)
+        flux = scenario_modality.family_of(offer, name).takes_maps or asked.lower().startswith(_FLUX)
+        return generation, {
+            "route": route.name if named is None else CUSTOM,
+            "model": asked,
+            "steering": scenario_request.steering_of(fields, route),
+            "type": CUSTOM if named is not None else "flux" if flux else "inference",
+            "submitted_type": CUSTOM if named is not None else route.submitted_type,
+            "asset_type": route.asset_type,
+            "source": route.source,
+        }

@@ -1,0 +1,80 @@
+"""The Scenario dialect's maps alone: a picture in, the map that a detector makes of it out.
+
+Source: the vendor's SDK. Its list of names is another than that of the modalities.
+"""
+
+import re
+from collections.abc import Mapping
+
+from controlmesh.v1 import preprocess_pb2
+from families.limits import Range
+from gateway.catalogue import Offer
+from gateway.dialects.scenario_fields import Fields
+from gateway.dialects.scenario_pictures import Reader, first, missing
+from gateway.generation import Control, Generation
+from mesh.errors import InvalidInput
+
+KINDS: Mapping[str, str] = {
+    "canny": "canny",
+    "depth": "depth",
+    "grayscale": "gray",
+    "lineart_anime": "lineart_anime",
+    "mlsd": "mlsd",
+    "normal": "normal",
+    "pose": "openpose",
+    "scribble": "scribble",
+    "segmentation": "segmentation",
+    "sketch": "scribble",
+}
+THRESHOLDS = (
+    "lowThreshold",
+    "highThreshold",
+    "minThreshold",
+    "maxThreshold",
+    "keypointThreshold",
+    "lengthThreshold",
+    "spliceThreshold",
+    "factor",
+)
+_PICTURES = ("image", "imageId", "imageUrl")
+_HUMP = re.compile(r"(?=[A-Z])")
+
+
+async def read(fields: Fields, offer: Offer, pictures: Reader) -> Generation:
+    """The canonical request. What the detector does not take is added to the remarks of `fields`.
+
+    Raises:
+        InvalidInput: naming the vendor's field.
+    """
+    name = fields.required("modality").strip().lower()
+    known = {control.kind: control for control in offer.controls}
+    usable = [spoken for spoken, kind in KINDS.items() if kind in known and known[kind].extractable]
+    if name not in usable:
+        why = "has no detector that is loaded here" if name in KINDS else "is no detector"
+        raise InvalidInput(
+            f'"modality" {name[:80]!r} {why}; available: {", ".join(usable) or "none"}', field="modality"
+        )
+    kind = KINDS[name]
+    parameters = _parameters(fields, {one.name: one for one in known[kind].parameters})
+    if fields.flag("removeBackground"):
+        fields.remarks.append("removeBackground is not available.")
+    image = first(fields, *_PICTURES)
+    if image is None:
+        raise missing("image")
+    control = Control(kind=kind, image=await pictures.read(fields, image), parameters=parameters)
+    return Generation(prompt="", controls=(control,), hints_only=True)
+
+
+def _parameters(fields: Fields, known: Mapping[str, preprocess_pb2.ControlParameter]) -> dict[str, float]:
+    """Numbers of the detector by the mesh's names, which are the vendor's in another spelling."""
+    wanted = {}
+    for name in THRESHOLDS:
+        if fields.raw(name) is None:
+            continue
+        parameter = known.get(_HUMP.sub("_", name).lower())
+        if parameter is None:
+            fields.remarks.append(f"{name} was not applied: this detector has no such setting.")
+            continue
+        limits = Range(parameter.minimum, parameter.maximum)
+        wanted[parameter.name] = fields.number(name, parameter.default_value, limits)
+    return wanted

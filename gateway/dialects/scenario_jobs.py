@@ -1,0 +1,115 @@
+"""The Scenario dialect's jobs: one by its id, all of them page by page, cancelling.
+
+All jobs of the key's holder are known here, those of other dialects too: webhook endpoints hear of them, and their
+pictures stand among the assets.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import bodies
+from gateway.dialects import scenario_answers as answers
+from gateway.dialects import scenario_lists as lists
+from gateway.dialects.scenario_assets import asset_body
+from gateway.dialects.scenario_fields import Fields, wrong
+from gateway.dialects.scenario_record import told
+from gateway.dialects.scenario_table import Owner, Table
+from gateway.jobs import Filter, Job, Status
+from gateway.parts import Parts
+from mesh.errors import NotFound
+
+MOST_LISTED = 200
+# The vendor's statuses -> the engine's; those that a job never has here match none.
+_STATUSES = {spoken: (status,) for status, spoken in answers.STATUSES.items()}
+_NEVER = ("pending", "warming-up", "finalizing")
+
+
+class ScenarioJobs:
+    """Routes of jobs.
+
+    Args:
+        parts: of the gateway.
+        owner: says whose request it is.
+    """
+
+    def __init__(self, parts: Parts, owner: Owner) -> None:
+        self._parts = parts
+        self._owner = owner
+
+    def table(self) -> Table:
+        """Method, path, handler."""
+        return (
+            ("GET", "/jobs", self._list),
+            ("GET", "/jobs/{id}", self._show),
+            ("POST", "/jobs/{id}/action", self._act),
+        )
+
+    async def _show(self, request: Request) -> Response:
+        """A job; its pictures are assets once its status is success."""
+        return await self._polled(request, await self._job(request))
+
+    async def _list(self, request: Request) -> Response:
+        """The holder's jobs, the newest first."""
+        owner, query = self._owner(request), request.query_params
+        types, hidden = lists.words(request, "types", "type"), lists.flag(request, "hideResults")
+        updated_after = lists.after(request, "updatedAfter")
+        status = query.get("status")
+        if status and status not in (*_STATUSES, *_NEVER):
+            raise wrong("status", f"one of {', '.join((*_STATUSES, *_NEVER))}", status)
+        which = Filter(
+            statuses=_STATUSES.get(status or "", ()),
+            created_after=lists.after(request, "createdAfter"),
+        )
+        size = lists.page_size(request, MOST_LISTED)
+        others = query.get("authorId") not in (None, "", answers.author(owner)) or query.get("workflowId")
+        if others or status in _NEVER:
+            return answers.respond({"jobs": []})
+
+        async def look(limit: int, token: str | None) -> tuple[Sequence[Job], str | None]:
+            page = await self._parts.jobs.page(owner, which, limit, token)
+            return page.jobs, page.next
+
+        def fits(job: Job) -> bool:
+            return (
+                (not types or told(job)["type"] in types)
+                and (hidden is not False or not told(job)["hidden"])
+                and (updated_after is None or answers.updated(job) > updated_after)
+            )
+
+        jobs, token = await lists.picked(look, fits, size, query.get("paginationToken") or None)
+        body: dict[str, Any] = {"jobs": [answers.polled(job)["job"] for job in jobs]}
+        return answers.respond(body | ({"nextPaginationToken": token} if token else {}))
+
+    async def _act(self, request: Request) -> Response:
+        """Cancel a job; one that has ended stays as it is."""
+        job = await self._job(request)
+        sent = bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes))
+        action = Fields(sent).required("action")
+        if action != "cancel":
+            raise wrong("action", "cancel", action)
+        if not job.is_finished:
+            job = await self._parts.jobs.cancel(job.id, job.owner)
+        return await self._polled(request, job)
+
+    async def _job(self, request: Request) -> Job:
+        owner, asked = self._owner(request), request.path_params["id"]
+        if found := answers.JOB_ID.fullmatch(asked):
+            try:
+                return await self._parts.jobs.get(found[1], owner)
+            except NotFound:
+                pass
+        raise NotFound(f"Job {asked[:80]} not found")
+
+    async def _polled(self, request: Request, job: Job) -> Response:
+        asset = None
+        if job.status == Status.SUCCEEDED and len(job.pictures) == 1:
+            try:
+                record = await self._parts.assets.record(job.pictures[0].asset, job.owner)
+                asset = asset_body(self._parts, request, record, job)
+            except NotFound:
+                # It was deleted, or it is older than files get.
+                pass
+        return answers.respond(answers.polled(job, asset))

@@ -1,0 +1,170 @@
+"""The Scenario dialect's models: what is loaded, under its own names and the deployment's aliases, with its inputs.
+
+`inputs` is what the newer route takes, for clients that draw a form of it. When a model was made is not known here.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from families.limits import FRACTION, GUIDANCE, PROMPT_CHARACTERS, SAMPLES, SEED, SIDE, STEPS, STRENGTH, Range
+from gateway import bodies
+from gateway.catalogue import Offer
+from gateway.dialects import scenario_answers as answers
+from gateway.dialects import scenario_lists as lists
+from gateway.dialects import scenario_modality as modality
+from gateway.dialects.scenario_fields import Fields
+from gateway.dialects.scenario_request import SIZE, STEPS_DEFAULT, STRENGTH_DEFAULT
+from gateway.dialects.scenario_routes import ROUTES
+from gateway.dialects.scenario_table import Owner, Table
+from gateway.parts import Parts
+from mesh.errors import InvalidInput, NotFound
+
+MOST_LISTED = 500
+MOST_AT_ONCE = 200
+_PAGE_SIZE = 100
+_MADE = answers.moment(datetime.fromtimestamp(0, UTC))
+
+
+class ScenarioModels:
+    """Routes of models.
+
+    Args:
+        parts: of the gateway.
+        owner: says whose request it is.
+    """
+
+    def __init__(self, parts: Parts, owner: Owner) -> None:
+        self._parts = parts
+        self._owner = owner
+
+    def table(self) -> Table:
+        """Method, path, handler."""
+        return (
+            ("GET", "/models", self._list),
+            ("POST", "/models/get-bulk", self._several),
+            ("GET", "/models/{id}", self._show),
+        )
+
+    async def _list(self, request: Request) -> Response:
+        """The models that are loaded, by name."""
+        owner, (offer, known) = self._owner(request), await self._known()
+        types, size = lists.words(request, "types", "type"), lists.page_size(request, MOST_LISTED, _PAGE_SIZE)
+        token = request.query_params.get("paginationToken")
+        if token and token not in known:
+            raise InvalidInput('"paginationToken" is none that a list came with', field="paginationToken")
+        ids = sorted(id for id, name in known.items() if not types or modality.family_of(offer, name).type in types)
+        rest = [id for id in ids if not token or id > token]
+        models = [_body(request, owner, offer, id, known[id]) for id in rest[:size]]
+        more = {"nextPaginationToken": rest[size - 1]} if len(rest) > size else {}
+        return answers.respond({"models": models} | more)
+
+    async def _show(self, request: Request) -> Response:
+        """A model, with the inputs that the newer route takes for it."""
+        owner, (offer, known) = self._owner(request), await self._known()
+        asked = request.path_params["id"]
+        if asked not in known:
+            raise NotFound(f"Model {asked[:80]} not found")
+        return answers.respond({"model": _body(request, owner, offer, asked, known[asked])})
+
+    async def _several(self, request: Request) -> Response:
+        """Models by their ids; those that are not there are left out."""
+        owner = self._owner(request)
+        fields = Fields(bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes)))
+        asked = dict.fromkeys(fields.texts("modelIds", MOST_AT_ONCE))
+        minimal, (offer, known) = fields.flag("minimal"), await self._known()
+        found = [_body(request, owner, offer, id, known[id]) for id in asked if id in known]
+        if minimal:
+            found = [{name: body[name] for name in ("id", "name", "type")} for body in found]
+        return answers.respond({"models": found})
+
+    async def _known(self) -> tuple[Offer, dict[str, str]]:
+        """The offer, and the name of the loaded model behind each id."""
+        offer = await self._parts.catalogue.offer()
+        loaded = {model.name: model.name for model in offer.models}
+        aliases = {id: name for id, name in self._parts.settings.aliases().items() if name in loaded}
+        return offer, {**aliases, **loaded}
+
+
+def _body(request: Request, owner: str, offer: Offer, id: str, name: str) -> dict[str, Any]:
+    family, loaded = modality.family_of(offer, name), offer.model(name)
+    steered = loaded is not None and bool(loaded.controls)
+    return {
+        "id": id,
+        "name": id,
+        "type": family.type,
+        "status": "trained",
+        "source": "other",
+        "privacy": "private",
+        "custom": False,
+        "shortDescription": f"{name}, served here" if id == name else f"{name}, served here under this name",
+        "capabilities": [route.name.replace("-", "_") for route in ROUTES.values() if steered or not route.controlled],
+        "collectionIds": [],
+        "exampleAssetIds": [],
+        "tags": [],
+        "trainingImagesNumber": 0,
+        "authorId": answers.author(owner),
+        "ownerId": answers.project(request, owner),
+        "createdAt": _MADE,
+        "updatedAt": _MADE,
+        "inputs": _inputs(offer, name),
+    }
+
+
+def _inputs(offer: Offer, name: str) -> list[dict[str, Any]]:
+    """What the newer route takes for the model, as forms are drawn of it."""
+    family = modality.family_of(offer, name)
+    names = modality.available(offer, name)
+    schedulers = [one.name for one in offer.schedulers if not one.inverts]
+    steering: list[dict[str, Any]] = [
+        {**_picture("controlImage", "Control image"), "description": "What steers the picture."},
+        {
+            "name": "controlModality",
+            "type": "string",
+            "label": "Control modality",
+            "allowedValues": names,
+            "required": {"ifDefined": {"controlImage": "A control image needs a modality."}},
+        },
+        _number("controlStrength", "Control strength", FRACTION, 1, 0.05),
+        _number("controlStart", "Control start", FRACTION, 0, 0.05),
+        _number("controlEnd", "Control end", FRACTION, 1, 0.05),
+        {
+            "name": "disableModalityDetection",
+            "type": "boolean",
+            "label": "The control image is a map already",
+            "default": family.takes_maps,
+        },
+    ]
+    return [
+        {
+            "name": "prompt",
+            "type": "string",
+            "label": "Prompt",
+            "prompt": True,
+            "maxLength": PROMPT_CHARACTERS,
+            "required": {"always": True},
+        },
+        {"name": "negativePrompt", "type": "string", "label": "Negative prompt", "maxLength": PROMPT_CHARACTERS},
+        *(steering if names else ()),
+        {**_picture("image", "Image"), "description": "What the picture starts from.", "parent": True},
+        {**_picture("mask", "Mask"), "description": "White where to repaint.", "maskFrom": "image"},
+        _number("strength", "Strength", STRENGTH, STRENGTH_DEFAULT, 0.01),
+        _number("width", "Width", SIDE, SIZE, SIDE.multiple),
+        _number("height", "Height", SIDE, SIZE, SIDE.multiple),
+        _number("numSamples", "Pictures", SAMPLES, 1, 1),
+        _number("guidance", "Guidance", GUIDANCE, family.guidance, 0.1),
+        _number("numInferenceSteps", "Steps", STEPS, STEPS_DEFAULT, 1),
+        {"name": "scheduler", "type": "string", "label": "Scheduler", "allowedValues": schedulers},
+        {"name": "seed", "type": "number", "label": "Seed", "min": SEED.minimum, "max": SEED.maximum, "step": 1},
+    ]
+
+
+def _number(name: str, label: str, limits: Range, default: float, step: float) -> dict[str, Any]:
+    ends = {"min": limits.minimum, "max": limits.maximum}
+    return {"name": name, "type": "number", "label": label, **ends, "step": step, "default": default}
+
+
+def _picture(name: str, label: str) -> dict[str, Any]:
+    return {"name": name, "type": "file", "kind": "image", "label": label}

@@ -1,0 +1,78 @@
+"""Pictures in requests of the Scenario dialect: a data URL, base64, an http(s) URL, or the id of a stored asset.
+
+What came inline becomes an asset, and the echo names that: a job's record never holds a picture.
+"""
+
+from gateway.dialects.scenario_answers import ASSET_ID, asset_id
+from gateway.dialects.scenario_fields import Fields, wrong
+from gateway.parts import Parts
+from mesh.errors import InvalidInput, NotFound
+
+UPLOADED = "uploaded"
+"""Source of assets that clients sent."""
+_URL_STARTS = ("http://", "https://")
+
+
+class Reader:
+    """Reads the pictures of one request; one that is named twice is read once.
+
+    Args:
+        parts: of the gateway.
+        owner: whose assets may be named.
+        keeping: whether inline pictures become assets; False for requests that only ask for a price.
+    """
+
+    def __init__(self, parts: Parts, owner: str, keeping: bool) -> None:
+        self._parts = parts
+        self._owner = owner
+        self._keeping = keeping
+        self._known: dict[str, tuple[bytes, str]] = {}
+
+    async def read(self, fields: Fields, name: str) -> bytes:
+        """The encoded picture of a field that was sent.
+
+        Raises:
+            InvalidInput: no picture, or none that can be had; names the field.
+        """
+        value = fields.raw(name)
+        if not isinstance(value, str):
+            raise wrong(name, "a data URL or an asset id", value)
+        if value not in self._known:
+            self._known[value] = await self._had(name, value)
+        content, told = self._known[value]
+        if told:
+            fields.tell(name, told)
+        return content
+
+    async def _had(self, name: str, value: str) -> tuple[bytes, str]:
+        if value.startswith("asset_"):
+            return await self._stored(name, value), value
+        content = await self._parts.pictures.read(value, name)
+        if value[:8].lower().startswith(_URL_STARTS):
+            return content, value
+        if not self._keeping:
+            return content, ""
+        # As long as a job's own pictures; what is uploaded for itself is kept until it is deleted.
+        expires_s = self._parts.settings.retention_s
+        record = await self._parts.assets.keep(content, self._owner, source=UPLOADED, expires_s=expires_s)
+        return content, asset_id(record.id)
+
+    async def _stored(self, name: str, value: str) -> bytes:
+        found = ASSET_ID.fullmatch(value)
+        try:
+            if found is None:
+                raise NotFound("")
+            record = await self._parts.assets.record(found[1], self._owner)
+            return (await self._parts.assets.get(record.id)).content
+        except NotFound:
+            raise InvalidInput(f'"{name}": Asset {value[:80]} not found', field=name) from None
+
+
+def first(fields: Fields, *names: str) -> str | None:
+    """The first of `names` that was sent with anything in it."""
+    return next((name for name in names if fields.raw(name) not in (None, "")), None)
+
+
+def missing(*names: str) -> InvalidInput:
+    """The error for a picture that must be there in one of these fields."""
+    return InvalidInput(f"one of {', '.join(names)} must hold a picture: a data URL or an asset id", field=names[0])

@@ -1,0 +1,229 @@
+"""Reads the Scenario dialect's requests for pictures.
+
+Source: the vendor's guide to ControlNet, its reference and its SDKs. Where they disagree: one picture if no number is
+given, the guide's scheduler where it is on offer, a strength of 0.75. A control's picture counts as a photo of which
+the hint is made, unless the request says that it is a map; models of the flux family always take maps.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from families.limits import FRACTION, GUIDANCE, SAMPLES, SEED, SIDE, STEPS, STRENGTH, Range
+from gateway.catalogue import Offer
+from gateway.dialects import scenario_modality as modality
+from gateway.dialects import schedulers
+from gateway.dialects.scenario_fields import Fields, wrong
+from gateway.dialects.scenario_pictures import Reader, first, missing
+from gateway.dialects.scenario_routes import Route
+from gateway.generation import Control, Generation
+from gateway.settings import GatewaySettings
+from mesh.errors import InvalidInput, NotFound
+
+SIZE = 512
+STEPS_DEFAULT = 30
+STRENGTH_DEFAULT = 0.75
+SCHEDULER = "EulerAncestralDiscrete"
+GUIDANCE_TAKEN = Range(0, GUIDANCE.maximum)
+"""Less than 1 means the same as 1: none."""
+SAMPLES_TAKEN = Range(1, 128)
+SCHEDULERS = frozenset(
+    f"{name}Scheduler"
+    for name in (
+        "DDIM", "DDPM", "DEISMultistep", "DPMSolverMultistep", "DPMSolverSinglestep", "EulerAncestralDiscrete",
+        "EulerDiscrete", "HeunDiscrete", "KDPM2AncestralDiscrete", "KDPM2Discrete", "LCM", "LMSDiscrete", "PNDM", "TCD",
+        "UniPCMultistep",
+    )
+)  # fmt: skip
+"""The vendor's; what of them is not on offer is replaced, and said."""
+_CONTROL_PICTURES = ("controlImage", "controlImageId")
+_PICTURES = ("image", "imageId", "imageUrl")
+_MASKS = ("mask", "maskId")
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
+# Fields that ask for what is not there -> what the caller is told, if they hold anything.
+ABSENT = {
+    "concepts": "concepts were not applied: LoRAs are not available.",
+    "loras": "loras were not applied: LoRAs are not available.",
+    "baseModelId": "baseModelId was not applied: the model has a base of its own.",
+    "modelEpoch": "modelEpoch was not applied: a model has one epoch here.",
+    "intermediateImages": "intermediateImages are not available.",
+    "ipAdapterImages": "ipAdapterImages were not applied: IP adapters are not available.",
+    "ipAdapterImageIds": "ipAdapterImageIds were not applied: IP adapters are not available.",
+    "negativePromptStrength": "negativePromptStrength was not applied: negativePrompt has the guidance's strength.",
+}
+
+
+@dataclass(frozen=True)
+class Dialled:
+    """What differs between the routes of old and the newer one.
+
+    Attributes:
+        modality: name of the field with the modalities.
+        weight: name of the field with the weight of those that have none of their own; None for no such field.
+    """
+
+    modality: str = "modality"
+    weight: str | None = None
+
+
+OLD, NEW = Dialled(), Dialled("controlModality", "controlStrength")
+
+
+def model(fields: Fields, asked: str, offer: Offer, settings: GatewaySettings, default: str) -> str:
+    """Name of the loaded model that `asked` means.
+
+    Raises:
+        NotFound: it is unknown, and the deployment does not take its default model instead.
+    """
+    name = settings.aliases().get(asked, asked)
+    if offer.model(name) is not None:
+        return name
+    if settings.unknown_model == "default":
+        fields.remarks.append(f"Model {asked[:80]} is not loaded; {default} was used.")
+        return default
+    raise NotFound(f"Model {asked[:80]} not found", field="modelId")
+
+
+async def read(fields: Fields, route: Route, dialled: Dialled, name: str, offer: Offer, pictures: Reader) -> Generation:
+    """The canonical request. What could not be taken as sent is added to the remarks of `fields`.
+
+    Args:
+        name: of the loaded model.
+
+    Raises:
+        InvalidInput: naming the vendor's field.
+    """
+    family = modality.family_of(offer, name)
+    generation = Generation(
+        prompt=fields.required("prompt"),
+        negative_prompt=fields.text("negativePrompt") or "",
+        model=name,
+        width=fields.whole("width", SIZE, SIDE),
+        height=fields.whole("height", SIZE, SIDE),
+        steps=fields.whole("numInferenceSteps", STEPS_DEFAULT, STEPS),
+        guidance_scale=max(fields.number("guidance", family.guidance, GUIDANCE_TAKEN), GUIDANCE.minimum),
+        scheduler=_scheduler(fields, offer),
+        seed=_seed(fields),
+        samples=_samples(fields),
+    )
+    fields.flag("hideResults")
+    items = _items(fields, dialled, name, offer, family) if route.controlled else ()
+    steering, start, mask = _sources(fields, route)
+    strength = fields.number("strength", STRENGTH_DEFAULT, STRENGTH) if route.starts else None
+    fields.remarks.extend(sentence for field, sentence in ABSENT.items() if fields.raw(field))
+    fields.remarks.extend(_unused(fields, {steering, start, mask}))
+    # Last, because they may have to be fetched.
+    initial = None if start is None else await pictures.read(fields, start)
+    hint = None if steering is None else await pictures.read(fields, steering)
+    return replace(
+        generation,
+        controls=tuple(replace(item, image=None if hint is initial else hint) for item in items),
+        image=initial,
+        mask=None if mask is None else await pictures.read(fields, mask),
+        strength=strength,
+    )
+
+
+def steering_of(fields: Fields, route: Route) -> str:
+    """Name of the field with the control's picture, for errors about it."""
+    return _sources(fields, route)[0] or "image"
+
+
+def _items(fields: Fields, dialled: Dialled, name: str, offer: Offer, family: modality.Family) -> Sequence[Control]:
+    """The controls, without their picture."""
+    maps = fields.flag("disableModalityDetection") or family.takes_maps
+    weight = 1.0 if dialled.weight is None else fields.number(dialled.weight, 1.0, FRACTION)
+    wanted = modality.Wanted(dialled.modality, name, not maps, weight)
+    items = modality.read(fields.required(dialled.modality), offer, wanted, fields.remarks)
+    start = fields.number("controlStart", 0.0, FRACTION)
+    end = None if fields.raw("controlEnd") is None else fields.number("controlEnd", 1.0, FRACTION)
+    if end is not None and end < start:
+        raise wrong("controlEnd", f"at least controlStart, which is {start:g}", end)
+    return [
+        Control(
+            kind=item.kind,
+            image=b"",
+            auto_hint=not maps,
+            weight=item.weight,
+            start=start,
+            end=max(start, family.control_end(item.kind)) if end is None else end,
+        )
+        for item in items
+    ]
+
+
+def _sources(fields: Fields, route: Route) -> tuple[str | None, str | None, str | None]:
+    """Fields with the control's picture, the one to start from, and the mask; None for none.
+
+    Raises:
+        InvalidInput: one that the route needs is missing.
+    """
+    control, image, mask = (first(fields, *names) for names in (_CONTROL_PICTURES, _PICTURES, _MASKS))
+    if route.controlled and not route.starts:
+        # A client of the vendor's sends the control's picture as `image` here.
+        control = control or image
+    if route.controlled and control is None:
+        raise missing(*_CONTROL_PICTURES)
+    if route.starts and image is None:
+        raise missing("image")
+    if route.masked and mask is None:
+        raise missing(*_MASKS)
+    return (
+        control if route.controlled else None,
+        image if route.starts else None,
+        mask if route.masked else None,
+    )
+
+
+def _unused(fields: Fields, used: set[str | None]) -> Iterator[str]:
+    """Sentences about pictures that this route has no use for; a second spelling of one that is used needs none."""
+    for names in (_CONTROL_PICTURES, _PICTURES, _MASKS):
+        name = first(fields, *names)
+        if name is not None and not used & set(names):
+            yield f"{name} was not used: this route has no use for it."
+
+
+def _scheduler(fields: Fields, offer: Offer) -> str | None:
+    """Name of a scheduler on offer; None for the model's own."""
+    asked = fields.text("scheduler")
+    entry = schedulers.find(offer, asked or SCHEDULER)
+    if entry is not None and not entry.inverts:
+        return entry.name
+    if asked and not any(asked.strip().lower() in (known.lower(), known.lower().removesuffix("scheduler"))
+                         for known in SCHEDULERS):  # fmt: skip
+        names = ", ".join(one.name for one in offer.schedulers if not one.inverts)
+        raise InvalidInput(f'"scheduler" {asked[:80]!r} is unknown; available: {names}', field="scheduler")
+    if asked:
+        fields.remarks.append(f"scheduler {asked} is not available; the model's own was used.")
+    return None
+
+
+def _seed(fields: Fields) -> int | None:
+    """The seed: a number, or text that is one; None for a random one. It is echoed as text."""
+    value: Any = fields.raw("seed")
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = int(value)
+    if value == "":
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is None or value == -1:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise wrong("seed", "a whole number from 0, or such a number as a string", fields.raw("seed"))
+    fields.tell("seed", str(value))
+    seed = value % (int(SEED.maximum) + 1)
+    if seed != value:
+        fields.remarks.append(f"seed was taken modulo 2^32: {seed}.")
+    return seed
+
+
+def _samples(fields: Fields) -> int:
+    """Number of pictures. A client that wants more than are made at once gets those, and is told."""
+    asked = fields.whole("numSamples", 1, SAMPLES_TAKEN)
+    most = int(SAMPLES.maximum)
+    if asked > most:
+        fields.remarks.append(f"numSamples was set to {most}, the most of one request; send several for more.")
+        fields.tell("numSamples", most)
+    return min(asked, most)

@@ -1,0 +1,135 @@
+"""The Scenario dialect's uploads in parts: announced, sent piece by piece to signed links, completed.
+
+Source: the vendor's SDK. A picture becomes an asset, whose id is the upload's `entityId`.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from families.limits import Range
+from gateway import bodies
+from gateway.dialects import scenario_answers as answers
+from gateway.dialects.dialect import base_url
+from gateway.dialects.scenario_fields import Fields, wrong
+from gateway.dialects.scenario_table import Owner, Table, is_dry
+from gateway.parts import Parts
+from gateway.uploads import MOST_PARTS, Upload
+from mesh.errors import NotEnabled, NotFound
+from mesh.pictures import MAX_BYTES
+
+_ID = re.compile(r"upload_([0-9a-f]{32})")
+# Fields that name a file for the server to fetch.
+_ELSEWHERE = ("url", "civitaiModelUrl", "huggingFaceModelName")
+
+
+class ScenarioUploads:
+    """Routes of uploads.
+
+    Args:
+        parts: of the gateway.
+        owner: says whose request it is.
+    """
+
+    def __init__(self, parts: Parts, owner: Owner) -> None:
+        self._parts = parts
+        self._owner = owner
+
+    def table(self) -> Table:
+        """Method, path, handler."""
+        return (
+            ("POST", "/uploads", self._create),
+            ("GET", "/uploads/{id}", self._show),
+            ("POST", "/uploads/{id}/action", self._act),
+        )
+
+    async def _create(self, request: Request) -> Response:
+        """Announce a picture; the answer has a link for each of its parts, to which it is PUT without a key."""
+        owner, fields = self._owner(request), await self._fields(request)
+        if named := next((name for name in _ELSEWHERE if fields.raw(name)), None):
+            raise NotEnabled(f'uploads by "{named}" are not enabled on this server; send the file in parts')
+        kind, file_name = fields.required("kind"), fields.required("fileName")
+        if kind not in ("image", "asset"):
+            raise NotEnabled(f"uploads of kind {kind[:40]} are not enabled on this server; send an image")
+        size = fields.whole("fileSize", 0, Range(1, MAX_BYTES))
+        parts = fields.whole("parts", 1, Range(1, MOST_PARTS))
+        content_type = fields.required("contentType")
+        if is_dry(request):
+            return answers.respond(answers.COST, answers.DRY_RUN)
+        begun = await self._parts.uploads.begin(
+            base_url(self._parts, request),
+            owner,
+            kind="image",
+            file_name=file_name,
+            size=size,
+            content_type=content_type,
+            parts=parts,
+        )
+        return answers.respond({"upload": _body(request, begun), **answers.COST})
+
+    async def _show(self, request: Request) -> Response:
+        """Where an upload is."""
+        owner, id = self._owner(request), _named(request)
+        try:
+            found = await self._parts.uploads.get(base_url(self._parts, request), id, owner)
+        except NotFound:
+            raise _unknown(request) from None
+        return answers.respond({"upload": _body(request, found)})
+
+    async def _act(self, request: Request) -> Response:
+        """All parts were sent: make an asset of them."""
+        owner, id, fields = self._owner(request), _named(request), await self._fields(request)
+        action = fields.required("action")
+        if action != "complete":
+            raise wrong("action", "complete", action)
+        try:
+            done = await self._parts.uploads.complete(base_url(self._parts, request), id, owner)
+        except NotFound:
+            raise _unknown(request) from None
+        return answers.respond({"upload": _body(request, done)})
+
+    async def _fields(self, request: Request) -> Fields:
+        return Fields(bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes)))
+
+
+def _named(request: Request) -> str:
+    if found := _ID.fullmatch(request.path_params["id"]):
+        return found[1]
+    raise _unknown(request)
+
+
+def _unknown(request: Request) -> NotFound:
+    return NotFound(f"Upload {request.path_params['id'][:80]} not found")
+
+
+def _body(request: Request, upload: Upload) -> dict[str, Any]:
+    record = upload.record
+    at = answers.moment(record.created_at)
+    parts = [
+        {"number": part.number, "url": part.url, "expires": answers.moment(datetime.fromtimestamp(part.expires, UTC))}
+        for part in upload.parts
+    ]
+    ended = {"entityId": answers.asset_id(record.asset)} if record.asset else {}
+    failed = {"errorMessage": record.error} if record.error else {}
+    return {
+        "id": f"upload_{upload.id}",
+        "kind": "image",
+        "source": "multipart",
+        "status": upload.status,
+        "fileName": record.file_name,
+        "originalFileName": record.file_name,
+        "fileSize": record.size,
+        "contentType": record.media_type,
+        "partsCount": record.parts,
+        "parts": parts,
+        "config": {},
+        "authorId": answers.author(record.owner),
+        "ownerId": answers.project(request, record.owner),
+        "createdAt": at,
+        "updatedAt": at,
+        **ended,
+        **failed,
+    }

@@ -1,0 +1,147 @@
+"""The Scenario dialect's webhook endpoints: set up for all jobs of a key's holder, and what is sent to them.
+
+Source: the vendor's SDK for the endpoints and the names of events. The body and the signature of what is sent are not
+documented: here it is the event's name and the job as a poll shows it, signed with the headers of Standard Webhooks
+(`webhook-signature` is HMAC-SHA256). A job is told of when it has ended: `generation.completed`, `generation.failed` or
+`inference.cancelled`; the other names are taken, and nothing is ever sent under them.
+"""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import bodies
+from gateway.announcement import Announcement, Link
+from gateway.dialects import scenario_answers as answers
+from gateway.dialects.scenario_fields import Fields, wrong
+from gateway.dialects.scenario_record import NAME
+from gateway.dialects.scenario_table import Owner, Table
+from gateway.jobs import Job, Status
+from gateway.parts import Parts
+from gateway.webhook_records import Endpoint
+from mesh.errors import InvalidInput, NotFound
+
+EVENTS = {
+    Status.SUCCEEDED: "generation.completed",
+    Status.FAILED: "generation.failed",
+    Status.CANCELLED: "inference.cancelled",
+}
+KNOWN_EVENTS = (
+    "*",
+    *(f"asset.download.{end}" for end in ("created", "completed", "failed")),
+    *(f"generation.{end}" for end in ("created", "completed", "failed")),
+    *(f"inference.{end}" for end in ("created", "completed", "failed", "cancelled")),
+    *(f"model.download.{end}" for end in ("created", "completed", "failed")),
+    *(f"model.training.{end}" for end in ("started", "completed", "failed", "cancelled")),
+    "team.credit.threshold.crossed",
+)
+_FIELDS = ("url", "enabledEvents", "description")
+
+
+def announce(job: Job, link: Link) -> Announcement:
+    """A job's end, as it is sent."""
+    event = EVENTS[job.status]
+    body = answers.polled(job)["job"]
+    return Announcement(event, {"type": event, "createdAt": body["updatedAt"], "payload": {"job": body}})
+
+
+class ScenarioWebhooks:
+    """Routes of webhook endpoints. A team is whoever holds the key; the path may name any.
+
+    Args:
+        parts: of the gateway.
+        owner: says whose request it is.
+    """
+
+    def __init__(self, parts: Parts, owner: Owner) -> None:
+        self._parts = parts
+        self._owner = owner
+
+    def table(self) -> Table:
+        """Method, path, handler."""
+        stem = "/teams/{team_id}/webhook-endpoints"
+        return (
+            ("GET", stem, self._list),
+            ("POST", stem, self._create),
+            ("PUT", f"{stem}/{{id}}", self._update),
+            ("DELETE", f"{stem}/{{id}}", self._delete),
+        )
+
+    async def _list(self, request: Request) -> Response:
+        """The holder's endpoints, without their secrets."""
+        known = await self._parts.webhooks.list(self._owner(request))
+        return answers.respond({"webhookEndpoints": [_body(request, one) for one in known if one.dialect == NAME]})
+
+    async def _create(self, request: Request) -> Response:
+        """A new endpoint; this answer alone has its secret."""
+        owner, fields = self._owner(request), await self._fields(request)
+        url, events = fields.required("url"), _events(fields)
+        if events is None:
+            raise InvalidInput('"enabledEvents" must be an array of names of events', field="enabledEvents")
+        made = await self._parts.webhooks.create(
+            owner, url, events, fields.text("description") or "", dialect=NAME, fields=_FIELDS
+        )
+        return answers.respond({"webhookEndpoint": {**_body(request, made), "secret": made.secret}})
+
+    async def _update(self, request: Request) -> Response:
+        """Change an endpoint."""
+        owner, fields = self._owner(request), await self._fields(request)
+        known = await self._known(request, owner)
+        enabled = None if fields.raw("enabled") is None else fields.flag("enabled")
+        changed = await self._parts.webhooks.update(
+            known.id,
+            owner,
+            url=fields.text("url"),
+            events=_events(fields),
+            description=fields.text("description"),
+            enabled=enabled,
+            fields=_FIELDS,
+        )
+        return answers.respond({"webhookEndpoint": _body(request, changed)})
+
+    async def _delete(self, request: Request) -> Response:
+        """Send nothing more there."""
+        owner = self._owner(request)
+        known = await self._known(request, owner)
+        await self._parts.webhooks.delete(known.id, owner)
+        return answers.respond({})
+
+    async def _known(self, request: Request, owner: str) -> Endpoint:
+        asked = request.path_params["id"]
+        try:
+            known = await self._parts.webhooks.get(asked, owner)
+            if known.dialect == NAME:
+                return known
+        except NotFound:
+            pass
+        raise NotFound(f"Webhook endpoint {asked[:80]} not found")
+
+    async def _fields(self, request: Request) -> Fields:
+        return Fields(bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes)))
+
+
+def _events(fields: Fields) -> list[str] | None:
+    if fields.raw("enabledEvents") is None:
+        return None
+    named = fields.texts("enabledEvents", len(KNOWN_EVENTS))
+    if unknown := [name for name in named if name not in KNOWN_EVENTS]:
+        raise wrong("enabledEvents", f"some of {', '.join(KNOWN_EVENTS)}", unknown[0])
+    return list(named)
+
+
+def _body(request: Request, known: Endpoint) -> dict[str, Any]:
+    described = {"description": known.description} if known.description else {}
+    return {
+        "id": known.id,
+        "url": known.url,
+        "enabled": known.enabled,
+        "enabledEvents": list(known.events),
+        **described,
+        "nbFailedCalls": known.failed_calls,
+        "nbTotalCalls": known.total_calls,
+        "ownerId": request.path_params["team_id"][:80],
+        "ownerType": "team",
+        "createdAt": answers.moment(known.created_at),
+        "updatedAt": answers.moment(known.updated_at),
+    }
