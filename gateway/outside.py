@@ -110,14 +110,14 @@ class Outside:
             InvalidInput: it never will be: another scheme or port, user information, a private address.
         """
         try:
-            if len(text) > LONGEST_URL:
+            if len(text.encode()) > LONGEST_URL:
                 raise Refused("spelling", "length")
             url = parsed(text)
             self._host(url, self._allowed(url))
         except (Refused, ValueError) as error:
             count(error)
             raise InvalidInput(
-                f"{field} must be an http or https URL of a public host, of at most {LONGEST_URL} characters, "
+                f"{field} must be an http or https URL of a public host, of at most {LONGEST_URL} bytes, "
                 "without user name and password",
                 field=field,
             ) from None

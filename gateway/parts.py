@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway.asset_records import of_job
+from gateway.announcement import Link
+from gateway.asset_records import of_job, places
 from gateway.assets import Assets
 from gateway.catalogue import Catalogue
 from gateway.database import Database, open_database
@@ -21,6 +22,7 @@ from gateway.jobs import Conductor, Job, JobEngine, Outbox
 from gateway.key_watch import open_keys
 from gateway.keys import Keys
 from gateway.memory_jobs import MemoryJobs
+from gateway.outside import Outside
 from gateway.pipeline import Pipeline
 from gateway.rooms import Rooms
 from gateway.sealing import Seal
@@ -29,6 +31,7 @@ from gateway.signing import Links, shared_key
 from gateway.stores import open_store
 from gateway.tenant_storage import TenantStorages
 from gateway.uploads import Uploads
+from gateway.webhooks import Webhooks
 from mesh.telemetry import log
 
 
@@ -39,6 +42,7 @@ class Parts:
     Attributes:
         database: of records; ends with the process unless the settings name one.
         leaving: set when this process is going away; it is not ready from then on.
+        ending: set by whoever wants it to go away.
     """
 
     settings: GatewaySettings
@@ -48,10 +52,12 @@ class Parts:
     jobs: JobEngine
     assets: Assets
     uploads: Uploads
+    webhooks: Webhooks
     pictures: Pictures
     hints: Hints
     database: Database
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
@@ -64,9 +70,13 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
         keys = await stack.enter_async_context(open_keys(settings, database))
         assets = await _assets(settings, database, stack)
         uploads = Uploads(assets, database)
-        outbox = _each(partial(of_job, retention_s=settings.retention_s))
-        jobs = await _engine(settings, database, Pipeline(rooms, settings.deadline_s).run, assets, outbox)
+        webhooks = _webhooks(settings, database, assets)
+        outbox = _each(partial(of_job, retention_s=settings.retention_s), webhooks.outbox)
+        jobs = await _engine(settings, database, Pipeline(rooms, settings.deadline_s).run, assets, outbox, webhooks)
         stack.push_async_callback(jobs.close)
+        webhooks.open()
+        # Before the engine, which waits for what is being sent.
+        stack.push_async_callback(webhooks.close)
         fetcher = fetcher or Fetcher(allow=settings.fetch_allow, timeout_s=settings.fetch_timeout_s)
         sweeping = asyncio.create_task(_sweep(assets, uploads, settings.retention_s))
         stack.callback(sweeping.cancel)
@@ -78,6 +88,7 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
             jobs=jobs,
             assets=assets,
             uploads=uploads,
+            webhooks=webhooks,
             pictures=Pictures(fetcher),
             hints=Hints(rooms, settings.deadline_s),
             database=database,
@@ -92,6 +103,24 @@ async def _assets(settings: GatewaySettings, database: Database, stack: AsyncExi
     return Assets(store, settings.retention_s, database, links=Links(key), urls=settings.asset_urls, storages=storages)
 
 
+def _webhooks(settings: GatewaySettings, database: Database, assets: Assets) -> Webhooks:
+    # The dialects' modules know the parts, so they come after them.
+    from gateway.dialects.announcements import ANNOUNCE, SIGN
+
+    def linking(connection: Connection, job: Job) -> Link:
+        base, placed = str(job.echo.get("base_url", "")), places(connection, job.assets)
+        return lambda name: placed[name].url if name in placed else assets.url(base, name)
+
+    return Webhooks(
+        database,
+        Outside(allow=settings.webhook_allow),
+        ANNOUNCE,
+        signers=SIGN,
+        linking=linking,
+        retention_s=settings.retention_s,
+    )
+
+
 def _each(*outboxes: Outbox) -> Outbox:
     """One outbox that writes what all of them write."""
 
@@ -103,7 +132,12 @@ def _each(*outboxes: Outbox) -> Outbox:
 
 
 async def _engine(
-    settings: GatewaySettings, database: Database, conduct: Conductor, assets: Assets, outbox: Outbox
+    settings: GatewaySettings,
+    database: Database,
+    conduct: Conductor,
+    assets: Assets,
+    outbox: Outbox,
+    webhooks: Webhooks,
 ) -> JobEngine:
     """Durable where there is a database to write to, else of this process."""
     bounds: dict[str, Any] = {
@@ -111,10 +145,12 @@ async def _engine(
         "max_waiting": settings.max_waiting,
         "retention_s": settings.retention_s,
         "outbox": outbox,
+        "ended": webhooks.ended,
     }
     if not database.durable:
         return MemoryJobs(conduct, assets, max_records=settings.max_records, database=database, **bounds)
-    jobs = DurableJobs(database, settings.database_url, conduct, assets, **bounds)
+    jobs = DurableJobs(database, settings.database_url, conduct, assets, deliver=webhooks.attempt, **bounds)
+    webhooks.use(jobs.workflows)
     await jobs.open()
     return jobs
 

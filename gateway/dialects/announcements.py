@@ -1,0 +1,17 @@
+"""How each dialect tells of a job's end by webhook: one line a dialect. Those without tell as the native one does."""
+
+from collections.abc import Mapping
+
+from gateway.announcement import Announcer, Signer
+from gateway.dialects import enterprise_webhooks, native_webhooks, scenario_webhooks
+
+ANNOUNCE: Mapping[str, Announcer] = {
+    "native": native_webhooks.announce,
+    "enterprise": enterprise_webhooks.announce,
+    "scenario": scenario_webhooks.announce,
+}
+
+SIGN: Mapping[str, Signer] = {
+    "enterprise": enterprise_webhooks.sign,
+}
+"""Headers in which a dialect signs, beside those of Standard Webhooks."""

@@ -1,0 +1,25 @@
+"""What webhooks carry in the enterprise dialect, and how the vendor's customers may check it."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gateway.announcement import Announcement, Link
+from gateway.dialects.enterprise_answers import announced
+from gateway.dialects.native_webhooks import EVENTS
+from gateway.jobs import Job
+
+
+def announce(job: Job, link: Link) -> Announcement:
+    """The vendor's body; the event's name, which stands nowhere in it, is the native one."""
+    told = replace(announced(job), event=EVENTS[job.status])
+    if not job.pictures:
+        return told
+    suffix = ".base64" if job.echo.get("base64") else ""
+    return replace(told, body={**told.body, "output": [link(f"{picture.asset}{suffix}") for picture in job.pictures]})
+
+
+def sign(secret: str, body: str) -> Mapping[str, str]:
+    """The vendor signs nothing; this is the header that receivers of its kind look for, keyed by the secret's text."""
+    return {"X-Signature-256": f"sha256={hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest()}"}

@@ -1,0 +1,32 @@
+"""A process that makes one job and is killed: by itself before its webhook is sent, or by the test while it is.
+
+python -m tests.integration.webhook_worker KIND DATABASE FOLDER WEBHOOK before|during
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from gateway.generation import Generation
+from gateway.jobs import Order
+from tests.integration.job_rig import Conductor
+from tests.integration.webhook_rig import site
+
+
+async def _die(job_id: str) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def main(kind: str, url: str, folder: str, webhook: str, moment: str) -> None:
+    conduct = Conductor()
+    async with site(kind, url, Path(folder), conduct, ended=_die if moment == "before" else None) as here:
+        job = await here.jobs.submit(Order(Generation(prompt="a boat", steps=2), "me", "native", webhook=webhook))
+        print(job.id, flush=True)
+        conduct.go.set()
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
