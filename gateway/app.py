@@ -6,12 +6,12 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from gateway import docs_page, problem
+from gateway import problem
+from gateway.api_documents import NATIVE, Documents
 from gateway.asset_routes import asset_routes
 from gateway.dialects import DIALECTS
-from gateway.dialects.native_models import GenerationBody, HintBatchBody, HintBody
 from gateway.edge import Edge, hide_query
 from gateway.parts import Parts
 from mesh.errors import MeshError
@@ -20,28 +20,18 @@ from mesh.telemetry import log, request_id
 
 def make_app(parts: Parts) -> FastAPI:
     """The application over `parts`."""
-    app = FastAPI(
-        title="ControlMesh",
-        description="Pictures from words, steered by pictures.",
-        version="1",
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-    )
-    app.include_router(_own_routes(parts))
-    app.include_router(asset_routes(parts))
-    for dialect in DIALECTS:
-        app.include_router(dialect(parts).routes())
+    app = FastAPI(redirect_slashes=False, openapi_url=None)
+    routers: dict[str, list[APIRouter]] = {NATIVE: [_own_routes(parts), asset_routes(parts)]}
+    for make in DIALECTS:
+        dialect = make(parts)
+        routers.setdefault(dialect.name, []).append(dialect.routes())
+    for router in (router for several in routers.values() for router in several):
+        app.include_router(router)
+    app.include_router(Documents(routers).routes())
     app.add_exception_handler(HTTPException, _unknown_route)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(MeshError, _failed)
     app.add_exception_handler(Exception, _unexpected)
-    _document_bodies(app)
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return HTMLResponse(docs_page.render(app.openapi()), headers=docs_page.HEADERS)
-
     FastAPIInstrumentor.instrument_app(app, excluded_urls="/healthz,/readyz,/metrics", server_request_hook=hide_query)
     app.add_middleware(Edge)
     return app
@@ -67,20 +57,6 @@ def _own_routes(parts: Parts) -> APIRouter:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-def _document_bodies(app: FastAPI) -> None:
-    """Put the schemas of the native requests, which their handlers read themselves, among the documented ones."""
-    plain = app.openapi
-
-    def openapi() -> dict[str, object]:
-        known = plain()
-        for body in (GenerationBody, HintBody, HintBatchBody):
-            schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
-            known["components"]["schemas"] |= {**schema.pop("$defs", {}), body.__name__: schema}
-        return known
-
-    app.openapi = openapi  # type: ignore[method-assign]
 
 
 async def _unknown_route(request: Request, error: Exception) -> Response:

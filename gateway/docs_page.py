@@ -1,6 +1,6 @@
-"""The page at /docs: the OpenAPI description as plain HTML, which needs no script and nothing from other hosts."""
+"""The pages under /docs: OpenAPI descriptions as plain HTML, which needs no script and nothing from other hosts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -26,17 +26,20 @@ _LIMITS = {
 }
 
 
-def render(description: dict[str, Any]) -> str:
-    """`description`, an OpenAPI 3.1 document, as a page."""
+def render(description: dict[str, Any], name: str, names: Sequence[str]) -> str:
+    """`description`, the OpenAPI 3.1 document of the API called `name`, as a page that leads to all `names`."""
     info = description["info"]
+    models = description.get("components", {}).get("schemas", {})
     return "".join(
         (
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(info["title"])}</title>',
             f"<style>{_STYLE}</style><h1>{escape(info['title'])}</h1><p>{escape(info['description'])}</p>",
-            "<p>The same for programs: <a href='/openapi.json'>/openapi.json</a></p>",
+            f"<p>The same for programs: <a href='/openapi/{name}.json'>/openapi/{name}.json</a>. All APIs: ",
+            ", ".join(f"<a href='/docs/{other}'>{escape(other)}</a>" for other in names),
+            "</p>",
             *_sections(description["paths"]),
-            "<h2>Models</h2>",
-            *(_model(name, model) for name, model in sorted(description["components"]["schemas"].items())),
+            "<h2>Models</h2>" if models else "",
+            *(_model(title, model) for title, model in sorted(models.items())),
             "</html>",
         )
     )

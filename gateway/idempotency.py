@@ -1,6 +1,6 @@
 """Idempotency keys: the same request under the same key is the same job, however often and wherever it is sent.
 
-As Stripe does it: the first request under a key decides, later equal ones get its answer, be it a failure, and other ones
+As Stripe does it: the first request under a key decides, later equal ones get its answer, be it a failure, and others
 are refused. A request that was not taken (wrong, unauthorized, too many waiting) leaves nothing behind. A key is
 remembered as long as its job's record.
 """

@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problem details, the gateway's own shape."""
 
-from http import HTTPStatus
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -10,7 +10,52 @@ from gateway.bodies import Malformed
 from mesh.errors import HTTP_STATUS, MeshError
 
 MEDIA_TYPE = "application/problem+json"
-_TITLES = {status.value: status.phrase for status in HTTPStatus} | {499: "Client Closed Request"}
+PATH = "/controlmesh/v1/problems"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of problem.
+
+    Attributes:
+        name: the end of its type URL, under PATH.
+        status: of HTTP; there is one kind a status.
+        title: the same in every problem of the kind.
+        meaning: what to do about it.
+    """
+
+    name: str
+    status: int
+    title: str
+    meaning: str
+
+    @property
+    def type(self) -> str:
+        """The type URL, relative to the server that sent the problem, where its description is found."""
+        return f"{PATH}/{self.name}"
+
+
+KINDS = (
+    Kind("malformed", 400, "Malformed request", "The body is no JSON object at all. Nothing was read from it."),
+    Kind("unauthenticated", 401, "API key missing or unknown", "Send `Authorization: Bearer KEY` with a valid key."),
+    Kind("forbidden", 403, "Not allowed", "The key is valid and lacks the scope, or a signed link has ended."),
+    Kind("not-found", 404, "Not found", "Nothing has this path or id, or it is another key's, or it is gone."),
+    Kind("method-not-allowed", 405, "Method not allowed", "The path exists for other methods; `Allow` lists them."),
+    Kind("not-acceptable", 406, "Not acceptable", "`Accept` excludes all that the request can be answered with."),
+    Kind("conflict", 409, "Conflict", "The idempotency key stands for another request; take a new one."),
+    Kind("body-too-large", 413, "Body too large", "Send smaller pictures, or upload them one by one as assets."),
+    Kind("body-compressed", 415, "Compressed body", "Send the body without Content-Encoding."),
+    Kind("invalid", 422, "Invalid request", "`field` names the part to change, `detail` what it must be."),
+    Kind("overloaded", 429, "Too many requests", "A bound was reached; try again after `retry_after` seconds."),
+    Kind("cancelled", 499, "Client closed request", "The client took the request back."),
+    Kind("internal", 500, "Internal error", "A fault of the service; report it with the answer's X-Request-Id."),
+    Kind("not-enabled", 501, "Not enabled", "The deployment does not have this feature."),
+    Kind("unavailable", 503, "Unavailable", "A part of the mesh is away; try again after `retry_after` seconds."),
+    Kind("deadline-exceeded", 504, "Deadline exceeded", "The time was over before the work was done; allow more time."),
+)
+"""Every kind that is ever answered."""
+BY_STATUS = {kind.status: kind for kind in KINDS}
+_OTHER = Kind("", 0, "Error", "")
 
 
 def status_of(error: MeshError) -> int:
@@ -20,8 +65,7 @@ def status_of(error: MeshError) -> int:
 
 def details(error: MeshError) -> dict[str, Any]:
     """`error` as problem details; `field` and `retry_after` stand in it where they are known."""
-    status = status_of(error)
-    known = {"type": "about:blank", "title": _TITLES[status], "status": status, "detail": error.message}
+    known = _body(status_of(error), error.message)
     if error.field:
         known["field"] = error.field
     if error.retry_after_s is not None:
@@ -44,5 +88,9 @@ def respond(error: MeshError) -> Response:
 
 def plain(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """A problem that no MeshError stands for, such as an unknown route."""
-    known = {"type": "about:blank", "title": _TITLES.get(status, "Error"), "status": status, "detail": detail}
-    return Response(orjson.dumps(known), status, headers, MEDIA_TYPE)
+    return Response(orjson.dumps(_body(status, detail)), status, headers, MEDIA_TYPE)
+
+
+def _body(status: int, detail: str) -> dict[str, Any]:
+    kind = BY_STATUS.get(status, _OTHER)
+    return {"type": kind.type if kind.name else "about:blank", "title": kind.title, "status": status, "detail": detail}

@@ -1,4 +1,4 @@
-"""Documentation of the native API's routes: examples of requests, kinds of answers."""
+"""Documentation of the native API's routes: what each takes and answers."""
 
 from collections.abc import Mapping
 from types import UnionType
@@ -7,137 +7,195 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.dialects.native_models import GenerationRecord, HintAnswer, HintBatchAnswer, ProblemBody
+from gateway.dialects import native_answers as answers
+from gateway.dialects import native_examples as examples
+from gateway.dialects import native_lists as lists
+from gateway.dialects.native_request import LIMIT, LIMIT_DEFAULT, WAIT, WAIT_DEFAULT_S
+from gateway.idempotency import HEADER, MOST_CHARACTERS
+from gateway.jobs import Status
 
-_SENT = "data:image/png;base64,iVBORw0KGgo..."
-_SETTINGS = {"steps": 20, "guidance_scale": 3.0, "seed": 7}
-_EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
-    "controlled": (
-        "One picture that follows the edges of another",
-        {
-            "prompt": "a red circle on a white background",
-            "controls": [{"kind": "canny", "image": _SENT}],
-            **_SETTINGS,
-        },
-    ),
-    "words": (
-        "A picture that hides a QR code",
-        {
-            "prompt": "a garden seen from above",
-            "controls": [{"kind": "qrcode", "text": "https://example.org", "weight": 1.3}],
-            **_SETTINGS,
-        },
-    ),
-    "image_to_image": (
-        "A picture changed by half, its edges kept",
-        {
-            "prompt": "a (blue:1.3) circle on a white background",
-            "image": _SENT,
-            "strength": 0.5,
-            "controls": [{"kind": "canny"}],
-            **_SETTINGS,
-        },
-    ),
-    "inpaint": (
-        "What is white in the mask painted anew, with previews",
-        {
-            "prompt": "a yellow ring on a white background",
-            "image": _SENT,
-            "mask": _SENT,
-            "strength": 1.0,
-            "preview_every": 5,
-            **_SETTINGS,
-        },
-    ),
-}
+# What a hint's PNG comes with.
+EXTRACTOR_HEADER = "X-ControlMesh-Extractor"
+ANNOTATOR_HEADER = "X-ControlMesh-Annotator"
+NOTES_HEADER = "X-ControlMesh-Notes"
 
-_HINT_EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
-    "one": (
-        "The edges of a picture, as a picture",
-        {"kind": "canny", "image": _SENT, "parameters": {"low_threshold": 50}, "short_side": 512},
-    ),
-    "words": ("A QR code of some words", {"kind": "qrcode", "text": "https://example.org", "short_side": 512}),
-    "ready": ("A ready map, checked and fitted to a size", {"kind": "scribble", "image": _SENT, "auto_hint": False}),
-    "several": (
-        "Edges at one size, depth by a named extractor at another, and the picture with its masked part black, as JSON",
-        {
-            "hints": [
-                {"kind": "canny", "image": _SENT, "width": 512, "height": 512},
-                {"kind": "depth", "image": _SENT, "extractor": "model", "parameters": {"detect_resolution": 256}},
-                {"kind": "inpaint", "image": _SENT, "mask": _SENT},
-            ]
-        },
-    ),
-}
+_STREAM = (
+    "Events: `progress` (id, status, step, steps, eta_s, the seconds left at the pace so far; with a new preview also "
+    "preview, a data URL, preview_of, the number of the picture from 0, and preview_step), then `result` (the record) "
+    "or `error` (a problem). Each has an id; a stream always begins with the state of its moment."
+)
 
 
-def _request(schema: dict[str, Any], examples: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    shown = {name: {"summary": words, "value": body} for name, (words, body) in examples.items()}
-    return {"required": True, "content": {"application/json": {"schema": schema, "examples": shown}}}
+def _request(schema: dict[str, Any], shown: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
+    known = {name: {"summary": words, "value": body} for name, (words, body) in shown.items()}
+    return {"required": True, "content": {"application/json": {"schema": schema, "examples": known}}}
 
 
 def _header(words: str) -> dict[str, Any]:
     return {"description": words, "schema": {"type": "string"}}
 
 
+def _parameter(name: str, words: str, schema: dict[str, Any], place: str = "query") -> dict[str, Any]:
+    required = {"required": True} if place == "path" else {}
+    return {"name": name, "in": place, "description": words, "schema": schema, **required}
+
+
 def _named(*models: str) -> list[dict[str, Any]]:
     return [{"$ref": f"#/components/schemas/{model}"} for model in models]
 
 
-GENERATION_REQUEST = _request(_named("GenerationBody")[0], _EXAMPLES)
-_HINTS_REQUEST = _request({"anyOf": _named("HintBody", "HintBatchBody")}, _HINT_EXAMPLES)
-# What a hint's PNG comes with.
-EXTRACTOR_HEADER = "X-ControlMesh-Extractor"
-ANNOTATOR_HEADER = "X-ControlMesh-Annotator"
-NOTES_HEADER = "X-ControlMesh-Notes"
-EVENTS = (
-    "Events: `progress` (id, status, step, steps; with a new preview also preview, a data URL, preview_of, the number "
-    "of the picture from 0, and preview_step), then `result` (the record) or `error` (a problem)."
-)
-
-
 def documented(
-    body: dict[str, Any] | None = None,
     *parameters: dict[str, Any],
-    answer: type[BaseModel] | UnionType = GenerationRecord,
+    answer: type[BaseModel] | UnionType | None,
+    example: Any = None,
+    body: dict[str, Any] | None = None,
     media: Mapping[str, Any] | None = None,
-    events: bool = False,
-    held: bool = False,
+    status: int = 200,
+    words: str = "Done.",
+    headers: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Options of a route that make its documentation; the handler reads and checks the request itself.
 
     Args:
+        parameters: of its path, query and headers.
+        answer: the JSON that it is answered with; None for none.
+        example: of that.
         body: the request's.
-        parameters: of its query.
-        answer: the JSON that it is answered with.
         media: what else it may be answered with, by media type.
-        events: answered with events instead.
-        held: the answer may come before the work is done.
+        status, words, headers: of the answer.
     """
-    schema = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
-    problems = {"content": {"application/problem+json": {"schema": schema}}, "description": "What to change."}
-    done: dict[str, Any] = {"model": answer, "description": "Done.", "content": dict(media or {})}
-    if events:
-        done = {"content": {"text/event-stream": {}}, "description": EVENTS}
-    responses: dict[int | str, dict[str, Any]] = {200: done, "4XX": problems, "5XX": problems}
-    if held:
-        responses[202] = {"model": answer, "description": "Not done within `wait`; ask again under Location."}
+    refused = {"schema": _named("ProblemBody")[0], "example": examples.PROBLEM}
+    problems = {"content": {"application/problem+json": refused}, "description": "What to change."}
+    done: dict[str, Any] = {"description": words, "content": dict(media or {})}
+    if answer is not None:
+        done["model"] = answer
+        done["content"]["application/json"] = {"example": example}
+    if headers:
+        done["headers"] = dict(headers)
     extra = {"requestBody": body} if body else {}
     return {
-        "responses": responses,
+        "status_code": status,
+        "responses": {status: done, "4XX": problems, "5XX": problems},
         # No class of response of FastAPI's own, whose media type would be shown beside the real one.
         "response_class": Response,
         "openapi_extra": {**extra, "parameters": list(parameters)} if parameters else extra,
     }
 
 
-HINTS = documented(_HINTS_REQUEST, answer=HintAnswer | HintBatchAnswer, media={"image/png": {}})
-HINTS["responses"][200] |= {
-    "description": "Done. A PNG says in headers what the JSON says in fields.",
-    "headers": {
+_ID = _parameter("id", "Of the generation.", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "path")
+_FILE = _parameter("id", "Of the file.", {"type": "string"}, "path")
+_LIMIT = _parameter(
+    "limit",
+    "Entries of a page.",
+    {"type": "integer", "minimum": LIMIT.minimum, "maximum": LIMIT.maximum, "default": LIMIT_DEFAULT},
+)
+_AFTER = _parameter("after", "`next` of the page before; left out: the first page.", {"type": "string"})
+_WAIT = _parameter(
+    "wait",
+    "Seconds to hold the answer for the pictures.",
+    {"type": "number", "minimum": WAIT.minimum, "maximum": WAIT.maximum, "default": WAIT_DEFAULT_S},
+)
+_PREFER = _parameter(
+    "Prefer",
+    "`respond-async` or `wait=N` in place of `wait` (RFC 7240); Preference-Applied says that it was heeded.",
+    {"type": "string", "examples": ["respond-async"]},
+    "header",
+)
+_KEY = _parameter(
+    HEADER,
+    "The same request under the same key is the same generation, however often it is sent; another one is refused.",
+    {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS},
+    "header",
+)
+_STATUS = _parameter(
+    "status",
+    "Only these, with commas between.",
+    {"type": "array", "items": {"type": "string", "enum": list(Status)}},
+) | {"style": "form", "explode": False}
+_SINCE = _parameter(
+    "created_after",
+    "Only those that were asked for after this moment.",
+    {"type": "string", "format": "date-time", "examples": ["2026-01-31T12:00:00Z"]},
+)
+_SEEN = _parameter("Last-Event-ID", "Id of the last event that was seen.", {"type": "string"}, "header")
+_SOURCE = _parameter(
+    "source",
+    "Only those that came here like this; may be repeated.",
+    {"type": "array", "items": {"type": "string"}, "examples": [["uploaded"]]},
+)
+_OF_MODEL = _parameter(
+    "model",
+    "Only the kinds that this loaded model has a ControlNet for; left out: all kinds.",
+    {"type": "string"},
+)
+_KIND = _parameter("name", "The end of the type URL.", {"type": "string", "examples": ["invalid"]}, "path")
+_PLACE = {"Location": _header("Where its record is found.")}
+_FURTHER = {"Link": _header('The next page, rel="next"; absent on the last one.')}
+
+CREATE = documented(
+    _WAIT,
+    _PREFER,
+    _KEY,
+    answer=answers.GenerationRecord,
+    example=examples.RECORD,
+    body=_request(_named("GenerationBody")[0], examples.GENERATIONS),
+    headers=_PLACE,
+)
+CREATE["responses"][202] = {
+    "model": answers.GenerationRecord,
+    "description": "Not done within `wait`; ask again under Location.",
+    "content": {"application/json": {"example": examples.RUNNING}},
+    "headers": _PLACE,
+}
+LIST = documented(
+    _LIMIT,
+    _AFTER,
+    _STATUS,
+    _SINCE,
+    answer=answers.GenerationList,
+    example=examples.GENERATION_LIST,
+    headers=_FURTHER,
+)
+SHOW = documented(_ID, answer=answers.GenerationRecord, example=examples.TOLD)
+CANCEL = documented(_ID, answer=answers.GenerationRecord, example=examples.CANCELLED)
+EVENTS = documented(
+    _ID,
+    _SEEN,
+    answer=None,
+    media={"text/event-stream": {"schema": {"type": "string"}, "example": examples.STREAM}},
+    words=_STREAM,
+)
+EVENTS["responses"][204] = {"description": "The end was seen already; there is nothing to come back for."}
+HINTS = documented(
+    answer=answers.HintAnswer | answers.HintBatchAnswer,
+    example=examples.HINT,
+    body=_request({"anyOf": _named("HintBody", "HintBatchBody")}, examples.HINTS),
+    media={"image/png": {"schema": {"type": "string", "format": "binary"}}},
+    words="Done. A PNG says in headers what the JSON says in fields.",
+    headers={
         EXTRACTOR_HEADER: _header("Which of the kind's extractors made it; absent for a ready hint."),
         ANNOTATOR_HEADER: _header("Name of the model that found it; absent where none did."),
         NOTES_HEADER: _header("Remarks as a JSON list in ASCII; absent where there are none."),
         "Server-Timing": _header("`hint`: milliseconds of work; `total`: waiting included."),
     },
-}
+)
+_UPLOAD = _request(_named("AssetBody")[0], examples.KEPT)
+for _media in ("image/png", "image/jpeg", "image/webp"):
+    _UPLOAD["content"][_media] = {"schema": {"type": "string", "format": "binary"}}
+KEEP = documented(
+    answer=answers.AssetRecordBody,
+    example=examples.ASSET,
+    body=_UPLOAD,
+    status=201,
+    words="Kept, or kept before.",
+    headers=_PLACE,
+)
+ASSETS = documented(_LIMIT, _AFTER, _SOURCE, answer=answers.AssetList, example=examples.ASSET_LIST, headers=_FURTHER)
+ASSET = documented(_FILE, answer=answers.AssetRecordBody, example=examples.ASSET)
+DROP = documented(_FILE, answer=None, status=204, words="Removed.")
+MODELS = documented(answer=lists.ModelList, example=examples.MODELS)
+CONTROLS = documented(_OF_MODEL, answer=lists.ControlList, example=examples.CONTROLS)
+SCHEDULERS = documented(answer=lists.SchedulerList, example=examples.SCHEDULERS)
+STYLES = documented(answer=lists.StyleList, example=examples.STYLES)
+PROBLEMS = documented(answer=lists.ProblemKindList, example=examples.PROBLEM_KINDS)
+PROBLEM = documented(_KIND, answer=lists.ProblemKindBody, example=examples.PROBLEM_KIND)

@@ -16,6 +16,7 @@ from gateway.accept import negotiate
 from gateway.auth import bearer
 from gateway.dialects import native_json
 from gateway.dialects.dialect import renamed
+from gateway.dialects.native_assets import picture
 from gateway.dialects.native_docs import ANNOTATOR_HEADER, EXTRACTOR_HEADER, NOTES_HEADER
 from gateway.dialects.native_models import HintBatchBody, HintBody
 from gateway.disconnect import unless_gone
@@ -55,36 +56,37 @@ class NativeHints:
 
     async def make(self, request: Request) -> Response:
         """Make hints without pictures of them: one, as PNG or JSON by the Accept header, or several, as JSON."""
-        self._parts.keys.owner(bearer(request.headers.get("authorization")))
+        owner = self._parts.keys.owner(bearer(request.headers.get("authorization")))
         body = bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes))
         if body.get("hints") is not None:
-            return await self._several(request, body)
-        return await self._one(request, body)
+            return await self._several(request, body, owner)
+        return await self._one(request, body, owner)
 
-    async def _one(self, request: Request, body: Mapping[str, Any]) -> Response:
+    async def _one(self, request: Request, body: Mapping[str, Any], owner: str) -> Response:
         media_type = _negotiated(request, _PNG, native_json.MEDIA_TYPE)
         native_json.refuse_unknown(body, _FIELDS | _BATCH_FIELDS)
-        ((asked, hint),) = await self._hints(request, [("", native_json.given(body))])
+        ((asked, hint),) = await self._hints(request, [("", native_json.given(body))], owner)
         if media_type == _PNG:
             return Response(hint.content, 200, _headers(hint), _PNG)
         return native_json.respond(_answer(asked, hint))
 
-    async def _several(self, request: Request, body: Mapping[str, Any]) -> Response:
+    async def _several(self, request: Request, body: Mapping[str, Any], owner: str) -> Response:
         began = time.monotonic()
         _negotiated(request, native_json.MEDIA_TYPE)
         native_json.refuse_unknown(body, _BATCH_FIELDS)
-        made = await self._hints(request, _listed(body["hints"]))
+        made = await self._hints(request, _listed(body["hints"]), owner)
         answers = [_answer(asked, hint) for asked, hint in made]
         return native_json.respond({"hints": answers, "duration_ms": _milliseconds(time.monotonic() - began)})
 
-    async def _hints(self, request: Request, sent: _Sent) -> list[tuple[HintRequest, Hint]]:
+    async def _hints(self, request: Request, sent: _Sent, owner: str) -> list[tuple[HintRequest, Hint]]:
         """All that was `sent`, made side by side; a client that goes away takes them with it."""
         # Numbers and words of all first: they cost nothing, pictures may have to be fetched.
         outlines = [_outline(at, body) for at, body in sent]
 
         async def work() -> list[tuple[HintRequest, Hint]]:
             asked = await together(
-                self._with_pictures(outline, at, body) for outline, (at, body) in zip(outlines, sent, strict=True)
+                self._with_pictures(outline, at, body, owner)
+                for outline, (at, body) in zip(outlines, sent, strict=True)
             )
             _check_bytes(asked)
             hints = await together(self._hint(one, at) for one, (at, _) in zip(asked, sent, strict=True))
@@ -92,10 +94,11 @@ class NativeHints:
 
         return await unless_gone(request, work())
 
-    async def _with_pictures(self, outline: HintRequest, at: str, body: Mapping[str, Any]) -> HintRequest:
+    async def _with_pictures(self, outline: HintRequest, at: str, body: Mapping[str, Any], owner: str) -> HintRequest:
         """`outline` with the pictures that `body` holds or names."""
-        read = self._parts.pictures.read
-        pictures: dict[str, Any] = {name: await read(body[name], f"{at}{name}") for name in _PICTURES if name in body}
+        pictures: dict[str, Any] = {
+            name: await picture(self._parts, body[name], f"{at}{name}", owner) for name in _PICTURES if name in body
+        }
         return replace(outline, **pictures)
 
     async def _hint(self, asked: HintRequest, at: str) -> Hint:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pybase64
+from starlette.requests import Request
 from starlette.responses import Response
 
 from mesh.errors import InvalidInput
@@ -36,3 +37,10 @@ def png_url(content: bytes) -> str:
 def respond(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`content` as a response."""
     return Response(orjson.dumps(content), status, headers, MEDIA_TYPE)
+
+
+def next_link(request: Request, cursor: str | None) -> dict[str, str]:
+    """The Link header (RFC 8288) that leads from a page of a list to the next one; none from the last one."""
+    if cursor is None:
+        return {}
+    return {"Link": f'<{request.url.include_query_params(after=cursor)}>; rel="next"'}

@@ -106,3 +106,18 @@ class StyleList(BaseModel):
     """The styles."""
 
     styles: list[StyleBody]
+
+
+class ProblemKindBody(BaseModel):
+    """One kind of error."""
+
+    type: str = Field(description="As in `type` of an error, relative to this server.")
+    title: str
+    status: int
+    meaning: str = Field(description="What to do about it.")
+
+
+class ProblemKindList(BaseModel):
+    """Every kind of error that is answered."""
+
+    problems: list[ProblemKindBody]

@@ -1,21 +1,24 @@
-"""How the native API looks in its documentation. Limits are those of families.limits, defaults those of
+"""How the native API's requests look in its documentation. Limits are those of families.limits, defaults those of
 gateway.generation."""
 
 from dataclasses import fields
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from families import limits
 from gateway.generation import FORMATS, Control, Generation
 from gateway.hints import HintRequest
-from gateway.jobs import Status
+from gateway.jobs import DEFAULT_PRIORITY, PRIORITIES
 
 _DEFAULTS: dict[str, Any] = {
     field.name: field.default for cls in (HintRequest, Generation, Control) for field in fields(cls)
 }
 _FORMATS = tuple(FORMATS)
+
+PRIORITY = limits.Range(PRIORITIES.start, PRIORITIES.stop - 1)
+DEADLINE_S = limits.Range(1, 86_400)
+EXPIRES_S = limits.Range(60, 365 * 86_400)
 
 
 def _number(name: str, allowed: limits.Range, description: str) -> Any:
@@ -28,7 +31,7 @@ def _number(name: str, allowed: limits.Range, description: str) -> Any:
     )
 
 
-_PICTURE = "PNG, JPEG or WebP as base64, data URL or http(s) URL; at most 16 MiB."
+_PICTURE = "PNG, JPEG or WebP as base64, data URL, http(s) URL or `asset:ID` of a file kept here; at most 16 MiB."
 _SIDE = "Pixels; left out: as `image`, else as the first control's picture."
 _HINT_SIDE = "Pixels; with the other side, or left out with it."
 _EXTRACTOR = (
@@ -113,6 +116,23 @@ class GenerationBody(BaseModel):
     preview_every: int = _number(
         "preview_every", limits.PREVIEW_EVERY, "Model calls from one preview among the events to the next; 0: none."
     )
+    priority: int = Field(
+        DEFAULT_PRIORITY,
+        ge=PRIORITY.minimum,
+        le=PRIORITY.maximum,
+        description="Among your own generations that wait; 9 goes first.",
+    )
+    deadline_s: float | None = Field(
+        None,
+        ge=DEADLINE_S.minimum,
+        le=DEADLINE_S.maximum,
+        description="Seconds from now after which the pictures are of no use; left out: the deployment's own limit.",
+    )
+    webhook: str | None = Field(
+        None,
+        description="http(s) URL that is told when it has ended. With it a generation waits its turn in the queue.",
+        examples=["https://example.org/hook"],
+    )
 
 
 class HintBody(BaseModel):
@@ -140,110 +160,14 @@ class HintBatchBody(BaseModel):
     hints: list[HintBody] = Field(min_length=1, max_length=limits.MOST_HINTS)
 
 
-class HintAnswer(BaseModel):
-    """One finished hint."""
+class AssetBody(BaseModel):
+    """A picture to keep. Unknown fields are refused."""
 
-    image: str = Field(description="PNG as a data URL; what a mask marks is black in it.")
-    width: int
-    height: int
-    kind: str
-    extractor: str | None = Field(description="Which of the kind's extractors made it; null for a ready hint.")
-    annotator: str | None = Field(
-        description="Name of the model that found it, such as demo; null for algorithms, words and ready hints."
+    image: str = Field(description=_PICTURE)
+    name: str = Field("", max_length=limits.PROMPT_CHARACTERS, description="For people to read.", examples=["cat.png"])
+    expires_s: float | None = Field(
+        None,
+        ge=EXPIRES_S.minimum,
+        le=EXPIRES_S.maximum,
+        description="Seconds after which it is removed; left out: kept until it is deleted.",
     )
-    notes: list[str] = Field(
-        description="Remarks, such as that a stand-in made it or that a ready hint was inverted.",
-        examples=[["the drawing was dark on light; it was inverted"]],
-    )
-    service_ms: float = Field(description="Milliseconds of work, from reading the picture to having the hint.")
-    duration_ms: float = Field(description="Milliseconds from asking for it to having it, waiting included.")
-
-
-class HintBatchAnswer(BaseModel):
-    """Several finished hints, in the order of the request."""
-
-    hints: list[HintAnswer]
-    duration_ms: float = Field(description="Milliseconds from reading the request to having all of them.")
-
-
-class ProgressBody(BaseModel):
-    """Model calls done and in all, over all pictures."""
-
-    step: int
-    steps: int
-
-
-class ImageBody(BaseModel):
-    """One finished picture."""
-
-    url: str
-    seed: int = Field(description="Makes exactly this picture.")
-    width: int
-    height: int
-
-
-class ProblemBody(BaseModel):
-    """An error as RFC 9457 problem details."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str = Field(description="What was wrong and what to change.")
-    field: str | None = Field(None, description="The field at fault.")
-    retry_after: float | None = Field(None, description="Seconds after which the same request may succeed.")
-
-
-class ControlSettings(BaseModel):
-    """A control as it was applied, without its pictures."""
-
-    kind: str
-    auto_hint: bool
-    weight: float
-    start: float
-    end: float
-    parameters: dict[str, float]
-    extractor: str | None
-    text: str | None
-
-
-class GenerationSettings(BaseModel):
-    """What makes the same pictures again when it is sent with the pictures that were sent."""
-
-    model: str
-    prompt: str
-    negative_prompt: str
-    controls: list[ControlSettings]
-    width: int | None
-    height: int | None
-    steps: int
-    guidance_scale: float
-    scheduler: str
-    seed: int
-    samples: int
-    format: str
-    clip_skip: int
-    strength: float | None
-    guess_mode: bool
-    use_karras_sigmas: bool | None
-    algorithm_type: str | None
-    prompt_weighting: bool
-    enhance_prompt: bool
-    enhance_style: str | None
-    preview_every: int
-
-
-class GenerationRecord(BaseModel):
-    """A generation at one moment."""
-
-    id: str
-    status: Literal[tuple(Status)]  # type: ignore[valid-type]
-    progress: ProgressBody
-    images: list[ImageBody]
-    notes: list[str] = Field(description="Remarks, such as an option that the scheduler can't take.")
-    effective_prompt: str | None = Field(description="What was encoded, after enhancement; null until it is done.")
-    effective_negative_prompt: str | None
-    error: ProblemBody | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    request: GenerationSettings

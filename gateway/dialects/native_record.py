@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway import problem
 from gateway.jobs import Job
+from gateway.webhook_records import Delivery
 
 # Of a request and of a control; all that a record does not repeat.
 PICTURES = ("image", "mask")
@@ -12,16 +13,20 @@ PICTURES = ("image", "mask")
 _OTHERS = ("hints_only",)
 
 
-def record(job: Job, links: Sequence[str]) -> dict[str, Any]:
+def record(job: Job, links: Sequence[str], deliveries: Sequence[Delivery] | None = None) -> dict[str, Any]:
     """JSON of a job.
 
     Args:
         job: at any moment.
         links: where its finished pictures are found, in their order.
+        deliveries: of webhooks about it; None where they were not looked up.
     """
     return {
         "id": job.id,
+        "dialect": job.dialect,
         "status": job.status,
+        "priority": job.priority,
+        "attempts": job.attempts,
         "progress": {"step": job.step, "steps": job.steps},
         "images": [
             {"url": link, "seed": picture.seed, "width": picture.width, "height": picture.height}
@@ -34,7 +39,23 @@ def record(job: Job, links: Sequence[str]) -> dict[str, Any]:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
+        "webhook": job.webhook,
+        "deliveries": None if deliveries is None else [_delivery(delivery) for delivery in deliveries],
         "request": _settings(job),
+    }
+
+
+def _delivery(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "id": delivery.id,
+        "url": delivery.url,
+        "event": delivery.event,
+        "status": delivery.status,
+        "attempts": delivery.attempts,
+        "last_answer": delivery.last_answer,
+        "next_at": delivery.next_at,
+        "created_at": delivery.created_at,
+        "done_at": delivery.done_at,
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from controlmesh.v1 import types_pb2
+from gateway.jobs import Filter, Status
 from mesh.errors import InvalidInput, Unavailable
 from mesh.pictures import check, decode, encode
 from tests.contract.conftest import Running, Start
@@ -57,9 +58,11 @@ async def test_a_generation_from_request_to_picture(mesh: Running) -> None:
         assert response.status == 200
         assert response.headers["Location"] == f"{API}/generations/{record['id']}"
     assert set(record) == {
-        "id", "status", "progress", "images", "notes", "effective_prompt", "effective_negative_prompt", "error",
-        "created_at", "started_at", "finished_at", "request",
+        "id", "dialect", "status", "priority", "attempts", "progress", "images", "notes", "effective_prompt",
+        "effective_negative_prompt", "error", "created_at", "started_at", "finished_at", "webhook", "deliveries",
+        "request",
     }  # fmt: skip
+    assert (record["dialect"], record["priority"], record["attempts"]) == ("native", 5, 1)
     assert record["status"] == "succeeded" and record["progress"] == {"step": 6, "steps": 6}
     assert [(image["seed"], image["width"], image["height"]) for image in record["images"]] == [
         (41, 96, 64),
@@ -182,6 +185,7 @@ async def test_progress_arrives_while_it_runs(mesh: Running) -> None:
         async for kind, data in events(response):
             seen.append((kind, data))
             if kind == "progress" and data["step"] == 1:
+                assert data.pop("eta_s") is not None
                 assert data == {"id": record["id"], "status": "running", "step": 1, "steps": 2}
                 mesh.rooms.pace.set()
     assert seen[-1][0] == "result" and seen[-1][1]["status"] == "succeeded" and len(seen[-1][1]["images"]) == 1
@@ -195,13 +199,13 @@ async def test_a_failure_is_an_event_and_stays_in_the_record(mesh: Running) -> N
     async with mesh.http.get(f"{place}/events") as response:
         kind, data = [event async for event in events(response)][-1]
     problem = {
-        "type": "about:blank",
-        "title": "Unprocessable Entity",
+        "type": f"{API}/problems/invalid",
+        "title": "Invalid request",
         "status": 422,
         "detail": "controls[0].image is broken",
         "field": "controls[0].image",
     }
-    assert (kind, data) == ("error", {**problem, "title": data["title"]})
+    assert (kind, data) == ("error", problem)
     async with mesh.http.get(place) as response:
         record = await response.json()
         assert record["status"] == "failed" and record["error"]["detail"] == "controls[0].image is broken"
@@ -227,7 +231,9 @@ async def test_a_client_that_goes_away_takes_its_work_with_it(mesh: Running) -> 
         head = f"POST {API}/generations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + body)
         await mesh.rooms.seen.started.wait()
-    await asyncio.wait_for(mesh.rooms.seen.cancelled.wait(), 1)
+    await asyncio.wait_for(mesh.rooms.seen.cancelled.wait(), 5)
+    (job,) = (await mesh.parts.jobs.page("anybody", Filter(), 1)).jobs
+    assert (await mesh.parts.jobs.wait(job.id, job.owner, 10)).status == Status.CANCELLED
     assert mesh.parts.jobs.load() == (0, 0)
 
 

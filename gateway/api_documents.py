@@ -1,0 +1,91 @@
+"""The OpenAPI description of each API by itself: the native one with the operation of the service, and the dialects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from gateway import docs_page
+from gateway.dialects.native_answers import ProblemBody
+from gateway.dialects.native_models import AssetBody, GenerationBody, HintBatchBody, HintBody
+from mesh.errors import NotFound
+
+NATIVE = "native"
+_VERSION = "1"
+_TITLES: Mapping[str, tuple[str, str]] = {
+    NATIVE: ("ControlMesh", "Pictures from words, steered by pictures."),
+    "huggingface": (
+        "ControlMesh as a Hugging Face endpoint",
+        "What a ControlNet handler on an Inference Endpoint takes and answers.",
+    ),
+    "enterprise": (
+        "ControlMesh as an enterprise Stable Diffusion endpoint",
+        "What the hosted stablediffusionapi / ModelsLab endpoints take and answer. The key stands in the body.",
+    ),
+    "scenario": ("ControlMesh as the Scenario API", "What Scenario's generation API takes and answers."),
+}
+# Handlers that read their requests themselves name these schemas without FastAPI's knowledge.
+_BODIES = (GenerationBody, HintBody, HintBatchBody, AssetBody, ProblemBody)
+_BEARER = {
+    "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "Not asked for where no keys are."}}
+}
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Descriptions by the name of their API.
+
+    Attributes:
+        routers: of each API; the native one's with those that belong to none.
+    """
+
+    routers: Mapping[str, Sequence[APIRouter]]
+
+    def of(self, name: str) -> dict[str, Any]:
+        """The OpenAPI document; NotFound."""
+        if name not in self.routers:
+            raise NotFound(f"there is no API of this name; there are: {', '.join(self.routers)}")
+        title, description = _TITLES.get(name, (f"ControlMesh: {name}", ""))
+        document = get_openapi(
+            title=title,
+            version=_VERSION,
+            description=description,
+            routes=[route for router in self.routers[name] for route in router.routes],
+        )
+        if name == NATIVE:
+            _complete(document)
+        return document
+
+    def routes(self) -> APIRouter:
+        """/openapi.json and /docs of the native API, and the same under each name."""
+        router = APIRouter()
+
+        async def document(request: Request) -> Response:
+            return JSONResponse(self.of(request.path_params.get("name", NATIVE)))
+
+        async def page(request: Request) -> Response:
+            name = request.path_params.get("name", NATIVE)
+            return HTMLResponse(docs_page.render(self.of(name), name, list(self.routers)), headers=docs_page.HEADERS)
+
+        for path, endpoint in (
+            ("/openapi.json", document),
+            ("/openapi/{name}.json", document),
+            ("/docs", page),
+            ("/docs/{name}", page),
+        ):
+            router.add_api_route(path, endpoint, include_in_schema=False)
+        return router
+
+
+def _complete(document: dict[str, Any]) -> None:
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for body in _BODIES:
+        schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= {**schema.pop("$defs", {}), body.__name__: schema}
+    components |= _BEARER
+    document["security"] = [{}, {"key": []}]

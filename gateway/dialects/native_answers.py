@@ -1,0 +1,173 @@
+"""How the native API's answers look in its documentation."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from gateway.jobs import Status
+from gateway.webhook_records import DeliveryStatus
+
+
+class HintAnswer(BaseModel):
+    """One finished hint."""
+
+    image: str = Field(description="PNG as a data URL; what a mask marks is black in it.")
+    width: int
+    height: int
+    kind: str
+    extractor: str | None = Field(description="Which of the kind's extractors made it; null for a ready hint.")
+    annotator: str | None = Field(
+        description="Name of the model that found it, such as demo; null for algorithms, words and ready hints."
+    )
+    notes: list[str] = Field(
+        description="Remarks, such as that a stand-in made it or that a ready hint was inverted.",
+        examples=[["the drawing was dark on light; it was inverted"]],
+    )
+    service_ms: float = Field(description="Milliseconds of work, from reading the picture to having the hint.")
+    duration_ms: float = Field(description="Milliseconds from asking for it to having it, waiting included.")
+
+
+class HintBatchAnswer(BaseModel):
+    """Several finished hints, in the order of the request."""
+
+    hints: list[HintAnswer]
+    duration_ms: float = Field(description="Milliseconds from reading the request to having all of them.")
+
+
+class ProgressBody(BaseModel):
+    """Model calls done and in all, over all pictures."""
+
+    step: int
+    steps: int
+
+
+class ImageBody(BaseModel):
+    """One finished picture."""
+
+    url: str
+    seed: int = Field(description="Makes exactly this picture.")
+    width: int
+    height: int
+
+
+class ProblemBody(BaseModel):
+    """An error as RFC 9457 problem details."""
+
+    type: str = Field(
+        description="What kind of error; GET /controlmesh/v1/problems lists them.",
+        examples=["/controlmesh/v1/problems/invalid"],
+    )
+    title: str
+    status: int
+    detail: str = Field(description="What was wrong and what to change.")
+    field: str | None = Field(None, description="The field at fault.")
+    retry_after: float | None = Field(None, description="Seconds after which the same request may succeed.")
+
+
+class ControlSettings(BaseModel):
+    """A control as it was applied, without its pictures."""
+
+    kind: str
+    auto_hint: bool
+    weight: float
+    start: float
+    end: float
+    parameters: dict[str, float]
+    extractor: str | None
+    text: str | None
+
+
+class GenerationSettings(BaseModel):
+    """What makes the same pictures again when it is sent with the pictures that were sent."""
+
+    model: str
+    prompt: str
+    negative_prompt: str
+    controls: list[ControlSettings]
+    width: int | None
+    height: int | None
+    steps: int
+    guidance_scale: float
+    scheduler: str
+    seed: int
+    samples: int
+    format: str
+    clip_skip: int
+    strength: float | None
+    guess_mode: bool
+    use_karras_sigmas: bool | None
+    algorithm_type: str | None
+    prompt_weighting: bool
+    enhance_prompt: bool
+    enhance_style: str | None
+    preview_every: int
+
+
+class DeliveryBody(BaseModel):
+    """One webhook on its way to one URL."""
+
+    id: str = Field(description="The webhook-id header, the same in every attempt.")
+    url: str
+    event: str = Field(examples=["generation.completed"])
+    status: Literal[tuple(DeliveryStatus)]  # type: ignore[valid-type]
+    attempts: int
+    last_answer: str | None = Field(description="Status of the last attempt, or what happened instead.")
+    next_at: datetime | None = Field(description="When it is tried next; null when it is over.")
+    created_at: datetime
+    done_at: datetime | None
+
+
+class GenerationRecord(BaseModel):
+    """A generation at one moment."""
+
+    id: str
+    dialect: str = Field(description="Which API it was asked for through.", examples=["native"])
+    status: Literal[tuple(Status)]  # type: ignore[valid-type]
+    priority: int
+    attempts: int = Field(description="How often it was begun; more than once where a process died over it.")
+    progress: ProgressBody
+    images: list[ImageBody]
+    notes: list[str] = Field(description="Remarks, such as an option that the scheduler can't take.")
+    effective_prompt: str | None = Field(description="What was encoded, after enhancement; null until it is done.")
+    effective_negative_prompt: str | None
+    error: ProblemBody | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    webhook: str | None = Field(description="URL that is told of the end.")
+    deliveries: list[DeliveryBody] | None = Field(
+        description="What was, is and will be delivered about it; only in the answer of GET /generations/{id}."
+    )
+    request: GenerationSettings
+
+
+class GenerationList(BaseModel):
+    """A page of generations, the newest first."""
+
+    generations: list[GenerationRecord]
+    next: str | None = Field(description="Cursor for `after` of the next page, null on the last one.")
+
+
+class AssetRecordBody(BaseModel):
+    """What is known of a file."""
+
+    id: str = Field(description="Name it as `asset:ID` in picture fields.")
+    url: str = Field(description="Where it is read, without a key.")
+    name: str
+    media_type: str
+    width: int
+    height: int
+    size: int = Field(description="Bytes.")
+    sha256: str
+    source: str = Field(description="How it came here: `uploaded`, `generated`, or as another API calls it.")
+    generation: str | None = Field(description="Id of the generation that made it.")
+    created_at: datetime
+    expires_at: datetime | None = Field(description="When it is removed; null for when you say so.")
+
+
+class AssetList(BaseModel):
+    """A page of files, the newest first."""
+
+    assets: list[AssetRecordBody]
+    next: str | None = Field(description="Cursor for `after` of the next page, null on the last one.")

@@ -1,0 +1,125 @@
+"""Files in the native API: pictures that are kept here to be named in requests, and the results of generations."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import bodies
+from gateway.asset_names import MEDIA_TYPES, unknown
+from gateway.asset_records import AssetRecord
+from gateway.auth import bearer
+from gateway.dialects.dialect import base_url
+from gateway.dialects.native_json import given, next_link, refuse_unknown, respond
+from gateway.dialects.native_models import EXPIRES_S, AssetBody
+from gateway.dialects.native_request import limit
+from gateway.fields import number, text
+from gateway.parts import Parts
+from mesh.errors import InvalidInput, NotFound
+
+UPLOADED = "uploaded"
+REFERENCE = "asset:"
+"""What a picture field begins with that names a file kept here."""
+
+_FIELDS = frozenset(AssetBody.model_fields)
+
+
+async def picture(parts: Parts, value: object, field: str, owner: str) -> bytes:
+    """The encoded picture that `value` holds or names: as gateway.images reads it, or one of the owner's files.
+
+    Raises:
+        InvalidInput: no picture, or not to be had.
+    """
+    if not isinstance(value, str) or not value.startswith(REFERENCE):
+        return await parts.pictures.read(value, field)
+    try:
+        record = await parts.assets.record(value.removeprefix(REFERENCE), owner)
+        content = (await parts.assets.get(record.id)).content
+    except NotFound:
+        raise InvalidInput(
+            f"{field} names a file that is not there; GET /controlmesh/v1/assets lists yours", field=field
+        ) from None
+    return await parts.pictures.read(content, field)
+
+
+class NativeAssets:
+    """The routes of the native dialect that keep, list and remove files.
+
+    Args:
+        parts: of the gateway.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def keep(self, request: Request) -> Response:
+        """Keep a picture, to be named as `asset:ID` in requests. The same one again is the same file."""
+        owner = self._owner(request)
+        content = await bodies.read(request, self._parts.settings.max_body_bytes)
+        settings: Mapping[str, Any] = {}
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() in MEDIA_TYPES.values():
+            content = await self._parts.pictures.read(content, "image")
+        else:
+            settings = _settings(bodies.json_object(content))
+            content = await picture(self._parts, settings["image"], "image", owner)
+        kept = await self._parts.assets.keep(
+            content, owner, source=UPLOADED, name=settings.get("name", ""), expires_s=settings.get("expires_s")
+        )
+        (record,) = await self._records(request, [kept])
+        return respond(record, 201, {"Location": f"{request.url.path}/{kept.id}/record"})
+
+    async def show(self, request: Request) -> Response:
+        """What is known of a file."""
+        record = await self._parts.assets.record(request.path_params["id"], self._owner(request))
+        return respond((await self._records(request, [record]))[0])
+
+    async def page(self, request: Request) -> Response:
+        """Your files, the newest first: those kept here and the results of generations."""
+        owner = self._owner(request)
+        query = request.query_params
+        found = await self._parts.assets.page(owner, limit(request), query.get("after"), query.getlist("source"))
+        content = {"assets": await self._records(request, found.records), "next": found.next}
+        return respond(content, headers=next_link(request, found.next))
+
+    async def drop(self, request: Request) -> Response:
+        """Remove a file of yours."""
+        if not await self._parts.assets.drop([request.path_params["id"]], self._owner(request)):
+            raise unknown()
+        return Response(status_code=204)
+
+    async def _records(self, request: Request, records: Sequence[AssetRecord]) -> list[dict[str, Any]]:
+        links = await self._parts.assets.urls(base_url(self._parts, request), [record.id for record in records])
+        return [_record(record, link) for record, link in zip(records, links, strict=True)]
+
+    def _owner(self, request: Request) -> str:
+        return self._parts.keys.owner(bearer(request.headers.get("authorization")))
+
+
+def _settings(body: Mapping[str, Any]) -> dict[str, Any]:
+    refuse_unknown(body, _FIELDS)
+    sent = given(body)
+    if "image" not in sent:
+        raise InvalidInput("image is missing; send a picture: base64, a data URL or an http(s) URL", field="image")
+    if "name" in sent:
+        text("name", sent["name"])
+    if "expires_s" in sent:
+        number(EXPIRES_S)("expires_s", sent["expires_s"])
+    return sent
+
+
+def _record(record: AssetRecord, link: str) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "url": link,
+        "name": record.name,
+        "media_type": record.media_type,
+        "width": record.width,
+        "height": record.height,
+        "size": record.size,
+        "sha256": record.sha256,
+        "source": record.source,
+        "generation": record.job_id or None,
+        "created_at": record.created_at,
+        "expires_at": record.expires_at,
+    }

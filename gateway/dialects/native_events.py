@@ -1,0 +1,77 @@
+"""Server-sent events of a generation.
+
+An event's id names the state that it tells. A stream begins with the state of its moment, so that a client which comes
+back has missed nothing but steps on the way; what it had seen last, as Last-Event-ID says, is not told again.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import problem
+from gateway.dialects.native_json import png_url
+from gateway.dialects.native_record import record
+from gateway.jobs import Job, Status
+from gateway.parts import Parts
+from gateway.pipeline import Preview
+
+_HEARTBEAT_S = 10
+RETRY_MS = 2000
+"""After which a client whose connection was cut comes back."""
+
+
+def respond(parts: Parts, request: Request, job: Job, base: str) -> Response:
+    """The events of `job`, from now to its end; 204, which no client asks again after, if the end was seen already."""
+    seen = request.headers.get("last-event-id")
+    if job.is_finished and seen == _id(job):
+        return Response(status_code=204)
+    return EventSourceResponse(_events(parts, job, base, seen), ping=_HEARTBEAT_S)
+
+
+async def _events(parts: Parts, job: Job, base: str, seen: str | None) -> AsyncIterator[ServerSentEvent]:
+    shown: Preview | None = None
+    async for now in parts.jobs.watch(job.id, job.owner):
+        if now.error is not None:
+            yield _event("error", now, problem.details(now.error))
+        elif now.is_finished:
+            links = await parts.assets.urls(base, [picture.asset for picture in now.pictures])
+            yield _event("result", now, record(now, links))
+        elif _id(now) != seen:
+            progress = _progress(now)
+            if now.preview is not None and now.preview is not shown:
+                shown = now.preview
+                progress |= _preview(shown)
+            yield _event("progress", now, progress)
+
+
+def _event(kind: str, job: Job, content: dict[str, Any]) -> ServerSentEvent:
+    return ServerSentEvent(data=orjson.dumps(content).decode(), event=kind, id=_id(job), retry=RETRY_MS)
+
+
+def _id(job: Job) -> str:
+    return f"{job.attempts}-{job.status}-{job.step}"
+
+
+def _progress(job: Job) -> dict[str, Any]:
+    return {"id": job.id, "status": job.status, "step": job.step, "steps": job.steps, "eta_s": _eta_s(job)}
+
+
+def _eta_s(job: Job) -> float | None:
+    """Seconds that the steps to come take at the pace of those that are done; None before the first one."""
+    if job.status != Status.RUNNING or job.started_at is None or not job.step:
+        return None
+    gone = (datetime.now(UTC) - job.started_at).total_seconds()
+    return round(max(0.0, gone / job.step * (job.steps - job.step)), 1)
+
+
+def _preview(preview: Preview) -> dict[str, Any]:
+    return {
+        "preview": png_url(preview.content),
+        "preview_of": preview.picture,
+        "preview_step": preview.step,
+    }

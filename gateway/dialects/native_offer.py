@@ -1,0 +1,77 @@
+"""What there is to choose from, in the native API: models, controls, schedulers, styles, kinds of problems."""
+
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import problem
+from gateway.auth import bearer
+from gateway.dialects.native_json import respond
+from gateway.fields import identifier
+from gateway.parts import Parts
+from mesh.errors import NotFound
+
+
+class NativeOffer:
+    """The routes that list what a request can name.
+
+    Args:
+        parts: of the gateway.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def models(self, request: Request) -> Response:
+        """The loaded models."""
+        self._owner(request)
+        offer = await self._parts.catalogue.offer()
+        default = await self._parts.catalogue.default_model()
+        return respond({"models": [_plain(model) for model in offer.models], "default": default})
+
+    async def controls(self, request: Request) -> Response:
+        """The control kinds, their parameters, and the models that have them."""
+        self._owner(request)
+        model = request.query_params.get("model")
+        if model is not None:
+            identifier("model", model)
+        offer = await self._parts.catalogue.offer()
+        controls = offer.controls if model is None else offer.controls_of(model)
+        return respond({"controls": [_plain(control) for control in controls]})
+
+    async def styles(self, request: Request) -> Response:
+        """The styles that a prompt can be enhanced with, and their words."""
+        self._owner(request)
+        offer = await self._parts.catalogue.offer()
+        return respond({"styles": [_plain(style) for style in offer.styles]})
+
+    async def schedulers(self, request: Request) -> Response:
+        """The schedulers and the options that each takes."""
+        self._owner(request)
+        offer = await self._parts.catalogue.offer()
+        return respond({"schedulers": [_plain(scheduler) for scheduler in offer.schedulers]})
+
+    async def problems(self, request: Request) -> Response:
+        """Every kind of problem that is answered, by its type URL. Needs no key."""
+        return respond({"problems": [_kind(kind) for kind in problem.KINDS]})
+
+    async def problem(self, request: Request) -> Response:
+        """One kind of problem: what the `type` of an error leads to. Needs no key."""
+        for kind in problem.KINDS:
+            if kind.name == request.path_params["name"]:
+                return respond(_kind(kind))
+        raise NotFound(f"there is no such kind of problem; GET {problem.PATH} lists them")
+
+    def _owner(self, request: Request) -> str:
+        return self._parts.keys.owner(bearer(request.headers.get("authorization")))
+
+
+def _kind(kind: problem.Kind) -> dict[str, Any]:
+    return {"type": kind.type, "title": kind.title, "status": kind.status, "meaning": kind.meaning}
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)

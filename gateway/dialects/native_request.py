@@ -1,0 +1,141 @@
+"""Requests of the native API as they are read: the generation, how it is to be done, and what a list asks for."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+
+from families.limits import MOST_CONTROLS, Range
+from gateway.dialects import native_models as models
+from gateway.dialects.native_json import given, refuse_unknown
+from gateway.dialects.native_record import PICTURES
+from gateway.fields import number, whole, wrong
+from gateway.generation import Control, Generation
+from gateway.jobs import Filter, Status
+from gateway.prefer import Waiting, read_prefer
+from mesh.errors import InvalidInput
+
+WAIT = Range(0, 300)
+WAIT_DEFAULT_S = 60.0
+LIMIT = Range(1, 100)
+LIMIT_DEFAULT = 20
+
+_FIELDS = frozenset(models.GenerationBody.model_fields)
+_CONTROL_FIELDS = frozenset(models.ControlBody.model_fields)
+# How it is to be done, beside what is to be made.
+_HANDLING = ("priority", "deadline_s", "webhook")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request for pictures.
+
+    Attributes:
+        outline: what to make, with b"" in place of every picture.
+        sent: what was sent of that, to find the pictures in.
+        handling: `priority`, `deadline_s` and `webhook`, as far as they were sent; the webhook unchecked.
+    """
+
+    outline: Generation
+    sent: Mapping[str, Any]
+    handling: Mapping[str, Any]
+
+
+def asked(body: Mapping[str, Any]) -> Asked:
+    """`body`, checked but for its pictures.
+
+    Raises:
+        InvalidInput: the first field that can't be taken.
+    """
+    refuse_unknown(body, _FIELDS)
+    sent = given(body)
+    handling = {name: sent.pop(name) for name in _HANDLING if name in sent}
+    if "prompt" not in sent and sent.get("guess_mode") is not True:
+        raise InvalidInput(
+            "prompt is missing; say what the picture should show, or let the controls lead with guess_mode true",
+            field="prompt",
+        )
+    for name, check in (("priority", whole(models.PRIORITY)), ("deadline_s", number(models.DEADLINE_S))):
+        if name in handling:
+            check(name, handling[name])
+    return Asked(_outline(sent), sent, handling)
+
+
+def waiting(request: Request) -> Waiting:
+    """How long the answer may be held back: as the query says, else as the Prefer header does.
+
+    Raises:
+        InvalidInput: a query that says nothing of the kind.
+    """
+    sent = request.query_params.get("wait")
+    if sent is None:
+        prefers = read_prefer(request.headers.get("prefer"), WAIT.maximum)
+        return prefers or Waiting(WAIT_DEFAULT_S, "")
+    try:
+        seconds = float(sent)
+    except ValueError:
+        seconds = math.nan
+    if not WAIT.holds(seconds):
+        raise wrong("wait", f"a number from {WAIT.minimum:g} to {WAIT.maximum:g}", sent)
+    return Waiting(seconds, "")
+
+
+def limit(request: Request) -> int:
+    """How many entries of a list; InvalidInput."""
+    sent = request.query_params.get("limit")
+    if sent is None:
+        return LIMIT_DEFAULT
+    if not (sent.isascii() and sent.isdigit() and len(sent) < 10 and LIMIT.holds(int(sent))):
+        raise wrong("limit", f"a whole number from {LIMIT.minimum:.0f} to {LIMIT.maximum:.0f}", sent)
+    return int(sent)
+
+
+def which(request: Request) -> Filter:
+    """Which generations to list; InvalidInput."""
+    statuses = [word for sent in request.query_params.getlist("status") for word in sent.split(",")]
+    for word in statuses:
+        if word not in tuple(Status):
+            raise wrong("status", f"some of {', '.join(Status)}, with commas between", word)
+    return Filter(
+        statuses=tuple(dict.fromkeys(Status(word) for word in statuses)),
+        created_after=_moment("created_after", request.query_params.get("created_after")),
+    )
+
+
+def _moment(name: str, sent: str | None) -> datetime | None:
+    if sent is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(sent)
+        # Times near the ends of the calendar have no counterpart in UTC.
+        if moment.tzinfo is not None and math.isfinite(moment.timestamp()):
+            return moment
+    except (ValueError, OverflowError):
+        pass
+    raise wrong(name, "a time with its zone, such as 2026-01-31T12:00:00Z", sent)
+
+
+def _outline(sent: Mapping[str, Any]) -> Generation:
+    controls = sent.get("controls", [])
+    if not isinstance(controls, list) or len(controls) > MOST_CONTROLS:
+        raise wrong("controls", f"a list of at most {MOST_CONTROLS}", controls)
+    steering = tuple(_control(index, control) for index, control in enumerate(controls))
+    return Generation(**{"prompt": "", **_apart(sent), "controls": steering})
+
+
+def _control(index: int, body: object) -> Control:
+    at = f"controls[{index}]"
+    if not isinstance(body, dict):
+        raise wrong(at, "an object", body)
+    refuse_unknown(body, _CONTROL_FIELDS, at)
+    sent = given(body)
+    if "kind" not in sent:
+        raise InvalidInput(f"{at}.kind is missing; name the control, such as canny", field=f"{at}.kind")
+    return Control(**_apart(sent))
+
+
+def _apart(sent: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: b"" if name in PICTURES else value for name, value in sent.items()}
