@@ -9,7 +9,6 @@ from gateway import bodies, uploads
 from gateway.assets import PATH, Elsewhere
 from gateway.parts import Parts
 from mesh.errors import NotFound
-from mesh.pictures import MAX_BYTES
 
 _BASE64 = ".base64"
 
@@ -46,7 +45,7 @@ def asset_routes(parts: Parts) -> APIRouter:
         """A piece of an upload, as the body, to the link that the upload gave for it."""
         if not (number.isascii() and number.isdigit() and len(number) <= 4):
             raise NotFound("there is no such part")
-        content = await bodies.read(request, MAX_BYTES)
+        content = await bodies.read(request, await parts.uploads.room(id, int(number), expires, signature))
         await parts.uploads.put_part(id, int(number), content, expires, signature)
         return Response(status_code=204)
 

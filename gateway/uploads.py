@@ -112,20 +112,29 @@ class Uploads:
         """The owner's upload, with links that are good from now on; NotFound."""
         return self._shown(await self._record(id, owner), base)
 
-    async def put_part(self, id: str, number: int, content: bytes, expires: str | None, signature: str | None) -> None:
-        """Take a piece from the holder of its signed link. Sent again, it replaces the first.
+    async def room(self, id: str, number: int, expires: str | None, signature: str | None) -> int:
+        """Bytes that the holder of a part's signed link may send, the whole file's; ask before reading them.
 
         Raises:
             Forbidden: no such link, or one that has ended.
             NotFound, Conflict: the upload has ended, or it is complete.
-            InvalidInput: the piece is empty or larger than the whole.
         """
         self._assets.links.check(_subject(id, number), expires, signature)
         upload = await self._record(id, None)
         if upload.status != UploadStatus.PENDING:
             raise Conflict("the upload is complete; begin another one")
-        if not 1 <= len(content) <= upload.size:
-            raise InvalidInput(f"part {number} has {len(content)} bytes; the whole file has {upload.size}")
+        return upload.size
+
+    async def put_part(self, id: str, number: int, content: bytes, expires: str | None, signature: str | None) -> None:
+        """Take a piece from the holder of its signed link. Sent again, it replaces the first.
+
+        Raises:
+            Forbidden, NotFound, Conflict: as `room`.
+            InvalidInput: the piece is empty or larger than the whole.
+        """
+        size = await self.room(id, number, expires, signature)
+        if not 1 <= len(content) <= size:
+            raise InvalidInput(f"part {number} has {len(content)} bytes; the whole file has {size}")
         part = PartRecord(number, f"{PARTS}{id}-{number}-{secrets.token_hex(8)}", len(content))
         await self._assets.files.put(part.path, content, "application/octet-stream")
         replaced = await self._database.run(partial(records.put_part, id=id, part=part))
