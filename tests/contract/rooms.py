@@ -73,6 +73,8 @@ KINDS = {
     )
 }
 HINT_SECONDS = 0.25
+EXPORTED_AT = 1_674_647_542
+"""25 January 2023, 11:52:22."""
 SCHEDULERS = {
     entry.name: entry
     for entry in (
@@ -304,6 +306,7 @@ class FakeRooms(
                     prediction_type="v_prediction",
                     default_scheduler="DDIMScheduler",
                     latent_channels=4,
+                    exported_at=EXPORTED_AT,
                 )
             ]
         )
