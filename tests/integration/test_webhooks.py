@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.couriers import MOST_A_HOST
@@ -432,3 +433,51 @@ async def test_a_process_that_is_killed_leaves_its_deliveries_to_the_next(
     assert delivery.status == DeliveryStatus.DELIVERED
     assert {call.id for call in calls} == {delivery.id}
     assert len(receiver.calls) == before + 1
+
+
+@pytest.mark.parametrize("kind", DURABLE)
+async def test_a_process_that_goes_away_hands_on_what_it_is_sending(
+    kind: str, url: str, receiver: Receiver, conduct: Conductor, tmp_path: Path
+) -> None:
+    hang = asyncio.Event()
+    receiver.answers["/hook"] = [hang, 200]
+    async with asyncio.timeout(30):
+        async with site(kind, url, tmp_path, conduct, timeout_s=1000.0) as here:
+            job = await done(here, webhook=receiver.url("/hook"))
+            await receiver.until(1)
+        # It did not wait for the receiver, and the receiver's answer would find nobody.
+        async with site(kind, url, tmp_path, conduct, grace_s=0.2, look_s=0.1) as here:
+            (delivery,) = await here.settled(job.id)
+    hang.set()
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 1)
+    assert [call.id for call in receiver.calls] == [delivery.id] * 2
+
+
+# --- what is kept and counted -----------------------------------------------------------------------------------
+
+
+async def test_old_deliveries_are_forgotten(opened: Opened, receiver: Receiver) -> None:
+    async with opened(retention_s=0.2) as here:
+        job = await done(here, webhook=receiver.url("/hook"))
+        await receiver.until(1)
+        await here.forgotten(job.id)
+
+
+async def test_attempts_are_counted_by_their_result(opened: Opened, receiver: Receiver) -> None:
+    def counted() -> dict[str, float]:
+        name = "cn_webhook_deliveries_total"
+        return {
+            result: REGISTRY.get_sample_value(name, {"result": result}) or 0.0
+            for result in ("delivered", "failed", "dead")
+        }
+
+    before = counted()
+    receiver.answers = {"/well": [500, 200], "/ill": [500]}
+    async with opened(schedule_s=HURRIED) as here:
+        for path in ("/well", "/ill"):
+            await here.settled((await done(here, webhook=receiver.url(path))).id)
+    assert {result: count - before[result] for result, count in counted().items()} == {
+        "delivered": 1,
+        "failed": 1 + 3,
+        "dead": 1,
+    }

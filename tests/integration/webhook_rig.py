@@ -117,14 +117,24 @@ class Site:
     webhooks: Webhooks
 
     async def settled(self, job_id: str) -> tuple[Delivery, ...]:
-        """The deliveries of a job, once all of them are final."""
+        """The deliveries of a job, once there are some and all of them are final."""
+        return await self._once(job_id, lambda found: bool(found) and all(map(_is_final, found)))
+
+    async def forgotten(self, job_id: str) -> None:
+        """Returns once there are no deliveries of a job."""
+        await self._once(job_id, lambda found: not found)
+
+    async def _once(self, job_id: str, fits: Callable[[tuple[Delivery, ...]], bool]) -> tuple[Delivery, ...]:
         async with asyncio.timeout(30):
             while True:
-                found = await self.webhooks.of_job(job_id)
-                if found and all(delivery.status != DeliveryStatus.PENDING for delivery in found):
+                if fits(found := await self.webhooks.of_job(job_id)):
                     return found
-                # Written after the answer was read; there is nothing else to wait for.
+                # Written after the answer was read, maybe by another process; there is nothing else to wait for.
                 await asyncio.sleep(0.01)
+
+
+def _is_final(delivery: Delivery) -> bool:
+    return delivery.status != DeliveryStatus.PENDING
 
 
 @asynccontextmanager
