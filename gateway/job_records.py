@@ -16,6 +16,7 @@ from gateway.jobs import FINAL, Filter, Job, Order, Page, Status
 from gateway.paging import cursor_of, read_cursor
 from gateway.tables import EXECUTORS, JOBS, now
 from mesh.errors import Conflict, NotFound, Overloaded
+from mesh.telemetry import carried
 
 _OPEN = (Status.QUEUED, Status.RUNNING)
 _FIRST_NUMBER, _NUMBERS = 100_000_000, 900_000_000
@@ -60,6 +61,7 @@ def place(
         "echo": dict(order.echo),
         "generation": generation_row(generation),
         "inputs": dict(inputs),
+        "carried": carried(),
         "fingerprint": order.fingerprint,
         "assets": list(assets),
         "status": Status.QUEUED,
@@ -114,10 +116,12 @@ def page(connection: Connection, owner: str, which: Filter, limit: int, after: s
 
 @dataclass(frozen=True)
 class Begun:
-    """A job that this process may run: its record, where its pictures lie, whether its time is over."""
+    """A job that this process may run: its record, where its pictures lie, the request that it belongs to, whether a
+    caller waits, whether its time is over."""
 
     job: Job
     inputs: Mapping[str, str]
+    carried: Mapping[str, str]
     at_once: bool
     too_late: bool
 
@@ -133,7 +137,7 @@ def begin(connection: Connection, id: str, executor: str) -> Begun | None:
         return None
     moment = now(connection.dialect)
     row = connection.execute(select(JOBS, (JOBS.c.deadline_at < moment).label("late")).where(JOBS.c.id == id)).one()
-    return Begun(job_of(row), dict(row.inputs), row.at_once, bool(row.late))
+    return Begun(job_of(row), dict(row.inputs), dict(row.carried), row.at_once, bool(row.late))
 
 
 def start(connection: Connection, id: str, executor: str) -> bool:

@@ -16,7 +16,7 @@ from gateway.pipeline import Outcome as Made
 from gateway.pipeline import Preview
 from gateway.turns import Turns
 from mesh.errors import DeadlineExceeded, InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable
-from mesh.telemetry import log
+from mesh.telemetry import carry_on, log
 
 Outcome = dict[str, Any]
 """Of a success: `pictures`, `notes`, `prompt`, `negative_prompt`, `step`, `steps`; of a failure: `error`; `stopped`
@@ -68,6 +68,7 @@ class Making:
 
     async def run(self) -> Outcome:
         """The outcome, whatever happens. Raises only for a database that is away."""
+        carry_on(self._begun.carried)
         if self._begun.too_late:
             late = DeadlineExceeded("the deadline passed before the generation's turn came; allow more time")
             return {"error": error_row(late)}

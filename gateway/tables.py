@@ -35,6 +35,8 @@ JOBS = Table(
     # What was asked, without pictures, and the names of those among the assets.
     Column("generation", JSON, nullable=False),
     Column("inputs", JSON, nullable=False),
+    # Request id and trace of whoever asked.
+    Column("carried", JSON, nullable=False),
     # Of the request behind an idempotency key: another request under the same key is refused.
     Column("fingerprint", String(64)),
     # Names under which the pictures will lie.

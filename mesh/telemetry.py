@@ -2,14 +2,17 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from contextvars import ContextVar
 
 import structlog
 from opentelemetry import trace
+from opentelemetry.context import attach
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Histogram, start_http_server
 
 from mesh.settings import Common
@@ -18,11 +21,25 @@ REQUEST_ID_METADATA = "x-request-id"
 
 # The id of the request being served, from the HTTP header to the last log line of the last room.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+_PROPAGATOR = TraceContextTextMapPropagator()
 
 RPCS = Counter("cn_rpc_requests_total", "gRPC calls served, by method and status code.", ["method", "code"])
 RPC_SECONDS = Histogram("cn_rpc_duration_seconds", "Time from a call's arrival to its end.", ["method"])
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("controlmesh")
+
+
+def carried() -> dict[str, str]:
+    """What ties work to the request that asked for it, to be kept where the work is done later or elsewhere."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return {**carrier, "request_id": request_id.get()}
+
+
+def carry_on(carrier: Mapping[str, str]) -> None:
+    """Make the current task part of the request that `carried` was called in."""
+    request_id.set(carrier.get("request_id", ""))
+    attach(_PROPAGATOR.extract(carrier))
 
 
 def configure(service: str, settings: Common) -> None:

@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("echo", sa.JSON, nullable=False),
         sa.Column("generation", sa.JSON, nullable=False),
         sa.Column("inputs", sa.JSON, nullable=False),
+        sa.Column("carried", sa.JSON, nullable=False),
         sa.Column("fingerprint", sa.String(64)),
         sa.Column("assets", sa.JSON, nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
