@@ -1,43 +1,32 @@
-"""GenerationService: the same generations over gRPC, for callers inside the cluster."""
+"""GenerationService: the same jobs over gRPC, for callers inside the cluster."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
-from controlmesh.v1 import generation_pb2, generation_pb2_grpc, types_pb2
+from google.protobuf.message import Message
+
+from controlmesh.v1 import generation_pb2, generation_pb2_grpc
+from gateway import idempotency
 from gateway.auth import bearer
-from gateway.generation import FORMATS, Control, Generation
-from gateway.jobs import Job, Order
+from gateway.bounds import DEADLINE_S, LIMIT, LIMIT_DEFAULT, PRIORITY, job_id
+from gateway.fields import number, whole, wrong
+from gateway.grpc_record import STATUSES, contents, progress, record, result
+from gateway.grpc_request import generation_of
+from gateway.jobs import Filter, Job, Order
 from gateway.parts import Parts
 from gateway.pipeline import Preview
-from mesh.errors import Cancelled, InvalidInput
-from mesh.pictures import check
+from mesh.errors import Cancelled
 
 NAME = "controlmesh.v1.GenerationService"
-_FORMAT_NAMES = {number: name for name, number in FORMATS.items()}
-# Absent means the default, which is another than the type's zero.
-_OPTIONAL = (
-    "width",
-    "height",
-    "steps",
-    "guidance_scale",
-    "seed",
-    "samples",
-    "clip_skip",
-    "strength",
-    "use_karras_sigmas",
-    "prompt_weighting",
-)
-# Empty means none.
-_NAMES = ("model", "scheduler", "algorithm_type", "enhance_style")
-_PLAIN = ("prompt", "negative_prompt", "guess_mode", "enhance_prompt", "preview_every")
-_PICTURES = ("image", "mask")
-_OPTIONAL_OF_CONTROL = ("auto_hint", "weight", "end")
-_NAMES_OF_CONTROL = ("extractor", "text")
+_DIALECT = "grpc"
+_BY_NUMBER = {value: status for status, value in STATUSES.items()}
 
 
 class Generations(generation_pb2_grpc.GenerationServiceServicer):
-    """Takes generations from the same parts as the HTTP dialects do.
+    """Takes jobs from the same parts as the HTTP dialects do.
 
     Args:
         parts: of the gateway.
@@ -45,103 +34,111 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        settings = parts.settings
+        # Callers here know no address of the HTTP side.
+        self._base_url = settings.public_url.rstrip("/") or f"http://{settings.public_address}"
 
     async def Generate(
         self, request: generation_pb2.GenerateRequest, context: Any
     ) -> AsyncIterator[generation_pb2.GenerateResponse]:
-        owner = self._parts.keys.owner(bearer(dict(context.invocation_metadata() or ()).get("authorization")))
-        generation = await self._parts.catalogue.resolve(_parse(request))
-        job = await self._parts.jobs.submit(
-            self._parts.keys.bounded(Order(generation, owner, dialect="grpc", at_once=True))
-        )
+        order = self._order(request, context, "Generate", request, at_once=True)
+        job = await self._submit(order)
         shown: Preview | None = None
         try:
-            async for now in self._parts.jobs.watch(job.id, owner):
+            async for now in self._parts.jobs.watch(job.id, job.owner):
                 job = now
                 if not job.is_finished:
-                    yield generation_pb2.GenerateResponse(progress=_progress(job, shown))
+                    yield generation_pb2.GenerateResponse(progress=progress(job, shown))
                     shown = job.preview
         finally:
-            if not job.is_finished:
+            if not job.is_finished and not order.id:
                 # Shielded: this runs because the caller cancelled, and the cancelling must not be cancelled itself.
-                await asyncio.shield(self._parts.jobs.cancel(job.id, owner))
+                await asyncio.shield(self._parts.jobs.cancel(job.id, job.owner))
         if job.error is not None:
             raise job.error
         if not job.pictures:
             raise Cancelled("the generation was cancelled")
-        yield generation_pb2.GenerateResponse(result=await self._result(job))
+        yield generation_pb2.GenerateResponse(result=result(job, await contents(self._parts.assets, job)))
 
-    async def _result(self, job: Job) -> generation_pb2.GenerateResult:
-        assets = await asyncio.gather(*(self._parts.assets.get(picture.asset) for picture in job.pictures))
-        images = [
-            generation_pb2.GeneratedImage(
-                seed=picture.seed,
-                image=types_pb2.Image(
-                    content=asset.content,
-                    format=FORMATS[job.generation.format],
-                    width=picture.width,
-                    height=picture.height,
-                ),
-            )
-            for picture, asset in zip(job.pictures, assets, strict=True)
-        ]
-        return generation_pb2.GenerateResult(
-            id=job.id,
-            images=images,
-            notes=job.notes,
-            prompt=job.prompt or "",
-            negative_prompt=job.negative_prompt or "",
-        )
+    async def SubmitJob(
+        self, request: generation_pb2.SubmitJobRequest, context: Any
+    ) -> generation_pb2.SubmitJobResponse:
+        order = self._order(request.generation, context, "SubmitJob", request)
+        if request.HasField("priority"):
+            whole(PRIORITY)("priority", request.priority)
+            order = replace(order, priority=request.priority)
+        if request.HasField("deadline"):
+            seconds = request.deadline.seconds + request.deadline.nanos / 1e9
+            number(DEADLINE_S)("deadline", seconds)
+            order = replace(order, deadline_s=seconds)
+        if request.webhook:
+            order = replace(order, webhook=self._parts.webhooks.check(request.webhook, "webhook"))
+        job = await self._submit(order)
+        return generation_pb2.SubmitJobResponse(job=await self._record(job))
+
+    async def GetJob(self, request: generation_pb2.GetJobRequest, context: Any) -> generation_pb2.GetJobResponse:
+        job = await self._parts.jobs.get(job_id(request.id), self._owner(context))
+        return generation_pb2.GetJobResponse(job=await self._record(job, request.with_content))
+
+    async def WatchJob(
+        self, request: generation_pb2.WatchJobRequest, context: Any
+    ) -> AsyncIterator[generation_pb2.WatchJobResponse]:
+        shown: Preview | None = None
+        async for job in self._parts.jobs.watch(job_id(request.id), self._owner(context)):
+            yield generation_pb2.WatchJobResponse(job=await self._record(job, request.with_content, shown))
+            shown = job.preview
+
+    async def CancelJob(
+        self, request: generation_pb2.CancelJobRequest, context: Any
+    ) -> generation_pb2.CancelJobResponse:
+        job = await self._parts.jobs.cancel(job_id(request.id), self._owner(context))
+        return generation_pb2.CancelJobResponse(job=await self._record(job))
+
+    async def ListJobs(self, request: generation_pb2.ListJobsRequest, context: Any) -> generation_pb2.ListJobsResponse:
+        owner = self._owner(context)
+        size = request.page_size or LIMIT_DEFAULT
+        whole(LIMIT)("page_size", size)
+        page = await self._parts.jobs.page(owner, _filter(request), size, request.page_token)
+        jobs = [await self._record(job) for job in page.jobs]
+        return generation_pb2.ListJobsResponse(jobs=jobs, next_page_token=page.next or "")
+
+    def _order(
+        self, asked: generation_pb2.GenerateRequest, context: Any, method: str, request: Message, at_once: bool = False
+    ) -> Order:
+        """What is submitted for a call of `method` with `request`; its model is not resolved yet."""
+        owner = self._owner(context)
+        order = Order(generation_of(asked), owner, dialect=_DIALECT, echo={"base_url": self._base_url}, at_once=at_once)
+        key = idempotency.checked(_metadata(context).get(idempotency.HEADER.lower()))
+        if key is None:
+            return order
+        sent = request.SerializeToString(deterministic=True)
+        fingerprint = idempotency.fingerprint(method, NAME, "application/grpc", sent)
+        return replace(order, id=idempotency.job_id(owner, _DIALECT, key), fingerprint=fingerprint)
+
+    async def _submit(self, order: Order) -> Job:
+        resolved = replace(order, generation=await self._parts.catalogue.resolve(order.generation))
+        return await self._parts.jobs.submit(self._parts.keys.bounded(resolved))
+
+    async def _record(self, job: Job, with_content: bool = False, shown: Preview | None = None) -> generation_pb2.Job:
+        links = await self._parts.assets.urls(self._base_url, [picture.asset for picture in job.pictures])
+        return record(job, links, await contents(self._parts.assets, job) if with_content else (), shown)
+
+    def _owner(self, context: Any) -> str:
+        return self._parts.keys.owner(bearer(_metadata(context).get("authorization")))
 
 
-def _progress(job: Job, shown: Preview | None) -> generation_pb2.GenerateProgress:
-    """How far `job` is, with its preview if that is another than the one `shown` last."""
-    progress = generation_pb2.GenerateProgress(step=job.step, steps=job.steps)
-    if job.preview is not None and job.preview is not shown:
-        _, width, height = check(job.preview.content)
-        progress.preview_of = job.preview.picture
-        progress.preview.CopyFrom(
-            types_pb2.Image(content=job.preview.content, format=types_pb2.IMAGE_FORMAT_PNG, width=width, height=height)
-        )
-    return progress
+def _metadata(context: Any) -> dict[str, str]:
+    return dict(context.invocation_metadata() or ())
 
 
-def _parse(request: generation_pb2.GenerateRequest) -> Generation:
-    given = {name: getattr(request, name) for name in _OPTIONAL if request.HasField(name)}  # type: ignore[arg-type]
-    if request.format:
-        given["format"] = _format(request.format)
-    return Generation(
-        controls=tuple(_control(index, control) for index, control in enumerate(request.controls)),
-        **{name: getattr(request, name) for name in _PLAIN},
-        **{name: getattr(request, name) for name in _NAMES if getattr(request, name)},
-        **_pictures(request),
-        **given,
-    )
-
-
-def _format(number: int) -> str:
-    if number not in _FORMAT_NAMES:
-        raise InvalidInput(f"format {number} is unknown", field="format")
-    return _FORMAT_NAMES[number]  # type: ignore[index]
-
-
-def _control(index: int, control: types_pb2.Control) -> Control:
-    given = {name: getattr(control, name) for name in _OPTIONAL_OF_CONTROL if control.HasField(name)}  # type: ignore[arg-type]
-    return Control(
-        kind=control.kind,
-        start=control.start,
-        parameters=dict(control.parameters),
-        **{name: getattr(control, name) for name in _NAMES_OF_CONTROL if getattr(control, name)},
-        **_pictures(control, f"controls[{index}]."),
-        **given,
-    )
-
-
-def _pictures(message: generation_pb2.GenerateRequest | types_pb2.Control, at: str = "") -> dict[str, Any]:
-    """The pictures that `message` has, their headers checked."""
-    found = {}
-    for name in _PICTURES:
-        if message.HasField(name):  # type: ignore[arg-type]
-            found[name] = getattr(message, name).content
-            check(found[name], field=f"{at}{name}")
-    return found
+def _filter(request: generation_pb2.ListJobsRequest) -> Filter:
+    for value in request.statuses:
+        if value not in _BY_NUMBER:
+            raise wrong("statuses", "some of the named ones", value)
+    since: datetime | None = None
+    if request.HasField("created_after"):
+        try:
+            since = request.created_after.ToDatetime(UTC)
+        except (ValueError, OverflowError):
+            raise wrong("created_after", "a time from the year 1 to 9999", request.created_after.seconds) from None
+    return Filter(statuses=tuple(_BY_NUMBER[value] for value in request.statuses), created_after=since)

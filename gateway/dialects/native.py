@@ -1,6 +1,5 @@
 """The gateway's own API: strict JSON, records of generations, progress as server-sent events, RFC 9457 errors."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,6 +10,7 @@ from starlette.responses import Response
 
 from gateway import bodies, problem
 from gateway.auth import bearer
+from gateway.bounds import job_id
 from gateway.dialects import native_docs as docs
 from gateway.dialects import native_events
 from gateway.dialects.dialect import Submission, answering, base_url, generate
@@ -23,10 +23,9 @@ from gateway.dialects.native_request import asked, limit, waiting, which
 from gateway.generation import Generation
 from gateway.jobs import Job
 from gateway.parts import Parts
-from mesh.errors import MeshError, NotFound
+from mesh.errors import MeshError
 
 PREFIX = "/controlmesh/v1"
-_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Native:
@@ -160,8 +159,5 @@ class Native:
 
 
 def _id(request: Request) -> str:
-    """The id in the path; nothing else than an id reaches the records."""
-    id: str = request.path_params["id"]
-    if not _ID.fullmatch(id):
-        raise NotFound("there is no such generation, or it was kept long enough")
-    return id
+    """The id in the path; NotFound."""
+    return job_id(request.path_params["id"])

@@ -7,10 +7,11 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from gateway.bounds import LIMIT, LIMIT_DEFAULT
 from gateway.dialects import native_answers as answers
 from gateway.dialects import native_examples as examples
 from gateway.dialects import native_lists as lists
-from gateway.dialects.native_request import LIMIT, LIMIT_DEFAULT, WAIT, WAIT_DEFAULT_S
+from gateway.dialects.native_request import WAIT, WAIT_DEFAULT_S
 from gateway.idempotency import HEADER, MOST_CHARACTERS
 from gateway.jobs import Status
 

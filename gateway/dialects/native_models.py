@@ -7,17 +7,16 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from families import limits
+from gateway.bounds import DEADLINE_S, PRIORITY
 from gateway.generation import FORMATS, Control, Generation
 from gateway.hints import HintRequest
-from gateway.jobs import DEFAULT_PRIORITY, PRIORITIES
+from gateway.jobs import DEFAULT_PRIORITY
 
 _DEFAULTS: dict[str, Any] = {
     field.name: field.default for cls in (HintRequest, Generation, Control) for field in fields(cls)
 }
 _FORMATS = tuple(FORMATS)
 
-PRIORITY = limits.Range(PRIORITIES.start, PRIORITIES.stop - 1)
-DEADLINE_S = limits.Range(1, 86_400)
 EXPIRES_S = limits.Range(60, 365 * 86_400)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.requests import Request
 
 from families.limits import MOST_CONTROLS, Range
+from gateway.bounds import DEADLINE_S, LIMIT, LIMIT_DEFAULT, PRIORITY
 from gateway.dialects import native_models as models
 from gateway.dialects.native_json import given, refuse_unknown
 from gateway.dialects.native_record import PICTURES
@@ -20,8 +21,6 @@ from mesh.errors import InvalidInput
 
 WAIT = Range(0, 300)
 WAIT_DEFAULT_S = 60.0
-LIMIT = Range(1, 100)
-LIMIT_DEFAULT = 20
 
 _FIELDS = frozenset(models.GenerationBody.model_fields)
 _CONTROL_FIELDS = frozenset(models.ControlBody.model_fields)
@@ -58,7 +57,7 @@ def asked(body: Mapping[str, Any]) -> Asked:
             "prompt is missing; say what the picture should show, or let the controls lead with guess_mode true",
             field="prompt",
         )
-    for name, check in (("priority", whole(models.PRIORITY)), ("deadline_s", number(models.DEADLINE_S))):
+    for name, check in (("priority", whole(PRIORITY)), ("deadline_s", number(DEADLINE_S))):
         if name in handling:
             check(name, handling[name])
     return Asked(_outline(sent), sent, handling)

@@ -27,6 +27,11 @@ if _version_not_supported:
 
 class GenerationServiceStub:
     """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+
+    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
+    is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
+    metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.
     """
 
     def __init__(self, channel):
@@ -40,14 +45,80 @@ class GenerationServiceStub:
                 request_serializer=controlmesh_dot_v1_dot_generation__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=controlmesh_dot_v1_dot_generation__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.SubmitJob = channel.unary_unary(
+                '/controlmesh.v1.GenerationService/SubmitJob',
+                request_serializer=controlmesh_dot_v1_dot_generation__pb2.SubmitJobRequest.SerializeToString,
+                response_deserializer=controlmesh_dot_v1_dot_generation__pb2.SubmitJobResponse.FromString,
+                _registered_method=True)
+        self.GetJob = channel.unary_unary(
+                '/controlmesh.v1.GenerationService/GetJob',
+                request_serializer=controlmesh_dot_v1_dot_generation__pb2.GetJobRequest.SerializeToString,
+                response_deserializer=controlmesh_dot_v1_dot_generation__pb2.GetJobResponse.FromString,
+                _registered_method=True)
+        self.WatchJob = channel.unary_stream(
+                '/controlmesh.v1.GenerationService/WatchJob',
+                request_serializer=controlmesh_dot_v1_dot_generation__pb2.WatchJobRequest.SerializeToString,
+                response_deserializer=controlmesh_dot_v1_dot_generation__pb2.WatchJobResponse.FromString,
+                _registered_method=True)
+        self.CancelJob = channel.unary_unary(
+                '/controlmesh.v1.GenerationService/CancelJob',
+                request_serializer=controlmesh_dot_v1_dot_generation__pb2.CancelJobRequest.SerializeToString,
+                response_deserializer=controlmesh_dot_v1_dot_generation__pb2.CancelJobResponse.FromString,
+                _registered_method=True)
+        self.ListJobs = channel.unary_unary(
+                '/controlmesh.v1.GenerationService/ListJobs',
+                request_serializer=controlmesh_dot_v1_dot_generation__pb2.ListJobsRequest.SerializeToString,
+                response_deserializer=controlmesh_dot_v1_dot_generation__pb2.ListJobsResponse.FromString,
+                _registered_method=True)
 
 
 class GenerationServiceServicer:
     """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+
+    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
+    is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
+    metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.
     """
 
     def Generate(self, request, context):
-        """Generate makes pictures: progress while it runs, then the pictures. Cancelling the call cancels the work.
+        """Generate makes pictures: progress while it runs, then the pictures. Cancelling the call cancels the work, unless an
+        idempotency key lets the caller come back for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitJob(self, request, context):
+        """SubmitJob takes a job and answers as soon as it is on record; it is made whether or not anybody listens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJob(self, request, context):
+        """GetJob shows a job's record.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchJob(self, request, context):
+        """WatchJob sends the record now and after each change, up to the final one. Cancelling the call leaves the job alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelJob(self, request, context):
+        """CancelJob stops a job and answers with its record; one that is finished stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJobs(self, request, context):
+        """ListJobs shows the caller's jobs page by page, the newest first, through whichever API they were submitted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +132,31 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     request_deserializer=controlmesh_dot_v1_dot_generation__pb2.GenerateRequest.FromString,
                     response_serializer=controlmesh_dot_v1_dot_generation__pb2.GenerateResponse.SerializeToString,
             ),
+            'SubmitJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitJob,
+                    request_deserializer=controlmesh_dot_v1_dot_generation__pb2.SubmitJobRequest.FromString,
+                    response_serializer=controlmesh_dot_v1_dot_generation__pb2.SubmitJobResponse.SerializeToString,
+            ),
+            'GetJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJob,
+                    request_deserializer=controlmesh_dot_v1_dot_generation__pb2.GetJobRequest.FromString,
+                    response_serializer=controlmesh_dot_v1_dot_generation__pb2.GetJobResponse.SerializeToString,
+            ),
+            'WatchJob': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchJob,
+                    request_deserializer=controlmesh_dot_v1_dot_generation__pb2.WatchJobRequest.FromString,
+                    response_serializer=controlmesh_dot_v1_dot_generation__pb2.WatchJobResponse.SerializeToString,
+            ),
+            'CancelJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJob,
+                    request_deserializer=controlmesh_dot_v1_dot_generation__pb2.CancelJobRequest.FromString,
+                    response_serializer=controlmesh_dot_v1_dot_generation__pb2.CancelJobResponse.SerializeToString,
+            ),
+            'ListJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobs,
+                    request_deserializer=controlmesh_dot_v1_dot_generation__pb2.ListJobsRequest.FromString,
+                    response_serializer=controlmesh_dot_v1_dot_generation__pb2.ListJobsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'controlmesh.v1.GenerationService', rpc_method_handlers)
@@ -71,6 +167,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class GenerationService:
     """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+
+    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
+    is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
+    metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.
     """
 
     @staticmethod
@@ -90,6 +191,141 @@ class GenerationService:
             '/controlmesh.v1.GenerationService/Generate',
             controlmesh_dot_v1_dot_generation__pb2.GenerateRequest.SerializeToString,
             controlmesh_dot_v1_dot_generation__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/controlmesh.v1.GenerationService/SubmitJob',
+            controlmesh_dot_v1_dot_generation__pb2.SubmitJobRequest.SerializeToString,
+            controlmesh_dot_v1_dot_generation__pb2.SubmitJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/controlmesh.v1.GenerationService/GetJob',
+            controlmesh_dot_v1_dot_generation__pb2.GetJobRequest.SerializeToString,
+            controlmesh_dot_v1_dot_generation__pb2.GetJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/controlmesh.v1.GenerationService/WatchJob',
+            controlmesh_dot_v1_dot_generation__pb2.WatchJobRequest.SerializeToString,
+            controlmesh_dot_v1_dot_generation__pb2.WatchJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/controlmesh.v1.GenerationService/CancelJob',
+            controlmesh_dot_v1_dot_generation__pb2.CancelJobRequest.SerializeToString,
+            controlmesh_dot_v1_dot_generation__pb2.CancelJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/controlmesh.v1.GenerationService/ListJobs',
+            controlmesh_dot_v1_dot_generation__pb2.ListJobsRequest.SerializeToString,
+            controlmesh_dot_v1_dot_generation__pb2.ListJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

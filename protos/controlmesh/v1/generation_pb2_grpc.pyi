@@ -27,25 +27,67 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GenerationServiceStub:
-    """GenerationService is the gateway's own gRPC face, for callers inside the cluster."""
+    """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+
+    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
+    is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
+    metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GenerationServiceAsyncStub: ...
     Generate: _grpc.UnaryStreamMultiCallable[_generation_pb2.GenerateRequest, _generation_pb2.GenerateResponse]
-    """Generate makes pictures: progress while it runs, then the pictures. Cancelling the call cancels the work."""
+    """Generate makes pictures: progress while it runs, then the pictures. Cancelling the call cancels the work, unless an
+    idempotency key lets the caller come back for it.
+    """
+    SubmitJob: _grpc.UnaryUnaryMultiCallable[_generation_pb2.SubmitJobRequest, _generation_pb2.SubmitJobResponse]
+    """SubmitJob takes a job and answers as soon as it is on record; it is made whether or not anybody listens."""
+    GetJob: _grpc.UnaryUnaryMultiCallable[_generation_pb2.GetJobRequest, _generation_pb2.GetJobResponse]
+    """GetJob shows a job's record."""
+    WatchJob: _grpc.UnaryStreamMultiCallable[_generation_pb2.WatchJobRequest, _generation_pb2.WatchJobResponse]
+    """WatchJob sends the record now and after each change, up to the final one. Cancelling the call leaves the job alone."""
+    CancelJob: _grpc.UnaryUnaryMultiCallable[_generation_pb2.CancelJobRequest, _generation_pb2.CancelJobResponse]
+    """CancelJob stops a job and answers with its record; one that is finished stays as it is."""
+    ListJobs: _grpc.UnaryUnaryMultiCallable[_generation_pb2.ListJobsRequest, _generation_pb2.ListJobsResponse]
+    """ListJobs shows the caller's jobs page by page, the newest first, through whichever API they were submitted."""
 
 @_typing.type_check_only
 class GenerationServiceAsyncStub(GenerationServiceStub):
-    """GenerationService is the gateway's own gRPC face, for callers inside the cluster."""
+    """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+
+    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
+    is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
+    metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryStreamMultiCallable[_generation_pb2.GenerateRequest, _generation_pb2.GenerateResponse]  # type: ignore[assignment]
-    """Generate makes pictures: progress while it runs, then the pictures. Cancelling the call cancels the work."""
+    """Generate makes pictures: progress while it runs, then the pictures. Cancelling the call cancels the work, unless an
+    idempotency key lets the caller come back for it.
+    """
+    SubmitJob: _aio.UnaryUnaryMultiCallable[_generation_pb2.SubmitJobRequest, _generation_pb2.SubmitJobResponse]  # type: ignore[assignment]
+    """SubmitJob takes a job and answers as soon as it is on record; it is made whether or not anybody listens."""
+    GetJob: _aio.UnaryUnaryMultiCallable[_generation_pb2.GetJobRequest, _generation_pb2.GetJobResponse]  # type: ignore[assignment]
+    """GetJob shows a job's record."""
+    WatchJob: _aio.UnaryStreamMultiCallable[_generation_pb2.WatchJobRequest, _generation_pb2.WatchJobResponse]  # type: ignore[assignment]
+    """WatchJob sends the record now and after each change, up to the final one. Cancelling the call leaves the job alone."""
+    CancelJob: _aio.UnaryUnaryMultiCallable[_generation_pb2.CancelJobRequest, _generation_pb2.CancelJobResponse]  # type: ignore[assignment]
+    """CancelJob stops a job and answers with its record; one that is finished stays as it is."""
+    ListJobs: _aio.UnaryUnaryMultiCallable[_generation_pb2.ListJobsRequest, _generation_pb2.ListJobsResponse]  # type: ignore[assignment]
+    """ListJobs shows the caller's jobs page by page, the newest first, through whichever API they were submitted."""
 
 class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """GenerationService is the gateway's own gRPC face, for callers inside the cluster."""
+    """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+
+    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
+    is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
+    metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.
+    """
 
     @_abc_1.abstractmethod
     def Generate(
@@ -53,6 +95,48 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_generation_pb2.GenerateResponse], _abc.AsyncIterator[_generation_pb2.GenerateResponse]]:
-        """Generate makes pictures: progress while it runs, then the pictures. Cancelling the call cancels the work."""
+        """Generate makes pictures: progress while it runs, then the pictures. Cancelling the call cancels the work, unless an
+        idempotency key lets the caller come back for it.
+        """
+
+    @_abc_1.abstractmethod
+    def SubmitJob(
+        self,
+        request: _generation_pb2.SubmitJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.SubmitJobResponse, _abc.Awaitable[_generation_pb2.SubmitJobResponse]]:
+        """SubmitJob takes a job and answers as soon as it is on record; it is made whether or not anybody listens."""
+
+    @_abc_1.abstractmethod
+    def GetJob(
+        self,
+        request: _generation_pb2.GetJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.GetJobResponse, _abc.Awaitable[_generation_pb2.GetJobResponse]]:
+        """GetJob shows a job's record."""
+
+    @_abc_1.abstractmethod
+    def WatchJob(
+        self,
+        request: _generation_pb2.WatchJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_generation_pb2.WatchJobResponse], _abc.AsyncIterator[_generation_pb2.WatchJobResponse]]:
+        """WatchJob sends the record now and after each change, up to the final one. Cancelling the call leaves the job alone."""
+
+    @_abc_1.abstractmethod
+    def CancelJob(
+        self,
+        request: _generation_pb2.CancelJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.CancelJobResponse, _abc.Awaitable[_generation_pb2.CancelJobResponse]]:
+        """CancelJob stops a job and answers with its record; one that is finished stays as it is."""
+
+    @_abc_1.abstractmethod
+    def ListJobs(
+        self,
+        request: _generation_pb2.ListJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generation_pb2.ListJobsResponse, _abc.Awaitable[_generation_pb2.ListJobsResponse]]:
+        """ListJobs shows the caller's jobs page by page, the newest first, through whichever API they were submitted."""
 
 def add_GenerationServiceServicer_to_server(servicer: GenerationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
