@@ -1,0 +1,184 @@
+"""Keys in requests: each dialect's way to carry them, and its words for a key that won't do."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from controlmesh.v1 import generation_pb2, generation_pb2_grpc
+from gateway import grpc_face, key_records
+from gateway.database import open_database
+from gateway.key_records import NewKey
+from gateway.keys import digest_of
+from gateway.limits import WRONG_KEYS_PER_MINUTE
+from mesh.interceptors import Edge
+from tests.contract.conftest import Running, Start
+from tests.contract.enterprise_client import PATH as ENTERPRISE
+from tests.contract.enterprise_client import PICTURE, SAMPLE
+
+NATIVE = "/controlmesh/v1/generations"
+SCENARIO = "/v1/models"
+KEY = "cm_" + 43 * "k"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A request with a key in one place, where KEY stands for it.
+
+    Attributes:
+        words: in the answer to a wrong key.
+        basic: user and password of Basic authorization.
+    """
+
+    method: str
+    path: str
+    words: str
+    body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    basic: str = ""
+
+    async def ask(self, mesh: Running, key: str) -> tuple[int, str, Mapping[str, str]]:
+        """Send it; status, text and headers of the answer."""
+        headers = {name: value.replace("KEY", key) for name, value in self.headers.items()}
+        if self.basic:
+            pair = base64.b64encode(self.basic.replace("KEY", key).encode()).decode()
+            headers["Authorization"] = f"Basic {pair}"
+        body = self.body and {name: key if value == "KEY" else value for name, value in self.body.items()}
+        path = self.path.replace("KEY", key)
+        async with mesh.http.request(self.method, path, json=body, headers=headers) as response:
+            return response.status, await response.text(errors="replace"), response.headers
+
+
+BEARER = {"Authorization": "Bearer KEY"}
+HUGGING_FACE = {"inputs": "a boat", "image": PICTURE, "controlnet_type": "canny_edge"}
+SENT = {**SAMPLE, "model_id": "demo", "key": ""}
+WRONG = "Invalid Api Key"
+CARRIED = {
+    "native, Bearer": Carried("POST", NATIVE, '"status":401', {"prompt": "a boat"}, BEARER),
+    "Hugging Face, Bearer": Carried("POST", "/", "Invalid or missing token", HUGGING_FACE, BEARER),
+    "enterprise, in the body": Carried("POST", ENTERPRISE, WRONG, {**SENT, "key": "KEY"}),
+    "enterprise, in a header": Carried("POST", ENTERPRISE, WRONG, SENT, {"key": "KEY"}),
+    "enterprise, Bearer": Carried("POST", ENTERPRISE, WRONG, SENT, BEARER),
+    "enterprise, polling by GET": Carried("GET", "/api/v7/images/fetch/123456789?key=KEY", WRONG),
+    "Scenario, Basic with a password": Carried("GET", SCENARIO, '"reason"', basic="any:KEY"),
+    "Scenario, Basic without one": Carried("GET", SCENARIO, '"reason"', basic="KEY:"),
+    "Scenario, Bearer": Carried("GET", SCENARIO, '"reason"', headers=BEARER),
+}
+
+
+@asynccontextmanager
+async def gateway(start: Start, **limits: Any) -> AsyncIterator[tuple[Running, str]]:
+    """A gateway with one recorded key."""
+    async with start(enterprise_status="strict") as mesh:
+        new = NewKey("x", "acme", **limits)
+        record, key = await mesh.parts.database.run(lambda connection: key_records.create(connection, new))
+        mesh.parts.keys.learn({digest_of(key): record.holder}, ever=1)
+        yield mesh, key
+
+
+@pytest.mark.parametrize("carried", CARRIED.values(), ids=CARRIED)
+async def test_a_key_opens_where_its_dialect_has_it(start: Start, carried: Carried) -> None:
+    async with gateway(start) as (mesh, key):
+        status, _, _ = await carried.ask(mesh, key)
+        # The polled request never was.
+        assert status == (404 if "fetch" in carried.path else 200)
+        for wrong in (KEY, key[:-1]):
+            status, text, _ = await carried.ask(mesh, wrong)
+            assert status == 401 and carried.words in text and wrong not in text
+
+
+@pytest.mark.parametrize("carried", CARRIED.values(), ids=CARRIED)
+async def test_a_key_that_asks_too_often_is_told_when_to_come_back(start: Start, carried: Carried) -> None:
+    async with gateway(start, requests_per_minute=2) as (mesh, key):
+        # A minute may turn in between; then one more is taken.
+        answers = [await carried.ask(mesh, key) for _ in range(4)]
+        assert 429 not in [status for status, _, _ in answers[:2]]
+        status, text, headers = answers[-1]
+        assert status == 429 and 1 <= int(headers["Retry-After"]) <= 60
+        assert "2 requests a minute" in text
+
+
+@pytest.mark.parametrize("path", [NATIVE, "/", ENTERPRISE, "/v1/generate/txt2img"])
+async def test_a_key_in_a_url_opens_nothing_that_makes_something(start: Start, path: str) -> None:
+    async with gateway(start) as (mesh, key):
+        body = {**SAMPLE, "key": "", "model_id": "demo", "inputs": "a boat"}
+        for query in ("key", "api_key", "token", "access_token", "Authorization"):
+            async with mesh.http.post(f"{path}?{query}={key}", json=body) as response:
+                assert response.status == 401
+
+
+async def test_guessing_is_stopped_and_the_holder_of_a_key_is_not(start: Start) -> None:
+    async with gateway(start) as (mesh, key):
+        native, poll = CARRIED["native, Bearer"], CARRIED["enterprise, polling by GET"]
+        statuses = [(await native.ask(mesh, f"guess {number}"))[0] for number in range(WRONG_KEYS_PER_MINUTE + 2)]
+        assert set(statuses[:WRONG_KEYS_PER_MINUTE]) == {401} and statuses[-1] == 429
+        status, _, headers = await poll.ask(mesh, "guess")
+        assert status == 429 and 1 <= int(headers["Retry-After"]) <= 60
+        assert (await native.ask(mesh, key))[0] == 200
+        async with mesh.http.post(NATIVE, json={"prompt": "a boat"}) as response:
+            assert response.status == 401, "no key is no guess"
+
+
+async def test_an_owner_s_queue_has_the_bound_of_its_keys(start: Start) -> None:
+    async with start(api_keys=(KEY,), max_pictures=4) as mesh:
+        new = NewKey("x", "acme", most_waiting=1)
+        record, key = await mesh.parts.database.run(lambda connection: key_records.create(connection, new))
+        mesh.parts.keys.learn({digest_of(key): record.holder}, ever=1)
+        mesh.rooms.pace.clear()
+
+        async def begin(key: str) -> int:
+            headers, body = {"Authorization": f"Bearer {key}"}, {"prompt": "a boat", "samples": 4}
+            async with mesh.http.post(f"{NATIVE}?wait=0", json=body, headers=headers) as response:
+                return response.status
+
+        assert await begin(key) == 202
+        await mesh.rooms.seen.started.wait()
+        assert [await begin(key) for _ in range(3)] == [202, 429, 429]
+        assert await begin(KEY) == 202, "others have room"
+
+
+async def test_over_grpc_a_key_is_bounded_the_same_way(start: Start) -> None:
+    request = generation_pb2.GenerateRequest(prompt="a boat")
+    async with gateway(start, requests_per_minute=2) as (mesh, key):
+        server = grpc.aio.server(interceptors=[Edge()])
+        generation_pb2_grpc.add_GenerationServiceServicer_to_server(grpc_face.Generations(mesh.parts), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = generation_pb2_grpc.GenerationServiceStub(channel)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                for _ in range(4):
+                    async for _ in stub.Generate(request, metadata=(("authorization", f"Bearer {key}"),)):
+                        pass
+            assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert 1 <= float(dict(refused.value.trailing_metadata() or ())["retry-after-s"]) <= 60
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                async for _ in stub.Generate(request, metadata=(("authorization", f"Bearer {KEY}"),)):
+                    pass
+            assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+        await server.stop(None)
+
+
+async def test_what_another_process_makes_and_revokes_is_known_soon(start: Start, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/records.db"
+    carried = CARRIED["Scenario, Bearer"]
+    async with start(database_url=url) as mesh, asyncio.timeout(30):
+        assert (await carried.ask(mesh, "x"))[0] == 200, "without any key none is asked for"
+        with open_database(url) as elsewhere:
+            record, key = elsewhere.run_here(lambda connection: key_records.create(connection, NewKey("x")))
+            await _until(mesh, lambda: carried.ask(mesh, "x"), 401)
+            assert (await carried.ask(mesh, key))[0] == 200
+            elsewhere.run_here(lambda connection: key_records.revoke(connection, record.holder.key_id))
+            await _until(mesh, lambda: carried.ask(mesh, key), 401)
+            assert (await carried.ask(mesh, "x"))[0] == 401, "the last key is revoked: nobody is let in"
+
+
+async def _until(mesh: Running, ask: Callable[[], Any], status: int) -> None:
+    while (await ask())[0] != status:
+        await mesh.parts.database.run(key_records.mark)
