@@ -110,12 +110,18 @@ async def test_leaving_a_watched_job_leaves_it_alone() -> None:
 
 
 async def test_previews_come_with_the_watched_progress() -> None:
-    async with face() as (_, stub):
-        job = await submit(stub, boat(preview_every=1, steps=2, seed=5))
-        seen = await watched(stub, job.id)
-    previews = [job.progress.preview for job in seen if job.progress.preview.content]
-    assert all((preview.width, preview.height) == (16, 16) for preview in previews)
-    assert seen[-1].status == SUCCEEDED and not seen[-1].progress.preview.content
+    async with face() as (rooms, stub):
+        rooms.pace.clear()
+        job = await submit(stub, boat(preview_every=1, steps=1, seed=5))
+        last, previews = job, []
+        async for message in stub.WatchJob(generation_pb2.WatchJobRequest(id=job.id)):
+            last = message.job
+            if last.progress.preview.content:
+                previews.append(last.progress.preview)
+                rooms.pace.set()
+    assert [(preview.width, preview.height) for preview in previews] == [(16, 16)], "each preview comes once"
+    assert decode(previews[0].content)[0, 0, 0] == 5
+    assert last.status == SUCCEEDED and not last.progress.preview.content
 
 
 async def test_lists_go_page_by_page_and_are_filtered() -> None:
@@ -134,7 +140,8 @@ async def test_lists_go_page_by_page_and_are_filtered() -> None:
         done = await stub.ListJobs(generation_pb2.ListJobsRequest(statuses=[SUCCEEDED, FAILED]))
         assert [job.id for job in done.jobs] == [job.id for job in made[2::-1]] and not done.next_page_token
         late = await stub.ListJobs(generation_pb2.ListJobsRequest(created_after=made[2].created_at))
-        assert [job.id for job in late.jobs][0] == made[3].id and made[1].id not in [job.id for job in late.jobs]
+        ids = [job.id for job in late.jobs]
+        assert ids[0] == made[3].id and made[1].id not in ids
         assert not (await stub.ListJobs(generation_pb2.ListJobsRequest(statuses=[CANCELLED]))).jobs
 
 
@@ -161,10 +168,11 @@ async def test_a_caller_that_can_come_back_leaves_its_generation_going_on() -> N
         await rooms.seen.started.wait()
         call.cancel()
         again = stub.Generate(request, metadata=key)
-        await again.read()
-        rooms.pace.set()
-        messages = [message async for message in again]
-        assert messages[-1].result.images[0].seed == 4
+        last = generation_pb2.GenerateResponse()
+        async for message in again:
+            last = message
+            rooms.pace.set()
+        assert last.result.images[0].seed == 4
         assert len(rooms.seen.denoised) == 1 and not rooms.seen.cancelled.is_set()
 
 

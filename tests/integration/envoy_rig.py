@@ -15,6 +15,7 @@ import grpc
 import uvicorn
 import yaml
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
 from controlmesh.v1 import generation_pb2_grpc, preprocess_pb2_grpc, unet_pb2_grpc, vae_pb2_grpc
 from local.envoy import envoy_command, local_bootstrap
@@ -155,6 +156,7 @@ async def running_room(cluster: str, servicer: Any, port: int = 0) -> AsyncItera
     add(servicer, server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection([service, reflection.SERVICE_NAME], server)
     room = Room(server, server.add_insecure_port(f"127.0.0.1:{port}"), checks, service)
     await room.say(serving=True)
     await server.start()

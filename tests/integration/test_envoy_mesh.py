@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from controlmesh.v1 import (
     generation_pb2,
@@ -57,6 +58,18 @@ async def test_health_without_the_header_and_unknown_services_have_no_route(mesh
     check = stub.Check(health_pb2.HealthCheckRequest(service="controlmesh.v1.VaeService"), timeout=5)
     assert await failure(check) == grpc.StatusCode.UNIMPLEMENTED
     assert await mesh.health("controlmesh.v1.Other") == "UNIMPLEMENTED"
+
+
+async def test_reflection_shows_the_service_that_callers_use(mesh: Mesh) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(mesh.channel)
+    asked = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="controlmesh.v1.GenerationService"),
+    ]
+    listed, found = [answer async for answer in stub.ServerReflectionInfo(iter(asked), timeout=5)]
+    names = {service.name for service in listed.list_services_response.service}
+    assert "controlmesh.v1.GenerationService" in names and "controlmesh.v1.UnetService" not in names
+    assert found.file_descriptor_response.file_descriptor_proto
 
 
 async def test_a_room_that_does_not_serve_is_unavailable_until_it_does(mesh: Mesh) -> None:
