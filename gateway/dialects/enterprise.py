@@ -27,7 +27,7 @@ from gateway.dialects import enterprise_siblings as siblings
 from gateway.dialects import enterprise_uploads as uploads
 from gateway.dialects.coercion import Fields, missing
 from gateway.dialects.dialect import Handler, Submission, answering, base_url, generate, json_example
-from gateway.dialects.enterprise_call import Call, Function
+from gateway.dialects.enterprise_call import Call, Function, number_of
 from gateway.dialects.enterprise_paths import ADMIN, PATHS, TASKS, fetch_path, nothing_yet, version
 from gateway.dialects.enterprise_request import Circumstances
 from gateway.jobs import Job
@@ -145,9 +145,8 @@ class Enterprise:
         asked = str(request.path_params.get("id") or sent.get("request_id") or sent.get("id") or "").strip()
         if not asked:
             raise missing("request_id")
-        number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 12 else 0
         try:
-            job = await self._parts.jobs.find(number, owner)
+            job = await self._parts.jobs.find(number_of(asked), owner)
         except NotFound:
             job = None
         if job is None or job.dialect != self.name:

@@ -34,3 +34,8 @@ Function = Callable[[Call], Awaitable[Any]]
 def done(message: str) -> dict[str, Any]:
     """The usual answer of a function that has done what it was asked to."""
     return {"status": "success", "message": message}
+
+
+def number_of(asked: str) -> int:
+    """The request's integer id that `asked` spells; 0, which nothing has, for what is none."""
+    return int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.asset_records import AssetRecord
 from gateway.dialects.coercion import missing
-from gateway.dialects.enterprise_call import Call, Function
+from gateway.dialects.enterprise_call import Call, Function, number_of
 from gateway.images import decode_base64
 from mesh.errors import InvalidInput, NotFound
 from mesh.pictures import check, decode, encode
@@ -37,7 +37,7 @@ async def base64_to_url(call: Call) -> dict[str, Any]:
     """Keep a picture that is sent as base64 for 24 hours."""
     record = await _kept(call, _sent(call, "base64_string"), _DAY_S)
     url = call.parts.assets.url(call.base, record.id, _DAY_S)
-    return {"status": "success", "id": number_of(record), "output": [url]}
+    return {"status": "success", "id": id_of(record), "output": [url]}
 
 
 async def base64_crop(call: Call) -> dict[str, Any]:
@@ -47,7 +47,7 @@ async def base64_crop(call: Call) -> dict[str, Any]:
         content = await asyncio.to_thread(_square, content)
     record = await _kept(call, content, None)
     url = call.parts.assets.url(call.base, record.id, _LINK_S)
-    return {"status": "success", "messege": "image uploaded", "link": url, "request_id": number_of(record)}
+    return {"status": "success", "messege": "image uploaded", "link": url, "request_id": id_of(record)}
 
 
 async def delete_image(call: Call) -> dict[str, Any]:
@@ -55,7 +55,7 @@ async def delete_image(call: Call) -> dict[str, Any]:
     asked = call.fields.text("request_id").strip()
     if not asked:
         raise missing("request_id")
-    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 12 else 0
+    number = number_of(asked)
     try:
         job = await call.parts.jobs.find(number, call.owner)
         names = list(job.assets) if job.is_finished else []
@@ -66,7 +66,7 @@ async def delete_image(call: Call) -> dict[str, Any]:
     return {"status": "success", "messege": "image deleted"}
 
 
-def number_of(record: AssetRecord) -> int:
+def id_of(record: AssetRecord) -> int:
     """The vendor's integer id for a picture that is kept: made of its name, so that nobody has to remember it."""
     digest = hashlib.sha256(record.id.encode()).digest()
     return _NUMBERS[int.from_bytes(digest[:8], "big") % len(_NUMBERS)]
@@ -94,7 +94,7 @@ async def _uploaded(call: Call, number: int) -> AssetRecord | None:
     after = None
     while True:
         page = await call.parts.assets.page(call.owner, _AT_ONCE, after, (SOURCE,))
-        found = next((record for record in page.records if number_of(record) == number), None)
+        found = next((record for record in page.records if id_of(record) == number), None)
         if found is not None or page.next is None:
             return found
         after = page.next

@@ -132,7 +132,9 @@ async def test_no_webhook_in_every_spelling(mesh: Running, webhook: Any) -> None
     assert (await ask(mesh, **SILENT, webhook=webhook))["status"] == "success"
 
 
-@pytest.mark.parametrize("webhook", ["ftp://example.org/", "http://127.0.0.1/", "http://u:p@example.org/", "x", 7, {"a": 1}])
+@pytest.mark.parametrize(
+    "webhook", ["ftp://example.org/", "http://127.0.0.1/", "http://u:p@example.org/", "x", 7, {"a": 1}]
+)
 async def test_a_webhook_that_would_never_be_told_is_refused_before_anything_is_made(
     mesh: Running, webhook: Any
 ) -> None:
