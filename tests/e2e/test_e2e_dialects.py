@@ -14,8 +14,8 @@ from export.demo.judge import edge_f1
 from local.demo import CANNY, source_picture
 from local.supervision import LocalMesh
 from mesh.pictures import Pixels, decode, encode
-from tests.hints import make_hint
 from tests.contract.enterprise_client import SAMPLE
+from tests.hints import make_hint
 from tests.running import picture, served
 
 PROMPT = "a red star on a green background"
