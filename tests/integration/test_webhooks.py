@@ -16,6 +16,7 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from gateway.announcement import Announcement, Link
 from gateway.couriers import MOST_A_HOST
 from gateway.generation import Generation
 from gateway.jobs import Job, Order, Status
@@ -131,7 +132,7 @@ async def test_a_repeated_settlement_tells_nothing_twice(
         (first,) = await here.settled(job.id)
         # As a workflow that is taken up again, and one of a process that thinks it has the job.
         await here.jobs.settle(job.id, {"error": {"kind": "InternalError", "message": "zombie"}})  # type: ignore[attr-defined]
-        await here.webhooks._database.run(lambda connection: here.webhooks.outbox(connection, job))
+        await here.database.run(lambda connection: here.webhooks.outbox(connection, job))
         await here.webhooks.ended(job.id)
         assert [delivery.id for delivery in await here.webhooks.of_job(job.id)] == [first.id]
         # One that is sent after all of it shows that there is nothing left to come.
@@ -392,10 +393,12 @@ async def test_events_must_be_names(opened: Opened, receiver: Receiver, events: 
 
 
 async def test_a_dialect_that_can_t_phrase_an_end_does_not_keep_the_job_from_it(
-    opened: Opened, receiver: Receiver, conduct: Conductor, tmp_path: Path
+    opened: Opened, receiver: Receiver
 ) -> None:
-    async with opened() as here:
-        here.webhooks._announcers = {"native": lambda job, link: 1 / 0}  # type: ignore[dict-item,return-value]
+    def broken(job: Job, link: Link) -> Announcement:
+        raise KeyError("meta")
+
+    async with opened(announcers={"native": broken}) as here:
         job = await done(here, webhook=receiver.url("/hook"))
         assert job.status == Status.SUCCEEDED
         assert await here.webhooks.of_job(job.id) == ()

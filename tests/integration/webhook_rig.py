@@ -1,7 +1,7 @@
 """Webhooks at work for tests: an engine of jobs, a receiver on loopback, and a clock that runs days in no time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +11,9 @@ from aiohttp import web
 from obstore.store import LocalStore
 from sqlalchemy import Dialect, Float, literal
 
+from gateway.announcement import Announcer
 from gateway.assets import Assets
-from gateway.database import open_database
+from gateway.database import Database, open_database
 from gateway.delivery import Sender
 from gateway.dialects.native_webhooks import announce
 from gateway.durable_jobs import DurableJobs
@@ -22,7 +23,7 @@ from gateway.outside import Outside
 from gateway.webhook_records import Delivery, DeliveryStatus, Moment
 from gateway.webhooks import Clock, Webhooks
 
-ANNOUNCERS = {"native": announce}
+ANNOUNCERS: Mapping[str, Announcer] = {"native": announce}
 HURRIED = (0.0, 0.05, 0.05, 0.05)
 
 
@@ -115,6 +116,7 @@ class Site:
 
     jobs: JobEngine
     webhooks: Webhooks
+    database: Database
 
     async def settled(self, job_id: str) -> tuple[Delivery, ...]:
         """The deliveries of a job, once there are some and all of them are final."""
@@ -147,6 +149,7 @@ async def site(
     allow: Sequence[str] = ("127.0.0.1:*",),
     timeout_s: float = 15.0,
     ended: Any = None,
+    announcers: Mapping[str, Announcer] = ANNOUNCERS,
     limits: dict[str, Any] | None = None,
     **options: Any,
 ) -> AsyncIterator[Site]:
@@ -155,7 +158,7 @@ async def site(
     bounds: dict[str, Any] = {"max_pictures": 4, "max_waiting": 100, "retention_s": 60.0, **(limits or {})}
     with open_database("" if kind == "memory" else url) as database:
         outside = options.pop("outside", None) or Outside(allow=allow)
-        webhooks = Webhooks(database, outside, ANNOUNCERS, sender=Sender(outside, timeout_s), **options)
+        webhooks = Webhooks(database, outside, announcers, sender=Sender(outside, timeout_s), **options)
         told = {"outbox": webhooks.outbox, "ended": ended or webhooks.ended}
         jobs: JobEngine
         if kind == "memory":
@@ -169,7 +172,7 @@ async def site(
             jobs = durable
         webhooks.open()
         try:
-            yield Site(jobs, webhooks)
+            yield Site(jobs, webhooks, database)
         finally:
             await webhooks.close()
             await jobs.close()
