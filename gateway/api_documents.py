@@ -6,8 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute
 
 from gateway import docs_page
 from gateway.dialects.native_answers import ProblemBody
@@ -50,12 +52,9 @@ class Documents:
         if name not in self.routers:
             raise NotFound(f"there is no API of this name; there are: {', '.join(self.routers)}")
         title, description = _TITLES.get(name, (f"ControlMesh: {name}", ""))
-        document = get_openapi(
-            title=title,
-            version=_VERSION,
-            description=description,
-            routes=[route for router in self.routers[name] for route in router.routes],
-        )
+        routes = [route for router in self.routers[name] for route in router.routes]
+        document = get_openapi(title=title, version=_VERSION, description=description, routes=routes)
+        _restore_examples(document, routes)
         if name == NATIVE:
             _complete(document)
         return document
@@ -79,6 +78,24 @@ class Documents:
         ):
             router.add_api_route(path, endpoint, include_in_schema=False)
         return router
+
+
+def _restore_examples(document: dict[str, Any], routes: Sequence[BaseRoute]) -> None:
+    """Put the examples in again as they were written: FastAPI leaves out every null, and null is an answer."""
+    for route in routes:
+        if not isinstance(route, APIRoute) or not route.include_in_schema:
+            continue
+        for method in route.methods or ():
+            operation = document["paths"][route.path_format][method.lower()]
+            replies = {str(status): reply for status, reply in route.responses.items()}
+            _copy_examples((route.openapi_extra or {}).get("requestBody", {}), operation.get("requestBody", {}))
+            for status, reply in operation["responses"].items():
+                _copy_examples(replies.get(status, {}), reply)
+
+
+def _copy_examples(written: Mapping[str, Any], shown: dict[str, Any]) -> None:
+    for media, content in written.get("content", {}).items():
+        shown["content"][media] |= {name: content[name] for name in ("example", "examples") if name in content}
 
 
 def _complete(document: dict[str, Any]) -> None:
