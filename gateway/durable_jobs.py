@@ -15,10 +15,11 @@ from sqlalchemy.exc import IntegrityError
 from gateway import job_records as records
 from gateway.again import every
 from gateway.assets import Assets
+from gateway.care import Care
 from gateway.couriers import Attempt, Ended, nobody
 from gateway.database import Database
 from gateway.job_rows import pictures_of
-from gateway.jobs import FINISHED, RUNNING, SUBMITTED, WAITING, Conductor, Filter, Job, Order, Outbox, Page, Status
+from gateway.jobs import FINISHED, RUNNING, SUBMITTED, Conductor, Filter, Job, Order, Outbox, Page, Status
 from gateway.making import Making, Outcome
 from gateway.turns import Turns
 from gateway.workflows import Workflows
@@ -26,15 +27,10 @@ from mesh.errors import MeshError, Unavailable
 from mesh.pictures import check
 from mesh.telemetry import log
 
-BEAT_S = 1.0
-SILENT_S = 3.5
-"""A process that said nothing for so long is taken for dead: it beats every second and is looked at every second."""
 KEEP_S = 0.5
 """How often progress is written and a job's record is asked whether it goes on."""
 LOOK_S = 0.25
 """How often the record is read of a job that another process runs."""
-_ORPHAN_S = 3.0
-"""Age from which a job that nobody cares for is begun again."""
 _LOWEST = 1_000_000
 
 
@@ -43,7 +39,8 @@ class DurableJobs:
 
     An accepted job ends once, whatever dies: its workflow is taken up by another process, or by the next one; a record
     has one final state. Jobs of the queue come in the order of their rank among their owner's, so that an owner with
-    many does not keep others waiting.
+    many does not keep others waiting. A process takes from the queue as many jobs as it has places; these and the jobs
+    of waiting callers share the places in the order of asking, so that neither kind starves the other.
 
     Args:
         database: of the records.
@@ -79,34 +76,31 @@ class DurableJobs:
         self._outbox = outbox
         self._tell = ended
         self._max_waiting = max_waiting
-        self._retention_s = retention_s
         self.executor = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.workflows = Workflows(url, self.executor, max_pictures, poll_s, deliver)
         self._conduct = conduct
         self._turns = Turns(max_pictures)
         self._making: dict[str, Making] = {}
         self._ended: dict[str, asyncio.Event] = {}
-        self._waiting = 0
         self._closing = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._care = Care(
+            self.executor, database, self.workflows, assets, retention_s, self._end, lambda id: id in self._making
+        )
+        self._keeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Take part: begin to beat, and to take jobs."""
         await self._database.run(partial(records.beat, executor=self.executor))
         await self.workflows.open(self)
-        self._tasks = [
-            asyncio.create_task(every(BEAT_S, self._beat)),
-            asyncio.create_task(every(BEAT_S, self._revive)),
-            asyncio.create_task(every(KEEP_S, self._keep)),
-            asyncio.create_task(every(BEAT_S, self._adopt)),
-            asyncio.create_task(every(min(600.0, self._retention_s / 10), self._sweep)),
-        ]
+        self._care.open()
+        self._keeping = asyncio.create_task(every(KEEP_S, self._keep))
 
     async def close(self) -> None:
         self._closing = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._care.close()
+        if self._keeping:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
         stopping = [making for making in self._making.values() if making.stop()]
         await asyncio.gather(*(making.over.wait() for making in stopping))
         await self.workflows.close()
@@ -127,12 +121,18 @@ class DurableJobs:
             placed = await self._database.run(place)
         if placed.is_new:
             SUBMITTED.labels(order.dialect).inc()
-            job = placed.job
-            if order.at_once:
-                await self.workflows.start(job.id, job.id)
-            else:
-                await self.workflows.enqueue(job.id, job.id, _rank(placed.ahead, order.priority))
+            try:
+                await self._begin(placed.job.id, order, placed.ahead)
+            except Exception as error:
+                # The record stands, so the job is taken: it is begun as one whose process died here.
+                log.error("job can't be begun at once", exc_info=error, generation=placed.job.id)
         return placed.job
+
+    async def _begin(self, id: str, order: Order, ahead: int) -> None:
+        if order.at_once:
+            await self.workflows.start(id, id)
+        else:
+            await self.workflows.enqueue(id, id, _rank(ahead, order.priority))
 
     async def get(self, id: str, owner: str) -> Job:
         making = self._making.get(id)
@@ -150,21 +150,23 @@ class DurableJobs:
 
     async def watch(self, id: str, owner: str) -> AsyncIterator[Job]:
         told: tuple[object, ...] | None = None
-        while True:
-            making = self._making.get(id)
-            changed = making.changed if making else self._ended.setdefault(id, asyncio.Event())
-            job = await self.get(id, owner)
-            news = (job.status, job.step, job.steps, job.preview)
-            if news != told:
-                told = news
-                yield job
-            if job.is_finished:
-                self._ended.pop(id, None)
-                return
-            with suppress(TimeoutError):
-                # Another process has no way to wake this one, so its records are looked at.
-                async with asyncio.timeout(LOOK_S):
-                    await changed.wait()
+        try:
+            while True:
+                making = self._making.get(id)
+                changed = making.changed if making else self._ended.setdefault(id, asyncio.Event())
+                job = await self.get(id, owner)
+                news = (job.status, job.step, job.steps, job.preview)
+                if news != told:
+                    told = news
+                    yield job
+                if job.is_finished:
+                    return
+                with suppress(TimeoutError):
+                    # Another process has no way to wake this one, so its records are looked at.
+                    async with asyncio.timeout(LOOK_S):
+                        await changed.wait()
+        finally:
+            self._ended.pop(id, None)
 
     async def wait(self, id: str, owner: str, timeout_s: float) -> Job:
         job = await self.get(id, owner)
@@ -186,7 +188,7 @@ class DurableJobs:
 
     def load(self) -> tuple[int, int]:
         running = sum(making.job.status == Status.RUNNING for making in self._making.values())
-        return running, self._waiting
+        return running, self._care.waiting
 
     # --- the workflow's steps -----------------------------------------------------------------------------------
 
@@ -251,21 +253,6 @@ class DurableJobs:
             await self._assets.put(inputs[place], content)
         return inputs
 
-    # --- what is done again and again ---------------------------------------------------------------------------
-
-    async def _beat(self) -> None:
-        await self._database.run(partial(records.beat, executor=self.executor))
-        self._waiting = await self._database.run(records.waiting)
-        WAITING.set(self._waiting)
-
-    async def _revive(self) -> None:
-        """Put the jobs of the dead back into the queue."""
-        silent = await self._database.run(partial(records.dead, silent_s=SILENT_S))
-        silent = [executor for executor in silent if executor != self.executor]
-        if silent:
-            await self.workflows.revive(silent)
-            await self._database.run(partial(records.leave, executors=silent))
-
     async def _keep(self) -> None:
         """Write progress; stop what the record does not know as this process's any more."""
         makings = list(self._making.values())
@@ -281,18 +268,6 @@ class DurableJobs:
 
         for lost in await self._database.run(note):
             lost.stop()
-
-    async def _adopt(self) -> None:
-        """Begin again what nobody cares for: a process died between writing a record and starting its workflow."""
-        found = await self._database.run(partial(records.orphans, asking=self.executor, idle_s=_ORPHAN_S))
-        for id in await self.workflows.abandoned([id for id in found if id not in self._making]):
-            log.warning("job begun again", generation=id)
-            await self.workflows.enqueue(f"{id}-{secrets.token_hex(4)}", id, 1)
-
-    async def _sweep(self) -> None:
-        removed = await self._database.run(partial(records.remove_old, older_than_s=self._retention_s))
-        await self.workflows.forget([id for id, _ in removed])
-        await self._assets.remove([name for _, names in removed for name in names])
 
 
 def _rank(ahead: int, priority: int) -> int:

@@ -174,21 +174,33 @@ def waiting_of(connection: Connection, owner: str) -> list[str]:
     )
 
 
-def waiting(connection: Connection) -> int:
-    """How many wait, whoever's they are."""
-    return connection.execute(select(func.count()).where(JOBS.c.status == Status.QUEUED)).scalar_one()
+def waiting(connection: Connection) -> tuple[int, float]:
+    """How many wait, whoever's they are, and for how many seconds the first one has."""
+    age = now(connection.dialect) - func.min(JOBS.c.created_at)
+    count, oldest = connection.execute(select(func.count(), age).where(JOBS.c.status == Status.QUEUED)).one()
+    return count, max(0.0, oldest or 0.0)
 
 
-def remove_old(connection: Connection, older_than_s: float, most: int = 500) -> list[tuple[str, list[str]]]:
-    """Forget jobs that ended so many seconds ago; their ids, each with the names of its input pictures."""
+def late(connection: Connection, most: int = 100) -> list[str]:
+    """Ids of open jobs whose deadline has passed."""
+    passed = JOBS.c.deadline_at < now(connection.dialect)
+    return list(connection.execute(select(JOBS.c.id).where(JOBS.c.status.in_(_OPEN), passed).limit(most)).scalars())
+
+
+def old(connection: Connection, older_than_s: float, most: int = 100) -> dict[str, list[str]]:
+    """Jobs that ended so many seconds ago: id -> names of its input pictures."""
     moment = now(connection.dialect)
-    old = connection.execute(
+    rows = connection.execute(
         select(JOBS.c.id, JOBS.c.inputs)
         .where(JOBS.c.status.in_(FINAL), JOBS.c.finished_at < moment - older_than_s)
         .limit(most)
-    ).all()
-    connection.execute(delete(JOBS).where(JOBS.c.id.in_([row.id for row in old])))
-    return [(row.id, list(row.inputs.values())) for row in old]
+    )
+    return {row.id: list(row.inputs.values()) for row in rows}
+
+
+def remove(connection: Connection, ids: Iterable[str]) -> None:
+    """Forget jobs."""
+    connection.execute(delete(JOBS).where(JOBS.c.id.in_(list(ids))))
 
 
 # --- executors --------------------------------------------------------------------------------------------------
@@ -206,10 +218,12 @@ def leave(connection: Connection, executors: Iterable[str]) -> None:
     connection.execute(delete(EXECUTORS).where(EXECUTORS.c.id.in_(list(executors))))
 
 
-def dead(connection: Connection, silent_s: float) -> list[str]:
-    """Executors that said nothing for so long."""
-    silent = EXECUTORS.c.beat_at < now(connection.dialect) - silent_s
-    return list(connection.execute(select(EXECUTORS.c.id).where(silent)).scalars())
+def claim_dead(connection: Connection, silent_s: float) -> list[str]:
+    """Executors that said nothing for so long, each given to one caller alone, who has as long to deal with it."""
+    moment = now(connection.dialect)
+    silent = EXECUTORS.c.beat_at < moment - silent_s
+    found = connection.execute(update(EXECUTORS).where(silent).values(beat_at=moment).returning(EXECUTORS.c.id))
+    return list(found.scalars())
 
 
 def orphans(connection: Connection, asking: str, idle_s: float, most: int = 100) -> list[str]:

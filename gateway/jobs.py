@@ -12,12 +12,13 @@ from sqlalchemy import Connection
 
 from gateway.generation import Generation
 from gateway.pipeline import Outcome, Picture, Preview, Progress
-from mesh.errors import MeshError
+from mesh.errors import DeadlineExceeded, MeshError
 
 SUBMITTED = Counter("cn_jobs_submitted_total", "Jobs accepted.", ["dialect"])
 FINISHED = Counter("cn_jobs_finished_total", "Jobs that ended, by status.", ["status"])
 RUNNING = Gauge("cn_jobs_running", "Jobs being made in this process.")
-WAITING = Gauge("cn_jobs_waiting", "Jobs waiting for their turn.")
+QUEUED = Gauge("cn_jobs_queued", "Jobs waiting for their turn, over all processes that share the records.")
+OLDEST = Gauge("cn_jobs_oldest_seconds", "How long the first of them has been waiting; 0 where none waits.")
 
 PRIORITIES = range(10)
 """Of a job among its owner's: 9 first."""
@@ -151,6 +152,11 @@ class Filter:
     statuses: tuple[Status, ...] = ()
     dialects: tuple[str, ...] = ()
     created_after: datetime | None = None
+
+
+def too_late() -> DeadlineExceeded:
+    """Why a job ends whose deadline passed."""
+    return DeadlineExceeded("the deadline passed before the generation was done; allow more time")
 
 
 Outbox = Callable[[Connection, Job], None]

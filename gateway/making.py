@@ -1,6 +1,7 @@
 """One job being made in this process: its pictures fetched, its turn, its tries, its results stored."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,19 +12,23 @@ from gateway.assets import Assets
 from gateway.database import Database
 from gateway.generation import Generation
 from gateway.job_rows import error_row, generation_of, generation_row, stored_row
-from gateway.jobs import Conductor, Status, StoredPicture
+from gateway.jobs import Conductor, Status, StoredPicture, too_late
 from gateway.pipeline import Outcome as Made
 from gateway.pipeline import Preview
 from gateway.turns import Turns
-from mesh.errors import DeadlineExceeded, InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable
+from mesh.errors import InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable
 from mesh.telemetry import carry_on, log
 
 Outcome = dict[str, Any]
 """Of a success: `pictures`, `notes`, `prompt`, `negative_prompt`, `step`, `steps`; of a failure: `error`; `stopped`
 where it was stopped; `over` where the job had ended before."""
 
-TRIES = 6
-FIRST_PAUSE_S = 0.5
+PATIENCE_S = 120.0
+"""How long a mesh that is away is asked again for a job that nobody waits for; a model server takes its time to come
+back."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
+MOST_ATTEMPTS = 20
+"""A job that was begun so often and never ended takes its processes down with it."""
 _PASSING = (Unavailable, Overloaded)
 
 
@@ -70,8 +75,10 @@ class Making:
         """The outcome, whatever happens. Raises only for a database that is away."""
         carry_on(self._begun.carried)
         if self._begun.too_late:
-            late = DeadlineExceeded("the deadline passed before the generation's turn came; allow more time")
-            return {"error": error_row(late)}
+            return {"error": error_row(too_late())}
+        if self.job.attempts > MOST_ATTEMPTS:
+            log.error("generation given up", generation=self.job.id, attempts=self.job.attempts)
+            return {"error": error_row(InternalError("the generation was begun too often without an end; try another"))}
         self._task = asyncio.create_task(self._through())
         try:
             return await self._task
@@ -99,17 +106,17 @@ class Making:
 
     async def _tried(self, generation: Generation) -> Made:
         """The pictures; a mesh that is away for a while is asked again where nobody waits for the answer."""
-        tries = 1 if self._begun.at_once and self.job.attempts == 1 else TRIES
-        for number in range(tries):
+        patience_s = 0.0 if self._begun.at_once and self.job.attempts == 1 else PATIENCE_S
+        pause_s, ends_at = FIRST_PAUSE_S, time.monotonic() + patience_s
+        while True:
             try:
                 return await self._conduct(generation, self._advance)
             except _PASSING as error:
-                if number == tries - 1:
+                if time.monotonic() + pause_s > ends_at:
                     raise
-                pause = FIRST_PAUSE_S * 2**number
-                log.warning("generation tried again", generation=self.job.id, reason=error.message, pause_s=pause)
-                await asyncio.sleep(pause)
-        raise AssertionError("a last try returns or raises")
+                log.warning("generation tried again", generation=self.job.id, reason=error.message, pause_s=pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _pictures(self) -> Mapping[str, bytes]:
         try:

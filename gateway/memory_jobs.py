@@ -13,10 +13,10 @@ from gateway.assets import Assets
 from gateway.couriers import Ended, nobody
 from gateway.database import Database
 from gateway.jobs import (
-    FINISHED,
+    OLDEST,
+    QUEUED,
     RUNNING,
     SUBMITTED,
-    WAITING,
     Conductor,
     Filter,
     Job,
@@ -25,40 +25,14 @@ from gateway.jobs import (
     Page,
     Status,
     StoredPicture,
+    too_late,
 )
-from gateway.paging import cursor_of, read_cursor
-from gateway.pipeline import Preview
+from gateway.memory_records import Entry, page, same, unknown
 from gateway.turns import Turns
-from mesh.errors import Conflict, InternalError, MeshError, NotFound, Overloaded, Unavailable
+from mesh.errors import InternalError, MeshError, Overloaded, Unavailable
 from mesh.telemetry import log
 
 _NUMBERS = range(100_000_000, 1_000_000_000)
-
-
-class _Entry:
-    """A record that changes, and those who watch it."""
-
-    def __init__(self, job: Job, fingerprint: str | None) -> None:
-        self.job = job
-        self.fingerprint = fingerprint
-        self.task: asyncio.Task[None] | None = None
-        self.ending: asyncio.Task[None] | None = None
-        self.ended_at: float | None = None
-        self.changed = asyncio.Event()
-
-    def update(self, **changes: object) -> None:
-        self.job = replace(self.job, **changes)  # type: ignore[arg-type]
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
-
-    def advance(self, step: int, steps: int, preview: Preview | None) -> None:
-        self.update(step=step, steps=steps, preview=preview or self.job.preview)
-
-    def finish(self, job: Job) -> None:
-        FINISHED.labels(job.status).inc()
-        self.ended_at = time.monotonic()
-        self.job = job
-        self.update()
 
 
 class MemoryJobs:
@@ -95,12 +69,14 @@ class MemoryJobs:
         self._retention_s = retention_s
         self._database = database
         self._outbox, self._tell = outbox, ended
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._closed = False
+        QUEUED.set_function(lambda: len(self._queued()))
+        OLDEST.set_function(self._oldest_s)
 
     async def submit(self, order: Order) -> Job:
         if known := self._entries.get(order.id):
-            return _same(known, order)
+            return same(known, order)
         if self._closed:
             raise Unavailable("this gateway is going away; send the request again", retry_after_s=1)
         self._check_room(order)
@@ -118,19 +94,26 @@ class MemoryJobs:
             webhook=order.webhook,
             steps=order.generation.steps * order.generation.samples,
         )
-        entry = self._entries[job.id] = _Entry(job, order.fingerprint)
+        entry = self._entries[job.id] = Entry(job, order)
         SUBMITTED.labels(order.dialect).inc()
         # The task carries the request id and the trace of the request on to the services.
         entry.task = asyncio.create_task(self._run(entry))
         return entry.job
 
     def _check_room(self, order: Order) -> None:
-        queued = [entry.job for entry in self._entries.values() if entry.job.status == Status.QUEUED]
+        queued = self._queued()
         if len(queued) >= self._max_waiting:
             raise Overloaded(f"{len(queued)} generations are waiting already; try again later", retry_after_s=5)
         own = sum(job.owner == order.owner for job in queued)
         if order.most_waiting is not None and own >= order.most_waiting:
             raise Overloaded(f"{own} of your generations are waiting already; try again later", retry_after_s=5)
+
+    def _queued(self) -> list[Job]:
+        return [entry.job for entry in self._entries.values() if entry.job.status == Status.QUEUED]
+
+    def _oldest_s(self) -> float:
+        first = min((job.created_at for job in self._queued()), default=None)
+        return 0.0 if first is None else (datetime.now(UTC) - first).total_seconds()
 
     def _new_number(self) -> int:
         taken = {entry.job.number for entry in self._entries.values()}
@@ -145,17 +128,10 @@ class MemoryJobs:
         for entry in self._entries.values():
             if entry.job.number == number and entry.job.owner == owner:
                 return entry.job
-        raise _unknown()
+        raise unknown()
 
     async def page(self, owner: str, which: Filter, limit: int, after: str | None = None) -> Page:
-        before = read_cursor(after)
-        found = sorted(
-            (e.job for e in self._entries.values() if e.job.owner == owner and _fits(e.job, which)),
-            key=_place,
-            reverse=True,
-        )
-        rest = [job for job in found if before is None or _place(job) < before]
-        return Page(tuple(rest[:limit]), cursor_of(*_place(rest[limit - 1])) if len(rest) > limit else None)
+        return page((e.job for e in self._entries.values() if e.job.owner == owner), which, limit, after)
 
     async def watch(self, id: str, owner: str) -> AsyncIterator[Job]:
         entry = self._entry(id, owner)
@@ -193,13 +169,13 @@ class MemoryJobs:
         self._closed = True
         await self._stop([entry for entry in self._entries.values() if not entry.job.is_finished])
 
-    def _entry(self, id: str, owner: str) -> _Entry:
+    def _entry(self, id: str, owner: str) -> Entry:
         entry = self._entries.get(id)
         if entry is None or entry.job.owner != owner:
-            raise _unknown()
+            raise unknown()
         return entry
 
-    async def _stop(self, entries: list[_Entry]) -> None:
+    async def _stop(self, entries: list[Entry]) -> None:
         tasks = [entry.task for entry in entries if entry.task]
         for task in tasks:
             task.cancel()
@@ -209,16 +185,18 @@ class MemoryJobs:
             # A task that was cancelled before its first step never saw it.
             await self._end(entry, Status.CANCELLED)
 
-    async def _run(self, entry: _Entry) -> None:
+    async def _run(self, entry: Entry) -> None:
         try:
             places = entry.job.generation.samples
-            with WAITING.track_inprogress():
+            async with asyncio.timeout(entry.deadline_s):
                 await self._turns.take(places)
-            try:
-                with RUNNING.track_inprogress():
-                    await self._make(entry)
-            finally:
-                self._turns.give_back(places)
+                try:
+                    with RUNNING.track_inprogress():
+                        await self._make(entry)
+                finally:
+                    self._turns.give_back(places)
+        except TimeoutError:
+            await self._end(entry, Status.FAILED, error=too_late())
         except asyncio.CancelledError:
             await self._end(entry, Status.CANCELLED)
         except MeshError as error:
@@ -228,13 +206,13 @@ class MemoryJobs:
             unexpected = InternalError("an unexpected error happened; the log has the details")
             await self._end(entry, Status.FAILED, error=unexpected)
 
-    async def _end(self, entry: _Entry, status: Status, **changes: Any) -> None:
+    async def _end(self, entry: Entry, status: Status, **changes: Any) -> None:
         """Give the record its final state, unless it has one or gets one: the first end counts, even if interrupted."""
         if entry.ending is None:
             entry.ending = asyncio.create_task(self._write_end(entry, status, changes))
         await asyncio.shield(entry.ending)
 
-    async def _write_end(self, entry: _Entry, status: Status, changes: dict[str, Any]) -> None:
+    async def _write_end(self, entry: Entry, status: Status, changes: dict[str, Any]) -> None:
         final = replace(
             entry.job,
             status=status,
@@ -252,7 +230,7 @@ class MemoryJobs:
         entry.finish(final)
         await self._tell(final.id)
 
-    async def _make(self, entry: _Entry) -> None:
+    async def _make(self, entry: Entry) -> None:
         job = entry.job
         entry.update(status=Status.RUNNING, started_at=datetime.now(UTC), attempts=1)
         outcome = await self._conduct(job.generation, entry.advance)
@@ -276,25 +254,3 @@ class MemoryJobs:
         for index, (at, id) in enumerate(ended):
             if index < surplus or at < oldest:
                 del self._entries[id]
-
-
-def _same(known: _Entry, order: Order) -> Job:
-    if known.job.owner != order.owner or known.fingerprint != order.fingerprint:
-        raise Conflict("this idempotency key was used for another request; take a new one", field="idempotency_key")
-    return known.job
-
-
-def _unknown() -> NotFound:
-    return NotFound("there is no such generation, or it was kept long enough")
-
-
-def _place(job: Job) -> tuple[float, str]:
-    return job.created_at.timestamp(), job.id
-
-
-def _fits(job: Job, which: Filter) -> bool:
-    return (
-        (not which.statuses or job.status in which.statuses)
-        and (not which.dialects or job.dialect in which.dialects)
-        and (which.created_after is None or job.created_at > which.created_after)
-    )

@@ -149,6 +149,17 @@ class Workflows:
         """Put what dead executors were at back into the queue; says how many."""
         return await asyncio.to_thread(self._revive, list(executors))
 
+    async def begin_again(self, job_id: str) -> None:
+        """Put a job into the queue whose workflows are all over, before all others."""
+
+        def put() -> None:
+            # Named by how many there were, so that two processes which do this at the same moment do it once.
+            known = DBOS.list_workflows(workflow_id_prefix=[job_id], load_input=False, load_output=False)
+            with SetWorkflowID(f"{job_id}-{len(known)}"), SetEnqueueOptions(priority=1):
+                DBOS.enqueue_workflow(QUEUE, _generate, job_id)
+
+        await asyncio.to_thread(put)
+
     async def abandoned(self, job_ids: Sequence[str]) -> list[str]:
         """Which of these jobs nobody runs or will run. Workflows of a job have its id as the beginning of theirs."""
         return await asyncio.to_thread(_abandoned, list(job_ids)) if job_ids else []
@@ -198,13 +209,15 @@ def _under(workflow_id: str, begin: Callable[[], Any]) -> None:
 
 
 def _abandoned(job_ids: list[str]) -> list[str]:
-    known = DBOS.list_workflows(workflow_id_prefix=job_ids, load_input=False, load_output=False)
-    cared_for = {
-        workflow.workflow_id.partition("-")[0]
-        for workflow in known
-        if workflow.status in ("PENDING", "ENQUEUED", "DELAYED")
-    }
-    return [id for id in job_ids if id not in cared_for]
+    # Nearly always a job's one workflow has its very id, which is quickly looked up; prefixes are not.
+    left = job_ids
+    for by in ("workflow_ids", "workflow_id_prefix"):
+        if left:
+            which: dict[str, Any] = {by: left, "status": ["PENDING", "ENQUEUED", "DELAYED"]}
+            known = DBOS.list_workflows(load_input=False, load_output=False, **which)
+            cared_for = {workflow.workflow_id.partition("-")[0] for workflow in known}
+            left = [id for id in left if id not in cared_for]
+    return left
 
 
 def _forget(job_ids: list[str]) -> None:

@@ -67,7 +67,8 @@ async def test_metrics_count_routes_and_not_paths(mesh: Running) -> None:
         "cn_http_request_duration_seconds_bucket",
         "cn_jobs_finished_total",
         "cn_jobs_running",
-        "cn_jobs_waiting",
+        "cn_jobs_queued",
+        "cn_jobs_oldest_seconds",
     ):
         assert name in text
     # What inference endpoints call their two gauges stands among the others.

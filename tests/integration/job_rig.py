@@ -1,7 +1,7 @@
 """Engines of jobs for tests: in memory, on SQLite, on PostgreSQL; and a conductor that does as the prompt says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +57,15 @@ class Conductor:
             self.cancelled.append(generation.prompt)
             self.news.set()
             raise
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what nobody tells of, such as the next look of an engine at its records."""
+    async with asyncio.timeout(30):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(0.05)
 
 
 @contextmanager

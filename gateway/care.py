@@ -1,0 +1,104 @@
+"""What each process does for all jobs, again and again: says that it lives, takes up what the dead left, ends what is
+late, forgets what is old."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from gateway import job_records as records
+from gateway.again import every
+from gateway.assets import Assets
+from gateway.database import Database
+from gateway.job_rows import error_row
+from gateway.jobs import OLDEST, QUEUED, Status, too_late
+from gateway.workflows import Workflows
+from mesh.telemetry import log
+
+BEAT_S = 1.0
+SILENT_S = 3.5
+"""A process that said nothing for so long is taken for dead: it beats every second and is looked at every second."""
+_ORPHAN_S = 3.0
+"""Age from which a job that nobody cares for is begun again."""
+
+End = Callable[..., Coroutine[Any, Any, bool]]
+
+
+class Care:
+    """One process's part in it.
+
+    Args:
+        executor: name of this process.
+        database, workflows, assets, retention_s: as in DurableJobs.
+        end: gives the record of an id a final state.
+        makes: whether this process is making the job of an id.
+
+    Attributes:
+        waiting: jobs that waited at the last look, over all processes.
+    """
+
+    def __init__(
+        self,
+        executor: str,
+        database: Database,
+        workflows: Workflows,
+        assets: Assets,
+        retention_s: float,
+        end: End,
+        makes: Callable[[str], bool],
+    ) -> None:
+        self.waiting = 0
+        self._executor = executor
+        self._database = database
+        self._workflows = workflows
+        self._assets = assets
+        self._retention_s = retention_s
+        self._end = end
+        self._makes = makes
+        self._oldest_s = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        """Begin."""
+        QUEUED.set_function(lambda: self.waiting)
+        OLDEST.set_function(lambda: self._oldest_s)
+        self._tasks = [
+            *(asyncio.create_task(every(BEAT_S, act)) for act in (self._beat, self._revive, self._adopt, self._expire)),
+            asyncio.create_task(every(min(600.0, self._retention_s / 10), self._sweep)),
+        ]
+
+    async def close(self) -> None:
+        """End."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        await self._database.run(partial(records.beat, executor=self._executor))
+        self.waiting, self._oldest_s = await self._database.run(records.waiting)
+
+    async def _revive(self) -> None:
+        """Put the jobs of the dead back into the queue."""
+        silent = await self._database.run(partial(records.claim_dead, silent_s=SILENT_S))
+        silent = [executor for executor in silent if executor != self._executor]
+        if silent:
+            await self._workflows.revive(silent)
+            await self._database.run(partial(records.leave, executors=silent))
+
+    async def _adopt(self) -> None:
+        """Begin again what nobody cares for: a process died between writing a record and starting its workflow."""
+        found = await self._database.run(partial(records.orphans, asking=self._executor, idle_s=_ORPHAN_S))
+        for id in await self._workflows.abandoned([id for id in found if not self._makes(id)]):
+            log.warning("job begun again", generation=id)
+            await self._workflows.begin_again(id)
+
+    async def _expire(self) -> None:
+        for id in await self._database.run(records.late):
+            await self._end(id, Status.FAILED, error=error_row(too_late()))
+
+    async def _sweep(self) -> None:
+        # The record goes last: as long as it stands, what hangs on it can be found again.
+        while old := await self._database.run(partial(records.old, older_than_s=self._retention_s)):
+            await self._workflows.forget(list(old))
+            await self._assets.remove([name for names in old.values() for name in names])
+            await self._database.run(partial(records.remove, ids=old))

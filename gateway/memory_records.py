@@ -1,0 +1,70 @@
+"""Records of jobs in memory: one that changes, and what lists of them need."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gateway.jobs import FINISHED, Filter, Job, Order, Page
+from gateway.paging import cursor_of, read_cursor
+from gateway.pipeline import Preview
+from mesh.errors import Conflict, NotFound
+
+
+class Entry:
+    """A record that changes, and those who watch it."""
+
+    def __init__(self, job: Job, order: Order) -> None:
+        self.job = job
+        self.fingerprint = order.fingerprint
+        self.deadline_s = order.deadline_s
+        self.task: asyncio.Task[None] | None = None
+        self.ending: asyncio.Task[None] | None = None
+        self.ended_at: float | None = None
+        self.changed = asyncio.Event()
+
+    def update(self, **changes: object) -> None:
+        self.job = replace(self.job, **changes)  # type: ignore[arg-type]
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    def advance(self, step: int, steps: int, preview: Preview | None) -> None:
+        self.update(step=step, steps=steps, preview=preview or self.job.preview)
+
+    def finish(self, job: Job) -> None:
+        FINISHED.labels(job.status).inc()
+        self.ended_at = time.monotonic()
+        self.job = job
+        self.update()
+
+
+def same(known: Entry, order: Order) -> Job:
+    """The job of `known`; Conflict if `order` is another request."""
+    if known.job.owner != order.owner or known.fingerprint != order.fingerprint:
+        raise Conflict("this idempotency key was used for another request; take a new one", field="idempotency_key")
+    return known.job
+
+
+def unknown() -> NotFound:
+    """What is said of a job that there is not."""
+    return NotFound("there is no such generation, or it was kept long enough")
+
+
+def page(jobs: Iterable[Job], which: Filter, limit: int, after: str | None) -> Page:
+    """Some of an owner's `jobs`, the newest first; see JobEngine."""
+    before = read_cursor(after)
+    found = sorted((job for job in jobs if _fits(job, which)), key=_place, reverse=True)
+    rest = [job for job in found if before is None or _place(job) < before]
+    return Page(tuple(rest[:limit]), cursor_of(*_place(rest[limit - 1])) if len(rest) > limit else None)
+
+
+def _place(job: Job) -> tuple[float, str]:
+    return job.created_at.timestamp(), job.id
+
+
+def _fits(job: Job, which: Filter) -> bool:
+    return (
+        (not which.statuses or job.status in which.statuses)
+        and (not which.dialects or job.dialect in which.dialects)
+        and (which.created_after is None or job.created_at > which.created_after)
+    )
