@@ -132,7 +132,7 @@ class Scenario:
         settings, default = self._parts.settings, await self._parts.catalogue.default_model()
         name = scenario_request.model(fields, asked, offer, settings, default)
         if named is not None:
-            dialled = scenario_request.NEW
+            dialled = scenario_request.newer(fields)
             controlled = any(fields.raw(field) for field in ("controlImage", "controlImageId", dialled.modality))
             starts, masked = (first(fields, *names) is not None for names in (("image", "imageId"), ("mask", "maskId")))
             route = of_parts(controlled, starts, masked)

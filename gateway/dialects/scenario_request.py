@@ -67,7 +67,13 @@ class Dialled:
     weight: str | None = None
 
 
-OLD, NEW = Dialled(), Dialled("controlModality", "controlStrength")
+OLD = Dialled()
+
+
+def newer(fields: Fields) -> Dialled:
+    """The newer route's names; the older one of the modalities is understood there, too."""
+    older = fields.raw("controlModality") is None and fields.raw(OLD.modality) is not None
+    return Dialled(OLD.modality if older else "controlModality", "controlStrength")
 
 
 def model(fields: Fields, asked: str, offer: Offer, settings: GatewaySettings, default: str) -> str:

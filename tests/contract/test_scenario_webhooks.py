@@ -1,0 +1,98 @@
+"""The Scenario dialect's webhook endpoints: their life, and what is sent to them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from standardwebhooks import Webhook
+
+from mesh.errors import InvalidInput
+from tests.contract.conftest import Start
+from tests.contract.scenario_client import DATE, ENDPOINT, FAILED, JOB, ask, ended, made, shaped, submit
+
+PATH = "/v1/teams/team_x/webhook-endpoints"
+Heard = asyncio.Queue[tuple[dict[str, str], str, dict[str, Any]]]
+
+
+@asynccontextmanager
+async def receiver() -> AsyncIterator[tuple[str, Heard]]:
+    """A URL, and what is posted to it: headers, text, JSON."""
+    heard: Heard = asyncio.Queue()
+
+    async def hear(request: web.BaseRequest) -> web.Response:
+        text = await request.text()
+        await heard.put((dict(request.headers), text, await request.json()))
+        return web.Response()
+
+    runner = web.ServerRunner(web.Server(hear))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"127.0.0.1:{runner.addresses[0][1]}", heard
+    await runner.cleanup()
+
+
+async def test_an_endpoint_hears_of_every_end(start: Start) -> None:
+    async with receiver() as (address, heard), start(webhook_allow=(address,)) as mesh:
+        asked = {"url": f"http://{address}/hook", "enabledEvents": ["*"]}
+        secret = (await ask(mesh, "POST", PATH, asked))["webhookEndpoint"]["secret"]
+        job = await made(mesh)
+        headers, text, body = await asyncio.wait_for(heard.get(), 20)
+        shaped(body, {"type": str, "createdAt": DATE, "payload": {"job": JOB}})
+        assert (body["type"], body["payload"]["job"]) == ("generation.completed", job)
+        assert Webhook(secret).verify(text, headers) == body
+        mesh.rooms.failure = InvalidInput("controls[0].image is broken", field="controls[0].image")
+        await ended(mesh, await submit(mesh))
+        _, _, body = await asyncio.wait_for(heard.get(), 20)
+        shaped(body["payload"]["job"], FAILED)
+        assert (body["type"], body["payload"]["job"]["error"]) == ("generation.failed", "controlImage is broken")
+        mesh.rooms.failure = None
+        mesh.rooms.pace.clear()
+        answer = await submit(mesh)
+        await ask(mesh, "POST", f"/v1/jobs/{answer['job']['jobId']}/action", {"action": "cancel"})
+        _, _, body = await asyncio.wait_for(heard.get(), 20)
+        assert (body["type"], body["payload"]["job"]["status"]) == ("inference.cancelled", "canceled")
+        mesh.rooms.pace.set()
+        async with mesh.http.post("/controlmesh/v1/generations", json={"prompt": "a boat"}) as response:
+            native = await response.json()
+        _, _, body = await asyncio.wait_for(heard.get(), 20)
+        assert body["payload"]["job"]["jobId"] == f"job_{native['id']}", "jobs of other dialects, too"
+        (known,) = (await ask(mesh, "GET", PATH))["webhookEndpoints"]
+        shaped(known, ENDPOINT)
+        assert known["nbFailedCalls"] == 0
+
+
+async def test_an_endpoint_hears_what_it_wants_to(start: Start) -> None:
+    async with receiver() as (address, heard), start(webhook_allow=(address,)) as mesh:
+        asked = {"url": f"http://{address}/hook", "enabledEvents": ["generation.failed"]}
+        await ask(mesh, "POST", PATH, asked)
+        await made(mesh)
+        mesh.rooms.failure = InvalidInput("no")
+        await ended(mesh, await submit(mesh))
+        _, _, body = await asyncio.wait_for(heard.get(), 20)
+        assert body["type"] == "generation.failed"
+
+
+async def test_the_life_of_an_endpoint(start: Start) -> None:
+    async with start() as mesh:
+        asked = {"url": "https://example.com/hook", "enabledEvents": ["generation.completed"], "description": "mine"}
+        made = (await ask(mesh, "POST", PATH, asked))["webhookEndpoint"]
+        one = f"{PATH}/{made['id']}"
+        changed = (await ask(mesh, "PUT", one, {"enabled": False, "enabledEvents": ["*"]}))["webhookEndpoint"]
+        shaped(changed, ENDPOINT)
+        assert (changed["enabled"], changed["enabledEvents"], changed["description"]) == (False, ["*"], "mine")
+        assert (await ask(mesh, "GET", PATH))["webhookEndpoints"] == [changed]
+        for wrong in ({"url": "http://127.0.0.1/"}, {"enabled": "no"}, {"enabledEvents": []}, {"description": 5}):
+            assert next(iter(wrong)) in (await ask(mesh, "PUT", one, wrong, 400))["reason"]
+        assert await ask(mesh, "DELETE", one) == {}
+        assert await ask(mesh, "GET", PATH) == {"webhookEndpoints": []}
+        reason = (await ask(mesh, "PUT", one, {"enabled": True}, 404))["reason"]
+        assert reason == f"Webhook endpoint {made['id']} not found"
+
+
+async def test_another_dialect_s_endpoint_is_unknown(start: Start) -> None:
+    async with start() as mesh:
+        other = await mesh.parts.webhooks.create("anybody", "https://example.com/", ["*"], "", dialect="native")
+        assert await ask(mesh, "GET", PATH) == {"webhookEndpoints": []}
+        await ask(mesh, "DELETE", f"{PATH}/{other.id}", status=404)
