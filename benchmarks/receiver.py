@@ -1,0 +1,58 @@
+"""A receiver of webhooks on loopback that remembers what it heard."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Heard:
+    """What arrived so far.
+
+    Attributes:
+        url: where to.
+        bodies: webhook id -> what came first under it.
+        calls: how many requests came, repetitions included.
+    """
+
+    url: str = ""
+    bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: int = 0
+    news: threading.Condition = field(default_factory=threading.Condition)
+
+    def until(self, messages: int, seconds: float) -> bool:
+        """Wait for so many different ones."""
+        with self.news:
+            return self.news.wait_for(lambda: len(self.bodies) >= messages, seconds)
+
+
+@contextmanager
+def receiver() -> Iterator[Heard]:
+    """One, answering 204, for as long as the context lasts."""
+    heard = Heard()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with heard.news:
+                heard.calls += 1
+                heard.bodies.setdefault(self.headers["webhook-id"], body)
+                heard.news.notify_all()
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    heard.url = f"http://127.0.0.1:{server.server_address[1]}/"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield heard
+    finally:
+        server.shutdown()
+        server.server_close()
