@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -37,6 +38,13 @@ def make_app(parts: Parts) -> FastAPI:
     return app
 
 
+class Readiness(BaseModel):
+    """Whether a request for pictures would be served, and the services that are missing."""
+
+    ready: bool
+    missing: list[str]
+
+
 def _own_routes(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["operation"])
 
@@ -45,13 +53,13 @@ def _own_routes(parts: Parts) -> APIRouter:
         """This process runs."""
         return "ok"
 
-    @router.get("/readyz")
+    @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness, "description": "Not yet."}})
     async def readyz() -> Response:
         """A request for pictures would be served: every service answers, and this process is here to stay."""
         missing = ["gateway"] if parts.leaving.is_set() else await parts.rooms.missing()
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus metrics of this process."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -5,19 +5,25 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway import bodies, uploads
+from gateway import bodies, problem, uploads
+from gateway.asset_names import MEDIA_TYPES
 from gateway.assets import PATH, Elsewhere
 from gateway.parts import Parts
 from mesh.errors import NotFound
 
 _BASE64 = ".base64"
+_PICTURE = {
+    "description": "The file.",
+    "content": {media: {"schema": {"type": "string"}} for media in (*MEDIA_TYPES.values(), "text/plain")},
+}
+_AWAY = {"description": "The file lies elsewhere."}
 
 
 def asset_routes(parts: Parts) -> APIRouter:
     """Routes that take no key: an unguessable name or a signed link is the permission."""
     router = APIRouter(tags=["operation"])
 
-    @router.get(PATH + "/{name}", responses={200: {"content": {"image/png": {}}}})
+    @router.get(PATH + "/{name}", response_class=Response, responses={**problem.RESPONSES, 200: _PICTURE, 307: _AWAY})
     async def asset(name: str, expires: str | None = None, signature: str | None = None) -> Response:
         """A stored picture; its unguessable name, or a signed link, is the permission to read it. `.base64` after the
         name: the same as text."""
@@ -38,7 +44,7 @@ def asset_routes(parts: Parts) -> APIRouter:
 
     router.add_api_route(PATH + "/{name}", asset, methods=["HEAD"], include_in_schema=False)
 
-    @router.put(uploads.PATH + "/{id}/parts/{number}", status_code=204)
+    @router.put(uploads.PATH + "/{id}/parts/{number}", status_code=204, responses=problem.RESPONSES)
     async def upload_part(
         request: Request, id: str, number: str, expires: str | None = None, signature: str | None = None
     ) -> Response:

@@ -54,6 +54,14 @@ KINDS = (
     Kind("deadline-exceeded", 504, "Deadline exceeded", "The time was over before the work was done; allow more time."),
 )
 """Every kind that is ever answered."""
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    statuses: {
+        "description": "What to change.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+    }
+    for statuses in ("4XX", "5XX")
+}
+"""Documentation of a route's errors."""
 BY_STATUS = {kind.status: kind for kind in KINDS}
 _OTHER = Kind("", 0, "Error", "")
 

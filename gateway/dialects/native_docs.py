@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from gateway import problem
 from gateway.bounds import LIMIT, LIMIT_DEFAULT
 from gateway.dialects import native_answers as answers
 from gateway.dialects import native_examples as examples
@@ -65,8 +66,6 @@ def documented(
         media: what else it may be answered with, by media type.
         status, words, headers: of the answer.
     """
-    refused = {"schema": _named("ProblemBody")[0], "example": examples.PROBLEM}
-    problems = {"content": {"application/problem+json": refused}, "description": "What to change."}
     done: dict[str, Any] = {"description": words, "content": dict(media or {})}
     if answer is not None:
         done["model"] = answer
@@ -76,7 +75,7 @@ def documented(
     extra = {"requestBody": body} if body else {}
     return {
         "status_code": status,
-        "responses": {status: done, "4XX": problems, "5XX": problems},
+        "responses": {status: done, **problem.RESPONSES},
         # No class of response of FastAPI's own, whose media type would be shown beside the real one.
         "response_class": Response,
         "openapi_extra": {**extra, "parameters": list(parameters)} if parameters else extra,

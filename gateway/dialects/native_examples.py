@@ -243,10 +243,3 @@ PROBLEM_KIND = {
     "meaning": "`field` names the part to change, `detail` what it must be.",
 }
 PROBLEM_KINDS = {"problems": [PROBLEM_KIND]}
-PROBLEM = {
-    "type": PROBLEM_KIND["type"],
-    "title": "Invalid request",
-    "status": 422,
-    "detail": "steps must be a whole number from 1 to 150, not 0",
-    "field": "steps",
-}
