@@ -13,8 +13,8 @@ from starlette.responses import Response
 from gateway import bodies
 from gateway.auth import basic, bearer
 from gateway.dialects import scenario_answers as answers
-from gateway.dialects import scenario_detect, scenario_modality, scenario_request
-from gateway.dialects.dialect import Submission, answering, generate, json_example
+from gateway.dialects import scenario_detect, scenario_docs, scenario_modality, scenario_request
+from gateway.dialects.dialect import Submission, answering, generate
 from gateway.dialects.scenario_assets import ScenarioAssets
 from gateway.dialects.scenario_fields import Fields
 from gateway.dialects.scenario_jobs import ScenarioJobs
@@ -23,7 +23,7 @@ from gateway.dialects.scenario_names import spoken
 from gateway.dialects.scenario_pictures import Reader, first
 from gateway.dialects.scenario_record import NAME
 from gateway.dialects.scenario_routes import CUSTOM, DETECT, DETECTION, NOT_ENABLED, PREFIX, ROUTES, of_parts
-from gateway.dialects.scenario_table import is_dry
+from gateway.dialects.scenario_table import Table, is_dry
 from gateway.dialects.scenario_uploads import ScenarioUploads
 from gateway.dialects.scenario_webhooks import ScenarioWebhooks
 from gateway.generation import Generation
@@ -32,17 +32,6 @@ from gateway.parts import Parts
 from mesh.errors import MeshError, NotEnabled, NotFound
 
 _GENERATE = f"{PREFIX}/generate"
-_EXAMPLE = {
-    "prompt": "a red circle on a white background",
-    "modelId": "demo",
-    "modality": "canny:0.8",
-    "controlImage": "data:image/png;base64,...",
-    "numSamples": 1,
-    "guidance": 3,
-    "numInferenceSteps": 20,
-    "width": 128,
-    "height": 128,
-}
 _FLUX = ("flux", "model_bfl-flux")
 
 
@@ -60,13 +49,13 @@ class Scenario:
 
     def routes(self) -> APIRouter:
         router = APIRouter(tags=["scenario"])
-        generating = answering(self, self._generate)
-        for path in (*ROUTES, DETECT, f"{CUSTOM}/{{model_id}}"):
-            example = json_example({"image": "...", "modality": "canny"} if path == DETECT else _EXAMPLE)
-            router.add_api_route(f"{_GENERATE}/{path}", generating, methods=["POST"], openapi_extra=example)
+        paths = (*ROUTES, DETECT, f"{CUSTOM}/{{model_id}}")
+        table: Table = tuple(("POST", f"/generate/{path}", self._generate) for path in paths)
         for room in (ScenarioJobs, ScenarioAssets, ScenarioUploads, ScenarioModels, ScenarioWebhooks):
-            for method, path, handler in room(self._parts, self.owner).table():
-                router.add_api_route(f"{PREFIX}{path}", answering(self, handler), methods=[method])
+            table += room(self._parts, self.owner).table()
+        for method, path, handler in table:
+            shown = scenario_docs.options(method, path)
+            router.add_api_route(f"{PREFIX}{path}", answering(self, handler), methods=[method], **shown)
         other = answering(self, self._other)
         router.add_api_route(f"{_GENERATE}/{{tool:path}}", other, methods=["POST"], include_in_schema=False)
         return router
