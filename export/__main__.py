@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from export import configs
+from export import configs, remove
 from export.annotators import command as annotators
 from export.errors import ExportError, StaleConfigs
 from export.exporter import Options, Outcome, export
@@ -20,7 +20,7 @@ from export.source import Source, default_name, open_source
 from export.terminal import REPOSITORY, Target, showing
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-ANNOTATOR = "annotator"
+ANNOTATOR, REMOVE = "annotator", "remove"
 
 
 @app.command()
@@ -69,6 +69,8 @@ def main(
 
     **From the hub:** `python -m export stable-diffusion-v1-5/stable-diffusion-v1-5 --name sd15 --controlnet
     canny=lllyasviel/control_v11p_sd15_canny`
+
+    **Out again:** `python -m export remove mine`
 
     **A model that finds hints in pictures** (depth, edges, poses): `python -m export annotator --help`
 
@@ -124,9 +126,11 @@ def _report(outcome: Outcome, console: Console) -> None:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """The command that the arguments ask for: a model's export, or after the word `annotator` an annotator's."""
+    """The command that the arguments ask for: a model's export, or after a word an annotator's or a removal."""
     if arguments[:1] == [ANNOTATOR]:
         annotators.app(arguments[1:], prog_name=annotators.PROGRAM)
+    elif arguments[:1] == [REMOVE]:
+        remove.app(arguments[1:], prog_name=remove.PROGRAM)
     else:
         app(arguments, prog_name="python -m export")
 

@@ -21,6 +21,14 @@ TOKENIZER_FILE = "tokenizer.json"
 _WORD = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
 
 
+_LONGEST_NAME = 64
+
+
+def is_name(text: str) -> bool:
+    """Whether a model or kind may be called so: lower-case letters, digits and single `-` or `_`, 64 at most."""
+    return len(text) <= _LONGEST_NAME and _WORD.fullmatch(text) is not None
+
+
 class ManifestError(Exception):
     """A card that is missing, unreadable or that breaks its own rules; the message says what to do about it."""
 

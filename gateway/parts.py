@@ -22,6 +22,7 @@ from gateway.jobs import Conductor, Job, JobEngine, Outbox
 from gateway.key_watch import open_keys
 from gateway.keys import Keys
 from gateway.memory_jobs import MemoryJobs
+from gateway.model_admin import ModelAdmin
 from gateway.outside import Outside
 from gateway.pipeline import Pipeline
 from gateway.rooms import Rooms
@@ -55,6 +56,7 @@ class Parts:
     webhooks: Webhooks
     pictures: Pictures
     hints: Hints
+    models: ModelAdmin
     database: Database
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,6 +79,9 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
         webhooks.open()
         # Before the engine, which waits for what is being sent.
         stack.push_async_callback(webhooks.close)
+        catalogue = Catalogue(rooms, settings.default_model)
+        models = ModelAdmin(settings, catalogue)
+        stack.push_async_callback(models.close)
         fetcher = fetcher or Fetcher(allow=settings.fetch_allow, timeout_s=settings.fetch_timeout_s)
         sweeping = asyncio.create_task(_sweep(assets, uploads, settings.retention_s))
         stack.callback(sweeping.cancel)
@@ -84,13 +89,14 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
             settings=settings,
             keys=keys,
             rooms=rooms,
-            catalogue=Catalogue(rooms, settings.default_model),
+            catalogue=catalogue,
             jobs=jobs,
             assets=assets,
             uploads=uploads,
             webhooks=webhooks,
             pictures=Pictures(fetcher),
             hints=Hints(rooms, settings.deadline_s),
+            models=models,
             database=database,
         )
 

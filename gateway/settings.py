@@ -50,6 +50,14 @@ class GatewaySettings(ServerSettings):
     restartable: bool = setting(
         False, "Whether an administrator's request may end this process, for a supervisor to start it anew."
     )
+    export_command: str = setting(
+        "", "Command that exports models, such as `python -m export`; unset: models can't be loaded or deleted here."
+    )
+    export_timeout_s: float = setting(3600.0, "Seconds that one export may take.")
+    load_timeout_s: float = setting(300.0, "Seconds in which every room must offer a model that was exported.")
+    model_repository: str = setting("model_repository", "Folder that exported models go to, as the command sees it.")
+    model_sources: tuple[str, ...] = setting((), "Folders that models may be loaded from, beside a hub.")
+    protected_models: tuple[str, ...] = setting((), "Models that nobody may replace or delete.")
     enterprise_hold_s: float = setting(25.0, "Seconds before an enterprise request answers `processing`.")
     storage_url: str = setting(
         "", "Where files are kept: file:///path or s3://bucket/prefix; unset: a folder that ends with the process."

@@ -23,12 +23,12 @@ FUNCTIONS: Mapping[str, str] = {
     "nsfw_image_check": "a model that classifies pictures",
     "load_vae": "VAEs that can be exchanged; export a model with the VAE of your choice",
     "sync_models": "a second server to copy models from; load them with load_model",
-    "load_model": "a command that exports models",
-    "load_model_v2": "a command that exports models",
-    "delete_model": "a command that exports models",
     "update_server": "its operator, who rolls out a new version",
 }
 """Function -> what it waits for."""
+
+WITHOUT_COMMAND = "CN_GATEWAY_EXPORT_COMMAND, the command that exports models"
+"""What loading and deleting models wait for."""
 
 MODEL_TYPES: Mapping[str, str] = {
     "lora": "adapters",
@@ -39,6 +39,13 @@ MODEL_TYPES: Mapping[str, str] = {
     "stable_diffusion_xl": "the exporter to know this family",
 }
 """Kind of model that can't be loaded -> what that waits for."""
+
+MODEL_FORMATS: Mapping[str, str] = {
+    "ckpt": "a diffusers folder; convert the checkpoint first",
+    "pt": "a diffusers folder; convert the file first",
+    "safetensors": "a diffusers folder; convert the file first",
+}
+"""Format of models that can't be loaded -> what that waits for."""
 
 Asks = Callable[[Fields, str], bool]
 
@@ -96,14 +103,31 @@ def remarks(fields: Fields) -> Iterator[str]:
     return (absent.remark for name, absent in FIELDS.items() if absent.asks(fields, name))
 
 
+def of_type(name: str, needs: str) -> Absent:
+    """The refusal of a kind of model."""
+    return Absent(f"loading models of type {name}", needs)
+
+
+def in_format(name: str, needs: str) -> Absent:
+    """The refusal of a format of models."""
+    return Absent(f"loading models in the format {name}", needs)
+
+
+def _refusal(what: str, absent: Absent) -> str:
+    return f'| {what} | error: "{absent.message}". {absent.tip} |'
+
+
 def table() -> str:
     """All of it as a table in Markdown."""
     rows = ["| asked for | answered by |", "| --- | --- |"]
     for name, needs in FUNCTIONS.items():
-        rows.append(f'| `{name}` | error: "{Absent(name, needs).message}". {Absent(name, needs).tip} |')
+        rows.append(_refusal(f"`{name}`", Absent(name, needs)))
+    unconfigured = ("load_model", "delete_model")
+    rows += [_refusal(f"`{name}` where nothing is configured", Absent(name, WITHOUT_COMMAND)) for name in unconfigured]
     for name, needs in MODEL_TYPES.items():
-        told = Absent(f"loading models of type {name}", needs)
-        rows.append(f'| `load_model` of `{name}` | error: "{told.message}". {told.tip} |')
+        rows.append(_refusal(f"`load_model` of type `{name}`", of_type(name, needs)))
+    for name, needs in MODEL_FORMATS.items():
+        rows.append(_refusal(f"`load_model` in the format `{name}`", in_format(name, needs)))
     for name, absent in FIELDS.items():
         rows.append(f'| field `{name}` | `tip`: "{absent.remark}" |')
     return "\n".join(rows)

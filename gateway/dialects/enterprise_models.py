@@ -5,9 +5,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controlmesh.v1 import unet_pb2
-from gateway.dialects.coercion import missing
+from gateway.dialects.coercion import Fields, missing
+from gateway.dialects.dialect import renamed
+from gateway.dialects.enterprise_absent import (
+    MODEL_FORMATS,
+    MODEL_TYPES,
+    WITHOUT_COMMAND,
+    Absent,
+    in_format,
+    of_type,
+    something,
+)
 from gateway.dialects.enterprise_call import Call, Function, done
-from mesh.errors import NotFound
+from gateway.messenger import Messenger
+from mesh.errors import MeshError, NotFound
+
+# Fields of the canonical request -> the vendor's.
+_NAMES = {"model": "model_id", "source": "url"}
 
 
 async def get_all_models(call: Call) -> dict[str, Any]:
@@ -47,10 +61,79 @@ async def model_list(call: Call) -> list[dict[str, Any]]:
     ]
 
 
+async def load_model(call: Call) -> dict[str, Any]:
+    """Begin to load a model from a hub or from a folder of this deployment's; a webhook is told of the end."""
+    return await _load(call, "load_model")
+
+
+async def load_model_v2(call: Call) -> dict[str, Any]:
+    """As load_model, which takes the fields of both."""
+    return await _load(call, "load_model_v2")
+
+
+async def delete_model(call: Call) -> dict[str, Any]:
+    """Unload a model and remove its graphs."""
+    _check_enabled(call, "delete_model")
+    name = _required(call.fields, "model_id")
+    try:
+        await call.parts.models.delete(name)
+    except NotFound:
+        raise NotFound("Model does not exist on server") from None
+    except MeshError as error:
+        raise renamed(error, _NAMES) from None
+    return done("Model deleted on server")
+
+
+async def _load(call: Call, function: str) -> dict[str, Any]:
+    _check_enabled(call, function)
+    fields = call.fields
+    source, name = _required(fields, "url"), _required(fields, "model_id")
+    kind = fields.text("model_type", "model_category", default="huggingface").strip().lower()
+    format = fields.text("model_format", default="diffusers").strip().lower()
+    if kind in MODEL_TYPES:
+        raise of_type(kind, MODEL_TYPES[kind])
+    if format in MODEL_FORMATS:
+        raise in_format(format, MODEL_FORMATS[format])
+    told: str | None = None
+    if something(fields, "webhook"):
+        told = call.parts.webhooks.check(fields.text("webhook").strip(), "webhook")
+    messenger, owner = Messenger(call.parts.settings.webhook_allow, call.parts.webhooks.secret_of), call.owner
+
+    async def tell(failure: MeshError | None) -> None:
+        if told is not None:
+            status, words = ("failed", failure.message) if failure else ("success", "model loaded")
+            await messenger.tell(owner, told, {"status": status, "model_id": name, "message": words})
+
+    try:
+        call.parts.models.load(source, name, tell)
+    except MeshError as error:
+        raise renamed(error, _NAMES) from None
+    return done("model load started") | _unheard(fields)
+
+
+def _unheard(fields: Fields) -> dict[str, str]:
+    remarks = []
+    if fields.text("revision", default="fp32").strip().lower() != "fp32":
+        remarks.append("revision was not applied: graphs are exported as fp32.")
+    if fields.flag("upcast_attention", False):
+        remarks.append("upcast_attention has no effect here.")
+    return {"tip": " ".join(remarks)} if remarks else {}
+
+
+def _check_enabled(call: Call, function: str) -> None:
+    if not call.parts.models.enabled:
+        raise Absent(function, WITHOUT_COMMAND)
+
+
+def _required(fields: Fields, name: str) -> str:
+    sent = fields.text(name).strip()
+    if not sent:
+        raise missing(name)
+    return sent
+
+
 async def _find(call: Call) -> unet_pb2.Model | None:
-    asked = call.fields.text("model_id").strip()
-    if not asked:
-        raise missing("model_id")
+    asked = _required(call.fields, "model_id")
     offer = await call.parts.catalogue.offer()
     return offer.model(call.parts.settings.aliases().get(asked, asked))
 
@@ -65,5 +148,14 @@ def _description(model: unet_pb2.Model) -> str:
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    function.__name__: function for function in (get_all_models, verify_model, model_reload, model_list)
+    function.__name__: function
+    for function in (
+        get_all_models,
+        verify_model,
+        model_reload,
+        model_list,
+        load_model,
+        load_model_v2,
+        delete_model,
+    )
 }

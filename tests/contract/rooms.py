@@ -129,6 +129,7 @@ class FakeRooms(
         hints_at_once: calls of ExtractHint that must be there at the same time for each of them to go on.
         hint_pace: set to let ExtractHint answer what it does not refuse.
         hint_failure: raised by ExtractHint, if set.
+        models: names of those on offer, alike but for that.
     """
 
     def __init__(self) -> None:
@@ -143,6 +144,7 @@ class FakeRooms(
         self.hint_pace = asyncio.Event()
         self.hint_pace.set()
         self.hint_failure: Exception | None = None
+        self.models = ["demo"]
         self.address = ""
 
     async def __aenter__(self) -> "FakeRooms":
@@ -299,7 +301,7 @@ class FakeRooms(
         return unet_pb2.ListModelsResponse(
             models=[
                 unet_pb2.Model(
-                    name="demo",
+                    name=name,
                     family="sd15",
                     native_size=128,
                     controls=CONTROLNETS,
@@ -308,6 +310,7 @@ class FakeRooms(
                     latent_channels=4,
                     exported_at=EXPORTED_AT,
                 )
+                for name in self.models
             ]
         )
 

@@ -1,0 +1,197 @@
+"""Loading and deleting models: by whom, from where, under which names; the command, its end, and who is told."""
+
+import asyncio
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract import exporting
+from tests.contract.conftest import Running, Start
+from tests.contract.test_enterprise_records import receiver
+
+E = "/api/v1/enterprise"
+HUB = {"url": "owner/name", "model_id": "mine", "model_type": "huggingface"}
+STARTED = {"status": "success", "message": "model load started"}
+
+
+class Command:
+    """The settings that name a command of the test's own, and what it was called with."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "calls"
+        self.sources = folder / "sources"
+        (self.sources / "good").mkdir(parents=True)
+        (folder / "elsewhere").mkdir()
+        (self.sources / "link").symlink_to(folder / "elsewhere")
+        self.settings = {
+            "api_keys": ("good",),
+            "export_command": shlex.join([sys.executable, exporting.__file__, str(self._log)]),
+            "model_repository": str(folder / "repository"),
+            "model_sources": (str(self.sources),),
+            "load_timeout_s": 5.0,
+        }
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path)
+
+
+async def call(mesh: Running, function: str, **fields: Any) -> Any:
+    async with mesh.http.post(f"{E}/{function}", json={"key": "good", **fields}) as response:
+        assert response.status == 200
+        return await response.json()
+
+
+async def test_a_model_is_exported_offered_and_told_of(start: Start, command: Command) -> None:
+    async with receiver() as (address, heard), start(**command.settings, webhook_allow=(address,)) as mesh:
+        webhook = f"http://{address}/hook"
+        assert await call(mesh, "load_model", **HUB, webhook=webhook) == STARTED
+        mesh.rooms.models.append("mine")
+        told, headers = await asyncio.wait_for(heard.get(), 20)
+        assert told == {"status": "success", "model_id": "mine", "message": "model loaded"}
+        assert headers["webhook-signature"].startswith("v1,")
+        assert (await call(mesh, "verify_model", model_id="mine"))["status"] == "success"
+    (done,) = command.calls
+    repository = command.settings["model_repository"]
+    assert done["arguments"] == ["--repository", repository, "--name", "mine", "--", "owner/name"]
+    assert done["niceness"] == 19
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_folder_below_a_configured_one(start: Start, command: Command, whole: bool) -> None:
+    async with receiver() as (address, heard), start(**command.settings, webhook_allow=(address,)) as mesh:
+        mesh.rooms.models.append("mine")
+        place = str(command.sources / "good")
+        url = place if whole else "good"
+        assert await call(mesh, "load_model_v2", url=url, model_id="mine", webhook=f"http://{address}/") == STARTED
+        await asyncio.wait_for(heard.get(), 20)
+    assert command.calls[0]["arguments"][-1] == place
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["/etc", "../elsewhere", "good/../../elsewhere", "link", "~/x", ".", "..", "-", "--force", "owner/../x", "a/b/c",
+     "https://civitai.com/api/download/models/94640", "x", "tests/unit", "owner/na me", "owner/\0", "é/é", "a/é",
+     "a/" + "b" * 200],
+)  # fmt: skip
+async def test_other_places_are_refused_unseen(start: Start, command: Command, url: str) -> None:
+    async with start(**command.settings) as mesh:
+        body = await call(mesh, "load_model", **{**HUB, "url": url})
+        assert (body["status"], body["message"].startswith("url ")) == ("error", True), body
+    assert not command.calls
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc", "%00", "a" * 65, "a" * 10_000, "slow/../slow", "x.y", "Ⓐ", "a__b", "A", "-a"]
+)
+@pytest.mark.parametrize("function", ["load_model", "delete_model"])
+async def test_other_names_are_refused_before_anything_is_done(
+    start: Start, command: Command, function: str, name: str
+) -> None:
+    async with start(**command.settings) as mesh:
+        body = await call(mesh, function, **{**HUB, "model_id": name})
+        assert body["status"] == "error" and body["message"].startswith("model")
+    assert not command.calls
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_type": "lora"}, "loading models of type lora is not enabled on this server"),
+        ({"model_type": "Embeddings"}, "loading models of type embeddings is not enabled on this server"),
+        ({"model_type": "controlnet"}, "loading models of type controlnet is not enabled on this server"),
+        ({"model_type": "custom_ckpt"}, "loading models of type custom_ckpt is not enabled on this server"),
+        ({"model_type": None, "model_category": "stable_diffusion_xl"}, "loading models of type stable_diffusion_xl"),
+        ({"model_format": "ckpt"}, "loading models in the format ckpt is not enabled on this server"),
+        ({"model_id": ""}, {"model_id": ["The model id field is required."]}),
+        ({"url": None}, {"url": ["The url field is required."]}),
+        ({"webhook": "http://127.0.0.1/"}, "webhook"),
+    ],
+)
+async def test_what_can_t_be_loaded_is_said(start: Start, command: Command, change: dict[str, Any], words: Any) -> None:
+    async with start(**command.settings) as mesh:
+        body = await call(mesh, "load_model", **{**HUB, **change})
+        assert body["status"] == "error"
+        assert body["message"] == words if isinstance(words, dict) else body["message"].startswith(words)
+    assert not command.calls
+
+
+@pytest.mark.parametrize("word", exporting.ENDS)
+async def test_a_failure_is_told(start: Start, command: Command, word: str) -> None:
+    async with receiver() as (address, heard), start(**command.settings, webhook_allow=(address,)) as mesh:
+        asked = {**HUB, "url": f"owner/{word}", "webhook": f"http://{address}/"}
+        assert await call(mesh, "load_model", **asked) == STARTED
+        told, _ = await asyncio.wait_for(heard.get(), 20)
+        assert (told["status"], told["model_id"]) == ("failed", "mine") and told["message"]
+
+
+async def test_an_export_has_its_time_and_ends_with_the_gateway(start: Start, command: Command) -> None:
+    endless = {**HUB, "url": "owner/endless"}
+    quick = {**command.settings, "export_timeout_s": 0.5}
+    async with receiver() as (address, heard), start(**quick, webhook_allow=(address,)) as mesh:
+        await call(mesh, "load_model", **endless, webhook=f"http://{address}/")
+        again = await call(mesh, "load_model", **endless)
+        assert again["message"] == "model_id 'mine' is being loaded already"
+        told, _ = await asyncio.wait_for(heard.get(), 20)
+        assert told["message"] == "the export took longer than this deployment allows"
+    async with start(**command.settings) as mesh:
+        await call(mesh, "load_model", **endless)
+
+
+async def test_a_model_is_deleted_and_gone(start: Start, command: Command) -> None:
+    async with start(**command.settings, protected_models=("demo",)) as mesh:
+        mesh.rooms.models.append("mine")
+        deleting = asyncio.create_task(call(mesh, "delete_model", model_id="mine"))
+        mesh.rooms.models.remove("mine")
+        assert await deleting == {"status": "success", "message": "Model deleted on server"}
+        assert (await call(mesh, "delete_model", model_id="refused"))["message"] == "Model does not exist on server"
+        kept = await call(mesh, "delete_model", model_id="demo")
+        assert kept["message"] == "model 'demo' is protected by this deployment's settings"
+    assert command.calls[0]["arguments"] == [
+        "remove",
+        "--repository",
+        command.settings["model_repository"],
+        "--",
+        "mine",
+    ]
+    assert len(command.calls) == 2
+
+
+DELETING = """
+import asyncio, sys
+from gateway.model_admin import ModelAdmin
+from gateway.settings import GatewaySettings
+from mesh.errors import NotFound
+settings = GatewaySettings(export_command=sys.argv[1])
+try:
+    asyncio.run(ModelAdmin(settings, None).delete("refused"))
+except NotFound:
+    print("ran")
+"""
+
+
+def test_the_command_hears_nothing_of_the_gateway_s_secrets(command: Command) -> None:
+    environ = {**os.environ, "CN_GATEWAY_API_KEYS": "secret", "CN_GATEWAY_SECRET": "secret"}
+    line = [sys.executable, "-c", DELETING, command.settings["export_command"]]
+    done = subprocess.run(line, env=environ, check=True, capture_output=True, text=True, timeout=60)
+    assert "ran" in done.stdout
+    assert command.calls[0]["secrets"] == []
+
+
+async def test_only_operators_load_and_delete(start: Start, command: Command) -> None:
+    async with start(**{**command.settings, "api_keys": ()}) as mesh:
+        for function in ("load_model", "load_model_v2", "delete_model"):
+            body = await call(mesh, function, **HUB)
+            assert "scope 'admin'" in body["message"]
+    assert not command.calls
