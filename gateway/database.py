@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -71,7 +72,7 @@ def open_database(url: str) -> Iterator[Database]:
         url: sqlite:///absolute/path (four slashes in all) or postgresql://user@host/name.
 
     Raises:
-        SettingsError: a URL that can't be used, or no database there.
+        SettingsError: a URL that can't be used, or no database there, or one that can't be read or is locked.
     """
     if not url:
         with tempfile.TemporaryDirectory(prefix="controlmesh-records-") as folder:
@@ -86,14 +87,26 @@ def open_database(url: str) -> Iterator[Database]:
     try:
         try:
             migrate(engine)
-        except (OperationalError, OSError) as error:
-            raise SettingsError(
-                f"the database of CN_GATEWAY_DATABASE_URL can't be opened ({type(error).__name__}); check its address, "
-                "user and password, or leave it unset for records that end with the process"
-            ) from error
+        except (DBAPIError, CommandError, OSError) as error:
+            raise SettingsError(f"the database of CN_GATEWAY_DATABASE_URL {why_not(error)}") from error
         yield Database(engine, durable=True)
     finally:
         engine.dispose()
+
+
+def why_not(error: Exception) -> str:
+    """What is said of a database that can't be opened because of `error`, and what to do."""
+    if isinstance(error, CommandError):
+        return "was made by a newer version of the gateway; run that one"
+    said = str(error)
+    if "not a database" in said or "malformed" in said:
+        return "is damaged, or its file is something else; put a copy in its place, or move it away to begin anew"
+    if "locked" in said:
+        return "is locked by another program; end that one"
+    return (
+        f"can't be opened ({type(error).__name__}); check its address, user and password, or leave it unset for "
+        "records that end with the process"
+    )
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:

@@ -16,9 +16,11 @@ from typing import Any, Protocol
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 from dbos._serialization import DBOSPortableJSONSerializer
 from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateway import couriers
-from gateway.database import engine_url
+from gateway.database import engine_url, why_not
+from mesh.settings import SettingsError
 from mesh.telemetry import log
 
 QUEUE = "generations"
@@ -112,9 +114,19 @@ class Workflows:
         self._deliver = deliver or _nobody
 
     async def open(self, work: Work) -> None:
-        """Begin to take jobs from the queue; `work` is done on the running event loop."""
+        """Begin to take jobs from the queue; `work` is done on the running event loop.
+
+        Raises:
+            SettingsError: the database of the workflows can't be opened.
+        """
         _posts.append(_Post(work, self._deliver, asyncio.get_running_loop()))
-        await asyncio.to_thread(self._launch)
+        try:
+            await asyncio.to_thread(self._launch)
+        except (sqlite3.Error, SQLAlchemyError) as error:
+            await self.close()
+            beside = "beside that of CN_GATEWAY_DATABASE_URL, whose name ends in -workflows,"
+            which = beside if self._url.startswith("sqlite") else "of CN_GATEWAY_DATABASE_URL"
+            raise SettingsError(f"the database {which} {why_not(error)}") from error
 
     async def close(self) -> None:
         """Take no more."""
@@ -170,6 +182,8 @@ class Workflows:
             await asyncio.to_thread(_forget, list(job_ids))
 
     def _launch(self) -> None:
+        if self._url.startswith("sqlite"):
+            _log_ahead(self._url)
         DBOS(
             config=DBOSConfig(
                 name="controlmesh",
@@ -227,11 +241,13 @@ def _forget(job_ids: list[str]) -> None:
 
 def _workflows_url(url: str) -> str:
     url = engine_url(url)
-    if not url.startswith("sqlite"):
-        return url
-    path = f"{make_url(url).database}-workflows"
+    return f"sqlite:///{make_url(url).database}-workflows" if url.startswith("sqlite") else url
+
+
+def _log_ahead(url: str) -> None:
     # Kept in the file: readers and a writer no longer wait for each other.
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
-    return f"sqlite:///{path}"
+    connection = sqlite3.connect(make_url(url).database or "")
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
