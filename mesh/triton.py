@@ -6,6 +6,7 @@ and a denoising step has a budget of a few milliseconds.
 
 import time
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import grpc
 import numpy as np
@@ -20,6 +21,8 @@ from mesh.telemetry import log
 Array = NDArray[np.generic]
 
 _NAMES = {"uint8": "UINT8", "int64": "INT64", "float16": "FP16", "float32": "FP32"}
+_CHANGE_TIMEOUT_S = 600.0
+"""A graph of gigabytes is read from a disk, and compiled perhaps."""
 _DTYPES = {name: np.dtype(dtype) for dtype, name in _NAMES.items()}
 
 
@@ -133,6 +136,40 @@ class Triton:
         except grpc.aio.AioRpcError as error:
             raise _translated(error, model) from error
         log.info("graph registered", graph=model, seconds=round(time.monotonic() - began, 3))
+
+    async def load_stored(self, model: str) -> None:
+        """Load `model` from the model server's own repository; what has its name is replaced once it is there.
+
+        Raises:
+            MeshError: as `infer`.
+        """
+        await self._change(self._stub.RepositoryModelLoad, service_pb2.RepositoryModelLoadRequest(model_name=model))
+
+    async def unload(self, model: str) -> None:
+        """Unload `model` once nothing runs on it; one that is not loaded does not matter.
+
+        Raises:
+            MeshError: as `infer`.
+        """
+        await self._change(self._stub.RepositoryModelUnload, service_pb2.RepositoryModelUnloadRequest(model_name=model))
+
+    async def loaded(self) -> frozenset[str]:
+        """Names of everything that is loaded.
+
+        Raises:
+            MeshError: as `infer`.
+        """
+        try:
+            index = await self._stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(ready=True), timeout=5)
+        except grpc.aio.AioRpcError as error:
+            raise _translated(error, "") from error
+        return frozenset(model.name for model in index.models)
+
+    async def _change(self, method: Any, request: Any) -> None:
+        try:
+            await method(request, timeout=_CHANGE_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise _translated(error, request.model_name) from error
 
 
 def _translated(error: grpc.aio.AioRpcError, model: str) -> MeshError:

@@ -1,7 +1,6 @@
 """PreprocessService: decode, call, encode."""
 
 import asyncio
-import itertools
 import time
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,12 @@ import numpy as np
 from prometheus_client import Histogram
 
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
+from families import graphs
 from families.limits import DEFAULT_END, DEFAULT_WEIGHT, MOST_CONTROLS, MOST_HINTS, PROMPT_CHARACTERS, SIDE
 from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
-from mesh.errors import InvalidInput, MeshError, NotFound
+from mesh.errors import InvalidInput, MeshError
 from mesh.pictures import Pixels, encode, upright_size
 from mesh.tensors import to_message
 from mesh.triton import Triton
@@ -52,16 +52,17 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         styles: StyleBook,
         annotators: Annotators | None = None,
     ) -> None:
-        self._models = LoadedModels(models)
+        self._models = LoadedModels(models, repository)
+        self._repository = repository
+        self._triton = triton
         self._encoders = {model.name: TextEncoder(model, repository, triton) for model in models}
         self._admission = admission
         self._styles = styles
         self._annotators = annotators or Annotators()
-        self._canaries = itertools.cycle(list(self._encoders.values()))
 
     async def Prepare(self, request: preprocess_pb2.PrepareRequest, context: Any) -> preprocess_pb2.PrepareResponse:
         """Words and hints of one request; see the .proto."""
-        model = self._models.find(request.model)
+        model = await self._find(request.model)
         _check_prompts(request)
         _check_controls(request, model)
         picture = picture_size(request.picture_width, request.picture_height)
@@ -220,10 +221,25 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         )
 
     async def probe(self) -> None:
-        """Raise MeshError while words can't be encoded; every call tries the next model."""
-        if not self._encoders:
-            raise NotFound("no model is exported yet; run `make models`")
-        await next(self._canaries).encode([("prompt", "canary")])
+        """Raise MeshError while words can't be encoded; every call tries the next model, and looks for new ones."""
+        await self._renew()
+        await self._encoders[self._models.in_turn().name].encode([("prompt", "canary")])
+
+    async def _find(self, name: str) -> Manifest:
+        if name not in self._models:
+            await self._renew()
+        return self._models.find(name)
+
+    async def _renew(self) -> None:
+        news = await asyncio.to_thread(self._models.news)
+        for card in news.gone:
+            self._models.drop(card.name)
+        for card in news.come:
+            # unet_svc has them loaded.
+            if await self._triton.is_ready(graphs.text_encoder(card.name)):
+                encoder = await asyncio.to_thread(TextEncoder, card, self._repository, self._triton)
+                self._encoders[card.name] = encoder
+                self._models.adopt(card)
 
 
 def _hint(control: types_pb2.Control, made: MadeHint) -> types_pb2.Hint:

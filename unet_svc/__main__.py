@@ -25,8 +25,9 @@ async def main(settings: UnetSettings) -> None:
     # Scheduler arithmetic is small; more threads would only fight the model server for cores.
     torch.set_num_threads(1)
     triton = Triton(settings.triton_url, shared_memory=settings.shared_memory, timeout_s=settings.step_timeout_s)
-    models = list_manifests(Path(settings.model_repository))
-    servicer = UnetServicer(models, Denoiser(triton), Admission(settings.running, settings.waiting, "denoising loops"))
+    repository = Path(settings.model_repository)
+    admission = Admission(settings.running, settings.waiting, "denoising loops")
+    servicer = UnetServicer(list_manifests(repository), Denoiser(triton), admission, repository)
     services = {
         "controlmesh.v1.UnetService": lambda server: unet_pb2_grpc.add_UnetServiceServicer_to_server(servicer, server)
     }

@@ -104,6 +104,29 @@ class Denoiser:
                 config = graphs.to_json(graphs.denoise_config(facts, kinds))
                 await self._triton.load(name, config, {"file:1/ensemble": b"\n"})
 
+    async def load(self, facts: ModelFacts, anew: bool) -> None:
+        """Have the model server load a model's graphs from its repository; `anew` also those that are loaded.
+
+        Raises:
+            MeshError: as `Triton.infer`.
+        """
+        loaded = frozenset() if anew else await self._triton.loaded()
+        for name in graphs.repository_names(facts):
+            if name not in loaded:
+                await self._triton.load_stored(name)
+
+    async def unload(self, facts: ModelFacts) -> None:
+        """Have the model server drop a model's graphs, the ensembles over them first.
+
+        Raises:
+            MeshError: as `Triton.infer`.
+        """
+        loaded, ensemble = await self._triton.loaded(), graphs.denoise(facts.name)
+        over = sorted(name for name in loaded if name == ensemble or name.startswith(f"{ensemble}__"))
+        for name in (*over, *graphs.graph_names(facts)):
+            if name in loaded:
+                await self._triton.unload(name)
+
     async def probe(self, facts: ModelFacts, kinds: Sequence[str]) -> None:
         """One tiny real step, so that readiness means an answer. Raises MeshError when it fails."""
         cells = 8

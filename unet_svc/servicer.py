@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import Counter, Gauge
@@ -12,7 +13,8 @@ from controlmesh.v1 import types_pb2, unet_pb2, unet_pb2_grpc
 from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
-from mesh.errors import NotFound
+from mesh.errors import MeshError
+from mesh.telemetry import log
 from mesh.tensors import to_message
 from unet_svc.denoiser import Denoiser
 from unet_svc.loop import Denoising
@@ -31,13 +33,17 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         models: the loaded models.
         denoiser: their graphs.
         admission: bound on loops at once.
+        repository: folder where further models may appear, and from which they may go; None for never.
     """
 
-    def __init__(self, models: list[Manifest], denoiser: Denoiser, admission: Admission) -> None:
-        self._models = LoadedModels(models)
+    def __init__(
+        self, models: list[Manifest], denoiser: Denoiser, admission: Admission, repository: Path | None = None
+    ) -> None:
+        self._models = LoadedModels(models, repository)
         self._denoiser = denoiser
         self._admission = admission
-        self._canaries = itertools.cycle([(m, kinds) for m in models for kinds in ((), *((k,) for k in m.controls))])
+        self._kinds = itertools.count()
+        self._renewing: asyncio.Task[None] | None = None
         LOOPS.set_function(lambda: admission.inside)
 
     async def Denoise(self, request: unet_pb2.DenoiseRequest, context: Any) -> AsyncIterator[unet_pb2.DenoiseResponse]:
@@ -86,13 +92,39 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
                     prediction_type=model.scheduler.get("prediction_type", "epsilon"),
                     default_scheduler=default_scheduler(model.scheduler),
                     latent_channels=model.latent_channels,
+                    exported_at=self._models.exported_at(model.name),
                 )
                 for model in self._models.values()
             ]
         )
 
     async def probe(self) -> None:
-        """Raise MeshError while a step would fail; every call tries the next model and control in turn."""
-        if not self._models:
-            raise NotFound("no model is exported yet; run `make models`")
-        await self._denoiser.probe(*next(self._canaries))
+        """Raise MeshError while a step would fail; every call tries the next model and control in turn.
+
+        Every call also looks for models that came or went; loading them keeps nobody waiting.
+        """
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew())
+        model = self._models.in_turn()
+        # One more than there are controls: none of them is a case, too.
+        place = next(self._kinds) // len(self._models) % (len(model.controls) + 1)
+        await self._denoiser.probe(model, model.controls[place - 1 : place] if place else ())
+
+    async def _renew(self) -> None:
+        """Load what came and unload what went; this room alone asks the model server for it."""
+        news = await asyncio.to_thread(self._models.news)
+        for card in news.gone:
+            self._models.drop(card.name)
+            await self._tried(self._denoiser.unload(card), card)
+        for card in news.come:
+            if await self._tried(self._denoiser.load(card, anew=card.name in self._models), card):
+                self._models.adopt(card)
+
+    async def _tried(self, change: Coroutine[Any, Any, None], card: Manifest) -> bool:
+        try:
+            await change
+        except MeshError as error:
+            # Tried again at the next look.
+            log.warning("model can't be changed", model=card.name, reason=error.message)
+            return False
+        return True

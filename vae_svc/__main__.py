@@ -20,8 +20,9 @@ async def main(settings: VaeSettings) -> None:
     """Wire the parts and serve."""
     configure("vae_svc", settings)
     triton = Triton(settings.triton_url)
-    models = list_manifests(Path(settings.model_repository))
-    servicer = VaeServicer(models, triton, Admission(settings.running, settings.waiting, "pictures"))
+    repository = Path(settings.model_repository)
+    admission = Admission(settings.running, settings.waiting, "pictures")
+    servicer = VaeServicer(list_manifests(repository), triton, admission, repository)
     services = {
         "controlmesh.v1.VaeService": lambda server: vae_pb2_grpc.add_VaeServiceServicer_to_server(servicer, server)
     }

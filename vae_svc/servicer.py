@@ -1,17 +1,18 @@
 """VaeService: decode, call, encode."""
 
 import asyncio
-import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from controlmesh.v1 import types_pb2, vae_pb2, vae_pb2_grpc
+from families import graphs
 from families.limits import SAMPLES, SIDE
 from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
-from mesh.errors import InvalidInput, NotFound
+from mesh.errors import InvalidInput
 from mesh.pictures import Format, Pixels, decode, encode, resize
 from mesh.tensors import to_array, to_message
 from mesh.triton import Triton
@@ -33,17 +34,19 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         models: the loaded models.
         triton: client of the model server.
         admission: bound on requests at once.
+        repository: folder where further models may appear, and from which they may go; None for never.
     """
 
-    def __init__(self, models: list[Manifest], triton: Triton, admission: Admission) -> None:
-        self._models = LoadedModels(models)
+    def __init__(
+        self, models: list[Manifest], triton: Triton, admission: Admission, repository: Path | None = None
+    ) -> None:
+        self._models = LoadedModels(models, repository)
         self._triton = triton
         self._admission = admission
-        self._canaries = itertools.cycle(models)
 
     async def Decode(self, request: vae_pb2.DecodeRequest, context: Any) -> vae_pb2.DecodeResponse:
         """Pictures of latents; see the .proto."""
-        facts = self._models.find(request.latents.model)
+        facts = await self._find(request.latents.model)
         latents = to_array(request.latents.samples, field="latents", ndim=4)
         if not SAMPLES.holds(latents.shape[0]) or latents.shape[1] != facts.latent_channels:
             expected = f"[{SAMPLES}, {facts.latent_channels}, h, w]"
@@ -66,7 +69,7 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
 
     async def Encode(self, request: vae_pb2.EncodeRequest, context: Any) -> vae_pb2.EncodeResponse:
         """The posterior of a picture; see the .proto."""
-        facts = self._models.find(request.model)
+        facts = await self._find(request.model)
         _check_side("width", request.width)
         _check_side("height", request.height)
         async with self._admission:
@@ -76,11 +79,24 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         return vae_pb2.EncodeResponse(posterior=posterior)
 
     async def probe(self) -> None:
-        """Raise MeshError while latents can't be decoded; every call tries the next model."""
-        if not self._models:
-            raise NotFound("no model is exported yet; run `make models`")
-        facts = next(self._canaries)
+        """Raise MeshError while latents can't be decoded; every call tries the next model, and looks for new ones."""
+        await self._renew()
+        facts = self._models.in_turn()
         await decode_latents(self._triton, facts, np.zeros((1, facts.latent_channels, 8, 8), np.float32))
+
+    async def _find(self, name: str) -> Manifest:
+        if name not in self._models:
+            await self._renew()
+        return self._models.find(name)
+
+    async def _renew(self) -> None:
+        news = await asyncio.to_thread(self._models.news)
+        for card in news.gone:
+            self._models.drop(card.name)
+        for card in news.come:
+            # unet_svc has them loaded.
+            if await self._triton.is_ready(graphs.vae_decoder(card.name)):
+                self._models.adopt(card)
 
 
 def _fitted(content: bytes, width: int, height: int) -> Pixels:
