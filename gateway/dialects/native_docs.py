@@ -162,7 +162,7 @@ EVENTS = documented(
     _ID,
     _SEEN,
     answer=None,
-    media={"text/event-stream": {"schema": {"type": "string"}, "example": examples.STREAM}},
+    media={"text/event-stream": {"example": examples.STREAM}},
     words=_STREAM,
 )
 EVENTS["responses"][204] = {"description": "The end was seen already; there is nothing to come back for."}

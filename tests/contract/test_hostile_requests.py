@@ -1,6 +1,7 @@
 """Whatever a client sends, every dialect answers it in its own shape, and never with a fault of ours."""
 
 import base64
+import json
 import random
 from typing import Any
 
@@ -93,6 +94,9 @@ REQUESTS = {
         "enhance_prompt": False,
         "enhance_style": "comic",
         "preview_every": 1,
+        "priority": 5,
+        "deadline_s": 60,
+        "webhook": None,
     },
     "/": {
         "inputs": "a boat",
@@ -194,3 +198,52 @@ async def test_no_spoiled_request_is_a_fault_of_ours(mesh: Running, path: str) -
                 )
     assert refused > 100
     assert mesh.parts.jobs.load() == (0, 0)
+
+
+# What stands for a number and for words in each request, and JSON (or none) to put there.
+NUMBERS = {
+    "/controlmesh/v1/generations": ("steps", "samples", "guidance_scale", "seed", "priority", "deadline_s"),
+    "/": ("num_inference_steps", "guidance_scale", "controlnet_conditioning_scale", "seed"),
+    "/api/v7/images/controlnet": ("num_inference_steps", "samples", "guidance_scale", "seed"),
+}
+WORDS = {"/controlmesh/v1/generations": "prompt", "/": "inputs", "/api/v7/images/controlnet": "prompt"}
+NUMBER_TOKENS = (
+    b"1000000000", b"-1", b"NaN", b"Infinity", b"-Infinity", b"1e308", b"-1e308", b"1e999", b"1e-999", b"31.0", b"true",
+    b'"yes"', b'"NaN"', b'"1e999"', b"0x10", b"1_000", b"01", b"9" * 5000, b"0." + b"9" * 5000, b"-0",
+)  # fmt: skip
+WORD_TOKENS = (
+    b'"' + b"x" * 1_000_000 + b'"', b'"\\ud800"', b'"\\udc00\\ud800"', b'"\xed\xa0\x80"', b'"\xff"',
+    b'"\\u0000"', b'"\0"', b"'x'",
+    b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+)  # fmt: skip
+BODIES = (
+    b"", b"\0", b"\xff\xfe{\0}\0", b"\xef\xbb\xbf{}", b"{}{}", b"[]", b"null", b"7", b'"{}"', b"{" * 100_000,
+    b"[" * 100_000, b'{"a":' * 100_000, b'{"a"', b"{'a': 1}", b'{"\\ud800": 1}', b'{"a": 1,}',
+)  # fmt: skip
+
+
+def written(body: dict[str, Any], name: str, token: bytes) -> bytes:
+    """`body` as JSON with `token` as the value of `name`, as it is."""
+    return json.dumps({**body, name: "TOKEN"}).encode().replace(b'"TOKEN"', token)
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+async def test_no_bytes_are_a_fault_of_ours(mesh: Running, path: str) -> None:
+    plain = REQUESTS[path]
+    sent = [written(plain, name, token) for name in NUMBERS[path] for token in NUMBER_TOKENS]
+    sent += [written(plain, WORDS[path], token) for token in WORD_TOKENS]
+    for body in (*sent, *BODIES):
+        async with mesh.http.post(path, data=body, headers={"Content-Type": "application/json"}) as response:
+            text = await response.text()
+            assert response.status in (200, 400, 422), (body[:200], text)
+            if response.status != 200:
+                assert ERROR_KEYS[path] <= set(json.loads(text)) and len(text) < 2000, body[:200]
+    for body in BODIES:
+        async with mesh.http.post(path, data=body, headers={"Content-Type": "application/json"}) as response:
+            assert response.status != 200, body[:200]
+
+
+async def test_of_names_that_are_repeated_the_last_one_counts(mesh: Running) -> None:
+    for body, status in ((b'{"prompt": "x", "steps": 1, "steps": 0}', 422), (b'{"prompt": 7, "prompt": "x"}', 200)):
+        async with mesh.http.post("/controlmesh/v1/generations", data=body) as response:
+            assert response.status == status
