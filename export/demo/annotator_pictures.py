@@ -21,7 +21,7 @@ USUAL_SHARE = 0.5
 #: Of the others, how many are cut to two different sides.
 CUT_SHARE = 0.5
 #: How often a picture is drawn at another size and fitted, and by which factors.
-FITTED_SHARE, FITTED = 0.3, (0.6, 3.0)
+FITTED_SHARE, FITTED = 0.3, (0.6, 1.6)
 #: How often each kind of wear strikes a picture.
 WORN = 0.3
 

@@ -21,12 +21,12 @@ from export.demo.scene import Stream, sample_scene, scene_generator
 from export.demo.vae import SCALING_FACTOR
 
 #: Every so many steps the pictures are the autoencoder's, of latents with up to this much noise, of unit normal ones.
-REDRAWN_EVERY, LATENT_NOISE = 4, 0.3
-#: Ground is most of a picture and easy: solids count this much more for depth and normals.
+REDRAWN_EVERY, LATENT_NOISE = 8, 0.3
+#: Ground is most of a picture and easy: solids count this much more in all but edges.
 SOLID_WEIGHT = 3.0
 #: Where the Huber loss of depth turns from square to straight.
 DEPTH_KNEE = 0.02
-WEIGHTS = {"depth": 20.0, "normal": 2.0, "segmentation": 1.0, "softedge": 2.0}
+WEIGHTS = {"depth": 10.0, "normal": 2.0, "segmentation": 2.0, "softedge": 2.0}
 
 
 def train_annotator(crew: Crew, vae: AutoencoderKL, schedule: Schedule) -> tuple[AnnotatorNet, list[float]]:
@@ -68,7 +68,7 @@ def loss(raw: dict[str, torch.Tensor], wanted: Sequence[Maps]) -> torch.Tensor:
         "depth": attention
         * functional.smooth_l1_loss(raw["depth"][:, 0].sigmoid(), depth, reduction="none", beta=DEPTH_KNEE),
         "normal": attention * (1 - functional.cosine_similarity(raw["normal"], normal, dim=1)),
-        "segmentation": functional.cross_entropy(raw["segmentation"], labels),
+        "segmentation": attention * functional.cross_entropy(raw["segmentation"], labels, reduction="none"),
         "softedge": functional.binary_cross_entropy_with_logits(raw["softedge"][:, 0], edges),
     }
     return torch.stack([WEIGHTS[name] * part.mean() for name, part in parts.items()]).sum()
