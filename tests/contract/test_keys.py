@@ -1,10 +1,8 @@
 """Keys in requests: each dialect's way to carry them, and its words for a key that won't do."""
 
 import asyncio
-import base64
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,58 +16,12 @@ from gateway.key_records import NewKey
 from gateway.keys import digest_of
 from gateway.limits import WRONG_KEYS_PER_MINUTE
 from mesh.interceptors import Edge
+from tests.contract.carried_keys import CARRIED, NATIVE, Carried
 from tests.contract.conftest import Running, Start
 from tests.contract.enterprise_client import PATH as ENTERPRISE
-from tests.contract.enterprise_client import PICTURE, SAMPLE
+from tests.contract.enterprise_client import SAMPLE
 
-NATIVE = "/controlmesh/v1/generations"
-SCENARIO = "/v1/models"
 KEY = "cm_" + 43 * "k"
-
-
-@dataclass(frozen=True)
-class Carried:
-    """A request with a key in one place, where KEY stands for it.
-
-    Attributes:
-        words: in the answer to a wrong key.
-        basic: user and password of Basic authorization.
-    """
-
-    method: str
-    path: str
-    words: str
-    body: Mapping[str, Any] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    basic: str = ""
-
-    async def ask(self, mesh: Running, key: str) -> tuple[int, str, Mapping[str, str]]:
-        """Send it; status, text and headers of the answer."""
-        headers = {name: value.replace("KEY", key) for name, value in self.headers.items()}
-        if self.basic:
-            pair = base64.b64encode(self.basic.replace("KEY", key).encode()).decode()
-            headers["Authorization"] = f"Basic {pair}"
-        body = self.body and {name: key if value == "KEY" else value for name, value in self.body.items()}
-        path = self.path.replace("KEY", key)
-        async with mesh.http.request(self.method, path, json=body, headers=headers) as response:
-            return response.status, await response.text(errors="replace"), response.headers
-
-
-BEARER = {"Authorization": "Bearer KEY"}
-HUGGING_FACE = {"inputs": "a boat", "image": PICTURE, "controlnet_type": "canny_edge"}
-SENT = {**SAMPLE, "model_id": "demo", "key": ""}
-WRONG = "Invalid Api Key"
-CARRIED = {
-    "native, Bearer": Carried("POST", NATIVE, '"status":401', {"prompt": "a boat"}, BEARER),
-    "Hugging Face, Bearer": Carried("POST", "/", "Invalid or missing token", HUGGING_FACE, BEARER),
-    "enterprise, in the body": Carried("POST", ENTERPRISE, WRONG, {**SENT, "key": "KEY"}),
-    "enterprise, in a header": Carried("POST", ENTERPRISE, WRONG, SENT, {"key": "KEY"}),
-    "enterprise, Bearer": Carried("POST", ENTERPRISE, WRONG, SENT, BEARER),
-    "enterprise, polling by GET": Carried("GET", "/api/v7/images/fetch/123456789?key=KEY", WRONG),
-    "Scenario, Basic with a password": Carried("GET", SCENARIO, '"reason"', basic="any:KEY"),
-    "Scenario, Basic without one": Carried("GET", SCENARIO, '"reason"', basic="KEY:"),
-    "Scenario, Bearer": Carried("GET", SCENARIO, '"reason"', headers=BEARER),
-}
 
 
 @asynccontextmanager
@@ -85,11 +37,11 @@ async def gateway(start: Start, **limits: Any) -> AsyncIterator[tuple[Running, s
 @pytest.mark.parametrize("carried", CARRIED.values(), ids=CARRIED)
 async def test_a_key_opens_where_its_dialect_has_it(start: Start, carried: Carried) -> None:
     async with gateway(start) as (mesh, key):
-        status, _, _ = await carried.ask(mesh, key)
+        status, _, _ = await carried.ask(mesh.http, key)
         # The polled request never was.
         assert status == (404 if "fetch" in carried.path else 200)
         for wrong in (KEY, key[:-1]):
-            status, text, _ = await carried.ask(mesh, wrong)
+            status, text, _ = await carried.ask(mesh.http, wrong)
             assert status == 401 and carried.words in text and wrong not in text
 
 
@@ -97,7 +49,7 @@ async def test_a_key_opens_where_its_dialect_has_it(start: Start, carried: Carri
 async def test_a_key_that_asks_too_often_is_told_when_to_come_back(start: Start, carried: Carried) -> None:
     async with gateway(start, requests_per_minute=2) as (mesh, key):
         # A minute may turn in between; then one more is taken.
-        answers = [await carried.ask(mesh, key) for _ in range(4)]
+        answers = [await carried.ask(mesh.http, key) for _ in range(4)]
         assert 429 not in [status for status, _, _ in answers[:2]]
         status, text, headers = answers[-1]
         assert status == 429 and 1 <= int(headers["Retry-After"]) <= 60
@@ -116,11 +68,11 @@ async def test_a_key_in_a_url_opens_nothing_that_makes_something(start: Start, p
 async def test_guessing_is_stopped_and_the_holder_of_a_key_is_not(start: Start) -> None:
     async with gateway(start) as (mesh, key):
         native, poll = CARRIED["native, Bearer"], CARRIED["enterprise, polling by GET"]
-        statuses = [(await native.ask(mesh, f"guess {number}"))[0] for number in range(WRONG_KEYS_PER_MINUTE + 2)]
+        statuses = [(await native.ask(mesh.http, f"guess {number}"))[0] for number in range(WRONG_KEYS_PER_MINUTE + 2)]
         assert set(statuses[:WRONG_KEYS_PER_MINUTE]) == {401} and statuses[-1] == 429
-        status, _, headers = await poll.ask(mesh, "guess")
+        status, _, headers = await poll.ask(mesh.http, "guess")
         assert status == 429 and 1 <= int(headers["Retry-After"]) <= 60
-        assert (await native.ask(mesh, key))[0] == 200
+        assert (await native.ask(mesh.http, key))[0] == 200
         async with mesh.http.post(NATIVE, json={"prompt": "a boat"}) as response:
             assert response.status == 401, "no key is no guess"
 
@@ -169,14 +121,14 @@ async def test_what_another_process_makes_and_revokes_is_known_soon(start: Start
     url = f"sqlite:///{tmp_path}/records.db"
     carried = CARRIED["Scenario, Bearer"]
     async with start(database_url=url) as mesh, asyncio.timeout(30):
-        assert (await carried.ask(mesh, "x"))[0] == 200, "without any key none is asked for"
+        assert (await carried.ask(mesh.http, "x"))[0] == 200, "without any key none is asked for"
         with open_database(url) as elsewhere:
             record, key = elsewhere.run_here(lambda connection: key_records.create(connection, NewKey("x")))
-            await _until(mesh, lambda: carried.ask(mesh, "x"), 401)
-            assert (await carried.ask(mesh, key))[0] == 200
+            await _until(mesh, lambda: carried.ask(mesh.http, "x"), 401)
+            assert (await carried.ask(mesh.http, key))[0] == 200
             elsewhere.run_here(lambda connection: key_records.revoke(connection, record.holder.key_id))
-            await _until(mesh, lambda: carried.ask(mesh, key), 401)
-            assert (await carried.ask(mesh, "x"))[0] == 401, "the last key is revoked: nobody is let in"
+            await _until(mesh, lambda: carried.ask(mesh.http, key), 401)
+            assert (await carried.ask(mesh.http, "x"))[0] == 401, "the last key is revoked: nobody is let in"
 
 
 async def _until(mesh: Running, ask: Callable[[], Any], status: int) -> None:
