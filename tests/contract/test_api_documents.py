@@ -1,6 +1,8 @@
 """Each API describes its own routes, all of them and no other's; examples are what their schemas say."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -8,6 +10,7 @@ import pytest
 from starlette.routing import Route
 
 from gateway.dialects import DIALECTS
+from gateway.problem import KINDS
 from tests.contract.conftest import Running
 
 NATIVE = "native"
@@ -162,3 +165,14 @@ async def test_real_answers_are_as_their_schemas_say(mesh: Running, native: dict
 async def asset(mesh: Running, record: dict[str, Any]) -> str:
     async with mesh.http.get(record["images"][0]["url"] + ".base64") as response:
         return await response.text()
+
+
+def test_the_page_about_the_api_lists_every_kind_of_problem() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| ([\d, ]+) \| ([`\w, -]+) \|", page, re.MULTILINE)
+    listed = {
+        (int(status), name.strip("` "))
+        for statuses, names in rows
+        for status, name in zip(statuses.split(","), names.split(","), strict=True)
+    }
+    assert listed == {(kind.status, kind.name) for kind in KINDS}
