@@ -12,7 +12,7 @@ from gateway.announcement import Announcement
 from gateway.assets import PATH
 from gateway.dialects.dialect import renamed
 from gateway.jobs import Job, Status
-from mesh.errors import Forbidden, InvalidInput, MeshError, NotEnabled, NotFound, Overloaded, Unauthenticated
+from mesh.errors import Conflict, Forbidden, InvalidInput, MeshError, NotEnabled, NotFound, Overloaded, Unauthenticated
 
 _CHECKLIST = (
     "1. send your key in the field `key`; 2. check it for blanks and missing characters; "
@@ -23,6 +23,7 @@ _STATUSES: Mapping[type[MeshError], int] = {
     NotFound: 404,
     Unauthenticated: 401,
     Forbidden: 403,
+    Conflict: 409,
     # As what is not in the caller's plan.
     NotEnabled: 403,
     Overloaded: 429,

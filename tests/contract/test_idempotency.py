@@ -12,11 +12,16 @@ from tests.contract.conftest import Running, Start
 from tests.contract.test_native_api import API, PICTURE
 
 GENERATIONS = f"{API}/generations"
+ENTERPRISE = "/api/v7/images/controlnet"
 REQUESTS: dict[str, dict[str, Any]] = {
     GENERATIONS: {"prompt": "a boat", "steps": 2},
     "/": {"inputs": "a boat", "image": PICTURE, "controlnet_type": "canny_edge"},
-}
-REFUSED = {GENERATIONS: 409, "/": 400}
+    ENTERPRISE: {
+        "key": "k", "model_id": "demo", "controlnet_model": "canny", "controlnet_type": "canny", "prompt": "a boat",
+        "init_image": PICTURE, "auto_hint": "yes", "width": "64", "height": "64",
+    },
+}  # fmt: skip
+REFUSED = {GENERATIONS: 409, "/": 400, ENTERPRISE: 409}
 
 
 async def post(mesh: Running, path: str, body: Any, key: str = "one", **headers: str) -> tuple[int, Any]:
