@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from local.demo import PROMPT, DemonstrationError, extract_canny, generate, source_picture, write
+from local.processes import database_url
 from local.settings import LocalSettings
 from local.supervision import LocalMesh, MeshStartError, stop_running
 from mesh.errors import MeshError
@@ -168,6 +169,14 @@ def docs(
         console.print(f"[red]stale: {', '.join(stale)}; run `python -m local docs` and commit[/]")
         raise typer.Exit(1)
     console.print("generated parts are fresh" if not stale else f"rewritten: {', '.join(stale)}")
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def keys(context: typer.Context) -> None:
+    """Make, list and revoke API keys of this folder's mesh: `python -m gateway keys` with its database."""
+    records = {"CN_GATEWAY_DATABASE_URL": database_url(Path(_settings().run_folder))}
+    command = [sys.executable, "-m", "gateway", "keys", *context.args]
+    raise typer.Exit(subprocess.run(command, check=False, env={**records, **os.environ}).returncode)
 
 
 @app.command()

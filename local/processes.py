@@ -64,7 +64,7 @@ def processes(settings: LocalSettings, run: Path, environ: Mapping[str, str]) ->
     )
     environments = _environments(settings)
     kept = {
-        "CN_GATEWAY_DATABASE_URL": f"sqlite:///{run.resolve()}/records.db",
+        "CN_GATEWAY_DATABASE_URL": database_url(run),
         "CN_GATEWAY_STORAGE_URL": (run.resolve() / "assets").as_uri(),
     }
     alone = {
@@ -77,6 +77,11 @@ def processes(settings: LocalSettings, run: Path, environ: Mapping[str, str]) ->
         Process(name, (*programs[command[0]], *command[1:]), {**alone, **environments[name]})
         for name, command in commands.items()
     ]
+
+
+def database_url(run: Path) -> str:
+    """Where the mesh of the run folder `run` keeps its records, unless the environment says another place."""
+    return f"sqlite:///{run.resolve()}/records.db"
 
 
 def _environments(settings: LocalSettings) -> dict[str, dict[str, str]]:
