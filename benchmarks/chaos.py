@@ -83,10 +83,9 @@ class Run:
 class Client:
     """Sends jobs and follows them to their end, whatever happens on the way."""
 
-    def __init__(self, run: Run, mesh: FrailMesh, chance: random.Random) -> None:
+    def __init__(self, run: Run, mesh: FrailMesh) -> None:
         self._run = run
         self._mesh = mesh
-        self._chance = chance
         self._http = httpx2.AsyncClient(timeout=20)
         self.ended = 0
         self.news = asyncio.Condition()
@@ -127,11 +126,13 @@ class Client:
             except httpx2.TransportError:
                 pass
             self._run.refused += 1
-            await asyncio.sleep(_PAUSE_S * (1 + self._chance.random()))
+            await asyncio.sleep(_PAUSE_S * (1 + random.random()))
 
 
-async def _kill(run: Run, mesh: FrailMesh, client: Client, chance: random.Random, kills: int) -> None:
+async def _kill(run: Run, mesh: FrailMesh, client: Client, kills: int) -> None:
     """Kill at random, as long as there is work."""
+    # Of its own, so that the seed says whom it hits, however often clients ask.
+    chance = random.Random(run.seed)
     began = time.monotonic()
     for wanted in sorted(chance.randrange(int(run.jobs * 0.8) + 1) for _ in range(kills)):
         async with client.news:
@@ -148,12 +149,11 @@ async def _kill(run: Run, mesh: FrailMesh, client: Client, chance: random.Random
 
 
 async def _work(run: Run, mesh: FrailMesh, heard: Heard, kills: int) -> None:
-    chance = random.Random(run.seed)
-    client = Client(run, mesh, chance)
+    client = Client(run, mesh)
     began = time.monotonic()
     try:
         async with asyncio.timeout(PATIENCE_S + 10 * run.jobs), asyncio.TaskGroup() as tasks:
-            tasks.create_task(_kill(run, mesh, client, chance, kills))
+            tasks.create_task(_kill(run, mesh, client, kills))
             for number in range(run.jobs):
                 tasks.create_task(client.through(number, heard.url))
     except TimeoutError:

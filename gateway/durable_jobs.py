@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -30,7 +31,7 @@ from mesh.telemetry import log
 KEEP_S = 0.5
 """How often progress is written and a job's record is asked whether it goes on."""
 LOOK_S = 0.25
-"""How often the record is read of a job that another process runs."""
+"""How often the record is read of a job that is watched: another process may be running it."""
 _LOWEST = 1_000_000
 
 
@@ -54,6 +55,7 @@ class DurableJobs:
         max_waiting: jobs that may wait, over all processes.
         retention_s: seconds that a finished record is kept.
         poll_s: seconds between two looks at the queue.
+        look_s: seconds between two looks at the record of a job that is watched.
     """
 
     def __init__(
@@ -70,18 +72,21 @@ class DurableJobs:
         max_waiting: int,
         retention_s: float,
         poll_s: float = 0.25,
+        look_s: float = LOOK_S,
     ) -> None:
         self._database = database
         self._assets = assets
         self._outbox = outbox
         self._tell = ended
         self._max_waiting = max_waiting
+        self._look_s = look_s
         self.executor = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.workflows = Workflows(url, self.executor, max_pictures, poll_s, deliver)
         self._conduct = conduct
         self._turns = Turns(max_pictures)
         self._making: dict[str, Making] = {}
-        self._ended: dict[str, asyncio.Event] = {}
+        # By id, as long as somebody waits for it.
+        self._news: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
         self._closing = False
         self._care = Care(
             self.executor, database, self.workflows, assets, retention_s, self._end, lambda id: id in self._making
@@ -150,23 +155,19 @@ class DurableJobs:
 
     async def watch(self, id: str, owner: str) -> AsyncIterator[Job]:
         told: tuple[object, ...] | None = None
-        try:
-            while True:
-                making = self._making.get(id)
-                changed = making.changed if making else self._ended.setdefault(id, asyncio.Event())
-                job = await self.get(id, owner)
-                news = (job.status, job.step, job.steps, job.preview)
-                if news != told:
-                    told = news
-                    yield job
-                if job.is_finished:
-                    return
-                with suppress(TimeoutError):
-                    # Another process has no way to wake this one, so its records are looked at.
-                    async with asyncio.timeout(LOOK_S):
-                        await changed.wait()
-        finally:
-            self._ended.pop(id, None)
+        while True:
+            changed = self._news.setdefault(id, asyncio.Event())
+            job = await self.get(id, owner)
+            news = (job.status, job.step, job.steps, job.preview)
+            if news != told:
+                told = news
+                yield job
+            if job.is_finished:
+                return
+            with suppress(TimeoutError):
+                # Another process has no way to wake this one, so its records are looked at.
+                async with asyncio.timeout(self._look_s):
+                    await changed.wait()
 
     async def wait(self, id: str, owner: str, timeout_s: float) -> Job:
         job = await self.get(id, owner)
@@ -199,7 +200,8 @@ class DurableJobs:
         begun = await self._database.run(partial(records.begin, id=job_id, executor=self.executor))
         if begun is None:
             return {"over": True}
-        making = Making(begun, self._database, self._assets, self._turns, self._conduct, self.executor)
+        changed = partial(self._wake, job_id)
+        making = Making(begun, self._database, self._assets, self._turns, self._conduct, self.executor, changed)
         self._making[job_id] = making
         self._wake(job_id)
         try:
@@ -241,8 +243,7 @@ class DurableJobs:
         return ended
 
     def _wake(self, id: str) -> None:
-        event = self._ended.pop(id, None)
-        if event:
+        if event := self._news.pop(id, None):
             event.set()
 
     async def _stored(self, order: Order) -> dict[str, str]:

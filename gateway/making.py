@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -38,10 +38,10 @@ class Making:
     Args:
         begun: its record, which names `executor` as the one that runs it.
         database, assets, turns, conduct: as in DurableJobs.
+        changed: called after each change of `job`.
 
     Attributes:
         job: the record as it is here, ahead of the database by some steps.
-        changed: set at the next change, when another takes its place.
         over: set when nothing is done for it any more.
         ended: whether the record in the database is final.
     """
@@ -54,9 +54,9 @@ class Making:
         turns: Turns,
         conduct: Conductor,
         executor: str,
+        changed: Callable[[], None],
     ) -> None:
         self.job = begun.job
-        self.changed = asyncio.Event()
         self.over = asyncio.Event()
         self.ended = False
         self._begun = begun
@@ -65,6 +65,7 @@ class Making:
         self._turns = turns
         self._conduct = conduct
         self._executor = executor
+        self._changed = changed
         self._task: asyncio.Task[Outcome] | None = None
 
     def stop(self) -> bool:
@@ -141,5 +142,4 @@ class Making:
 
     def _update(self, **changes: Any) -> None:
         self.job = replace(self.job, **changes)
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
+        self._changed()

@@ -150,3 +150,17 @@ async def test_a_job_that_takes_its_processes_down_is_given_up(opened: Opened, c
         done = await jobs.wait(id, "me", 30)
     assert done.status == Status.FAILED and isinstance(done.error, InternalError)
     assert conduct.begun == []
+
+
+@durable
+async def test_who_waits_is_told_by_the_process_that_works(opened: Opened, conduct: Conductor) -> None:
+    async with opened(conduct, look_s=1000.0) as jobs:
+        seen = []
+        job = await jobs.submit(Order(WORDS, "me", at_once=True))
+        waiting = asyncio.create_task(jobs.wait(job.id, "me", 60))
+        async for now in jobs.watch(job.id, "me"):
+            seen.append((now.status, now.step))
+            if now.step == 1:
+                conduct.go.set()
+        assert (await waiting).status == Status.SUCCEEDED
+    assert (Status.RUNNING, 1) in seen and seen[-1] == (Status.SUCCEEDED, 2)
