@@ -41,7 +41,7 @@ class GatewaySettings(ServerSettings):
     default_model: str = setting("", "Model taken when a request names none; unset: the first loaded one by name.")
     model_aliases: tuple[str, ...] = setting((), "Other names for loaded models, as a list of name=model.")
     unknown_model: str = setting(
-        "error", "What an unknown model means to the enterprise dialect: `error` or `default`."
+        "error", "What an unknown model means to the vendors' dialects: `error` or `default`."
     )
     enterprise_status: str = setting("legacy", "Enterprise errors: `legacy` answers 200, `strict` a status of 400 up.")
     enterprise_base64: str = setting(
