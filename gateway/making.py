@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -99,7 +100,7 @@ class Making:
             started = await self._database.run(partial(records.start, id=self.job.id, executor=self._executor))
             if not started:
                 return {"over": True}
-            self._update(status=Status.RUNNING)
+            self._update(status=Status.RUNNING, started_at=self.job.started_at or datetime.now(UTC))
             made = await self._tried(generation)
         finally:
             self._turns.give_back(places)

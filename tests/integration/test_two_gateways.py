@@ -85,6 +85,10 @@ async def test_a_key_is_one_job_whichever_is_asked_and_its_events_come_from_both
         await rooms.seen.started.wait()
         status, seen = await post(both[1], body, wait=0)
         assert status == 202
+        for http in both:
+            async with http.get(f"{GENERATIONS}/{seen['id']}") as response:
+                running = await response.json()
+                assert running["status"] == "running" and running["started_at"] is not None
         watching = [asyncio.create_task(last_event(http, seen["id"])) for http in both]
         rooms.pace.set()
         answers = await asyncio.gather(*asking)
