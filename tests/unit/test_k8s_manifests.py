@@ -144,6 +144,24 @@ def test_every_variable_is_a_setting(documents: list[Document]) -> None:
     assert seen == SETTINGS.keys()
 
 
+def test_no_gateway_forgets_what_another_knows(documents: list[Document]) -> None:
+    deployment = of_kind(documents, "Deployment")["gateway"]["spec"]
+    spec = deployment["template"]["spec"]
+    (container,) = spec["containers"]
+    variables = {entry["name"]: entry for entry in container["env"]}
+    claims = {volume["name"] for volume in spec["volumes"] if "persistentVolumeClaim" in volume}
+    kept = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in claims]
+    for name, at_home in (("CN_GATEWAY_DATABASE_URL", "sqlite:///"), ("CN_GATEWAY_STORAGE_URL", "file://")):
+        if "value" not in variables[name]:
+            # No pod starts without it.
+            assert not variables[name]["valueFrom"]["secretKeyRef"].get("optional"), name
+            continue
+        assert "valueFrom" not in variables[name], name
+        folder = variables[name]["value"].removeprefix(at_home)
+        assert folder.startswith("/") and any(folder.startswith(f"{mount}/") for mount in kept), name
+        assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+
+
 def test_the_loops_that_run_fit_tritons_queue(documents: list[Document]) -> None:
     queues = {
         int(size)

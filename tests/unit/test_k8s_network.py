@@ -102,6 +102,21 @@ def test_pods_reach_each_other_along_the_meshs_edges_only(variant: str) -> None:
     assert allowed(documents) == EDGES
 
 
+def test_the_gateway_alone_reaches_databases_and_buckets_of_other_namespaces() -> None:
+    for variant in ("base", "demo"):
+        elsewhere = {
+            (name, peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"], port["port"])
+            for name, policy in of_kind(renderings()[variant], "NetworkPolicy").items()
+            for rule in policy["spec"].get("egress", [])
+            for peer in rule.get("to", [])
+            if "namespaceSelector" in peer and name != "dns"
+            for port in rule["ports"]
+        }
+        assert elsewhere == {("gateway-records", "postgresql", 5432), ("gateway-records", "minio", 9000)}
+        policy = of_kind(renderings()[variant], "NetworkPolicy")["gateway-records"]
+        assert policy["spec"]["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "gateway"}}
+
+
 def ways_out(documents: list[Document]) -> set[str]:
     return {
         name
