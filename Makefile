@@ -62,6 +62,9 @@ test-parity-full: setup models ## Every feature under every scheduler against di
 fuzz: setup ## Hostile pictures and parameters, for as long as Hypothesis' deep profile takes
 	@$(BIN)/python -m pytest tests/unit/test_fuzz_pictures.py tests/unit/test_fuzz_controls.py --hypothesis-profile=deep
 
+fuzz-api: setup ## 10,000 requests against the native API, made from its own description
+	@$(BIN)/python -m tests.fuzz_api --cases 10000
+
 lint: .venv/.done ## Style, types, import directions, protos, freshness of generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -82,7 +82,9 @@ def place(
 
 def get(connection: Connection, id: str, owner: str) -> Job:
     """The record; NotFound."""
-    return _found(_row(connection, and_(JOBS.c.id == id, JOBS.c.owner == owner)))
+    # PostgreSQL refuses to compare with what can't be text, such as a NUL.
+    named = id if id.isascii() and id.isalnum() else ""
+    return _found(_row(connection, and_(JOBS.c.id == named, JOBS.c.owner == owner)))
 
 
 def any_owners(connection: Connection, id: str) -> Job:
@@ -92,6 +94,7 @@ def any_owners(connection: Connection, id: str) -> Job:
 
 def find(connection: Connection, number: int, owner: str) -> Job:
     """The record with that number; NotFound."""
+    number = number if _FIRST_NUMBER <= number < _FIRST_NUMBER + _NUMBERS else 0
     return _found(_row(connection, and_(JOBS.c.number == number, JOBS.c.owner == owner)))
 
 

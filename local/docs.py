@@ -8,6 +8,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from families.annotators import HEADS, folder_name
+from gateway.dialects import enterprise_absent
 from gateway.settings import GatewaySettings
 from local.processes import ROOT, procfile
 from local.settings import LocalSettings
@@ -123,6 +124,7 @@ PAGES = {
         "adherence": _adherence,
         "controls": _controls,
         "schedulers": _schedulers,
+        "absent": enterprise_absent.table,
         "benchmark": _benchmark,
         "settings": _settings,
         "processes": _processes,

@@ -117,6 +117,9 @@ def _environments(settings: LocalSettings) -> dict[str, dict[str, str]]:
             "CN_GATEWAY_METRICS_ADDRESS": settings.gateway_metrics_address,
             "CN_GATEWAY_MESH_ADDRESS": settings.mesh_address,
             "CN_GATEWAY_PUBLIC_ADDRESS": settings.edge_address,
+            # For holders of an admin key; without keys nobody may load models.
+            "CN_GATEWAY_EXPORT_COMMAND": shlex.join([sys.executable, "-m", "export"]),
+            "CN_GATEWAY_MODEL_REPOSITORY": repository,
         },
         "envoy": {},
     }
