@@ -78,7 +78,7 @@ class Triton:
         Raises:
             Overloaded: the graph's queue is full.
             DeadlineExceeded: no answer in time.
-            Unavailable: no model server there.
+            Unavailable: no model server there, or it is going away, or the graph's process died.
             NotFound: no such graph loaded.
             InternalError: anything else; Triton's own words go to the log only.
         """
@@ -106,11 +106,22 @@ class Triton:
                 await self._arena.register_again()
                 response = await self._stub.ModelInfer(request, timeout=deadline)
         except grpc.aio.AioRpcError as error:
-            raise _translated(error, model) from error
+            translated = _translated(error, model)
+            if isinstance(translated, NotFound | InternalError) and not await self._serves():
+                # On its way out it answers, but has dropped its graphs.
+                translated = _away()
+            raise translated from error
         return {
             tensor.name: np.frombuffer(content, _DTYPES[tensor.datatype]).reshape(tuple(tensor.shape))
             for tensor, content in zip(response.outputs, response.raw_output_contents, strict=True)
         }
+
+    async def _serves(self) -> bool:
+        try:
+            answer = await self._stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=5)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.ready)
 
     async def is_ready(self, model: str) -> bool:
         """Whether Triton says that `model` is loaded; it says so of a dead Python process, too: infer to be sure."""
@@ -172,6 +183,10 @@ class Triton:
             raise _translated(error, request.model_name) from error
 
 
+def _away() -> Unavailable:
+    return Unavailable("the model server does not answer; try again in a few seconds", retry_after_s=2)
+
+
 def _translated(error: grpc.aio.AioRpcError, model: str) -> MeshError:
     code, words = error.code(), error.details() or ""
     # While the model server is away every probe would say so; readiness tells it once.
@@ -184,8 +199,9 @@ def _translated(error: grpc.aio.AioRpcError, model: str) -> MeshError:
         return DeadlineExceeded("the model server did not answer in time; try again or ask for a smaller picture")
     if code == grpc.StatusCode.NOT_FOUND or "unknown model" in words or "is not ready" in words:
         return NotFound(f"the model server has no graph {model}; export and load it first")
-    if code == grpc.StatusCode.UNAVAILABLE:
-        return Unavailable("the model server does not answer; try again in a few seconds", retry_after_s=2)
+    # A graph's Python process that died stays dead until the canary has the model server started anew.
+    if code == grpc.StatusCode.UNAVAILABLE or "is not healthy" in words:
+        return _away()
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return Overloaded("the model server is out of memory or its message limit; ask for a smaller picture")
     return InternalError("the model server failed on this request; its log has the details")

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
@@ -128,3 +130,39 @@ async def test_a_restarted_server_is_told_of_the_memory_again(graphs: Path) -> N
         outputs = await client.infer("double", {}, ["y"], held)
         np.testing.assert_array_equal(outputs["y"], PLANE * 2)
     await client.close()
+
+
+async def test_a_server_that_goes_away_is_away_and_has_not_lost_its_graphs(graphs: Path) -> None:
+    refused = 0
+    async with start(graphs, free_ports(1)[0]) as server:
+        client = Triton(server.url, timeout_s=30)
+        # Holds the server back in its end, where it has dropped what nobody uses.
+        held_back = asyncio.create_task(client.infer("slow", {"x": np.ones((1, 64, 1024), np.float32)}, ["y"]))
+        await client.infer("double", {"x": PLANE}, ["y"])
+        os.kill(server.pid, signal.SIGTERM)
+        ended = asyncio.create_task(server.wait())
+        while not ended.done():
+            try:
+                await client.infer("double", {"x": PLANE}, ["y"])
+            except Unavailable:
+                refused += 1
+                await asyncio.wait({ended}, timeout=0.01)
+        await asyncio.gather(held_back, return_exceptions=True)
+        await client.close()
+    assert refused
+
+
+async def test_a_graph_whose_process_died_is_away(graphs: Path) -> None:
+    async with start(graphs, free_ports(1)[0]) as server:
+        client = Triton(server.url, timeout_s=30)
+        (stub,) = [
+            child
+            for child in psutil.Process(server.pid).children(recursive=True)
+            if "python_backend_stub" in child.name() and f"{graphs}/double/" in " ".join(child.cmdline())
+        ]
+        stub.kill()
+        with pytest.raises(Unavailable) as caught:
+            while True:
+                await client.infer("double", {"x": PLANE}, ["y"])
+        assert caught.value.retry_after_s
+        await client.close()
