@@ -44,7 +44,8 @@ down: ## Stop a mesh that was left running
 	@$(BIN)/python -m local down
 
 test: setup models ## Every test
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest tests/unit tests/contract -n 2 --dist loadfile
+	@$(BIN)/python -m pytest tests/integration tests/parity tests/e2e tests/faults
 
 test-%: setup models
 	@$(BIN)/python -m pytest tests/$*
