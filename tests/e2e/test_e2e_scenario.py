@@ -20,7 +20,11 @@ from tests.running import served
 AUTH = ("YOUR_API_KEY", "YOUR_API_SECRET")
 PROMPT = "a red star on a green background"
 SMALL = {"modelId": "demo", "width": 128, "height": 128, "numInferenceSteps": 10, "guidance": 3, "scheduler": "DDIM"}
-PAIRS: dict[str, Pair] = {**GENERATION_PAIRS, **RECORD_PAIRS}
+# A local mesh takes its own model for an unknown one, and this one holds the jobs and files of other tests.
+OF_A_FRESH_SERVER = ("unknown model", "unknown custom model", "jobs", "a new asset")
+PAIRS: dict[str, Pair] = {
+    name: pair for name, pair in {**GENERATION_PAIRS, **RECORD_PAIRS}.items() if name not in OF_A_FRESH_SERVER
+}
 
 
 def data_url(content: bytes) -> str:
