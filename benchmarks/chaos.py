@@ -36,7 +36,9 @@ from tests.integration.postgres import postgres
 
 DATABASES = ("sqlite", "postgresql")
 GENERATIONS = "/controlmesh/v1/generations"
-STEPS = 8
+STEPS = 20
+IN_FLIGHT = 8
+"""Jobs that the client has under way, so that there is work whenever something dies."""
 ENDED = ("succeeded", "failed", "cancelled")
 PATIENCE_S = 300.0
 _PAUSE_S = 0.25
@@ -86,6 +88,7 @@ class Client:
         self._run = run
         self._mesh = mesh
         self._http = httpx2.AsyncClient(timeout=20)
+        self._places = asyncio.Semaphore(IN_FLIGHT)
         self.ended = 0
         self.news = asyncio.Condition()
 
@@ -94,6 +97,13 @@ class Client:
 
     async def through(self, number: int, webhook: str) -> None:
         """One job: sent to both gateways, looked at until its end, its pictures fetched."""
+        async with self._places:
+            await self._through(number, webhook)
+        async with self.news:
+            self.ended += 1
+            self.news.notify_all()
+
+    async def _through(self, number: int, webhook: str) -> None:
         body = {"prompt": "a red star", "seed": number, "steps": STEPS, "width": 128, "height": 128, "webhook": webhook}
         headers = {"Idempotency-Key": f"chaos-{self._run.seed}-{number}"}
         answers = await asyncio.gather(
@@ -111,9 +121,6 @@ class Client:
         for image in record["images"]:
             content = (await self._asked("GET", edge + httpx2.URL(image["url"]).path)).content
             self._run.pictures += content.startswith(b"\x89PNG")
-        async with self.news:
-            self.ended += 1
-            self.news.notify_all()
 
     async def _asked(self, method: str, url: str, **request: Any) -> httpx2.Response:
         """The answer, as often as it takes."""
