@@ -63,6 +63,9 @@ test-parity-full: setup models ## Every feature under every scheduler against di
 fuzz: setup ## Hostile pictures and parameters, for as long as Hypothesis' deep profile takes
 	@$(BIN)/python -m pytest tests/unit/test_fuzz_pictures.py tests/unit/test_fuzz_controls.py --hypothesis-profile=deep
 
+chaos: setup models ## Kill a mesh's processes under forty jobs, on SQLite and PostgreSQL; writes docs/chaos.md
+	@$(BIN)/python -m benchmarks.chaos --write docs/chaos.md
+
 fuzz-api: setup ## 10,000 requests against the native API, made from its own description
 	@$(BIN)/python -m tests.fuzz_api --cases 10000
 
@@ -101,6 +104,9 @@ bench: setup models ## Compare the mesh with diffusers' own pipeline and write d
 
 bench-hints: setup models ## Compare hints with controlnet_aux and write docs/hints_benchmark.md
 	@$(BIN)/python -m benchmarks.hints --write docs/hints_benchmark.md
+
+bench-jobs: setup ## Measure what jobs cost beside the pictures; writes docs/jobs_benchmark.md
+	@$(BIN)/python -m benchmarks.jobs --write docs/jobs_benchmark.md
 
 gallery: setup models ## Show every control type on the same pictures; writes docs/gallery.md
 	@$(BIN)/python -m local gallery
