@@ -40,9 +40,7 @@ class GatewaySettings(ServerSettings):
     )
     default_model: str = setting("", "Model taken when a request names none; unset: the first loaded one by name.")
     model_aliases: tuple[str, ...] = setting((), "Other names for loaded models, as a list of name=model.")
-    unknown_model: str = setting(
-        "error", "What an unknown model means to the vendors' dialects: `error` or `default`."
-    )
+    unknown_model: str = setting("error", "What an unknown model means to the vendors' dialects: `error` or `default`.")
     enterprise_status: str = setting("legacy", "Enterprise errors: `legacy` answers 200, `strict` a status of 400 up.")
     enterprise_base64: str = setting(
         "file", "Enterprise answers as base64: `file` gives links to texts, `inline` the text itself in place of links."
