@@ -44,8 +44,8 @@ down: ## Stop a mesh that was left running
 	@$(BIN)/python -m local down
 
 test: setup models ## Every test
-	@$(BIN)/python -m pytest tests/unit tests/contract -n 2 --dist loadfile
-	@$(BIN)/python -m pytest tests/integration tests/parity tests/e2e tests/faults
+	@$(BIN)/python -m pytest tests -m "not machine" -n 2 --dist loadfile
+	@$(BIN)/python -m pytest tests -m machine
 
 test-%: setup models
 	@$(BIN)/python -m pytest tests/$*

@@ -24,6 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--parity-table", metavar="FILE", help="Write what the comparison measured as a table.")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the one model repository of a run, or the mesh over it: two processes would make two of them."""
+    for item in items:
+        if {"repository", "tiny_weights"}.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("machine")
+
+
 @pytest.fixture(scope="session")
 def tiny_weights() -> Path:
     """A random epsilon model of SD1.5's shape (4 levels, 13 residuals, leading timesteps) in diffusers format."""
