@@ -104,12 +104,10 @@ def _ours(kind: str) -> Side:
 def compared(pair: Pair, size: int, seconds: float, clock: Callable[[], float] = time.process_time) -> str:
     """Cells of a row: CPU-ms of both sides, the ratio with its spread, and how far the maps are apart."""
     picture = photo(size)
-    # The first round fills caches; it counts only where there is no time for more than two.
+    # The first round fills caches and takes memory, and is not counted.
     theirs, ours, first = _round(pair, picture, clock)
-    rounds = min(pair.most, int(seconds / sum(first)))
-    spent = [_round(pair, picture, clock)[2] for _ in range(rounds)] if rounds > 2 else [first]
-    if rounds == 2:
-        spent.append(_round(pair, picture, clock)[2])
+    rounds = min(pair.most, max(1, int(seconds / sum(first))))
+    spent = [_round(pair, picture, clock)[2] for _ in range(rounds)]
     ratios = sorted(a / b for a, b in spent)
     medians = [1000 * statistics.median(column) for column in zip(*spent, strict=True)]
     apart = np.abs(theirs.astype(int) - ours)
