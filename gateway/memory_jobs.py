@@ -125,10 +125,8 @@ class MemoryJobs:
         return self._entry(id, owner).job
 
     async def find(self, number: int, owner: str) -> Job:
-        for entry in self._entries.values():
-            if entry.job.number == number and entry.job.owner == owner:
-                return entry.job
-        raise unknown()
+        ids = [entry.job.id for entry in self._entries.values() if entry.job.number == number]
+        return self._entry(ids[0] if ids else "", owner).job
 
     async def page(self, owner: str, which: Filter, limit: int, after: str | None = None) -> Page:
         return page((e.job for e in self._entries.values() if e.job.owner == owner), which, limit, after)
@@ -171,7 +169,10 @@ class MemoryJobs:
 
     def _entry(self, id: str, owner: str) -> Entry:
         entry = self._entries.get(id)
-        if entry is None or entry.job.owner != owner:
+        if entry is not None and entry.job.owner != owner:
+            log.warning("another owner's job was asked for", generation=id, owner=owner)
+            entry = None
+        if entry is None:
             raise unknown()
         return entry
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.generation import Control, Generation
 from gateway.jobs import Filter, Job, JobEngine, Order, Status
@@ -95,6 +96,13 @@ async def test_the_life_of_a_job(jobs: JobEngine, conduct: Conductor, at_once: b
 async def test_a_job_is_found_by_its_number_and_by_nobody_else(jobs: JobEngine, conduct: Conductor) -> None:
     job = await jobs.submit(Order(WORDS, "me", at_once=True))
     assert (await jobs.find(job.number, "me")).id == job.id
+    with capture_logs() as said:
+        for lookup in (jobs.get(job.id, "you"), jobs.find(job.number, "you")):
+            with pytest.raises(NotFound):
+                await lookup
+    assert [(line["event"], line["owner"]) for line in said if "another owner" in line["event"]] == [
+        ("another owner's job was asked for", "you")
+    ] * 2
     for lookup in (
         jobs.find(job.number, "you"),
         jobs.find(job.number + 1, "me"),
