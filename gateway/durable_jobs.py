@@ -115,6 +115,18 @@ class DurableJobs:
     async def submit(self, order: Order) -> Job:
         if self._closing:
             raise Unavailable("this gateway is going away; send the request again", retry_after_s=1)
+        taking = asyncio.create_task(self._taken(order))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            # Half of a submission would be taken up as a dead process's. A caller who left before it had an answer,
+            # and who has no name to come back with, wants nothing of it.
+            job = await taking
+            if order.at_once and not order.id:
+                await self.cancel(job.id, job.owner)
+            raise
+
+    async def _taken(self, order: Order) -> Job:
         inputs = await self._stored(order)
         generation = order.generation
         names = [self._assets.new_name(generation.format) for _ in range(generation.samples)]

@@ -287,3 +287,18 @@ async def test_an_end_comes_once(opened: Opened, conduct: Conductor) -> None:
         await jobs.cancel(job.id, "me")
         assert (await jobs.get(job.id, "me")).status == Status.SUCCEEDED
     assert ends == [job.id]
+
+
+@durable
+async def test_a_caller_who_leaves_before_the_answer_leaves_no_work(opened: Opened, conduct: Conductor) -> None:
+    async with opened(conduct) as jobs:
+        for order in (Order(WORDS, "me", at_once=True), Order(WORDS, "me")):
+            leaving = asyncio.create_task(jobs.submit(order))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await leaving
+        waiting, left = (await jobs.page("me", Filter(), 9)).jobs
+        assert left.status == Status.CANCELLED
+        conduct.go.set()
+        assert (await jobs.wait(waiting.id, "me", 20)).status == Status.SUCCEEDED

@@ -15,7 +15,7 @@ from families.annotators import AnnotatorCard
 from families.manifest import GraphFacts
 from local.demo import SKETCH
 from mesh.pictures import decode
-from preprocess_svc.annotators import fit
+from preprocess_svc.annotators import LONGEST, fit
 from preprocess_svc.controls import CONTROLS
 from preprocess_svc.controls.control import Algorithm
 
@@ -126,8 +126,12 @@ def card(multiple: int) -> AnnotatorCard:
 @pytest.mark.parametrize("side", [64, 256, 512, 520, 544, 1024])
 def test_a_picture_is_fitted_to_an_annotator_by_the_library_s_rule(width: int, height: int, side: int) -> None:
     given = clouds(width, height)
-    expected = library.module("util").resize_image(given, side)
-    np.testing.assert_array_equal(fit(given, card(64), side), expected)
+    found = fit(given, card(64), side)
+    if side * max(width, height) / min(width, height) > LONGEST:
+        # Here the library's rule has no end.
+        assert max(found.shape) == LONGEST
+        return
+    np.testing.assert_array_equal(found, library.module("util").resize_image(given, side))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
