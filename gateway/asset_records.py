@@ -6,7 +6,7 @@ time by anybody.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.asset_names import media_type
 from gateway.jobs import Job, Status
-from gateway.paging import cursor_of, read_cursor
-from gateway.tables import ASSETS, PLACES, STORAGES, now
+from gateway.paging import newest
+from gateway.tables import ASSETS, PLACES, STORAGES, moment, now
 from mesh.telemetry import log
 
 GENERATED = "generated"
@@ -138,14 +138,8 @@ def page(connection: Connection, owner: str, limit: int, after: str | None, sour
     asked = [ASSETS.c.owner == owner, _alive(connection)]
     if sources:
         asked.append(ASSETS.c.source.in_(sources))
-    if (cursor := read_cursor(after)) is not None:
-        created_at, id = cursor
-        asked.append(or_(ASSETS.c.created_at < created_at, and_(ASSETS.c.created_at == created_at, ASSETS.c.id < id)))
-    rows = connection.execute(
-        select(ASSETS).where(*asked).order_by(ASSETS.c.created_at.desc(), ASSETS.c.id.desc()).limit(limit + 1)
-    ).all()
-    records = tuple(_record(row) for row in rows[:limit])
-    return AssetPage(records, cursor_of(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None)
+    rows, following = newest(connection, ASSETS, asked, limit, after)
+    return AssetPage(tuple(map(_record, rows)), following)
 
 
 def drop(connection: Connection, ids: Sequence[str], owner: str) -> list[str]:
@@ -167,9 +161,9 @@ def known(connection: Connection, names: Sequence[str]) -> set[str]:
     return set(connection.execute(select(ASSETS.c.id).where(ASSETS.c.id.in_(names))).scalars())
 
 
-def moment(connection: Connection) -> datetime:
+def present(connection: Connection) -> datetime:
     """The database's clock."""
-    return datetime.fromtimestamp(connection.execute(select(now(connection.dialect))).scalar_one(), UTC)
+    return moment(connection.execute(select(now(connection.dialect))).scalar_one())
 
 
 # --- owners' storages -------------------------------------------------------------------------------------------
@@ -233,6 +227,6 @@ def _record(row: Row[Any]) -> AssetRecord:
         sha256=row.sha256,
         source=row.source,
         job_id=row.job_id,
-        created_at=datetime.fromtimestamp(row.created_at, UTC),
-        expires_at=None if row.expires_at is None else datetime.fromtimestamp(row.expires_at, UTC),
+        created_at=moment(row.created_at),
+        expires_at=moment(row.expires_at),
     )

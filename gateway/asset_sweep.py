@@ -23,14 +23,14 @@ async def sweep(files: Files, database: Database | None, retention_s: float) -> 
     while gone := await database.run(partial(records.expire, most=_AT_ONCE)):
         await files.remove([path_of(name) for name in gone])
         removed += len(gone)
-    removed += await _sweep_old(files, database, await database.run(records.moment), retention_s)
+    removed += await _sweep_old(files, database, await database.run(records.present), retention_s)
     await database.run(partial(records.expire_places, older_than_s=retention_s))
     return removed
 
 
-async def _sweep_old(files: Files, database: Database | None, moment: datetime, retention_s: float) -> int:
-    oldest = moment - timedelta(seconds=retention_s)
-    oldest_part = moment - timedelta(seconds=max(retention_s, PART_S))
+async def _sweep_old(files: Files, database: Database | None, present: datetime, retention_s: float) -> int:
+    oldest = present - timedelta(seconds=retention_s)
+    oldest_part = present - timedelta(seconds=max(retention_s, PART_S))
     removed = 0
     async for entries in files.entries():
         old = {

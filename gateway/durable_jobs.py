@@ -119,12 +119,19 @@ class DurableJobs:
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
-            # Half of a submission would be taken up as a dead process's. A caller who left before it had an answer,
-            # and who has no name to come back with, wants nothing of it.
+            await asyncio.shield(self._left(taking, order))
+            raise
+
+    async def _left(self, taking: asyncio.Task[Job], order: Order) -> None:
+        """What remains of a submission whose caller left before there was an answer.
+
+        Half of it would be taken up as a dead process's, so it goes on to its end; a caller who has no name to come
+        back with wants nothing of it.
+        """
+        with suppress(MeshError):
             job = await taking
             if order.at_once and not order.id:
                 await self.cancel(job.id, job.owner)
-            raise
 
     async def _taken(self, order: Order) -> Job:
         inputs = await self._stored(order)

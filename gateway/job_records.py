@@ -9,17 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from gateway.job_rows import generation_row, job_of
-from gateway.jobs import FINAL, Filter, Job, Order, Page, Status
-from gateway.paging import cursor_of, read_cursor
+from gateway.jobs import FINAL, NUMBERS, Filter, Job, Order, Page, Status, check_room, check_same, is_own, unknown
+from gateway.paging import newest
 from gateway.tables import EXECUTORS, JOBS, now
-from mesh.errors import Conflict, NotFound, Overloaded
-from mesh.telemetry import carried, log
+from mesh.telemetry import carried
 
 _OPEN = (Status.QUEUED, Status.RUNNING)
-_FIRST_NUMBER, _NUMBERS = 100_000_000, 900_000_000
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,10 @@ def place(
     if order.id and (known := _row(connection, JOBS.c.id == order.id)) is not None:
         return Placed(_same(known, order), is_new=False, ahead=0)
     waiting = connection.execute(select(func.count()).where(JOBS.c.status == Status.QUEUED)).scalar_one()
-    if waiting >= max_waiting:
-        raise Overloaded(f"{waiting} generations are waiting already; try again later", retry_after_s=5)
     ahead = connection.execute(
         select(func.count()).where(JOBS.c.status == Status.QUEUED, JOBS.c.owner == order.owner)
     ).scalar_one()
-    if order.most_waiting is not None and ahead >= order.most_waiting:
-        raise Overloaded(f"{ahead} of your generations are waiting already; try again later", retry_after_s=5)
+    check_room(order, waiting, ahead, max_waiting)
     generation = order.generation
     moment = now(connection.dialect)
     id = order.id or secrets.token_hex(16)
@@ -94,7 +89,7 @@ def any_owners(connection: Connection, id: str) -> Job:
 
 def find(connection: Connection, number: int, owner: str) -> Job:
     """The record with that number; NotFound."""
-    number = number if _FIRST_NUMBER <= number < _FIRST_NUMBER + _NUMBERS else 0
+    number = number if number in NUMBERS else 0
     return _own(_row(connection, JOBS.c.number == number), owner)
 
 
@@ -107,14 +102,8 @@ def page(connection: Connection, owner: str, which: Filter, limit: int, after: s
         asked.append(JOBS.c.dialect.in_(which.dialects))
     if which.created_after is not None:
         asked.append(JOBS.c.created_at > which.created_after.timestamp())
-    if (cursor := read_cursor(after)) is not None:
-        created_at, id = cursor
-        asked.append(or_(JOBS.c.created_at < created_at, and_(JOBS.c.created_at == created_at, JOBS.c.id < id)))
-    rows = connection.execute(
-        select(JOBS).where(*asked).order_by(JOBS.c.created_at.desc(), JOBS.c.id.desc()).limit(limit + 1)
-    ).all()
-    jobs = tuple(job_of(row) for row in rows[:limit])
-    return Page(jobs, cursor_of(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None)
+    rows, following = newest(connection, JOBS, asked, limit, after)
+    return Page(tuple(map(job_of, rows)), following)
 
 
 @dataclass(frozen=True)
@@ -259,27 +248,22 @@ def _row(connection: Connection, which: Any) -> Row[Any] | None:
 
 
 def _own(row: Row[Any] | None, owner: str) -> Job:
-    if row is not None and row.owner != owner:
-        # Nothing of it in the answer; who goes through ids is for the operator to see.
-        log.warning("another owner's job was asked for", generation=row.id, owner=owner)
-        row = None
-    return _found(row)
+    return _found(row if row is None or is_own(row.id, row.owner, owner) else None)
 
 
 def _found(row: Row[Any] | None) -> Job:
     if row is None:
-        raise NotFound("there is no such generation, or it was kept long enough")
+        raise unknown()
     return job_of(row)
 
 
 def _same(row: Row[Any], order: Order) -> Job:
-    if row.owner != order.owner or row.fingerprint != order.fingerprint:
-        raise Conflict("this idempotency key was used for another request; take a new one", field="idempotency_key")
+    check_same(order, row.owner, row.fingerprint)
     return job_of(row)
 
 
 def _free_number(connection: Connection) -> int:
     while True:
-        number = _FIRST_NUMBER + secrets.randbelow(_NUMBERS)
+        number = secrets.choice(NUMBERS)
         if connection.execute(select(JOBS.c.id).where(JOBS.c.number == number)).one_or_none() is None:
             return number

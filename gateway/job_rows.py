@@ -1,14 +1,14 @@
 """Jobs as rows of the database and back."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from sqlalchemy import Row
 
 from gateway.generation import Control, Generation
 from gateway.jobs import Job, Status, StoredPicture
+from gateway.tables import moment
 from mesh import errors
 from mesh.errors import InternalError, MeshError
 
@@ -47,6 +47,14 @@ def generation_of(row: Mapping[str, Any], pictures: Mapping[str, bytes]) -> Gene
     )
     plain = {name: value for name, value in row.items() if name in _KNOWN}
     return Generation(**plain, controls=controls, **_own(pictures, ""))
+
+
+def with_pictures(generation: Generation, pictures: Mapping[str, bytes]) -> Generation:
+    """`generation` with `pictures` by place."""
+    controls = tuple(
+        replace(control, **_own(pictures, f"controls[{index}].")) for index, control in enumerate(generation.controls)
+    )
+    return replace(generation, controls=controls, **_own(pictures, ""))
 
 
 def error_row(error: MeshError) -> dict[str, Any]:
@@ -88,9 +96,9 @@ def job_of(row: Row[Any]) -> Job:
         pictures=tuple(StoredPicture(**picture) for picture in row.pictures),
         notes=tuple(row.notes),
         error=None if row.error is None else error_of(row.error),
-        created_at=_moment(row.created_at),
-        started_at=None if row.started_at is None else _moment(row.started_at),
-        finished_at=None if row.finished_at is None else _moment(row.finished_at),
+        created_at=moment(row.created_at),
+        started_at=moment(row.started_at),
+        finished_at=moment(row.finished_at),
     )
 
 
@@ -101,7 +109,3 @@ def stored_row(picture: StoredPicture) -> dict[str, Any]:
 
 def _own(pictures: Mapping[str, bytes], at: str) -> dict[str, Any]:
     return {name: pictures[f"{at}{name}"] for name in _PICTURES if f"{at}{name}" in pictures}
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from gateway.generation import Generation
 from gateway.pipeline import Outcome, Picture, Preview, Progress
-from mesh.errors import DeadlineExceeded, MeshError
+from mesh.errors import Conflict, DeadlineExceeded, MeshError, NotFound, Overloaded
+from mesh.telemetry import log
 
 SUBMITTED = Counter("cn_jobs_submitted_total", "Jobs accepted.", ["dialect"])
 FINISHED = Counter("cn_jobs_finished_total", "Jobs that ended, by status.", ["status"])
@@ -23,6 +24,9 @@ OLDEST = Gauge("cn_jobs_oldest_seconds", "How long the first of them has been wa
 PRIORITIES = range(10)
 """Of a job among its owner's: 9 first."""
 DEFAULT_PRIORITY = 5
+
+NUMBERS = range(100_000_000, 1_000_000_000)
+"""Integer ids of jobs."""
 
 Conductor = Callable[[Generation, Progress], Awaitable[Outcome]]
 """Makes the pictures of a generation; cancelling it stops the services."""
@@ -161,6 +165,44 @@ def too_late() -> DeadlineExceeded:
 
 Outbox = Callable[[Connection, Job], None]
 """Writes what follows from a job's end, in the transaction that ends it."""
+
+
+def check_room(order: Order, waiting: int, own: int, most: int) -> None:
+    """Whether another job may wait.
+
+    Args:
+        order: which would.
+        waiting, own: how many wait already, of all owners and of its own.
+        most: of all owners.
+
+    Raises:
+        Overloaded: too many do.
+    """
+    if waiting >= most:
+        raise Overloaded(f"{waiting} generations are waiting already; try again later", retry_after_s=5)
+    if order.most_waiting is not None and own >= order.most_waiting:
+        raise Overloaded(f"{own} of your generations are waiting already; try again later", retry_after_s=5)
+
+
+def check_same(order: Order, owner: str, fingerprint: str | None) -> None:
+    """Whether `order` is the request that stands under its id already. Raises Conflict if it is another one."""
+    if (owner, fingerprint) != (order.owner, order.fingerprint):
+        raise Conflict("this idempotency key was used for another request; take a new one", field="idempotency_key")
+
+
+def is_own(id: str, holder: str, owner: str) -> bool:
+    """Whether the job `id` of `holder` is the asking `owner`'s.
+
+    If it is not, only the log tells of it: who goes through ids is for the operator to see.
+    """
+    if holder != owner:
+        log.warning("another owner's job was asked for", generation=id, owner=owner)
+    return holder == owner
+
+
+def unknown() -> NotFound:
+    """What is said of a job that there is not."""
+    return NotFound("there is no such generation, or it was kept long enough")
 
 
 class JobEngine(Protocol):

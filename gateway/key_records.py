@@ -4,14 +4,14 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from gateway.jobs import PRIORITIES
 from gateway.keys import ADMIN, GENERATE, SCOPES, Holder, digest_of
-from gateway.tables import KEYS, now
+from gateway.tables import KEYS, moment, now
 from mesh.errors import InvalidInput, NotFound
 
 PREFIX = "cm_"
@@ -144,11 +144,7 @@ def _record(row: Row[Any]) -> KeyRecord:
     return KeyRecord(
         name=row.name,
         holder=_holder(row),
-        created_at=datetime.fromtimestamp(row.created_at, UTC),
-        revoked_at=_moment(row.revoked_at),
-        last_used_at=_moment(row.last_used_at),
+        created_at=moment(row.created_at),
+        revoked_at=moment(row.revoked_at),
+        last_used_at=moment(row.last_used_at),
     )
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

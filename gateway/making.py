@@ -12,7 +12,7 @@ from gateway import job_records as records
 from gateway.assets import Assets
 from gateway.database import Database
 from gateway.generation import Generation
-from gateway.job_rows import error_row, generation_of, generation_row, stored_row
+from gateway.job_rows import error_row, stored_row, with_pictures
 from gateway.jobs import Conductor, Status, StoredPicture, too_late
 from gateway.pipeline import Outcome as Made
 from gateway.pipeline import Preview
@@ -93,7 +93,7 @@ class Making:
             return {"error": error_row(InternalError("an unexpected error happened; the log has the details"))}
 
     async def _through(self) -> Outcome:
-        generation = generation_of(generation_row(self.job.generation), await self._pictures())
+        generation = with_pictures(self.job.generation, await self._pictures())
         places = generation.samples
         await self._turns.take(places)
         try:

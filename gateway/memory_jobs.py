@@ -13,6 +13,7 @@ from gateway.assets import Assets
 from gateway.couriers import Ended, nobody
 from gateway.database import Database
 from gateway.jobs import (
+    NUMBERS,
     OLDEST,
     QUEUED,
     RUNNING,
@@ -25,14 +26,16 @@ from gateway.jobs import (
     Page,
     Status,
     StoredPicture,
+    check_room,
+    check_same,
+    is_own,
     too_late,
+    unknown,
 )
-from gateway.memory_records import Entry, page, same, unknown
+from gateway.memory_records import Entry, page
 from gateway.turns import Turns
-from mesh.errors import InternalError, MeshError, Overloaded, Unavailable
+from mesh.errors import InternalError, MeshError, Unavailable
 from mesh.telemetry import log
-
-_NUMBERS = range(100_000_000, 1_000_000_000)
 
 
 class MemoryJobs:
@@ -76,10 +79,13 @@ class MemoryJobs:
 
     async def submit(self, order: Order) -> Job:
         if known := self._entries.get(order.id):
-            return same(known, order)
+            check_same(order, known.job.owner, known.fingerprint)
+            return known.job
         if self._closed:
             raise Unavailable("this gateway is going away; send the request again", retry_after_s=1)
-        self._check_room(order)
+        queued = self._queued()
+        own = sum(job.owner == order.owner for job in queued)
+        check_room(order, len(queued), own, self._max_waiting)
         self._forget()
         names = tuple(self._assets.new_name(order.generation.format) for _ in range(order.generation.samples))
         job = Job(
@@ -100,14 +106,6 @@ class MemoryJobs:
         entry.task = asyncio.create_task(self._run(entry))
         return entry.job
 
-    def _check_room(self, order: Order) -> None:
-        queued = self._queued()
-        if len(queued) >= self._max_waiting:
-            raise Overloaded(f"{len(queued)} generations are waiting already; try again later", retry_after_s=5)
-        own = sum(job.owner == order.owner for job in queued)
-        if order.most_waiting is not None and own >= order.most_waiting:
-            raise Overloaded(f"{own} of your generations are waiting already; try again later", retry_after_s=5)
-
     def _queued(self) -> list[Job]:
         return [entry.job for entry in self._entries.values() if entry.job.status == Status.QUEUED]
 
@@ -117,7 +115,7 @@ class MemoryJobs:
 
     def _new_number(self) -> int:
         taken = {entry.job.number for entry in self._entries.values()}
-        while (number := _NUMBERS[secrets.randbelow(len(_NUMBERS))]) in taken:
+        while (number := secrets.choice(NUMBERS)) in taken:
             pass
         return number
 
@@ -169,10 +167,7 @@ class MemoryJobs:
 
     def _entry(self, id: str, owner: str) -> Entry:
         entry = self._entries.get(id)
-        if entry is not None and entry.job.owner != owner:
-            log.warning("another owner's job was asked for", generation=id, owner=owner)
-            entry = None
-        if entry is None:
+        if entry is None or not is_own(id, entry.job.owner, owner):
             raise unknown()
         return entry
 

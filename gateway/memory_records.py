@@ -8,7 +8,6 @@ from dataclasses import replace
 from gateway.jobs import FINISHED, Filter, Job, Order, Page
 from gateway.paging import cursor_of, read_cursor
 from gateway.pipeline import Preview
-from mesh.errors import Conflict, NotFound
 
 
 class Entry:
@@ -36,18 +35,6 @@ class Entry:
         self.ended_at = time.monotonic()
         self.job = job
         self.update()
-
-
-def same(known: Entry, order: Order) -> Job:
-    """The job of `known`; Conflict if `order` is another request."""
-    if known.job.owner != order.owner or known.fingerprint != order.fingerprint:
-        raise Conflict("this idempotency key was used for another request; take a new one", field="idempotency_key")
-    return known.job
-
-
-def unknown() -> NotFound:
-    """What is said of a job that there is not."""
-    return NotFound("there is no such generation, or it was kept long enough")
 
 
 def page(jobs: Iterable[Job], which: Filter, limit: int, after: str | None) -> Page:

@@ -3,8 +3,12 @@
 import binascii
 import math
 import struct
+from collections.abc import Iterable
+from typing import Any
 
 import pybase64
+from sqlalchemy import Connection, Row, Table, and_, or_, select
+from sqlalchemy.sql import ColumnElement
 
 from mesh.errors import InvalidInput
 
@@ -33,3 +37,22 @@ def read_cursor(cursor: str | None, field: str = "after") -> tuple[float, str] |
         return created_at, id
     except (ValueError, binascii.Error, struct.error):
         raise InvalidInput(f"{field} is no cursor; send the one that the last page came with", field=field) from None
+
+
+def newest(
+    connection: Connection, table: Table, asked: Iterable[ColumnElement[bool]], limit: int, after: str | None
+) -> tuple[list[Row[Any]], str | None]:
+    """At most `limit` rows of a table with `created_at` and `id`, from the cursor `after` on, and the next cursor.
+
+    Raises:
+        InvalidInput: `after` is no cursor.
+    """
+    columns, conditions = table.c, list(asked)
+    if (cursor := read_cursor(after)) is not None:
+        created_at, id = cursor
+        conditions.append(or_(columns.created_at < created_at, and_(columns.created_at == created_at, columns.id < id)))
+    order = (columns.created_at.desc(), columns.id.desc())
+    rows = list(connection.execute(select(table).where(*conditions).order_by(*order).limit(limit + 1)))
+    if len(rows) <= limit:
+        return rows, None
+    return rows[:limit], cursor_of(rows[limit - 1].created_at, rows[limit - 1].id)

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from gateway.again import every
 from gateway.announcement import Link
 from gateway.asset_records import of_job, places
 from gateway.assets import Assets
@@ -83,7 +84,13 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
         models = ModelAdmin(settings, catalogue)
         stack.push_async_callback(models.close)
         fetcher = fetcher or Fetcher(allow=settings.fetch_allow, timeout_s=settings.fetch_timeout_s)
-        sweeping = asyncio.create_task(_sweep(assets, uploads, settings.retention_s))
+
+        async def sweep() -> None:
+            if removed := await assets.sweep():
+                log.info("old files removed", files=removed)
+            await uploads.sweep()
+
+        sweeping = asyncio.create_task(every(min(600.0, settings.retention_s / 10), sweep))
         stack.callback(sweeping.cancel)
         yield Parts(
             settings=settings,
@@ -159,15 +166,3 @@ async def _engine(
     webhooks.use(jobs.workflows)
     await jobs.open()
     return jobs
-
-
-async def _sweep(assets: Assets, uploads: Uploads, retention_s: float) -> None:
-    while True:
-        try:
-            if removed := await assets.sweep():
-                log.info("old files removed", files=removed)
-            await uploads.sweep()
-        except Exception as error:
-            # A store that is away for a while must not end the sweeping for good.
-            log.error("old files can't be removed", exc_info=error)
-        await asyncio.sleep(min(600.0, retention_s / 10))

@@ -4,6 +4,9 @@ Times are seconds since 1970 (UTC) as the database's own clock gives them, so th
 Documents are JSON text. No picture lies here, and no key of a client or of its storage in plain.
 """
 
+from datetime import UTC, datetime
+from typing import overload
+
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -218,6 +221,15 @@ DELIVERIES = Table(
     UniqueConstraint("job_id", "event", "url", name="cn_deliveries_once"),
     Index("cn_deliveries_by_time", "status", "next_at"),
 )
+
+
+@overload
+def moment(seconds: float) -> datetime: ...
+@overload
+def moment(seconds: float | None) -> datetime | None: ...
+def moment(seconds: float | None) -> datetime | None:
+    """A time of these tables."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def now(dialect: Dialect) -> ColumnElement[float]:

@@ -1,13 +1,13 @@
 """Records of uploads in parts: one function a change, each within the caller's transaction."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
-from gateway.tables import UPLOAD_PARTS, UPLOADS, now
+from gateway.tables import UPLOAD_PARTS, UPLOADS, moment, now
 
 
 class UploadStatus(StrEnum):
@@ -115,6 +115,6 @@ def _record(row: Row[Any]) -> UploadRecord:
         status=UploadStatus(row.status),
         error=row.error,
         asset=row.asset,
-        created_at=datetime.fromtimestamp(row.created_at, UTC),
-        expires_at=datetime.fromtimestamp(row.expires_at, UTC),
+        created_at=moment(row.created_at),
+        expires_at=moment(row.expires_at),
     )

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
-from gateway.tables import DELIVERIES, ENDPOINTS
+from gateway.tables import DELIVERIES, ENDPOINTS, moment
 from mesh.errors import InvalidInput, NotFound
 
 Moment = ColumnElement[float]
@@ -260,21 +260,17 @@ def _delivery(row: Row[Any]) -> Delivery:
         event=row.event,
         status=DeliveryStatus(row.status),
         attempts=row.attempts,
-        next_at=_moment(row.next_at),
+        next_at=moment(row.next_at),
         last_answer=row.last_answer,
-        created_at=datetime.fromtimestamp(row.created_at, UTC),
-        done_at=_moment(row.done_at),
+        created_at=moment(row.created_at),
+        done_at=moment(row.done_at),
     )
 
 
 def _endpoint(row: Row[Any]) -> Endpoint:
     plain = {name: getattr(row, name) for name in ENDPOINTS.c.keys()}  # noqa: SIM118 (no dict)
-    times = {name: datetime.fromtimestamp(plain[name], UTC) for name in ("created_at", "updated_at")}
+    times = {name: moment(plain[name]) for name in ("created_at", "updated_at")}
     return Endpoint(**{**plain, **times, "events": tuple(row.events)})
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _unknown() -> NotFound:

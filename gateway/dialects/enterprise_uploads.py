@@ -9,6 +9,7 @@ from gateway.asset_records import AssetRecord
 from gateway.dialects.coercion import missing
 from gateway.dialects.enterprise_call import Call, Function, number_of
 from gateway.images import decode_base64
+from gateway.jobs import NUMBERS
 from mesh.errors import InvalidInput, NotFound
 from mesh.pictures import check, decode, encode
 
@@ -19,7 +20,6 @@ _TYPES = {"png": "PNG", "jpeg": "JPEG", "jpg": "JPEG"}
 _DAY_S = 86_400.0
 _LINK_S = 365 * _DAY_S
 _AT_ONCE = 200
-_NUMBERS = range(100_000_000, 1_000_000_000)
 
 
 async def upload_image(call: Call) -> dict[str, Any]:
@@ -69,7 +69,7 @@ async def delete_image(call: Call) -> dict[str, Any]:
 def id_of(record: AssetRecord) -> int:
     """The vendor's integer id for a picture that is kept: made of its name, so that nobody has to remember it."""
     digest = hashlib.sha256(record.id.encode()).digest()
-    return _NUMBERS[int.from_bytes(digest[:8], "big") % len(_NUMBERS)]
+    return NUMBERS[int.from_bytes(digest[:8], "big") % len(NUMBERS)]
 
 
 def _sent(call: Call, name: str) -> bytes:
