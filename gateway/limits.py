@@ -22,6 +22,8 @@ from mesh.telemetry import log
 WRONG_KEYS_PER_MINUTE = 60
 """Of one address; people mistype, and several share an address."""
 
+_AWAY_S = 5.0
+
 
 @dataclass
 class Caller:
@@ -59,6 +61,7 @@ class Limits:
         self._here = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared = _shared(url) if url else self._here
         self._wrong = RateLimitItemPerMinute(WRONG_KEYS_PER_MINUTE, namespace="wrong keys")
+        self._away_until = 0.0
 
     def count(self, id: str, per_minute: int | None) -> None:
         """Count a request of the key `id`.
@@ -72,19 +75,24 @@ class Limits:
         if caller is not None:
             caller.counted.add(id)
         bound = RateLimitItemPerMinute(per_minute, namespace="requests")
-        window = self._shared
-        try:
-            taken = window.hit(bound, id)
-        except StorageError as error:
-            # A storage that is away must not be an outage; counting goes on in this process.
-            log.error("shared limits can't be asked", reason=type(error).__name__)
-            window = self._here
-            taken = window.hit(bound, id)
+        window, taken = self._hit(bound, id)
         if not taken:
             raise TooOften(
                 f"this key may make {per_minute} requests a minute; wait a little",
                 retry_after_s=_seconds_left(window, bound, id),
             )
+
+    def _hit(self, bound: RateLimitItem, id: str) -> tuple[SlidingWindowCounterRateLimiter, bool]:
+        """Where the request was counted, and whether it is within the bound."""
+        if time.monotonic() >= self._away_until:
+            try:
+                return self._shared, self._shared.hit(bound, id)
+            except StorageError as error:
+                # A storage that is away must not be an outage: counting goes on in this process, and not every request
+                # waits until the storage has not answered.
+                log.error("shared limits can't be asked", reason=type(error).__name__)
+                self._away_until = time.monotonic() + _AWAY_S
+        return self._here, self._here.hit(bound, id)
 
     def note_wrong_key(self) -> None:
         """Count a wrong key against the caller's address.

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 
 import aiohttp
@@ -19,6 +18,7 @@ from gateway.generation import Control, Generation
 from gateway.rooms import SERVICES
 from tests.contract.conftest import Running, Start
 from tests.contract.rooms import FakeRooms
+from tests.ports import free_port
 
 GENERATIONS = "/controlmesh/v1/generations"
 
@@ -184,13 +184,6 @@ async def test_the_documentation_knows_every_field_and_nothing_else(mesh: Runnin
 async def test_other_results_are_not_found(mesh: Running, name: str) -> None:
     async with mesh.http.get(f"/controlmesh/v1/assets/{name}") as response:
         assert response.status == 404 and response.content_type == "application/problem+json"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def test_one_signal_drains_both_faces_and_what_runs_is_finished() -> None:

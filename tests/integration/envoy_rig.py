@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from controlmesh.v1 import generation_pb2_grpc, preprocess_pb2_grpc, unet_pb2_grpc, vae_pb2_grpc
 from local.envoy import envoy_command, local_bootstrap
+from tests.ports import free_port
 
 BOOTSTRAP = Path(__file__).parents[2] / "k8s" / "envoy" / "envoy.yaml"
 ROOMS = {
@@ -29,13 +29,6 @@ ROOMS = {
 }
 CLUSTERS = ("gateway", *ROOMS)
 LARGE = (("grpc.max_send_message_length", 64 << 20), ("grpc.max_receive_message_length", 64 << 20))
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], what: str, seconds: float = 15.0) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from tests.integration.envoy_rig import Envoy, free_port, manager, running_envoy, running_http
+from tests.integration.envoy_rig import Envoy, manager, running_envoy, running_http
+from tests.ports import free_port
 
 
 @dataclass

@@ -33,7 +33,8 @@ from model_server.environment import find_environment
 from model_server.launch import TritonProcess
 from preprocess_svc.annotators import Annotators
 from tests.integration import tiny_annotators
-from tests.integration.tiny_graphs import TRITON_ENVIRONMENT, free_ports
+from tests.integration.tiny_graphs import TRITON_ENVIRONMENT
+from tests.ports import free_port
 
 SEGMENTERS = ("segformer", "upernet")
 METRIC = ("glpn", "depth_anything_metric")
@@ -386,7 +387,7 @@ async def served(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> A
     if DEMO_FOLDER.is_dir():
         export(open_source("demo"), Options(repository, "demo"))
         names.append("demo")
-    (port,) = free_ports(1)
+    port = free_port()
     graphs = [graph for name in names for graph in read_card(repository, name).graphs]
     async with TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, graphs, grpc_port=port) as triton:
         yield triton.url, repository

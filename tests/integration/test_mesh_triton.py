@@ -16,7 +16,8 @@ from mesh.errors import DeadlineExceeded, InternalError, NotFound, Overloaded, U
 from mesh.triton import Triton
 from model_server.environment import find_environment
 from model_server.launch import TritonProcess
-from tests.integration.tiny_graphs import TRITON_ENVIRONMENT, free_ports, write_ensemble, write_scaling, write_slow
+from tests.integration.tiny_graphs import TRITON_ENVIRONMENT, write_ensemble, write_scaling, write_slow
+from tests.ports import free_port
 
 BOUNDED = "dynamic_batching { default_queue_policy { max_queue_size: 2 } }"
 PLANE = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
@@ -41,7 +42,7 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 async def server(graphs: Path) -> AsyncIterator[TritonProcess]:
-    async with start(graphs, free_ports(1)[0]) as running:
+    async with start(graphs, free_port()) as running:
         yield running
 
 
@@ -100,7 +101,7 @@ async def test_errors_are_in_our_words(server: TritonProcess) -> None:
         await client.infer("double", {"x": PLANE[0]}, ["y"])
     assert "shape" not in caught.value.message
     await client.close()
-    nobody = Triton(f"127.0.0.1:{free_ports(1)[0]}")
+    nobody = Triton(f"127.0.0.1:{free_port()}")
     with pytest.raises(Unavailable):
         await nobody.infer("double", {"x": PLANE}, ["y"])
     await nobody.close()
@@ -121,7 +122,7 @@ async def test_an_ensemble_can_be_registered_while_it_runs(server: TritonProcess
 
 
 async def test_a_restarted_server_is_told_of_the_memory_again(graphs: Path) -> None:
-    port = free_ports(1)[0]
+    port = free_port()
     client = Triton(f"127.0.0.1:{port}", shared_memory=True)
     async with start(graphs, port):
         held = await client.hold({"x": PLANE})
@@ -134,7 +135,7 @@ async def test_a_restarted_server_is_told_of_the_memory_again(graphs: Path) -> N
 
 async def test_a_server_that_goes_away_is_away_and_has_not_lost_its_graphs(graphs: Path) -> None:
     refused = 0
-    async with start(graphs, free_ports(1)[0]) as server:
+    async with start(graphs, free_port()) as server:
         client = Triton(server.url, timeout_s=30)
         # Holds the server back in its end, where it has dropped what nobody uses.
         held_back = asyncio.create_task(client.infer("slow", {"x": np.ones((1, 64, 1024), np.float32)}, ["y"]))
@@ -153,7 +154,7 @@ async def test_a_server_that_goes_away_is_away_and_has_not_lost_its_graphs(graph
 
 
 async def test_a_graph_whose_process_died_is_away(graphs: Path) -> None:
-    async with start(graphs, free_ports(1)[0]) as server:
+    async with start(graphs, free_port()) as server:
         client = Triton(server.url, timeout_s=30)
         (stub,) = [
             child

@@ -28,7 +28,8 @@ from model_server.environment import find_environment
 from model_server.launch import TritonProcess
 from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.styles import load_styles
-from tests.integration.tiny_graphs import TRITON_ENVIRONMENT, free_ports, write_scaling
+from tests.integration.tiny_graphs import TRITON_ENVIRONMENT, write_scaling
+from tests.ports import free_port
 from unet_svc.denoiser import Denoiser
 from unet_svc.servicer import UnetServicer
 from vae_svc.servicer import VaeServicer
@@ -68,7 +69,7 @@ class Site:
 @asynccontextmanager
 async def site(repository: Path) -> AsyncIterator[tuple[Site, Triton]]:
     write_scaling(repository, "double", 2.0)
-    process = TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, ("double",), grpc_port=free_ports(1)[0])
+    process = TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, ("double",), grpc_port=free_port())
     async with process as running:
         triton = Triton(running.url, timeout_s=120)
         here = Site(repository, triton)

@@ -19,12 +19,12 @@ from tests.integration.tiny_graphs import (
     PLANE,
     TRITON_ENVIRONMENT,
     ensemble_config,
-    free_ports,
     write_ensemble,
     write_graph,
     write_scaling,
     write_slow,
 )
+from tests.ports import free_port
 
 # A batch of eight starts the moment it is full; the delay only bounds a client that never comes.
 FULL_BATCHES = "dynamic_batching { preferred_batch_size: [8] max_queue_delay_microseconds: 10000000 }"
@@ -80,7 +80,7 @@ async def triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Trit
     repository = tmp_path_factory.mktemp("graphs")
     fill(repository)
     models = [folder.name for folder in repository.iterdir()]
-    (port,) = free_ports(1)
+    port = free_port()
     async with TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, models, grpc_port=port) as running:
         yield running
 

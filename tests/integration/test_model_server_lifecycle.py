@@ -25,13 +25,8 @@ from model_server.environment import find_environment
 from model_server.launch import TritonProcess
 from model_server.watch import ModelLost, Watch
 from model_server.workspace import SHARED_MEMORY, shm_prefix
-from tests.integration.tiny_graphs import (
-    ROOT,
-    TRITON_ENVIRONMENT,
-    free_ports,
-    write_ensemble,
-    write_scaling,
-)
+from tests.integration.tiny_graphs import ROOT, TRITON_ENVIRONMENT, write_ensemble, write_scaling
+from tests.ports import free_port, free_ports
 
 
 @dataclass
@@ -129,7 +124,7 @@ async def test_instances_of_a_group_are_processes_of_their_own(tmp_path: Path) -
     repository = a_repository(tmp_path)
     config = repository / "double" / "config.pbtxt"
     config.write_text(config.read_text().replace("count: 1", "count: 3"))
-    (port,) = free_ports(1)
+    port = free_port()
     async with TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, ["double"], grpc_port=port) as triton:
         assert len(psutil.Process(triton.pid).children()) == 3
 
@@ -228,7 +223,7 @@ def test_the_probe_command_answers_for_the_models(start: Start, tmp_path: Path) 
 
 async def test_a_failed_registration_at_run_time_leaves_the_server_ready(tmp_path: Path) -> None:
     repository = a_repository(tmp_path)
-    (port,) = free_ports(1)
+    port = free_port()
     async with (
         TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, ["double"], grpc_port=port) as triton,
         triton_aio.InferenceServerClient(triton.url) as client,
@@ -256,7 +251,7 @@ async def test_a_failed_registration_at_run_time_leaves_the_server_ready(tmp_pat
 
 
 async def test_a_server_that_is_gone_is_lost_after_three_rounds() -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     canary = Canary(f"127.0.0.1:{port}", [], timeout_s=1.0)
     watch = Watch(canary, interval_s=0.01, misses=3)
     try:

@@ -8,11 +8,12 @@ import pytest
 from model_server.environment import find_environment
 from model_server.launch import StartError, TritonProcess
 from model_server.workspace import SHARED_MEMORY, shm_prefix
-from tests.integration.tiny_graphs import PLANE, TRITON_ENVIRONMENT, free_ports, write_config, write_scaling
+from tests.integration.tiny_graphs import PLANE, TRITON_ENVIRONMENT, write_config, write_scaling
+from tests.ports import free_port
 
 
 async def start_error(repository: Path, *models: str) -> str:
-    (port,) = free_ports(1)
+    port = free_port()
     with pytest.raises(StartError) as caught:
         await TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, models, grpc_port=port).start()
     assert str(repository) not in str(caught.value)
@@ -51,7 +52,7 @@ async def test_an_unknown_accelerator_is_named(tmp_path: Path) -> None:
 async def test_a_taken_port_is_named(tmp_path: Path) -> None:
     environment, repository = find_environment(TRITON_ENVIRONMENT), tmp_path
     write_scaling(repository, "double", 2.0)
-    (port,) = free_ports(1)
+    port = free_port()
     async with TritonProcess(environment, repository, ["double"], grpc_port=port):
         with pytest.raises(StartError, match=f"127.0.0.1:{port} can't be listened on"):
             await TritonProcess(environment, repository, ["double"], grpc_port=port).start()

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,15 +14,9 @@ import pytest
 
 from tests.contract.rooms import FakeRooms
 from tests.integration.job_rig import database_url
+from tests.ports import free_port
 
 GENERATIONS = "/controlmesh/v1/generations"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

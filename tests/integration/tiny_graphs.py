@@ -1,7 +1,6 @@
 """A model repository of graphs with a handful of nodes, each made for one thing a server has to do."""
 
 import os
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,18 +24,6 @@ _ONNX = {
 }
 
 PLANE: tuple[int | str, ...] = ("batch", 2, "h", "w")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listened on a moment ago."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
 
 
 def write_config(

@@ -102,6 +102,9 @@ def test_pods_reach_each_other_along_the_meshs_edges_only(variant: str) -> None:
     assert allowed(documents) == EDGES
 
 
+OUTSIDE = {"postgresql": 5432, "minio": 9000, "redis": 6379}
+
+
 def test_the_gateway_alone_reaches_databases_and_buckets_of_other_namespaces() -> None:
     for variant in ("base", "demo"):
         elsewhere = {
@@ -112,7 +115,7 @@ def test_the_gateway_alone_reaches_databases_and_buckets_of_other_namespaces() -
             if "namespaceSelector" in peer and name != "dns"
             for port in rule["ports"]
         }
-        assert elsewhere == {("gateway-records", "postgresql", 5432), ("gateway-records", "minio", 9000)}
+        assert elsewhere == {("gateway-records", name, port) for name, port in OUTSIDE.items()}
         policy = of_kind(renderings()[variant], "NetworkPolicy")["gateway-records"]
         assert policy["spec"]["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "gateway"}}
 
