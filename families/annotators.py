@@ -10,7 +10,6 @@ is inside the graph. Maps are of the picture's size unless the head says otherwi
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ import msgspec
 from tritonclient.grpc import model_config_pb2 as triton
 
 from families.graphs import ANY, Part, Tensor, part_config
-from families.manifest import GraphFacts, ManifestError
+from families.manifest import GraphFacts, ManifestError, write_card
 from families.profiles import CPU, Profile, Runtime
 
 CARD_FILE = "annotator.json"
@@ -174,13 +173,9 @@ def list_annotators(repository: Path) -> list[AnnotatorCard]:
     return [read_card(repository, folder.removeprefix(prefix)) for folder in folders]
 
 
-def write_card(folder: Path, card: AnnotatorCard) -> Path:
+def write_annotator(folder: Path, card: AnnotatorCard) -> Path:
     """Write the card into `folder` (the annotator's own) in one step: a reader sees the old or the new one, whole."""
-    target = folder / CARD_FILE
-    partial = target.with_suffix(".json.partial")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(card, order="deterministic"), indent=2) + b"\n")
-    os.replace(partial, target)
-    return target
+    return write_card(folder / CARD_FILE, card)
 
 
 def best(cards: Iterable[AnnotatorCard]) -> dict[str, AnnotatorCard]:

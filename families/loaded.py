@@ -1,12 +1,16 @@
 """The models that a room serves: those found at its start, and those that came to the repository or went since."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from families.manifest import MANIFEST_FILE, Manifest, ManifestError, manifest_path, read_manifest
 from mesh.errors import NotFound
 from mesh.telemetry import log
+
+Served = Callable[[Manifest], Awaitable[bool]]
+"""Whether the model server has the graphs that a card speaks of."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,23 @@ class LoadedModels(dict[str, Manifest]):
         self._written.pop(name, None)
         if self.pop(name, None):
             log.info("model dropped", model=name)
+
+    async def renew(self, is_served: Served, dropped: Callable[[Manifest], Awaitable[object]] | None = None) -> None:
+        """Drop what went, telling `dropped` of each, then adopt what came, once `is_served` is true of it."""
+        news = await asyncio.to_thread(self.news)
+        for card in news.gone:
+            self.drop(card.name)
+            if dropped is not None:
+                await dropped(card)
+        for card in news.come:
+            if await is_served(card):
+                self.adopt(card)
+
+    async def seek(self, name: str, is_served: Served) -> Manifest:
+        """The card of `name`, which may have come a moment ago; see `renew` and `find`."""
+        if name not in self:
+            await self.renew(is_served)
+        return self.find(name)
 
     def in_turn(self) -> Manifest:
         """Another one of them at each call. Raises NotFound if there are none."""

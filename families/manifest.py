@@ -82,6 +82,15 @@ class GraphFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Largest absolute difference to torch over all verified sizes, in the output's own unit."""
 
 
+class Added(msgspec.Struct, frozen=True, kw_only=True):
+    """A ControlNet that came to an exported model on its own: `python -m export control`."""
+
+    takes: str
+    """Kind of control whose hints it takes, such as `canny`."""
+    source: str
+    """Where its weights came from: the folder's own name or the hub id."""
+
+
 class Manifest(ModelFacts, frozen=True, kw_only=True):
     """`ModelFacts` of a model whose graphs were traced, verified and moved into place."""
 
@@ -98,6 +107,13 @@ class Manifest(ModelFacts, frozen=True, kw_only=True):
     """One hash over sources, versions and options; an export with the same one has nothing to do."""
     target: str
     """`cpu` or `gpu`: which machine the `config.pbtxt` files were written for."""
+    added: dict[str, Added] = {}
+    """Those of `controls` that came later, by their names. The fingerprint and the versions know nothing of them."""
+
+    def takes(self, control: str) -> str:
+        """The kind of control whose hints the ControlNet `control` takes: mostly its own name."""
+        added = self.added.get(control)
+        return added.takes if added else control
 
 
 def manifest_path(repository: Path, name: str) -> Path:
@@ -137,8 +153,12 @@ def list_manifests(repository: Path) -> list[Manifest]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> Path:
     """Write the card into `folder` (the model's own) in one step: a reader sees the old or the new one, whole."""
-    target = folder / MANIFEST_FILE
+    return write_card(folder / MANIFEST_FILE, manifest)
+
+
+def write_card(target: Path, card: msgspec.Struct) -> Path:
+    """Write `card` as JSON for people and programs, in one step; see `write_manifest`."""
     partial = target.with_suffix(".json.partial")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2) + b"\n")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(card, order="deterministic"), indent=2) + b"\n")
     os.replace(partial, target)
     return target

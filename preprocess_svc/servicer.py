@@ -62,7 +62,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
 
     async def Prepare(self, request: preprocess_pb2.PrepareRequest, context: Any) -> preprocess_pb2.PrepareResponse:
         """Words and hints of one request; see the .proto."""
-        model = await self._find(request.model)
+        model = await self._models.seek(request.model, self._is_served)
         _check_prompts(request)
         _check_controls(request, model)
         picture = picture_size(request.picture_width, request.picture_height)
@@ -222,24 +222,15 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
 
     async def probe(self) -> None:
         """Raise MeshError while words can't be encoded; every call tries the next model, and looks for new ones."""
-        await self._renew()
+        await self._models.renew(self._is_served)
         await self._encoders[self._models.in_turn().name].encode([("prompt", "canary")])
 
-    async def _find(self, name: str) -> Manifest:
-        if name not in self._models:
-            await self._renew()
-        return self._models.find(name)
-
-    async def _renew(self) -> None:
-        news = await asyncio.to_thread(self._models.news)
-        for card in news.gone:
-            self._models.drop(card.name)
-        for card in news.come:
-            # unet_svc has them loaded.
-            if await self._triton.is_ready(graphs.text_encoder(card.name)):
-                encoder = await asyncio.to_thread(TextEncoder, card, self._repository, self._triton)
-                self._encoders[card.name] = encoder
-                self._models.adopt(card)
+    async def _is_served(self, card: Manifest) -> bool:
+        # unet_svc has it loaded.
+        if not await self._triton.is_ready(graphs.text_encoder(card.name)):
+            return False
+        self._encoders[card.name] = await asyncio.to_thread(TextEncoder, card, self._repository, self._triton)
+        return True
 
 
 def _hint(control: types_pb2.Control, made: MadeHint) -> types_pb2.Hint:

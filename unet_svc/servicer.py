@@ -112,13 +112,13 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
 
     async def _renew(self) -> None:
         """Load what came and unload what went; this room alone asks the model server for it."""
-        news = await asyncio.to_thread(self._models.news)
-        for card in news.gone:
-            self._models.drop(card.name)
-            await self._tried(self._denoiser.unload(card), card)
-        for card in news.come:
-            if await self._tried(self._denoiser.load(card, anew=card.name in self._models), card):
-                self._models.adopt(card)
+        await self._models.renew(self._load, self._unload)
+
+    async def _load(self, card: Manifest) -> bool:
+        return await self._tried(self._denoiser.load(card, anew=card.name in self._models), card)
+
+    async def _unload(self, card: Manifest) -> bool:
+        return await self._tried(self._denoiser.unload(card), card)
 
     async def _tried(self, change: Coroutine[Any, Any, None], card: Manifest) -> bool:
         try:

@@ -46,7 +46,7 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
 
     async def Decode(self, request: vae_pb2.DecodeRequest, context: Any) -> vae_pb2.DecodeResponse:
         """Pictures of latents; see the .proto."""
-        facts = await self._find(request.latents.model)
+        facts = await self._models.seek(request.latents.model, self._is_served)
         latents = to_array(request.latents.samples, field="latents", ndim=4)
         if not SAMPLES.holds(latents.shape[0]) or latents.shape[1] != facts.latent_channels:
             expected = f"[{SAMPLES}, {facts.latent_channels}, h, w]"
@@ -69,7 +69,7 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
 
     async def Encode(self, request: vae_pb2.EncodeRequest, context: Any) -> vae_pb2.EncodeResponse:
         """The posterior of a picture; see the .proto."""
-        facts = await self._find(request.model)
+        facts = await self._models.seek(request.model, self._is_served)
         _check_side("width", request.width)
         _check_side("height", request.height)
         async with self._admission:
@@ -80,23 +80,13 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
 
     async def probe(self) -> None:
         """Raise MeshError while latents can't be decoded; every call tries the next model, and looks for new ones."""
-        await self._renew()
+        await self._models.renew(self._is_served)
         facts = self._models.in_turn()
         await decode_latents(self._triton, facts, np.zeros((1, facts.latent_channels, 8, 8), np.float32))
 
-    async def _find(self, name: str) -> Manifest:
-        if name not in self._models:
-            await self._renew()
-        return self._models.find(name)
-
-    async def _renew(self) -> None:
-        news = await asyncio.to_thread(self._models.news)
-        for card in news.gone:
-            self._models.drop(card.name)
-        for card in news.come:
-            # unet_svc has them loaded.
-            if await self._triton.is_ready(graphs.vae_decoder(card.name)):
-                self._models.adopt(card)
+    async def _is_served(self, card: Manifest) -> bool:
+        # unet_svc has it loaded.
+        return await self._triton.is_ready(graphs.vae_decoder(card.name))
 
 
 def _fitted(content: bytes, width: int, height: int) -> Pixels:

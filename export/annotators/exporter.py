@@ -52,7 +52,7 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
             write_configs(options.repository, heads, options.target)
             if card.target != options.target:
                 card = msgspec.structs.replace(card, target=options.target)
-                annotators.write_card(options.repository / annotators.folder_name(options.name), card)
+                annotators.write_annotator(options.repository / annotators.folder_name(options.name), card)
             return Outcome(card, skipped=True)
         retired = _retired(options.repository, options.name, heads)
         stage = placement.new_stage()
@@ -79,7 +79,7 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
         write_configs(stage, heads, options.target)
         own = stage / annotators.folder_name(options.name)
         own.mkdir(exist_ok=True)
-        annotators.write_card(own, card)
+        annotators.write_annotator(own, card)
         placement.swap(retired)
     return Outcome(card, skipped=False)
 

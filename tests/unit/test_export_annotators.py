@@ -22,7 +22,7 @@ from export.errors import HubUnreachable, SourceRefused
 from export.exporter import Options
 from export.facts import facts_of
 from export.source import open_source as open_model
-from families.annotators import HEADS, AnnotatorCard, read_card, write_card
+from families.annotators import HEADS, AnnotatorCard, read_card, write_annotator
 from model_server.repository import RepositoryError, models_to_load
 from tests.cards import annotator, card
 
@@ -307,7 +307,7 @@ def put(repository: Path, made: AnnotatorCard) -> AnnotatorCard:
     """The card and the folders of its graphs."""
     write_configs(repository, made.heads, "cpu")
     (repository / f"annotator_{made.name}").mkdir(exist_ok=True)
-    write_card(repository / f"annotator_{made.name}", made)
+    write_annotator(repository / f"annotator_{made.name}", made)
     return read_card(repository, made.name)
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from families.loaded import LoadedModels
-from families.manifest import write_manifest
+from families.manifest import Manifest, write_manifest
 from mesh.errors import NotFound
 from tests.cards import card
 
@@ -41,6 +41,30 @@ def test_what_is_written_anew_is_news_and_what_goes_is(tmp_path: Path) -> None:
     assert models.news().gone == ()
     with pytest.raises(NotFound, match="loaded: none"):
         models.find("one")
+
+
+async def test_a_room_takes_up_what_its_model_server_has_and_tells_of_what_went(tmp_path: Path) -> None:
+    models = LoadedModels([], tmp_path)
+    served, asked, gone = set(), [], []
+
+    async def is_served(found: Manifest) -> bool:
+        asked.append(found.name)
+        return found.name in served
+
+    async def dropped(found: Manifest) -> None:
+        gone.append(found.name)
+
+    written(tmp_path, "one")
+    with pytest.raises(NotFound, match="loaded: none"):
+        await models.seek("one", is_served)
+    served.add("one")
+    assert (await models.seek("one", is_served)).name == "one"
+    await models.seek("one", is_served)
+    assert asked == ["one", "one"], "one that is known is not looked for"
+    (tmp_path / "one" / "manifest.json").unlink()
+    written(tmp_path, "two")
+    await models.renew(is_served, dropped)
+    assert gone == ["one"] and not models
 
 
 def test_a_broken_card_is_passed_over_and_a_folder_is_only_looked_at_where_there_is_one(tmp_path: Path) -> None:
