@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from export import configs, remove
+from export import configs, control, remove
 from export.annotators import command as annotators
 from export.errors import ExportError, StaleConfigs
 from export.exporter import Options, Outcome, export
@@ -20,7 +20,11 @@ from export.source import Source, default_name, open_source
 from export.terminal import REPOSITORY, Target, showing
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-ANNOTATOR, REMOVE = "annotator", "remove"
+_COMMANDS = {
+    "annotator": (annotators.app, annotators.PROGRAM),
+    "control": (control.app, control.PROGRAM),
+    "remove": (remove.app, remove.PROGRAM),
+}
 
 
 @app.command()
@@ -69,6 +73,8 @@ def main(
 
     **From the hub:** `python -m export stable-diffusion-v1-5/stable-diffusion-v1-5 --name sd15 --controlnet
     canny=lllyasviel/control_v11p_sd15_canny`
+
+    **A ControlNet for a model that is there:** `python -m export control --help`
 
     **Out again:** `python -m export remove mine`
 
@@ -126,11 +132,10 @@ def _report(outcome: Outcome, console: Console) -> None:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """The command that the arguments ask for: a model's export, or after a word an annotator's or a removal."""
-    if arguments[:1] == [ANNOTATOR]:
-        annotators.app(arguments[1:], prog_name=annotators.PROGRAM)
-    elif arguments[:1] == [REMOVE]:
-        remove.app(arguments[1:], prog_name=remove.PROGRAM)
+    """The command that the arguments ask for: a model's export, or the one that their first word names."""
+    if named := _COMMANDS.get(next(iter(arguments), "")):
+        command, program = named
+        command(arguments[1:], prog_name=program)
     else:
         app(arguments, prog_name="python -m export")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from families import additions
 from families import graphs as names
-from families.manifest import ModelFacts
+from families.manifest import ManifestError, ModelFacts, read_manifest
 from families.profiles import RUNTIMES
 
 CONFIG_FILE = "config.pbtxt"
@@ -17,9 +18,16 @@ def texts(facts: ModelFacts, target: str) -> dict[str, str]:
 
 
 def stale(repository: Path, facts: ModelFacts, target: str) -> list[str]:
-    """Names of the folders whose config.pbtxt is missing, differs, or should not be there; sorted."""
-    wanted = texts(facts, target)
-    present = {path.parent.name: path.read_text("utf-8") for path in repository.glob(f"{facts.name}_*/{CONFIG_FILE}")}
+    """Names of the folders whose config.pbtxt is missing, differs, or should not be there; sorted.
+
+    What came to the model later is not looked at.
+    """
+    wanted, later = texts(facts, target), _added(repository, facts.name)
+    present = {
+        path.parent.name: path.read_text("utf-8")
+        for path in repository.glob(f"{facts.name}_*/{CONFIG_FILE}")
+        if path.parent.name not in later
+    }
     return sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
 
 
@@ -34,3 +42,11 @@ def write(repository: Path, facts: ModelFacts, target: str) -> list[str]:
         path.write_text(text, "utf-8")
         changed.append(name)
     return changed
+
+
+def _added(repository: Path, name: str) -> frozenset[str]:
+    try:
+        card = read_manifest(repository, name)
+    except ManifestError:
+        return frozenset()
+    return additions.folders(card, additions.as_exported(card))

@@ -33,6 +33,12 @@ class StaleConfigs(ExportError):
     exit_code = 6
 
 
+class Misfit(ExportError):
+    """A ControlNet belongs to another family of models than the one that it is to steer."""
+
+    exit_code = 8
+
+
 class Busy(ExportError):
     """Another export of the same model is running."""
 

@@ -67,7 +67,8 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
         made_of = fingerprint.inputs_of(source, facts)
         card = None if options.force else fingerprint.up_to_date(options.repository, facts, made_of)
         if card is not None:
-            configs.write(options.repository, facts, options.target)
+            # Of what came later, too.
+            configs.write(options.repository, card, options.target)
             if card.target != options.target:
                 card = _retargeted(card, options)
             return Outcome(card, skipped=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from export.source import Source
 from families import graphs as names
+from families.additions import as_exported
 from families.manifest import Manifest, ManifestError, ModelFacts, read_manifest, tokenizer_path
 
 PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "onnx", "onnxruntime")
@@ -56,7 +57,7 @@ def up_to_date(repository: Path, facts: ModelFacts, fingerprint: str) -> Manifes
         card = read_manifest(repository, facts.name)
     except ManifestError:
         return None
-    if card.fingerprint != fingerprint or set(card.graphs) != set(names.graph_names(facts)):
+    if card.fingerprint != fingerprint or set(as_exported(card).graphs) != set(names.graph_names(facts)):
         return None
     if not tokenizer_path(repository, facts.name).is_file():
         return None

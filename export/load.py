@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +35,7 @@ def load(source: Source) -> Modules:
     Raises SourceRefused for weights that are not exactly those that the configuration asks for: the libraries would
     fill what is missing with random numbers.
     """
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+    with _quietly():
         return Modules(
             text_encoder=_text_encoder(source.text_encoder),
             unet=_diffusers(UNet2DConditionModel, source.unet, "unet"),
@@ -49,6 +45,23 @@ def load(source: Source) -> Modules:
                 for kind, part in source.controlnets.items()
             },
         )
+
+
+def load_controlnet(part: Part, kind: str) -> Any:
+    """A checked ControlNet alone; raises as `load`."""
+    with _quietly():
+        return _diffusers(ControlNetModel, part, f"controlnet {kind}")
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    diffusers_logging.set_verbosity_error()
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def _diffusers(cls: Any, part: Part, what: str) -> Any:

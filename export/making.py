@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnxruntime
 import torch
 
 from export import chain, fingerprint, load, preview, tokens, trace, verify
@@ -37,8 +38,7 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
 
     Raises Mismatch for the first that differs, SourceRefused for weights or a tokenizer that do not load.
     """
-    tolerance = verify.TOLERANCE if options.tolerance is None else options.tolerance
-    external_over = trace.EXTERNAL_OVER if options.external_over is None else options.external_over
+    tolerance = _tolerance(options)
     chains = chain.combinations(facts)
     begin = counted(progress, 3 + 2 * len(names.graph_names(facts)) + len(chains))
     begin("tokenizer")
@@ -50,18 +50,7 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
     with threads(options.threads):
         for row in table.rows(facts, modules):
             graph = row.part.graph
-            path = stage / graph / "1" / GRAPH_FILE
-            path.parent.mkdir(parents=True)
-            begin(f"{graph}: tracing")
-            inputs = verify.example(row.part, facts, trace.TRACED)
-            try:
-                with attention.written_for_graphs(row.module):
-                    trace.trace(row.module, row.part, inputs, path, external_over)
-            except (ValueError, RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-                raise Mismatch(f"{graph} cannot be written as a graph: {error}") from error
-            begin(f"{graph}: verifying")
-            sessions[graph] = verify.session(path, options.threads)
-            worst[graph] = verify.check(sessions[graph], row.part, facts, row.reference, tolerance)
+            sessions[graph], worst[graph] = make_graph(row, facts, options, stage, begin)
         for kinds in chains:
             begin(f"{names.denoise(facts.name, kinds)}: verifying")
             chain.check(facts, modules, sessions, kinds, tolerance)
@@ -69,6 +58,33 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
     encoder = sessions[names.vae_encoder(facts.name)]
     fitted = preview.fit(lambda pictures: np.asarray(encoder.run(["mean"], {"image": pictures})[0]), facts.downscale)
     return Made({graph: graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}, fitted)
+
+
+def make_graph(
+    row: table.Row, facts: ModelFacts, options: Options, stage: Path, begin: Callable[[str], None]
+) -> tuple[onnxruntime.InferenceSession, float]:
+    """Write one graph under `stage` and compare it with its reference: the graph at work, and the largest difference.
+
+    Tells `begin` of two steps. Raises Mismatch.
+    """
+    graph = row.part.graph
+    external_over = trace.EXTERNAL_OVER if options.external_over is None else options.external_over
+    path = stage / graph / "1" / GRAPH_FILE
+    path.parent.mkdir(parents=True)
+    begin(f"{graph}: tracing")
+    inputs = verify.example(row.part, facts, trace.TRACED)
+    try:
+        with attention.written_for_graphs(row.module):
+            trace.trace(row.module, row.part, inputs, path, external_over)
+    except (ValueError, RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
+        raise Mismatch(f"{graph} cannot be written as a graph: {error}") from error
+    begin(f"{graph}: verifying")
+    session = verify.session(path, options.threads)
+    return session, verify.check(session, row.part, facts, row.reference, _tolerance(options))
+
+
+def _tolerance(options: Options) -> float:
+    return verify.TOLERANCE if options.tolerance is None else options.tolerance
 
 
 def graph_facts(folder: Path, error: float) -> GraphFacts:

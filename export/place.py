@@ -58,12 +58,13 @@ class Placement:
         return self.stage
 
     def swap(self, retired: frozenset[str]) -> None:
-        """Put every staged folder into the repository and take the `retired` ones out; the model's card goes last.
+        """Put every staged folder into the repository and take the `retired` ones out; the model's card, if it is one
+        of them, goes last.
 
         Raises whatever `rename` raises, with the repository as it was before.
         """
         staged = {path.name for path in self.stage.iterdir()}
-        order = [*sorted((staged | retired) - {self.name}), self.name]
+        order = sorted(staged | retired, key=lambda folder: (folder == self.name, folder))
         plan = {folder: (self.repository / folder).exists() for folder in order}
         self._replaced.mkdir()
         (self._replaced / "plan.json").write_text(json.dumps(plan))

@@ -1,4 +1,4 @@
-"""`python -m export remove NAME`: a model's way out of the repository."""
+"""`python -m export remove NAME`: the way out of the repository, of a model or of a ControlNet that came to one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from rich.console import Console
 from export.errors import ExportError, SourceRefused
 from export.place import Placement
 from export.terminal import REPOSITORY
+from families.additions import folders, without
 from families.graphs import repository_names
-from families.manifest import ManifestError, is_name, read_manifest
+from families.manifest import ManifestError, is_name, list_manifests, manifest_path, read_manifest, write_manifest
 
 PROGRAM = "python -m export remove"
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -20,17 +21,18 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 
 @app.command()
 def main(
-    name: Annotated[str, typer.Argument(help="The model's name in the mesh.")],
+    name: Annotated[str, typer.Argument(help="Name of the model, or of the ControlNet that was added to one.")],
     repository: Annotated[
         Path,
         typer.Option(help="Where Triton's models stand.", file_okay=False, show_default="model_repository"),
     ] = REPOSITORY,
 ) -> None:
-    """Take a model out of the repository: its card, its tokenizer, its graphs and their configurations.
+    """Take a model out of the repository: its card, its tokenizer, its graphs and their configurations; or a ControlNet
+    that `python -m export control` added to a model, and nothing else of that.
 
-    All of it goes, or nothing. A running mesh stops offering the model within seconds.
+    All of it goes, or nothing. A running mesh stops offering it within seconds.
 
-    Exit status: 0 done, 2 wrong usage, 3 no such model, 7 an export of this model is running.
+    Exit status: 0 done, 2 wrong usage, 3 neither of that name, 7 an export of this model is running.
     """
     console = Console(stderr=True)
     try:
@@ -42,20 +44,34 @@ def main(
 
 
 def remove(repository: Path, name: str) -> frozenset[str]:
-    """Take the model out; the folders that went.
+    """Take the model, or the ControlNet that was added to one, out; the folders that went.
 
-    Raises SourceRefused if there is no such model and Busy while it is exported; nothing is changed then.
+    Raises SourceRefused if there is neither and Busy while the model is exported; nothing is changed then.
     """
     if not is_name(name):
         raise SourceRefused(f"{name!r} is not a name: use lower-case letters, digits and single '-' or '_'")
-    placement = Placement(repository, name)
+    model = _steered(repository, name) or name
+    placement = Placement(repository, model)
     with placement.exclusive():
         try:
-            card = read_manifest(repository, name)
+            card = read_manifest(repository, model)
         except ManifestError as error:
             raise SourceRefused(str(error)) from None
-        folders = (*repository_names(card), card.name)
-        there = frozenset(folder for folder in folders if (repository / folder).is_dir())
+        gone = frozenset((*repository_names(card), card.name))
+        if name in card.added:
+            gone = folders(card, without(card, name))
+            write_manifest(repository / model, without(card, name))
         placement.new_stage()
+        there = frozenset(folder for folder in gone if (repository / folder).is_dir())
         placement.swap(there)
     return there
+
+
+def _steered(repository: Path, name: str) -> str | None:
+    """The model that a ControlNet of this name was added to."""
+    if manifest_path(repository, name).exists():
+        return None
+    try:
+        return next((card.name for card in list_manifests(repository) if name in card.added), None)
+    except ManifestError as error:
+        raise SourceRefused(str(error)) from None

@@ -104,6 +104,21 @@ def open_source(source: str, controlnets: Mapping[str, str], offline: bool = Fal
     return Source(label=label, tokenizer=root / "tokenizer", scheduler=scheduler, controlnets=checked, **parts)
 
 
+@dataclass(frozen=True, slots=True)
+class ControlNetSource:
+    """A checked ControlNet without its model. `label` names it without any path."""
+
+    label: str
+    part: Part
+
+
+def open_controlnet(source: str, kind: str, offline: bool = False) -> ControlNetSource:
+    """Check a ControlNet alone (a folder or a hub id), for hints of `kind`. Raises SourceRefused or HubUnreachable."""
+    root = _folder(source, hub.CONTROLNET, offline)
+    label = root.name if Path(source).is_dir() else source
+    return ControlNetSource(label, _part(root, sd15.CONTROLNET, f"controlnet {kind}"))
+
+
 def _folder(source: str, wanted: hub.Wanted, offline: bool) -> Path:
     path = Path(source)
     if path.is_dir():

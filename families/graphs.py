@@ -59,6 +59,12 @@ def denoise(model: str, kinds: Sequence[str] = ()) -> str:
     return "__".join((f"{model}_denoise", *sorted(kinds)))
 
 
+def kinds_of(model: str, name: str) -> tuple[str, ...] | None:
+    """The controls of the ensemble `name`, the inverse of `denoise`; None if it is no ensemble of `model`."""
+    ensemble, *kinds = name.split("__")
+    return tuple(kinds) if ensemble == denoise(model) else None
+
+
 def residual(index: int) -> str:
     return f"residual_{index}"
 

@@ -82,7 +82,10 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             (text, notes), made = await asyncio.gather(
                 self._encoders[model.name].encode(prompts, request.clip_skip, weighting),
                 asyncio.gather(
-                    *(self._made(control, size, f"controls[{i}]", mask) for i, control in enumerate(request.controls))
+                    *(
+                        self._made(control, size, f"controls[{i}]", model, mask)
+                        for i, control in enumerate(request.controls)
+                    )
                 ),
             )
         return preprocess_pb2.PrepareResponse(
@@ -100,11 +103,16 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         )
 
     async def _made(
-        self, control: types_pb2.Control, size: tuple[int, int], at: str, shared_mask: Pixels | None = None
+        self,
+        control: types_pb2.Control,
+        size: tuple[int, int],
+        at: str,
+        model: Manifest | None = None,
+        shared_mask: Pixels | None = None,
     ) -> MadeHint:
-        """The control's hint; errors name fields under `at`."""
+        """The control's hint, for a ControlNet of `model` or of any; errors name fields under `at`."""
         wish = Wish(
-            kind=control.kind,
+            kind=self._takes(control.kind, model),
             content=control.image.content,
             auto_hint=control.auto_hint if control.HasField("auto_hint") else True,
             parameters=dict(control.parameters),
@@ -119,7 +127,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         self, request: preprocess_pb2.ExtractHintRequest, context: Any
     ) -> preprocess_pb2.ExtractHintResponse:
         """One hint as a picture; see the .proto."""
-        find_control(request.control.kind, "control.kind")
+        find_control(self._takes(request.control.kind), "control.kind")
         async with self._admission:
             return await self._extracted(request)
 
@@ -138,7 +146,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         self, request: preprocess_pb2.ExtractHintRequest, index: int
     ) -> preprocess_pb2.ExtractHintResponse:
         try:
-            find_control(request.control.kind, "control.kind")
+            find_control(self._takes(request.control.kind), "control.kind")
             async with self._admission:
                 return await self._extracted(request)
         except MeshError as error:
@@ -176,20 +184,31 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         self, request: preprocess_pb2.ListControlsRequest, context: Any
     ) -> preprocess_pb2.ListControlsResponse:
         """The table of controls, what can be extracted here, and which models have a ControlNet for each."""
-        return preprocess_pb2.ListControlsResponse(controls=[self._kind(control) for control in CONTROLS.values()])
+        added = {name: CONTROLS.get(card.takes(name)) for card in self._models.values() for name in card.added}
+        listed = {**{name: control for name, control in added.items() if control}, **CONTROLS}
+        return preprocess_pb2.ListControlsResponse(controls=[self._kind(name, listed[name]) for name in sorted(listed)])
 
-    def _kind(self, control: ControlType) -> preprocess_pb2.ControlKind:
+    def _takes(self, name: str, model: Manifest | None = None) -> str:
+        """The kind of control whose hints the ControlNet of that name takes."""
+        cards = [model] if model else self._models.values()
+        return next((card.takes(name) for card in cards if name in card.added), name)
+
+    def _kind(self, name: str, control: ControlType) -> preprocess_pb2.ControlKind:
+        """A kind of control, or a ControlNet that was added under a name of its own and takes the hints of one."""
         usual = control.usual(self._annotators)
+        own = name == control.kind
         return preprocess_pb2.ControlKind(
-            kind=control.kind,
-            description=control.description,
+            kind=name,
+            description=control.description if own else f"As {control.kind}, whose hints it takes.",
             extractable=usual is not None,
             reads_mask=control.reads_mask,
             parameters=[_parameter(parameter) for parameter in usual.parameters] if usual else [],
-            models=[model.name for model in self._models.values() if control.kind in model.controls],
+            models=[model.name for model in self._models.values() if name in model.controls],
             extractors=[self._extractor(extractor) for extractor in control.extractors],
             controlnets=[
-                preprocess_pb2.ControlNetIds(family=family, ids=ids) for family, ids in control.controlnets.items()
+                preprocess_pb2.ControlNetIds(family=family, ids=ids)
+                for family, ids in control.controlnets.items()
+                if own
             ],
         )
 
@@ -266,7 +285,7 @@ def _check_controls(request: preprocess_pb2.PrepareRequest, model: Manifest) -> 
         raise InvalidInput(f"at most {MOST_CONTROLS} controls are taken, not {len(request.controls)}", field="controls")
     for index, control in enumerate(request.controls):
         at = f"controls[{index}].kind"
-        find_control(control.kind, at)
+        find_control(model.takes(control.kind), at)
         if control.kind not in model.controls:
             known = ", ".join(model.controls) or "none"
             raise InvalidInput(

@@ -1,14 +1,14 @@
 """The model as the loop sees it: latents and a timestep in, one guided prediction out, one Triton call a step."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from families import graphs
-from families.manifest import ModelFacts
+from families.manifest import Manifest, ModelFacts
 from mesh.errors import NotFound
 from mesh.shared_memory import Held
 from mesh.triton import Triton
@@ -104,26 +104,39 @@ class Denoiser:
                 config = graphs.to_json(graphs.denoise_config(facts, kinds))
                 await self._triton.load(name, config, {"file:1/ensemble": b"\n"})
 
-    async def load(self, facts: ModelFacts, anew: bool) -> None:
-        """Have the model server load a model's graphs from its repository; `anew` also those that are loaded.
+    async def load(self, card: Manifest, before: Manifest | None = None) -> None:
+        """Have the model server load a model's graphs from its repository, in place of those of `before`.
+
+        `before` is its card so far, None where it is new. Where they differ in no graph that both have, what is loaded
+        stays; what only `before` has is dropped.
 
         Raises:
             MeshError: as `Triton.infer`.
         """
+        anew = before is not None and _differs(card, before)
         loaded = frozenset() if anew else await self._triton.loaded()
-        for name in graphs.repository_names(facts):
+        for name in graphs.repository_names(card):
             if name not in loaded:
                 await self._triton.load_stored(name)
+        gone = set(before.controls) - set(card.controls) if before is not None else set()
+        if gone:
+            dropped = [graphs.controlnet(card.name, kind) for kind in sorted(gone)]
+            await self._drop(dropped, lambda kinds: not gone.isdisjoint(kinds), card.name)
 
     async def unload(self, facts: ModelFacts) -> None:
-        """Have the model server drop a model's graphs, the ensembles over them first.
+        """Have the model server drop a model's graphs.
 
         Raises:
             MeshError: as `Triton.infer`.
         """
-        loaded, ensemble = await self._triton.loaded(), graphs.denoise(facts.name)
-        over = sorted(name for name in loaded if name == ensemble or name.startswith(f"{ensemble}__"))
-        for name in (*over, *graphs.graph_names(facts)):
+        await self._drop(graphs.graph_names(facts), lambda kinds: True, facts.name)
+
+    async def _drop(self, names: Sequence[str], over: Callable[[Sequence[str]], bool], model: str) -> None:
+        """Unload graphs, and before them the model's ensembles of the kinds that `over` tells, stored or registered."""
+        loaded = await self._triton.loaded()
+        kinds_of = {name: kinds for name in loaded if (kinds := graphs.kinds_of(model, name)) is not None}
+        ensembles = sorted(name for name, kinds in kinds_of.items() if over(kinds))
+        for name in (*ensembles, *names):
             if name in loaded:
                 await self._triton.unload(name)
 
@@ -143,3 +156,9 @@ class Denoiser:
             tensors[graphs.hint(index)] = np.zeros((1, graphs.hint_channels(kind), pixels, pixels), np.uint8)
             tensors[graphs.scale(index)] = np.ones((1, 1, len(facts.residuals)), np.float32)
         await self.infer(facts, kinds, inputs, Held.inline(tensors))
+
+
+def _differs(card: Manifest, before: Manifest) -> bool:
+    """Whether what both have is another thing in each."""
+    shared = card.graphs.keys() & before.graphs.keys()
+    return card.target != before.target or any(card.graphs[name] != before.graphs[name] for name in shared)

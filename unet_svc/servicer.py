@@ -115,7 +115,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         await self._models.renew(self._load, self._unload)
 
     async def _load(self, card: Manifest) -> bool:
-        return await self._tried(self._denoiser.load(card, anew=card.name in self._models), card)
+        return await self._tried(self._denoiser.load(card, self._models.get(card.name)), card)
 
     async def _unload(self, card: Manifest) -> bool:
         return await self._tried(self._denoiser.unload(card), card)

@@ -1,0 +1,166 @@
+"""`python -m export control KIND SOURCE --model NAME`: a ControlNet for a model that is exported already."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from export import configs
+from export.errors import ExportError, Misfit, SourceRefused
+from export.exporter import Options, Progress, quiet
+from export.facts import residuals
+from export.place import Placement
+from export.source import ControlNetSource, open_controlnet
+from export.terminal import REPOSITORY, showing
+from families import graphs
+from families.additions import folders, with_control, without
+from families.manifest import (
+    Added,
+    GraphFacts,
+    Manifest,
+    ManifestError,
+    is_name,
+    list_manifests,
+    read_manifest,
+    write_manifest,
+)
+
+PROGRAM = "python -m export control"
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    kind: Annotated[str, typer.Argument(help="Kind of control whose hints it takes, such as `canny`.")],
+    source: Annotated[str, typer.Argument(help="A ControlNet's diffusers folder or hub id (owner/name).")],
+    model: Annotated[str, typer.Option(help="The exported model that it steers.")],
+    name: Annotated[str | None, typer.Option(help="Name by which requests ask for it. Default: KIND.")] = None,
+    repository: Annotated[
+        Path,
+        typer.Option(help="Where Triton's models stand.", file_okay=False, show_default="model_repository"),
+    ] = REPOSITORY,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Threads for verifying; more help a large model on an idle machine.")
+    ] = 1,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Take hub ids from the local cache only; open no connection.")
+    ] = False,
+) -> None:
+    """Add a ControlNet to a model that is exported already; a running mesh offers it within seconds.
+
+    Its graph is compared with torch like those of a whole export, and the model's other graphs stay as they are. One
+    of the same name that was added before is replaced. It stays until `python -m export remove NAME`, or until the
+    model is exported anew because its source changed.
+
+    **Beside the model's own:** `python -m export control canny ./my-canny --model demo --name my-canny`
+
+    Exit status: 0 done, 2 wrong usage, 3 source, name or model refused, 4 hub unreachable, 5 the graph differs from
+    torch, 7 an export of this model is running, 8 the ControlNet belongs to another family of models.
+    """
+    console = Console(stderr=True)
+    try:
+        opened = open_controlnet(source, kind, offline)
+        options = Options(repository, model, threads=threads)
+        with showing(console) as progress:
+            card = add(opened, kind, name or kind, options, progress)
+    except ExportError as error:
+        console.print(f"[bold red]not added:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(error.exit_code) from None
+    made = card.graphs[graphs.controlnet(card.name, name or kind)]
+    console.print(f"{card.name}: {name or kind} added, {made.bytes / 2**20:.1f} MiB, {made.max_abs_error:.1e} off")
+
+
+def add(source: ControlNetSource, kind: str, name: str, options: Options, progress: Progress = quiet) -> Manifest:
+    """Add the ControlNet `name` for hints of `kind` to the model `options.name`; the model's new card.
+
+    Raises SourceRefused, Misfit, Mismatch or Busy; the repository then holds what it held before.
+    """
+    repository, model = options.repository, options.name
+    check_name(name, kind)
+    placement = Placement(repository, model, options.rename)
+    with placement.exclusive():
+        before = _card(repository, model)
+        _check_free(repository, before, name)
+        _check_fit(source, before)
+        stage = placement.new_stage()
+        added = Added(takes=kind, source=source.label)
+        pooled = bool(source.part.config.get("global_pool_conditions"))
+        # The name and kind of the graph are known before the graph is.
+        blank = GraphFacts(sha256="", bytes=0, max_abs_error=0.0)
+        facts = with_control(before, name, added, blank, pooled)
+        after = with_control(before, name, added, _made(source, facts, kind, name, options, stage, progress), pooled)
+        for folder in sorted(folders(after, without(before, name))):
+            (stage / folder / "1").mkdir(parents=True, exist_ok=True)
+            (stage / folder / configs.CONFIG_FILE).write_text(configs.texts(after, before.target)[folder], "utf-8")
+        placement.swap(frozenset())
+        # In place: to rooms that look in between, the model was never gone.
+        write_manifest(repository / model, after)
+    return after
+
+
+def check_name(name: str, kind: str) -> None:
+    """Raise SourceRefused for names that can't be a ControlNet's."""
+    for word in (name, kind):
+        if not is_name(word):
+            raise SourceRefused(f"{word!r} is not a name: use lower-case letters, digits and single '-' or '_'")
+    if {name, kind} & graphs.MASKED_CONTROLS and name != kind:
+        # Who reads a hint knows by the control's name alone whether it comes with a mask.
+        raise SourceRefused(f"{name!r} for hints of {kind!r}: hints that carry a mask go by the name of their kind")
+
+
+def _card(repository: Path, model: str) -> Manifest:
+    try:
+        return read_manifest(repository, model)
+    except ManifestError as error:
+        raise SourceRefused(str(error)) from None
+
+
+def _check_free(repository: Path, card: Manifest, name: str) -> None:
+    if name in card.controls and name not in card.added:
+        raise SourceRefused(f"model {card.name!r} was exported with a ControlNet {name!r}; give another --name")
+    for other in list_manifests(repository):
+        if name == other.name or (other.name != card.name and name in other.added):
+            what = "the name of a model" if name == other.name else f"a ControlNet that was added to {other.name!r}"
+            raise SourceRefused(f"{name!r} is {what}; give another --name")
+
+
+def _check_fit(source: ControlNetSource, card: Manifest) -> None:
+    config = source.part.config
+    shape = residuals(config["block_out_channels"], config["layers_per_block"])
+    if shape != card.residuals or config["cross_attention_dim"] != card.text_width:
+        raise Misfit(
+            f"{source.label} belongs to another family of models than {card.name!r}: it reads text of width "
+            f"{config['cross_attention_dim']} and makes residuals of {[channels for channels, _ in shape]} channels; "
+            f"the model's are {card.text_width} and {[channels for channels, _ in card.residuals]}"
+        )
+
+
+def _made(
+    source: ControlNetSource,
+    facts: Manifest,
+    kind: str,
+    name: str,
+    options: Options,
+    stage: Path,
+    progress: Progress,
+) -> GraphFacts:
+    # A refusal never waits for torch.
+    from export import load, making
+    from export.graphs import controlnet, table
+
+    begin = making.counted(progress, 3)
+    begin("loading weights")
+    module = load.load_controlnet(source.part, name)
+    graph = graphs.controlnet(facts.name, name)
+    row = table.Row(
+        graphs.part(facts, graph),
+        controlnet.ControlNet(module, masked=kind in graphs.MASKED_CONTROLS),
+        partial(controlnet.reference, module),
+    )
+    with making.threads(options.threads):
+        _, worst = making.make_graph(row, facts, options, stage, begin)
+    return making.graph_facts(stage / graph, worst)
