@@ -69,7 +69,7 @@ class Place:
 
 
 def of_job(connection: Connection, job: Job, retention_s: float) -> None:
-    """Write the records of a job's results, in the transaction that ends it."""
+    """Write the records of a job's results, in the transaction that ends it; of one that was only taken, none."""
     if job.status != Status.SUCCEEDED or not job.pictures:
         return
     moment = now(connection.dialect)

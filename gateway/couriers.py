@@ -15,12 +15,13 @@ MOST_A_HOST = 4
 Attempt = Callable[[str, int], Coroutine[Any, Any, None]]
 """Tries a delivery, by its id, after so many attempts; puts it down again for the next one."""
 
-Ended = Callable[[str], Awaitable[None]]
-"""Told the id of a job whose end is written, and with it what is to be delivered. Never raises."""
+Written = Callable[[str], Awaitable[None]]
+"""Told the id of a job when it stands in the records that it was taken or has ended, and with it what is to be
+delivered. Never raises."""
 
 
 async def nobody(job_id: str) -> None:
-    """An Ended that tells nobody."""
+    """A Written that tells nobody."""
 
 
 class Courier(Protocol):

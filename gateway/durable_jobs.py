@@ -17,7 +17,7 @@ from gateway import job_records as records
 from gateway.again import every
 from gateway.assets import Assets
 from gateway.care import Care
-from gateway.couriers import Attempt, Ended, nobody
+from gateway.couriers import Attempt, Written, nobody
 from gateway.database import Database
 from gateway.job_rows import pictures_of
 from gateway.jobs import FINISHED, RUNNING, SUBMITTED, Conductor, Filter, Job, Order, Outbox, Page, Status
@@ -48,8 +48,7 @@ class DurableJobs:
         url: the database's; DBOS opens it for itself.
         conduct: makes the pictures of a generation.
         assets: where pictures lie: those that were sent, and those that were made.
-        outbox: see there.
-        ended: told the id of a job that ended, once that is written; never raises.
+        outbox, written: what follows from a job is written by the one, and told to the other; see there.
         deliver: tries a webhook; see gateway.couriers.
         max_pictures: pictures made at the same time in this process.
         max_waiting: jobs that may wait, over all processes.
@@ -66,7 +65,7 @@ class DurableJobs:
         assets: Assets,
         *,
         outbox: Outbox = lambda connection, job: None,
-        ended: Ended = nobody,
+        written: Written = nobody,
         deliver: Attempt | None = None,
         max_pictures: int,
         max_waiting: int,
@@ -77,7 +76,7 @@ class DurableJobs:
         self._database = database
         self._assets = assets
         self._outbox = outbox
-        self._tell = ended
+        self._tell = written
         self._max_waiting = max_waiting
         self._look_s = look_s
         self.executor = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -135,9 +134,14 @@ class DurableJobs:
 
     async def _taken(self, order: Order) -> Job:
         inputs = await self._stored(order)
-        generation = order.generation
-        names = [self._assets.new_name(generation.format) for _ in range(generation.samples)]
-        place = partial(records.place, order=order, inputs=inputs, assets=names, max_waiting=self._max_waiting)
+        names = [self._assets.new_name(order.generation.format) for _ in range(order.generation.samples)]
+
+        def place(connection: Connection) -> records.Placed:
+            placed = records.place(connection, order, inputs, names, self._max_waiting)
+            if placed.is_new:
+                self._outbox(connection, placed.job)
+            return placed
+
         try:
             placed = await self._database.run(place)
         except IntegrityError:
@@ -150,6 +154,7 @@ class DurableJobs:
             except Exception as error:
                 # The record stands, so the job is taken: it is begun as one whose process died here.
                 log.error("job can't be begun at once", exc_info=error, generation=placed.job.id)
+            await self._tell(placed.job.id)
         return placed.job
 
     async def _begin(self, id: str, order: Order, ahead: int) -> None:

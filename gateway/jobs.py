@@ -164,7 +164,8 @@ def too_late() -> DeadlineExceeded:
 
 
 Outbox = Callable[[Connection, Job], None]
-"""Writes what follows from a job's end, in the transaction that ends it."""
+"""Writes what follows from a job's being taken, and from its end, in the transaction that does it; the job's status
+says which of the two it is."""
 
 
 def check_room(order: Order, waiting: int, own: int, most: int) -> None:

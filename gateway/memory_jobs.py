@@ -3,14 +3,15 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from gateway.assets import Assets
-from gateway.couriers import Ended, nobody
+from gateway.couriers import Written, nobody
 from gateway.database import Database
 from gateway.jobs import (
     NUMBERS,
@@ -48,7 +49,7 @@ class MemoryJobs:
         max_waiting: generations that may wait.
         max_records: finished records remembered.
         retention_s: seconds that a finished record is remembered.
-        database, outbox, ended: what follows from a job's end is written there by this; see Outbox, and Ended.
+        database, outbox, written: what follows from a job is written there by this; see Outbox, and Written.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class MemoryJobs:
         retention_s: float,
         database: Database | None = None,
         outbox: Outbox = lambda connection, job: None,
-        ended: Ended = nobody,
+        written: Written = nobody,
     ) -> None:
         self._conduct = conduct
         self._assets = assets
@@ -71,7 +72,7 @@ class MemoryJobs:
         self._max_records = max_records
         self._retention_s = retention_s
         self._database = database
-        self._outbox, self._tell = outbox, ended
+        self._outbox, self._tell = outbox, written
         self._entries: dict[str, Entry] = {}
         self._closed = False
         QUEUED.set_function(lambda: len(self._queued()))
@@ -80,6 +81,7 @@ class MemoryJobs:
     async def submit(self, order: Order) -> Job:
         if known := self._entries.get(order.id):
             check_same(order, known.job.owner, known.fingerprint)
+            await known.taken()
             return known.job
         if self._closed:
             raise Unavailable("this gateway is going away; send the request again", retry_after_s=1)
@@ -102,9 +104,15 @@ class MemoryJobs:
         )
         entry = self._entries[job.id] = Entry(job, order)
         SUBMITTED.labels(order.dialect).inc()
-        # The task carries the request id and the trace of the request on to the services.
-        entry.task = asyncio.create_task(self._run(entry))
-        return entry.job
+        entry.taking = asyncio.create_task(self._follow(entry.job))
+        try:
+            await entry.taken()
+        finally:
+            # Also for a caller who left. It may have been cancelled meanwhile, by somebody who found it under its id.
+            if entry.ending is None:
+                # The task carries the request id and the trace of the request on to the services.
+                entry.task = asyncio.create_task(self._run(entry))
+        return job
 
     def _queued(self) -> list[Job]:
         return [entry.job for entry in self._entries.values() if entry.job.status == Status.QUEUED]
@@ -158,7 +166,7 @@ class MemoryJobs:
 
     def load(self) -> tuple[int, int]:
         running = sum(entry.job.status == Status.RUNNING for entry in self._entries.values())
-        return running, self._turns.waiting
+        return running, len(self._queued())
 
     async def close(self) -> None:
         """Take no more and stop what is not finished."""
@@ -185,6 +193,7 @@ class MemoryJobs:
         try:
             places = entry.job.generation.samples
             async with asyncio.timeout(entry.deadline_s):
+                await entry.taken()
                 await self._turns.take(places)
                 try:
                     with RUNNING.track_inprogress():
@@ -217,14 +226,20 @@ class MemoryJobs:
             finished_at=datetime.now(UTC),
             **changes,
         )
+        await entry.taken()
+        await self._follow(final, partial(entry.finish, final))
+
+    async def _follow(self, job: Job, settle: Callable[[], None] = lambda: None) -> None:
+        """Write what follows from a job that was taken, or has ended; `settle` its record; have told of it."""
         if self._database is not None:
             try:
-                await self._database.run(lambda connection: self._outbox(connection, final))
+                await self._database.run(lambda connection: self._outbox(connection, job))
             except Exception as error:
-                # The pictures are made; a record that nobody could end would be worse than one without followers.
-                log.error("what follows from a job can't be written", exc_info=error, generation=final.id)
-        entry.finish(final)
-        await self._tell(final.id)
+                # A job that is made, or is going to be: a record that nobody could end would be worse than one without
+                # followers.
+                log.error("what follows from a job can't be written", exc_info=error, generation=job.id)
+        settle()
+        await self._tell(job.id)
 
     async def _make(self, entry: Entry) -> None:
         job = entry.job

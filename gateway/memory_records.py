@@ -18,9 +18,15 @@ class Entry:
         self.fingerprint = order.fingerprint
         self.deadline_s = order.deadline_s
         self.task: asyncio.Task[None] | None = None
+        self.taking: asyncio.Task[None] | None = None
         self.ending: asyncio.Task[None] | None = None
         self.ended_at: float | None = None
         self.changed = asyncio.Event()
+
+    async def taken(self) -> None:
+        """Returns once what follows from its being taken is written, which goes on even if the caller doesn't wait."""
+        if self.taking is not None:
+            await asyncio.shield(self.taking)
 
     def update(self, **changes: object) -> None:
         self.job = replace(self.job, **changes)  # type: ignore[arg-type]

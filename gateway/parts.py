@@ -158,7 +158,7 @@ async def _engine(
         "max_waiting": settings.max_waiting,
         "retention_s": settings.retention_s,
         "outbox": outbox,
-        "ended": webhooks.ended,
+        "written": webhooks.written,
     }
     if not database.durable:
         return MemoryJobs(conduct, assets, max_records=settings.max_records, database=database, **bounds)

@@ -10,12 +10,12 @@ import pybase64
 from sqlalchemy import Connection, Dialect
 
 from gateway import webhook_records as records
+from gateway.announcement import ALL_EVENTS
 from gateway.database import Database
 from gateway.outside import Outside
 from gateway.webhook_records import Endpoint
 from mesh.errors import InvalidInput
 
-ALL_EVENTS = "*"
 _EVENT = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*")
 _LONGEST_EVENT = 64
 _MOST_EVENTS = 50

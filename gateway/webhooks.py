@@ -1,7 +1,8 @@
-"""Webhooks: what a job's end is told to whom, and that it is told until it was heard.
+"""Webhooks: who is told that a job was taken, who that it has ended, and that it is told until it was heard.
 
-A delivery is written in the transaction that ends the job, and tried by the courier afterwards; one whose process died
-in between, or later, is found when it is overdue. Receivers may hear of the same thing twice, under the same id.
+A delivery is written in the transaction that takes or ends the job, and tried by the courier afterwards; one whose
+process died in between, or later, is found when it is overdue. Receivers may hear of the same thing twice, under the
+same id, and of a job's end before its beginning: every message is tried by itself.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from yarl import URL
 from gateway import tables
 from gateway import webhook_records as records
 from gateway.again import every
-from gateway.announcement import Announcement, Announcer, Link, Signer
+from gateway.announcement import ALL_EVENTS, Announcement, Announcer, Link, Signer
 from gateway.couriers import Courier, Tasks
 from gateway.database import Database
 from gateway.delivery import Answer, Sender, signature
@@ -126,17 +127,20 @@ class Webhooks(Endpoints):
         await asyncio.gather(*self._tasks, *self._trying, return_exceptions=True)
         await self._own.close()
 
-    # --- what follows from a job's end --------------------------------------------------------------------------
+    # --- what follows from a job --------------------------------------------------------------------------------
 
     def outbox(self, connection: Connection, job: Job) -> None:
-        """Write what is to be delivered of a job's end; see gateway.jobs.Outbox."""
+        """Write what is to be delivered of a job that was taken or has ended; see gateway.jobs.Outbox.
+
+        The URL of a request is told of the end alone: whoever gave it has the answer to the request.
+        """
         told: list[tuple[str | None, str, str, Sequence[str]]] = []
-        if job.webhook:
-            told.append((None, job.webhook, job.dialect, ("*",)))
+        if job.webhook and job.is_finished:
+            told.append((None, job.webhook, job.dialect, (ALL_EVENTS,)))
         told += [(e.id, e.url, e.dialect, e.events) for e in records.of_owner(connection, job.owner) if e.enabled]
         self._put_down(connection, job, told)
 
-    async def ended(self, job_id: str) -> None:
+    async def written(self, job_id: str) -> None:
         """Have tried, at once, what `outbox` wrote for the job, once its transaction is done. Never raises."""
         waiting = self._written.pop(job_id, [])
         try:
@@ -219,8 +223,8 @@ class Webhooks(Endpoints):
         rows: list[dict[str, Any]] = []
         link = self._linking(connection, job) if told and self._linking else str
         for endpoint_id, url, dialect, events in told:
-            announcement = self._announced(dialect, job, link)
-            if announcement is None or not ("*" in events or announcement.event in events):
+            announced = self._announced(dialect, job, link)
+            if announced is None or (announcement := announced.chosen(events)) is None:
                 continue
             rows.append(
                 {
@@ -236,14 +240,15 @@ class Webhooks(Endpoints):
             )
         if rows:
             written = set(records.write(connection, self._now(connection), rows))
-            self._written[job.id] = [records.Waiting(row["id"], row["url"], 0) for row in rows if row["id"] in written]
+            waiting = [records.Waiting(row["id"], row["url"], 0) for row in rows if row["id"] in written]
+            self._written.setdefault(job.id, []).extend(waiting)
 
     def _announced(self, dialect: str, job: Job, link: Link) -> Announcement | None:
         try:
             return self._announcers.get(dialect, self._announcers[self._fallback])(job, link)
         except Exception as error:
-            # A job must end, even if it can't be told of.
-            log.error("a job's end can't be phrased", exc_info=error, generation=job.id, dialect=dialect)
+            # A job must begin and end, even if it can't be told of.
+            log.error("a webhook can't be phrased", exc_info=error, generation=job.id, dialect=dialect)
             return None
 
     async def _put(self, id: str, number: int, url: str, delay_s: float, again: str = "") -> None:

@@ -1,4 +1,4 @@
-"""How each dialect tells of a job's end by webhook: one line a dialect. Those without tell as the native one does."""
+"""How each dialect tells of jobs by webhook: one line a dialect. Those without tell as the native one does."""
 
 from collections.abc import Mapping
 

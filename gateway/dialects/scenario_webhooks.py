@@ -2,8 +2,9 @@
 
 Source: the vendor's SDK for the endpoints and the names of events. The body and the signature of what is sent are not
 documented: here it is the event's name and the job as a poll shows it, signed with the headers of Standard Webhooks
-(`webhook-signature` is HMAC-SHA256). A job is told of when it has ended: `generation.completed`, `generation.failed` or
-`inference.cancelled`; the other names are taken, and nothing is ever sent under them.
+(`webhook-signature` is HMAC-SHA256). What generations and inferences differ in is not documented either: here they are
+the same, told of once, under the name that the endpoint chose, and under that of the generation where it chose both.
+The names of what there is not, such as trainings, are taken, and nothing is ever sent under them.
 """
 
 from typing import Any
@@ -23,10 +24,12 @@ from gateway.webhook_records import Endpoint
 from mesh.errors import InvalidInput, NotFound
 
 EVENTS = {
-    Status.SUCCEEDED: "generation.completed",
-    Status.FAILED: "generation.failed",
-    Status.CANCELLED: "inference.cancelled",
+    Status.QUEUED: ("generation.created", "inference.created"),
+    Status.SUCCEEDED: ("generation.completed", "inference.completed"),
+    Status.FAILED: ("generation.failed", "inference.failed"),
+    Status.CANCELLED: ("inference.cancelled",),
 }
+"""Names of what is told, the usual one first."""
 KNOWN_EVENTS = (
     "*",
     *(f"asset.download.{end}" for end in ("created", "completed", "failed")),
@@ -40,10 +43,14 @@ _FIELDS = ("url", "enabledEvents", "description")
 
 
 def announce(job: Job, link: Link) -> Announcement:
-    """A job's end, as it is sent."""
-    event = EVENTS[job.status]
+    """A job that was taken or has ended, as it is sent."""
     body = answers.polled(job)["job"]
-    return Announcement(event, {"type": event, "createdAt": body["updatedAt"], "payload": {"job": body}})
+
+    def named(event: str, *others: str) -> Announcement:
+        sent = {"type": event, "createdAt": body["updatedAt"], "payload": {"job": body}}
+        return Announcement(event, sent, alias=named(*others) if others else None)
+
+    return named(*EVENTS[job.status])
 
 
 class ScenarioWebhooks:

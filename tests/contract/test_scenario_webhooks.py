@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from mesh.errors import InvalidInput
 from tests.contract.conftest import Start
 from tests.contract.scenario_client import DATE, ENDPOINT, FAILED, JOB, ask, ended, made, shaped, submit
 
 PATH = "/v1/teams/team_x/webhook-endpoints"
+ENDS = ["generation.completed", "generation.failed", "inference.cancelled"]
 Heard = asyncio.Queue[tuple[dict[str, str], str, dict[str, Any]]]
 
 
@@ -35,7 +36,7 @@ async def receiver() -> AsyncIterator[tuple[str, Heard]]:
 
 async def test_an_endpoint_hears_of_every_end(start: Start) -> None:
     async with receiver() as (address, heard), start(webhook_allow=(address,)) as mesh:
-        asked = {"url": f"http://{address}/hook", "enabledEvents": ["*"]}
+        asked = {"url": f"http://{address}/hook", "enabledEvents": ENDS}
         secret = (await ask(mesh, "POST", PATH, asked))["webhookEndpoint"]["secret"]
         job = await made(mesh)
         headers, text, body = await asyncio.wait_for(heard.get(), 20)
@@ -72,6 +73,44 @@ async def test_an_endpoint_hears_what_it_wants_to(start: Start) -> None:
         await ended(mesh, await submit(mesh))
         _, _, body = await asyncio.wait_for(heard.get(), 20)
         assert body["type"] == "generation.failed"
+
+
+async def test_generations_and_inferences_are_told_of_once_under_the_name_that_was_chosen(start: Start) -> None:
+    chosen = {
+        "both": ["generation.created", "inference.created", "inference.completed"],
+        "inferences": ["inference.created", "inference.completed"],
+        "all": ["*"],
+    }
+    async with receiver() as (address, heard), start(webhook_allow=(address,)) as mesh:
+        paths = {}
+        for name, events in chosen.items():
+            asked = {"url": f"http://{address}/{name}", "enabledEvents": events}
+            paths[(await ask(mesh, "POST", PATH, asked))["webhookEndpoint"]["secret"]] = name
+        job = await made(mesh)
+        told: dict[str, dict[str, Any]] = {name: {} for name in chosen}
+        for _ in range(6):
+            headers, text, body = await asyncio.wait_for(heard.get(), 30)
+            (name,) = [name for secret, name in paths.items() if _signed(secret, text, headers)]
+            told[name][body["type"]] = body["payload"]["job"]
+        assert heard.empty()
+    assert {name: set(bodies) for name, bodies in told.items()} == {
+        "both": {"generation.created", "inference.completed"},
+        "inferences": {"inference.created", "inference.completed"},
+        "all": {"generation.created", "generation.completed"},
+    }
+    for bodies in told.values():
+        for event, body in bodies.items():
+            shaped(body, JOB)
+            assert body["jobId"] == job["jobId"]
+            assert body["status"] == ("queued" if event.endswith("created") else "success")
+
+
+def _signed(secret: str, text: str, headers: dict[str, str]) -> bool:
+    try:
+        Webhook(secret).verify(text, headers)
+    except WebhookVerificationError:
+        return False
+    return True
 
 
 async def test_the_life_of_an_endpoint(start: Start) -> None:

@@ -278,15 +278,15 @@ async def test_one_owner_s_flood_does_not_keep_others_waiting(opened: Opened, co
 
 @durable
 async def test_an_end_comes_once(opened: Opened, conduct: Conductor) -> None:
-    ends: list[str] = []
+    told: list[tuple[str, bool]] = []
     conduct.go.set()
-    async with opened(conduct, outbox=lambda connection, job: ends.append(job.id)) as jobs:
+    async with opened(conduct, outbox=lambda connection, job: told.append((job.id, job.is_finished))) as jobs:
         job = await jobs.submit(Order(WORDS, "me", at_once=True))
         await jobs.wait(job.id, "me", 20)
         await jobs.settle(job.id, {"error": {"kind": "NotFound", "message": "x", "field": None, "retry_after_s": None}})  # type: ignore[attr-defined]
         await jobs.cancel(job.id, "me")
         assert (await jobs.get(job.id, "me")).status == Status.SUCCEEDED
-    assert ends == [job.id]
+    assert told == [(job.id, False), (job.id, True)]
 
 
 @durable

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from prometheus_client import REGISTRY
+from sqlalchemy import Connection, event
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from gateway.announcement import Announcement, Link
@@ -22,7 +23,7 @@ from gateway.generation import Generation
 from gateway.jobs import Job, Order, Status
 from gateway.webhook_records import DeliveryStatus
 from gateway.webhooks import SCHEDULE_S
-from mesh.errors import InvalidInput, NotFound
+from mesh.errors import InvalidInput, NotFound, Overloaded
 from tests.integration.job_rig import Conductor
 from tests.integration.postgres import Server, postgres
 from tests.integration.webhook_rig import HURRIED, Days, Receiver, Site, receiving, site
@@ -30,6 +31,7 @@ from tests.integration.webhook_rig import HURRIED, Days, Receiver, Site, receivi
 DURABLE = ("sqlite", "postgresql")
 ENGINES = ("memory", *DURABLE)
 BOAT = Generation(prompt="a boat", steps=2, seed=7)
+ENDS = ("generation.completed", "generation.failed", "generation.cancelled")
 ROOT = Path(__file__).resolve().parents[2]
 
 Opened = Callable[..., AbstractAsyncContextManager[Site]]
@@ -133,7 +135,7 @@ async def test_a_repeated_settlement_tells_nothing_twice(
         # As a workflow that is taken up again, and one of a process that thinks it has the job.
         await here.jobs.settle(job.id, {"error": {"kind": "InternalError", "message": "zombie"}})  # type: ignore[attr-defined]
         await here.database.run(lambda connection: here.webhooks.outbox(connection, job))
-        await here.webhooks.ended(job.id)
+        await here.webhooks.written(job.id)
         assert [delivery.id for delivery in await here.webhooks.of_job(job.id)] == [first.id]
         # One that is sent after all of it shows that there is nothing left to come.
         await here.settled((await done(here, webhook=receiver.url("/last"))).id)
@@ -163,8 +165,8 @@ async def test_a_receiver_that_is_broken_for_days_is_given_up_and_others_are_not
     days = Days()
     # The days pass in no time: what ended on the first is still to be looked at on the last.
     async with opened(clock=days.clock(), retention_s=7 * 86_400.0) as here:
-        broken = await here.webhooks.create("me", receiver.url("/broken"))
-        fine = await here.webhooks.create("me", receiver.url("/fine"))
+        broken = await here.webhooks.create("me", receiver.url("/broken"), ENDS)
+        fine = await here.webhooks.create("me", receiver.url("/fine"), ENDS)
         job = await done(here)
         of = {delivery.endpoint_id: delivery for delivery in await here.settled(job.id)}
         broken, fine = [await here.webhooks.get(endpoint.id, "me") for endpoint in (broken, fine)]
@@ -233,8 +235,8 @@ async def test_a_redirect_is_a_failure_and_not_followed(opened: Opened, receiver
 async def test_what_is_gone_is_told_nothing_more(opened: Opened, receiver: Receiver) -> None:
     receiver.answers["/gone"] = [410]
     async with opened() as here:
-        gone = await here.webhooks.create("me", receiver.url("/gone"))
-        await here.webhooks.create("me", receiver.url("/fine"))
+        gone = await here.webhooks.create("me", receiver.url("/gone"), ENDS)
+        await here.webhooks.create("me", receiver.url("/fine"), ENDS)
         job = await done(here)
         statuses = {delivery.url: delivery.status for delivery in await here.settled(job.id)}
         disabled = await here.webhooks.get(gone.id, "me")
@@ -268,7 +270,7 @@ async def test_an_endpoint_that_is_deleted_in_between_is_told_nothing(opened: Op
             await go.wait()
 
     async with opened(clock=replace(days.clock(), sleep=sleep)) as here:
-        endpoint = await here.webhooks.create("me", receiver.url("/hook"))
+        endpoint = await here.webhooks.create("me", receiver.url("/hook"), ENDS)
         job = await done(here)
         await receiver.until(1)
         await here.webhooks.delete(endpoint.id, "me")
@@ -313,7 +315,7 @@ async def test_what_would_never_be_delivered_is_refused_at_once(opened: Opened, 
 
 async def test_an_endpoint_has_a_secret_of_its_own(opened: Opened, receiver: Receiver) -> None:
     async with opened() as here:
-        endpoint = await here.webhooks.create("me", receiver.url("/hook"))
+        endpoint = await here.webhooks.create("me", receiver.url("/hook"), ENDS)
         await here.settled((await done(here)).id)
         owners = await here.webhooks.secret_of("me")
         assert owners == await here.webhooks.secret_of("me") != endpoint.secret
@@ -358,9 +360,82 @@ async def test_endpoints_hear_of_their_owner_s_jobs_and_of_what_they_ask_for(
         conduct.failures.append(InvalidInput("no"))
         # Its own URL and an endpoint's that is the same are told once.
         await here.settled((await done(here, webhook=receiver.url("/all"))).id)
-    assert len(receiver.at("/all")) == 2
+    told = [json.loads(call.body)["type"] for call in receiver.at("/all")]
+    assert sorted(told) == ["generation.completed", *["generation.created"] * 2, "generation.failed"]
     assert len(receiver.at("/failures")) == 1
     assert receiver.at("/yours") == []
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+async def test_endpoints_hear_that_a_job_was_taken_once(
+    kind: str, url: str, receiver: Receiver, conduct: Conductor, tmp_path: Path
+) -> None:
+    conduct.go.clear()
+    async with site(kind, url, tmp_path, conduct) as here:
+        for path, events in (("/all", ["*"]), ("/created", ["generation.created"]), ("/ends", ENDS)):
+            await here.webhooks.create("me", receiver.url(path), events)
+        await here.webhooks.create("you", receiver.url("/yours"), ["*"])
+        order = Order(BOAT, "me", "native", id="7" * 32, fingerprint="f", webhook=receiver.url("/hook"))
+        job, *again = [await here.jobs.submit(order) for _ in range(3)]
+        at_once = asyncio.gather(*(here.jobs.submit(order) for _ in range(3)))
+        assert {same.id for same in (*again, *await at_once)} == {job.id}
+        # Written before the answer, and heard of while the job is at work.
+        taken = await here.webhooks.of_job(job.id)
+        assert [delivery.event for delivery in taken] == ["generation.created"] * 2
+        calls = await receiver.until(2)
+        bodies = {call.path: json.loads(call.body) for call in calls}
+        assert set(bodies) == {"/all", "/created"} and len({call.id for call in calls}) == 2
+        for body in bodies.values():
+            assert (body["type"], body["data"]["id"], body["data"]["status"]) == (
+                "generation.created",
+                job.id,
+                "queued",
+            )
+            assert (body["data"]["images"], body["timestamp"]) == ([], body["data"]["created_at"])
+        conduct.go.set()
+        await here.jobs.wait(job.id, "me", 30)
+        await here.settled(job.id)
+        await here.jobs.submit(order)
+        # One that is sent after all of it shows that there is nothing left to come.
+        await here.settled((await done(here, "them", receiver.url("/last"))).id)
+    told = sorted((call.path, json.loads(call.body)["type"]) for call in receiver.calls)
+    assert told == [
+        ("/all", "generation.completed"),
+        ("/all", "generation.created"),
+        ("/created", "generation.created"),
+        ("/ends", "generation.completed"),
+        ("/hook", "generation.completed"),
+        ("/last", "generation.completed"),
+    ]
+
+
+@pytest.mark.parametrize("kind", DURABLE)
+async def test_a_job_that_is_not_taken_is_told_to_nobody(
+    kind: str, url: str, receiver: Receiver, conduct: Conductor, tmp_path: Path
+) -> None:
+    async with site(kind, url, tmp_path, conduct, limits={"max_waiting": 0}) as here:
+        await here.webhooks.create("me", receiver.url("/hook"))
+        with pytest.raises(Overloaded):
+            await here.jobs.submit(Order(BOAT, "me", "native", id="7" * 32))
+        assert await here.webhooks.of_job("7" * 32) == ()
+    assert receiver.calls == []
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+async def test_without_endpoints_a_job_that_is_taken_costs_one_select(
+    kind: str, url: str, conduct: Conductor, tmp_path: Path
+) -> None:
+    async with site(kind, url, tmp_path, conduct) as here:
+        job = await here.jobs.submit(Order(BOAT, "me", "native"))
+        asked: list[str] = []
+
+        def count(connection: Connection) -> None:
+            event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2]))
+            here.webhooks.outbox(connection, job)
+
+        await here.database.run(count)
+        (only,) = asked
+        assert only.startswith("SELECT cn_endpoints")
 
 
 async def test_an_endpoint_s_life(opened: Opened, receiver: Receiver) -> None:

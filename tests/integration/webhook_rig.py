@@ -148,7 +148,7 @@ async def site(
     *,
     allow: Sequence[str] = ("127.0.0.1:*",),
     timeout_s: float = 15.0,
-    ended: Any = None,
+    written: Any = None,
     announcers: Mapping[str, Announcer] = ANNOUNCERS,
     limits: dict[str, Any] | None = None,
     **options: Any,
@@ -159,7 +159,7 @@ async def site(
     with open_database("" if kind == "memory" else url) as database:
         outside = options.pop("outside", None) or Outside(allow=allow)
         webhooks = Webhooks(database, outside, announcers, sender=Sender(outside, timeout_s), **options)
-        told = {"outbox": webhooks.outbox, "ended": ended or webhooks.ended}
+        told = {"outbox": webhooks.outbox, "written": written or webhooks.written}
         jobs: JobEngine
         if kind == "memory":
             jobs = MemoryJobs(conduct, assets, max_records=100, database=database, **told, **bounds)

@@ -15,13 +15,15 @@ from tests.integration.job_rig import Conductor
 from tests.integration.webhook_rig import site
 
 
-async def _die(job_id: str) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 async def main(kind: str, url: str, folder: str, webhook: str, moment: str) -> None:
     conduct = Conductor()
-    async with site(kind, url, Path(folder), conduct, ended=_die if moment == "before" else None) as here:
+
+    async def die(job_id: str) -> None:
+        # Not when the job was taken, which is written, too.
+        if conduct.go.is_set():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async with site(kind, url, Path(folder), conduct, written=die if moment == "before" else None) as here:
         job = await here.jobs.submit(Order(Generation(prompt="a boat", steps=2), "me", "native", webhook=webhook))
         print(job.id, flush=True)
         conduct.go.set()

@@ -2,12 +2,14 @@
 
 import hashlib
 import hmac
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 
+from gateway.announcement import Announcement
 from gateway.dialects.announcements import ANNOUNCE, SIGN
 from gateway.generation import Control, Generation
 from gateway.jobs import Job, Status, StoredPicture
@@ -106,6 +108,23 @@ def test_the_native_body_is_an_event_with_the_record(status: Status, event: str)
     assert [image["url"] for image in told.body["data"]["images"]] == [
         link(picture.asset) for picture in ended(status).pictures
     ]
+
+
+@pytest.mark.parametrize("told", ["native", "scenario"])
+@pytest.mark.parametrize("asked", ECHOES)
+def test_dialects_with_endpoints_tell_that_any_job_was_taken(told: str, asked: str) -> None:
+    job = replace(ended(Status.QUEUED, asked), started_at=None, finished_at=None)
+    announcement = ANNOUNCE[told](job, link)
+    assert announcement.event == announcement.body["type"] == "generation.created"
+    assert "2026-01-02T03:04:05" in orjson.dumps(announcement.body).decode()
+
+
+def test_what_is_heard_is_what_was_chosen() -> None:
+    told = Announcement("a.b", {"type": "a.b"}, alias=Announcement("c.d", {"type": "c.d"}))
+    for events in (["*"], ["a.b"], ["a.b", "c.d"], ["x", "a.b"]):
+        assert told.chosen(events) is told
+    assert told.chosen(["c.d"]) is told.alias
+    assert told.chosen(["e.f"]) is told.chosen([]) is None
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])
