@@ -3,7 +3,9 @@
 import asyncio
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +24,11 @@ Result = TypeVar("Result")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 10
+_CONNECTIONS = 20
+
+
+class RecordsAway(Unavailable):
+    """The database can't be asked at the moment."""
 
 
 class Database:
@@ -35,15 +42,26 @@ class Database:
     def __init__(self, engine: Engine, durable: bool) -> None:
         self.engine = engine
         self.durable = durable
+        self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="records")
 
     async def run(self, work: Callable[[Connection], Result]) -> Result:
         """`work` in one transaction, in a thread; committed if it returns.
 
         Raises:
-            Unavailable: the database can't be asked at the moment; nothing was changed.
+            RecordsAway: the database can't be asked at the moment. What it was asked has not been done, unless it went
+                away while it said so: work that is asked again must bear that.
             Anything that `work` raises, rolled back.
         """
-        return await asyncio.to_thread(self.run_here, work)
+        try:
+            running = asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, self.run_here, work)
+        except RuntimeError as error:
+            raise RecordsAway("this gateway is going away; send the request again", retry_after_s=1) from error
+        return await running
+
+    def close(self) -> None:
+        """Wait for what is being done, which goes on when its asker is cancelled, and close all connections."""
+        self._threads.shutdown()
+        self.engine.dispose()
 
     def run_here(self, work: Callable[[Connection], Result]) -> Result:
         """As `run`, in this thread."""
@@ -58,10 +76,10 @@ class Database:
             raise
 
 
-def _away(error: Exception) -> Unavailable:
+def _away(error: Exception) -> RecordsAway:
     # The driver's own words name hosts and files.
     log.error("database can't be asked", reason=type(error).__name__)
-    return Unavailable("the records can't be reached at the moment; try again later", retry_after_s=2)
+    return RecordsAway("the records can't be reached at the moment; try again later", retry_after_s=2)
 
 
 @contextmanager
@@ -76,22 +94,22 @@ def open_database(url: str) -> Iterator[Database]:
     """
     if not url:
         with tempfile.TemporaryDirectory(prefix="controlmesh-records-") as folder:
-            engine = _engine(f"sqlite:///{folder}/records.db")
+            database = Database(_engine(f"sqlite:///{folder}/records.db"), durable=False)
             try:
-                migrate(engine)
-                yield Database(engine, durable=False)
+                migrate(database.engine)
+                yield database
             finally:
-                engine.dispose()
+                database.close()
         return
-    engine = _engine(url)
+    database = Database(_engine(url), durable=True)
     try:
         try:
-            migrate(engine)
+            migrate(database.engine)
         except (DBAPIError, CommandError, OSError) as error:
             raise SettingsError(f"the database of CN_GATEWAY_DATABASE_URL {why_not(error)}") from error
-        yield Database(engine, durable=True)
+        yield database
     finally:
-        engine.dispose()
+        database.close()
 
 
 def why_not(error: Exception) -> str:
@@ -149,7 +167,7 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "connect", _durable)
         event.listen(engine, "begin", _begin)
         return engine
-    return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10, pool_timeout=_BUSY_S)
+    return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=_CONNECTIONS - 10, pool_timeout=_BUSY_S)
 
 
 def _durable(connection: object, record: object) -> None:
