@@ -27,6 +27,9 @@ from sqlalchemy.sql import ColumnElement
 
 METADATA = MetaData()
 
+Moment = ColumnElement[float]
+"""A time, as the database says or computes it."""
+
 JOBS = Table(
     "cn_jobs",
     METADATA,
@@ -191,6 +194,10 @@ ENDPOINTS = Table(
     Column("description", Text, nullable=False),
     Column("secret", String(128), nullable=False),
     Column("enabled", Boolean, nullable=False),
+    # Why nothing is sent there any more; None where its owner said so, or where it is enabled.
+    Column("disabled_because", String(64)),
+    # Of the last success.
+    Column("delivered_at", Float),
     Column("failed_calls", Integer, nullable=False),
     Column("total_calls", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
@@ -216,10 +223,13 @@ DELIVERIES = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_at", Float),
     Column("last_answer", String(64)),
+    # Of each attempt, when it was sent and what came of it.
+    Column("tries", JSON),
     Column("created_at", Float, nullable=False),
     Column("done_at", Float),
     UniqueConstraint("job_id", "event", "url", name="cn_deliveries_once"),
     Index("cn_deliveries_by_time", "status", "next_at"),
+    Index("cn_deliveries_of_endpoint", "endpoint_id", "created_at"),
 )
 
 
@@ -232,7 +242,7 @@ def moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def now(dialect: Dialect) -> ColumnElement[float]:
+def now(dialect: Dialect) -> Moment:
     """The database's clock, seconds since 1970."""
     if dialect.name == "sqlite":
         return literal_column("round((julianday('now') - 2440587.5) * 86400.0, 3)", Float)

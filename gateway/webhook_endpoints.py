@@ -9,11 +9,12 @@ from typing import Any
 import pybase64
 from sqlalchemy import Connection, Dialect
 
-from gateway import webhook_records as records
+from gateway import endpoint_records as records
 from gateway.announcement import ALL_EVENTS
 from gateway.database import Database
+from gateway.endpoint_records import Endpoint
 from gateway.outside import Outside
-from gateway.webhook_records import Endpoint
+from gateway.tables import Moment
 from mesh.errors import InvalidInput
 
 _EVENT = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*")
@@ -37,7 +38,7 @@ class Endpoints:
         now: the moment, as the database is asked for it.
     """
 
-    def __init__(self, database: Database, outside: Outside, now: Callable[[Dialect], records.Moment]) -> None:
+    def __init__(self, database: Database, outside: Outside, now: Callable[[Dialect], Moment]) -> None:
         self._database = database
         self._outside = outside
         self._of_database = now
@@ -118,7 +119,7 @@ class Endpoints:
         if description is not None:
             changes["description"] = _description(description, fields[2])
         if enabled is not None:
-            changes["enabled"] = enabled
+            changes |= {"enabled": enabled, "disabled_because": None}
 
         def change(connection: Connection) -> Endpoint:
             return records.change(connection, self._now(connection), id, owner, changes)
@@ -129,7 +130,7 @@ class Endpoints:
         """Send nothing more there; NotFound."""
         await self._database.run(partial(records.remove, id=id, owner=owner))
 
-    def _now(self, connection: Connection) -> records.Moment:
+    def _now(self, connection: Connection) -> Moment:
         return self._of_database(connection.dialect)
 
 

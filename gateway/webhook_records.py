@@ -6,17 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
-from gateway.tables import DELIVERIES, ENDPOINTS, moment
-from mesh.errors import InvalidInput, NotFound
-
-Moment = ColumnElement[float]
-"""Now, as the database says it."""
-
-MOST_ENDPOINTS = 50
-"""Of one owner."""
+from gateway import endpoint_records
+from gateway.paging import newest
+from gateway.tables import DELIVERIES, ENDPOINTS, Moment, moment
+from mesh.errors import NotFound
 
 
 class DeliveryStatus(StrEnum):
@@ -25,6 +21,14 @@ class DeliveryStatus(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class Try:
+    """One attempt: when it was sent, and what came of it, as `last_answer` of a Delivery."""
+
+    at: datetime
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Delivery:
         attempts: how often it was tried.
         next_at: when it is tried next; None when it is final.
         last_answer: "200", "no answer", ...; None before the first attempt.
+        tries: the attempts; fewer than there were where an older version made some.
+        body: the JSON that is sent.
     """
 
     id: str
@@ -51,35 +57,8 @@ class Delivery:
     last_answer: str | None
     created_at: datetime
     done_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A URL that an owner wants to be told at.
-
-    Attributes:
-        dialect: whose bodies and names of events it gets.
-        events: names, or "*" for all.
-        secret: signs what is sent, in the form of Standard Webhooks.
-        enabled: False once the URL answered 410, or when its owner said so.
-        failed_calls, total_calls: attempts so far.
-    """
-
-    id: str
-    owner: str
-    dialect: str
-    url: str
-    events: tuple[str, ...]
-    description: str
-    secret: str
-    enabled: bool
-    failed_calls: int
-    total_calls: int
-    created_at: datetime
-    updated_at: datetime
-
-
-# --- deliveries -------------------------------------------------------------------------------------------------
+    tries: tuple[Try, ...]
+    body: str
 
 
 def write(connection: Connection, now: Moment, rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -88,7 +67,7 @@ def write(connection: Connection, now: Moment, rows: Iterable[Mapping[str, Any]]
     for row in rows:
         same = [DELIVERIES.c[name] == row[name] for name in ("job_id", "event", "url")]
         if connection.execute(select(DELIVERIES.c.id).where(*same)).one_or_none() is None:
-            start = {"status": DeliveryStatus.PENDING, "attempts": 0, "next_at": now, "created_at": now}
+            start = {"status": DeliveryStatus.PENDING, "attempts": 0, "tries": [], "next_at": now, "created_at": now}
             connection.execute(insert(DELIVERIES).values(**row, **start))
             written.append(row["id"])
     return written
@@ -96,15 +75,25 @@ def write(connection: Connection, now: Moment, rows: Iterable[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Due:
-    """A delivery to be tried now, and the secret of its endpoint; None where it has none."""
+    """A delivery to be tried now.
+
+    Attributes:
+        number: attempts so far.
+        secret: of its endpoint; None where it has none.
+        created_at: seconds since 1970.
+        tries: as they are recorded.
+    """
 
     id: str
+    number: int
     owner: str
     dialect: str
     url: str
     body: str
     endpoint_id: str | None
     secret: str | None
+    created_at: float
+    tries: Sequence[Any]
 
 
 def due(connection: Connection, id: str, number: int, now: Moment) -> Due | None:
@@ -121,23 +110,34 @@ def due(connection: Connection, id: str, number: int, now: Moment) -> Due | None
     if row.endpoint_id is not None and not row.enabled:
         _set(connection, id, number, status=DeliveryStatus.DEAD, next_at=None, done_at=now, last_answer="no endpoint")
         return None
-    return Due(row.id, row.owner, row.dialect, row.url, row.body, row.endpoint_id, row.secret)
+    return Due(
+        id=row.id,
+        number=number,
+        owner=row.owner,
+        dialect=row.dialect,
+        url=row.url,
+        body=row.body,
+        endpoint_id=row.endpoint_id,
+        secret=row.secret,
+        created_at=row.created_at,
+        tries=row.tries or (),
+    )
 
 
-def note(connection: Connection, done: Due, number: int, now: Moment, answer: str, pause_s: float | None) -> bool:
+def failed(connection: Connection, due: Due, now: Moment, made: Try, pause_s: float | None) -> bool:
     """An attempt failed: the next one is in `pause_s` seconds, None for never. False if another one was noted."""
     end: dict[str, Any] = (
         {"next_at": now + pause_s}
         if pause_s is not None
         else {"status": DeliveryStatus.DEAD, "next_at": None, "done_at": now}
     )
-    return _noted(connection, done, number, failed=1, last_answer=answer, **end)
+    return _noted(connection, due, now, made, delivered=False, **end)
 
 
-def delivered(connection: Connection, done: Due, number: int, now: Moment, answer: str) -> bool:
+def delivered(connection: Connection, due: Due, now: Moment, made: Try) -> bool:
     """An attempt succeeded. False if another one was noted."""
     end = {"status": DeliveryStatus.DELIVERED, "next_at": None, "done_at": now}
-    return _noted(connection, done, number, failed=0, last_answer=answer, **end)
+    return _noted(connection, due, now, made, delivered=True, **end)
 
 
 def of_job(connection: Connection, job_id: str) -> tuple[Delivery, ...]:
@@ -145,6 +145,24 @@ def of_job(connection: Connection, job_id: str) -> tuple[Delivery, ...]:
     asked = select(DELIVERIES).where(DELIVERIES.c.job_id == job_id)
     rows = connection.execute(asked.order_by(DELIVERIES.c.created_at, DELIVERIES.c.id))
     return tuple(_delivery(row) for row in rows)
+
+
+def of_endpoint(
+    connection: Connection, endpoint_id: str, owner: str, limit: int, after: str | None
+) -> tuple[tuple[Delivery, ...], str | None]:
+    """Some of what is delivered to an owner's endpoint, the newest first, and the cursor to go on with."""
+    asked = [DELIVERIES.c.endpoint_id == endpoint_id, DELIVERIES.c.owner == owner]
+    rows, following = newest(connection, DELIVERIES, asked, limit, after)
+    return tuple(map(_delivery, rows)), following
+
+
+def one(connection: Connection, id: str, endpoint_id: str, owner: str) -> Delivery:
+    """What is delivered to an owner's endpoint under that id; NotFound."""
+    asked = [DELIVERIES.c.id == id, DELIVERIES.c.endpoint_id == endpoint_id, DELIVERIES.c.owner == owner]
+    row = connection.execute(select(DELIVERIES).where(*asked)).one_or_none()
+    if row is None:
+        raise NotFound("there is no such delivery, or it was kept long enough")
+    return _delivery(row)
 
 
 def overdue(connection: Connection, now: Moment, grace_s: float, most: int = 100) -> list[str]:
@@ -181,51 +199,6 @@ def remove_old(connection: Connection, now: Moment, older_than_s: float, most: i
     return ids
 
 
-# --- endpoints --------------------------------------------------------------------------------------------------
-
-
-def create(connection: Connection, now: Moment, row: Mapping[str, Any]) -> Endpoint:
-    """A new endpoint, enabled; InvalidInput if its owner has too many."""
-    own = connection.execute(select(func.count()).where(ENDPOINTS.c.owner == row["owner"])).scalar_one()
-    if own >= MOST_ENDPOINTS:
-        raise InvalidInput(f"{own} webhook endpoints are the most that one key may have; delete one first")
-    start = {"enabled": True, "failed_calls": 0, "total_calls": 0, "created_at": now, "updated_at": now}
-    connection.execute(insert(ENDPOINTS).values(**row, **start))
-    return get(connection, row["id"], row["owner"])
-
-
-def get(connection: Connection, id: str, owner: str) -> Endpoint:
-    """An owner's endpoint; NotFound."""
-    row = connection.execute(select(ENDPOINTS).where(*_own(id, owner))).one_or_none()
-    if row is None:
-        raise _unknown()
-    return _endpoint(row)
-
-
-def of_owner(connection: Connection, owner: str) -> tuple[Endpoint, ...]:
-    """All endpoints of an owner, the oldest first."""
-    asked = select(ENDPOINTS).where(ENDPOINTS.c.owner == owner)
-    rows = connection.execute(asked.order_by(ENDPOINTS.c.created_at, ENDPOINTS.c.id))
-    return tuple(_endpoint(row) for row in rows)
-
-
-def change(connection: Connection, now: Moment, id: str, owner: str, changes: Mapping[str, Any]) -> Endpoint:
-    """An owner's endpoint with `changes`; NotFound."""
-    connection.execute(update(ENDPOINTS).where(*_own(id, owner)).values(**changes, updated_at=now))
-    return get(connection, id, owner)
-
-
-def remove(connection: Connection, id: str, owner: str) -> None:
-    """Delete an owner's endpoint; NotFound."""
-    if not connection.execute(delete(ENDPOINTS).where(*_own(id, owner))).rowcount:
-        raise _unknown()
-
-
-def disable(connection: Connection, now: Moment, id: str) -> None:
-    """Send nothing more to an endpoint."""
-    connection.execute(update(ENDPOINTS).where(ENDPOINTS.c.id == id).values(enabled=False, updated_at=now))
-
-
 def _open(id: str, number: int) -> tuple[ColumnElement[bool], ...]:
     of_id = DELIVERIES.c.id == id
     return of_id, DELIVERIES.c.status == DeliveryStatus.PENDING, DELIVERIES.c.attempts == number
@@ -235,19 +208,16 @@ def _overdue(now: Moment, grace_s: float) -> tuple[ColumnElement[bool], ...]:
     return DELIVERIES.c.status == DeliveryStatus.PENDING, DELIVERIES.c.next_at < now - grace_s
 
 
-def _own(id: str, owner: str) -> tuple[ColumnElement[bool], ...]:
-    return ENDPOINTS.c.id == id, ENDPOINTS.c.owner == owner
-
-
 def _set(connection: Connection, id: str, number: int, **values: Any) -> bool:
     return bool(connection.execute(update(DELIVERIES).where(*_open(id, number)).values(**values)).rowcount)
 
 
-def _noted(connection: Connection, done: Due, number: int, failed: int, **values: Any) -> bool:
-    if not _set(connection, done.id, number, attempts=number + 1, **values):
+def _noted(connection: Connection, due: Due, now: Moment, made: Try, *, delivered: bool, **values: Any) -> bool:
+    tries = [*due.tries, [made.at.timestamp(), made.answer]]
+    noted = {"attempts": due.number + 1, "last_answer": made.answer, "tries": tries}
+    if not _set(connection, due.id, due.number, **noted, **values):
         return False
-    calls = {"failed_calls": ENDPOINTS.c.failed_calls + failed, "total_calls": ENDPOINTS.c.total_calls + 1}
-    connection.execute(update(ENDPOINTS).where(ENDPOINTS.c.id == done.endpoint_id).values(**calls))
+    endpoint_records.tried(connection, now, due.endpoint_id, delivered)
     return True
 
 
@@ -264,14 +234,6 @@ def _delivery(row: Row[Any]) -> Delivery:
         last_answer=row.last_answer,
         created_at=moment(row.created_at),
         done_at=moment(row.done_at),
+        tries=tuple(Try(moment(at), answer) for at, answer in row.tries or ()),
+        body=row.body,
     )
-
-
-def _endpoint(row: Row[Any]) -> Endpoint:
-    plain = {name: getattr(row, name) for name in ENDPOINTS.c.keys()}  # noqa: SIM118 (no dict)
-    times = {name: moment(plain[name]) for name in ("created_at", "updated_at")}
-    return Endpoint(**{**plain, **times, "events": tuple(row.events)})
-
-
-def _unknown() -> NotFound:
-    return NotFound("there is no such webhook endpoint")

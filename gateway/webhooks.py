@@ -21,7 +21,7 @@ from prometheus_client import Counter
 from sqlalchemy import Connection, Dialect
 from yarl import URL
 
-from gateway import tables
+from gateway import endpoint_records, tables
 from gateway import webhook_records as records
 from gateway.again import every
 from gateway.announcement import ALL_EVENTS, Announcement, Announcer, Link, Signer
@@ -38,6 +38,10 @@ DELIVERIES = Counter("cn_webhook_deliveries_total", "Attempts to deliver webhook
 
 SCHEDULE_S = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """Pauses before the attempts, as Standard Webhooks has them: three days in all."""
+GONE = "it answered 410"
+BROKEN = "nothing was delivered there for days"
+"""Why an endpoint is disabled: at once, or when a delivery has failed to the end of the schedule, and none has
+succeeded since it was written."""
 _JITTER = 0.1
 _LONGEST_PAUSE_S = 86_400.0
 _GRACE_S = 5.0
@@ -51,7 +55,7 @@ class Clock:
     """Time: seconds since 1970 as this process has them and as the database has them, and waiting."""
 
     seconds: Callable[[], float] = time.time
-    of_database: Callable[[Dialect], records.Moment] = tables.now
+    of_database: Callable[[Dialect], tables.Moment] = tables.now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -137,7 +141,8 @@ class Webhooks(Endpoints):
         told: list[tuple[str | None, str, str, Sequence[str]]] = []
         if job.webhook and job.is_finished:
             told.append((None, job.webhook, job.dialect, (ALL_EVENTS,)))
-        told += [(e.id, e.url, e.dialect, e.events) for e in records.of_owner(connection, job.owner) if e.enabled]
+        own = endpoint_records.of_owner(connection, job.owner)
+        told += [(one.id, one.url, one.dialect, one.events) for one in own if one.enabled]
         self._put_down(connection, job, told)
 
     async def written(self, job_id: str) -> None:
@@ -167,7 +172,8 @@ class Webhooks(Endpoints):
         if found is None:
             return
         due, secret = found
-        trying = asyncio.create_task(self._post(due, secret))
+        sent_at = self._clock.seconds()
+        trying = asyncio.create_task(self._post(due, secret, sent_at))
         self._trying.add(trying)
         try:
             answer = await trying
@@ -177,30 +183,33 @@ class Webhooks(Endpoints):
             raise
         finally:
             self._trying.discard(trying)
-        if (pause_s := await self._noted(due, number, answer)) is not None:
+        if (pause_s := await self._noted(due, sent_at, answer)) is not None:
             await self._put(id, number + 1, due.url, pause_s)
 
     def _due(self, connection: Connection, id: str, number: int) -> tuple[records.Due, str] | None:
         due = records.due(connection, id, number, self._now(connection))
         return None if due is None else (due, due.secret or _secret_of(connection, due.owner))
 
-    async def _post(self, due: records.Due, secret: str) -> Answer:
-        headers = signature(secret, due.id, self._clock.seconds(), due.body)
+    async def _post(self, due: records.Due, secret: str, sent_at: float) -> Answer:
+        headers = signature(secret, due.id, sent_at, due.body)
         if signer := self._signers.get(due.dialect):
             headers |= signer(secret, due.body)
         return await self._sender.post(due.url, due.body, headers)
 
-    async def _noted(self, due: records.Due, number: int, answer: Answer) -> float | None:
+    async def _noted(self, due: records.Due, sent_at: float, answer: Answer) -> float | None:
         """Write down what came of an attempt; the pause before the next one, None for no other."""
-        pause_s = None if answer.is_success or answer.is_gone else self._pause(number + 1, answer)
+        made = records.Try(tables.moment(sent_at), str(answer))
+        pause_s = None if answer.is_success or answer.is_gone else self._pause(due.number + 1, answer)
 
         def note(connection: Connection) -> bool:
             now = self._now(connection)
             if answer.is_success:
-                return records.delivered(connection, due, number, now, str(answer))
-            if answer.is_gone and due.endpoint_id is not None:
-                records.disable(connection, now, due.endpoint_id)
-            return records.note(connection, due, number, now, str(answer), pause_s)
+                return records.delivered(connection, due, now, made)
+            noted = records.failed(connection, due, now, made, pause_s)
+            if noted and pause_s is None and due.endpoint_id is not None:
+                why, since = (GONE, None) if answer.is_gone else (BROKEN, due.created_at)
+                endpoint_records.disable(connection, now, due.endpoint_id, why, since)
+            return noted
 
         if not await self._database.run(note):
             return None

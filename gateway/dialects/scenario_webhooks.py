@@ -18,9 +18,9 @@ from gateway.dialects import scenario_answers as answers
 from gateway.dialects.scenario_fields import Fields, wrong
 from gateway.dialects.scenario_record import NAME
 from gateway.dialects.scenario_table import Owner, Table
+from gateway.endpoint_records import Endpoint
 from gateway.jobs import Job, Status
 from gateway.parts import Parts
-from gateway.webhook_records import Endpoint
 from mesh.errors import InvalidInput, NotFound
 
 EVENTS = {

@@ -178,8 +178,53 @@ async def test_a_receiver_that_is_broken_for_days_is_given_up_and_others_are_not
     assert timedelta(hours=75) < dead.done_at - dead.created_at < timedelta(hours=84)
     assert len({call.id for call in receiver.at("/broken")}) == 1
     assert len(receiver.at("/broken")) == len(SCHEDULE_S) == 10
-    assert (broken.failed_calls, broken.total_calls, broken.enabled) == (10, 10, True)
+    assert (broken.failed_calls, broken.total_calls, broken.delivered_at) == (10, 10, None)
+    assert (broken.enabled, broken.disabled_because) == (False, "nothing was delivered there for days")
     assert (fine.failed_calls, fine.total_calls) == (0, 1)
+    assert (fine.enabled, fine.disabled_because, fine.delivered_at) == (True, None, of[fine.id].done_at)
+    assert [attempt.answer for attempt in dead.tries] == ["500", "502"] + ["503"] * 8
+    stamps = [int(call.headers["webhook-timestamp"]) for call in receiver.at("/broken")]
+    assert [int(attempt.at.timestamp()) for attempt in dead.tries] == stamps
+
+
+@pytest.mark.parametrize("meanwhile", ["it worked", "its owner changed it"])
+async def test_an_endpoint_that_is_not_broken_for_good_stays(
+    opened: Opened, receiver: Receiver, meanwhile: str
+) -> None:
+    """One message fails for days; in the middle of them another one is heard, or the owner does something about it."""
+    days = Days()
+    waiting, go = asyncio.Event(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if seconds == SCHEDULE_S[-1]:
+            waiting.set()
+            await go.wait()
+        days.at += seconds
+
+    # The retention is longer than all of it: see above.
+    timing = {"clock": replace(days.clock(), sleep=sleep), "retention_s": 30 * 86_400.0, "jitter": lambda: 0.0}
+    async with opened(**timing) as here:
+        endpoint = await here.webhooks.create("me", receiver.url("/hook"), ENDS)
+        receiver.answers["/hook"] = [500]
+        ill = await done(here)
+        await asyncio.wait_for(waiting.wait(), 30)
+        if meanwhile == "it worked":
+            receiver.answers["/hook"] = [200]
+            await here.settled((await done(here)).id)
+        else:
+            await here.webhooks.update(endpoint.id, "me", description="mended")
+        receiver.answers["/hook"] = [500]
+        go.set()
+        (dead,) = await here.settled(ill.id)
+        assert (dead.status, dead.attempts) == (DeliveryStatus.DEAD, 10)
+        kept = await here.webhooks.get(endpoint.id, "me")
+        assert (kept.enabled, kept.disabled_because) == (True, None)
+        # The next one that fails to the end, with nothing in between, is one too many.
+        await here.settled((await done(here)).id)
+        kept = await here.webhooks.get(endpoint.id, "me")
+        assert (kept.enabled, kept.disabled_because) == (False, "nothing was delivered there for days")
+        again = await here.webhooks.update(endpoint.id, "me", enabled=True)
+        assert (again.enabled, again.disabled_because) == (True, None)
 
 
 async def test_a_receiver_may_ask_for_more_time(opened: Opened, receiver: Receiver) -> None:
@@ -247,7 +292,7 @@ async def test_what_is_gone_is_told_nothing_more(opened: Opened, receiver: Recei
         receiver.url("/gone"): DeliveryStatus.DEAD,
         receiver.url("/fine"): DeliveryStatus.DELIVERED,
     }
-    assert not disabled.enabled
+    assert (disabled.enabled, disabled.disabled_because) == (False, "it answered 410")
     assert [delivery.url for delivery in again] == [receiver.url("/fine")]
     assert len(third) == 2
     assert len(receiver.at("/gone")) == 2 and len(receiver.at("/fine")) == 3

@@ -20,7 +20,8 @@ from gateway.durable_jobs import DurableJobs
 from gateway.jobs import JobEngine
 from gateway.memory_jobs import MemoryJobs
 from gateway.outside import Outside
-from gateway.webhook_records import Delivery, DeliveryStatus, Moment
+from gateway.tables import Moment
+from gateway.webhook_records import Delivery, DeliveryStatus
 from gateway.webhooks import Clock, Webhooks
 
 ANNOUNCERS: Mapping[str, Announcer] = {"native": announce}
