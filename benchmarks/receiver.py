@@ -3,7 +3,7 @@
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +26,12 @@ class Heard:
 
     def until(self, messages: int, seconds: float) -> bool:
         """Wait for so many different ones."""
+        return self.until_all(lambda: len(self.bodies) >= messages, seconds)
+
+    def until_all(self, came: Callable[[], bool], seconds: float) -> bool:
+        """Wait for those that `came` looks for."""
         with self.news:
-            return self.news.wait_for(lambda: len(self.bodies) >= messages, seconds)
+            return self.news.wait_for(came, seconds)
 
 
 @contextmanager

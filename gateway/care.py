@@ -2,6 +2,7 @@
 late, forgets what is old."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -20,6 +21,10 @@ SILENT_S = 3.5
 """A process that said nothing for so long is taken for dead: it beats every second and is looked at every second."""
 _ORPHAN_S = 3.0
 """Age from which a job that nobody cares for is begun again."""
+_LOOK_S = 2.0
+"""Between two looks for what this process lost sight of."""
+_GAP_S = SILENT_S - BEAT_S
+"""Where this process's own beats lie further apart than this, those of others may for the same reason."""
 
 End = Callable[..., Coroutine[Any, Any, bool]]
 
@@ -56,6 +61,7 @@ class Care:
         self._end = end
         self._makes = makes
         self._oldest_s = 0.0
+        self._beat_at = self._judges_from = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
@@ -64,6 +70,7 @@ class Care:
         OLDEST.set_function(lambda: self._oldest_s)
         self._tasks = [
             *(asyncio.create_task(every(BEAT_S, act)) for act in (self._beat, self._revive, self._adopt, self._expire)),
+            asyncio.create_task(every(_LOOK_S, self._workflows.reclaim)),
             asyncio.create_task(every(min(600.0, self._retention_s / 10), self._sweep)),
         ]
 
@@ -75,10 +82,18 @@ class Care:
 
     async def _beat(self) -> None:
         await self._database.run(partial(records.beat, executor=self._executor))
+        before, self._beat_at = self._beat_at, time.monotonic()
+        if self._beat_at - before > _GAP_S:
+            # The database was away, or this process stood still. After a crash of the database everybody looks dead,
+            # and who took up the jobs of the living would have them made twice.
+            self._judges_from = self._beat_at + SILENT_S
         self.waiting, self._oldest_s = await self._database.run(records.waiting)
 
     async def _revive(self) -> None:
         """Put the jobs of the dead back into the queue."""
+        present = time.monotonic()
+        if present < self._judges_from or present - self._beat_at > _GAP_S:
+            return
         silent = await self._database.run(partial(records.claim_dead, silent_s=SILENT_S))
         silent = [executor for executor in silent if executor != self._executor]
         if silent:

@@ -2,15 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway import job_records as records
 from gateway.assets import Assets
-from gateway.database import Database
+from gateway.database import Database, RecordsAway
 from gateway.generation import Generation
 from gateway.job_rows import error_row, stored_row, with_pictures
 from gateway.jobs import Conductor, Status, StoredPicture, too_late
@@ -20,6 +20,7 @@ from gateway.turns import Turns
 from mesh.errors import InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable
 from mesh.telemetry import carry_on, log
 
+Answer = TypeVar("Answer")
 Outcome = dict[str, Any]
 """Of a success: `pictures`, `notes`, `prompt`, `negative_prompt`, `step`, `steps`; of a failure: `error`; `stopped`
 where it was stopped; `over` where the job had ended before."""
@@ -28,6 +29,8 @@ PATIENCE_S = 120.0
 """How long a mesh that is away is asked again for a job that nobody waits for; a model server takes its time to come
 back."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
+RECORDS_PAUSE_S = 0.5
+"""Before records that are away are asked again."""
 MOST_ATTEMPTS = 20
 """A job that was begun so often and never ended takes its processes down with it."""
 _PASSING = (Unavailable, Overloaded)
@@ -97,8 +100,8 @@ class Making:
         places = generation.samples
         await self._turns.take(places)
         try:
-            started = await self._database.run(partial(records.start, id=self.job.id, executor=self._executor))
-            if not started:
+            start = partial(records.start, id=self.job.id, executor=self._executor)
+            if not await self._answered(lambda: self._database.run(start)):
                 return {"over": True}
             self._update(status=Status.RUNNING, started_at=self.job.started_at or datetime.now(UTC))
             made = await self._tried(generation)
@@ -122,13 +125,15 @@ class Making:
 
     async def _pictures(self) -> Mapping[str, bytes]:
         try:
-            return {place: (await self._assets.get(name)).content for place, name in self._begun.inputs.items()}
+            inputs = self._begun.inputs.items()
+            return {place: (await self._answered(partial(self._assets.get, name))).content for place, name in inputs}
         except NotFound:
             raise InvalidInput("a picture of the request was kept long enough; send the request again") from None
 
     async def _stored(self, made: Made) -> Outcome:
         named = list(zip(self.job.assets, made.pictures, strict=True))
-        await asyncio.gather(*(self._assets.put(name, picture.content, self.job.owner) for name, picture in named))
+        puts = [partial(self._assets.put, name, picture.content, self.job.owner) for name, picture in named]
+        await asyncio.gather(*map(self._answered, puts))
         return {
             "pictures": [stored_row(StoredPicture.of(name, picture)) for name, picture in named],
             "notes": list(made.notes),
@@ -137,6 +142,14 @@ class Making:
             "step": self.job.steps,
             "steps": self.job.steps,
         }
+
+    async def _answered(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What `ask` answers, once the records are there: that they were away for a while fails no job."""
+        while True:
+            try:
+                return await ask()
+            except RecordsAway:
+                await asyncio.sleep(RECORDS_PAUSE_S)
 
     def _advance(self, step: int, steps: int, preview: Preview | None) -> None:
         self._update(step=step, steps=steps, preview=preview or self.job.preview)

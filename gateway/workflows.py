@@ -8,12 +8,13 @@ a workflow, too.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID, WorkflowStatus
 from dbos._serialization import DBOSPortableJSONSerializer
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -45,17 +46,29 @@ class Work(Protocol):
 
 @dataclass
 class _Post:
-    """Who does the work in this process, and where."""
+    """Who does the work in this process, and where; ids of the workflows that are at it, one may be there twice."""
 
     work: Work
     deliver: couriers.Attempt
     loop: asyncio.AbstractEventLoop
+    running: list[str] = field(default_factory=list)
 
     def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
 
 _posts: list[_Post] = []
+
+
+@contextmanager
+def _known() -> Iterator[None]:
+    """Have it known that this process runs the workflow."""
+    running, id = _posts[-1].running, str(DBOS.workflow_id)
+    running.append(id)
+    try:
+        yield
+    finally:
+        running.remove(id)
 
 
 # What a request can cause is an outcome; what is raised is a database that is away for a while.
@@ -75,7 +88,8 @@ def _settle(job_id: str, outcome: Outcome) -> None:
 
 @DBOS.workflow(name="generate")
 def _generate(job_id: str) -> None:
-    _settle(job_id, _make(job_id))
+    with _known():
+        _settle(job_id, _make(job_id))
 
 
 @DBOS.step(name="attempt", **_PATIENTLY)
@@ -85,7 +99,8 @@ def _attempt(delivery_id: str, number: int) -> None:
 
 @DBOS.workflow(name="deliver")
 def _deliver(delivery_id: str, number: int) -> None:
-    _attempt(delivery_id, number)
+    with _known():
+        _attempt(delivery_id, number)
 
 
 async def _nobody(delivery_id: str, number: int) -> None:
@@ -112,6 +127,8 @@ class Workflows:
         self._concurrency = concurrency
         self._poll_s = poll_s
         self._deliver = deliver or _nobody
+        self._threads = 4 * concurrency + couriers.MOST + 16
+        self._astray: set[str] = set()
 
     async def open(self, work: Work) -> None:
         """Begin to take jobs from the queue; `work` is done on the running event loop.
@@ -161,6 +178,14 @@ class Workflows:
         """Put what dead executors were at back into the queue; says how many."""
         return await asyncio.to_thread(self._revive, list(executors))
 
+    async def reclaim(self) -> None:
+        """Put back into the queue what this process has and does not run, if it was so at the last look, too.
+
+        A database that goes away takes with it the answer that says what was taken from the queue, and ends workflows
+        in a way that nobody can write down.
+        """
+        await asyncio.to_thread(self._reclaim)
+
     async def begin_again(self, job_id: str) -> None:
         """Put a job into the queue whose workflows are all over, before all others."""
 
@@ -194,7 +219,7 @@ class Workflows:
                 serializer=DBOSPortableJSONSerializer(),
                 log_level="WARNING",
                 enable_otlp=False,
-                max_executor_threads=4 * self._concurrency + couriers.MOST + 16,
+                max_executor_threads=self._threads,
             )
         )
         DBOS.launch()
@@ -208,13 +233,29 @@ class Workflows:
 
     def _revive(self, executors: list[str]) -> int:
         left = DBOS.list_workflows(executor_id=executors, status="PENDING", load_input=False, load_output=False)
-        for queue in (QUEUE, WEBHOOKS):
-            ids = [workflow.workflow_id for workflow in left if (workflow.queue_name or QUEUE) == queue]
-            if ids:
-                DBOS.resume_workflows(ids, queue_name=queue)
+        _resume(left)
         if left:
             log.info("jobs of a dead process taken up", jobs=len(left), executors=executors)
         return len(left)
+
+    def _reclaim(self) -> None:
+        had = DBOS.list_workflows(executor_id=self._executor, status="PENDING", load_input=False, load_output=False)
+        running = list(_posts[-1].running)
+        # Where all threads are busy, some may have been taken that wait for one.
+        astray = {each.workflow_id for each in had} - set(running) if len(running) < self._threads else set()
+        lost = [each for each in had if each.workflow_id in astray & self._astray]
+        _resume(lost)
+        self._astray = astray - {each.workflow_id for each in lost}
+        if lost:
+            log.warning("workflows that were lost sight of taken up", workflows=len(lost))
+
+
+def _resume(workflows: Sequence[WorkflowStatus]) -> None:
+    """Put them back into their queues."""
+    for queue in (QUEUE, WEBHOOKS):
+        ids = [workflow.workflow_id for workflow in workflows if (workflow.queue_name or QUEUE) == queue]
+        if ids:
+            DBOS.resume_workflows(ids, queue_name=queue)
 
 
 def _under(workflow_id: str, begin: Callable[[], Any]) -> None:

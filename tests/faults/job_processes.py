@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,13 @@ class Worker:
         def heard() -> list[dict[str, Any]]:
             return [line for line in self.said if name in line and value in (None, line[name])]
 
-        async with asyncio.timeout(PATIENCE_S), self._news:
-            await self._news.wait_for(lambda: len(heard()) >= times)
+        await self.until(lambda: len(heard()) >= times)
         return heard()[times - 1]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until that holds of what it has said."""
+        async with asyncio.timeout(PATIENCE_S), self._news:
+            await self._news.wait_for(holds)
 
     def count(self, name: str, value: Any = None) -> int:
         """How often it has said so."""

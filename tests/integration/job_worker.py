@@ -4,8 +4,9 @@ MANNER is "finishes", "sticks" (pictures are done once it is told to go) or "hol
 end is never written). PLACES is how many pictures it makes at once.
 
 Says JSON lines: {"open": true}; {"begun": PROMPT} and {"stopped": PROMPT} of the work; {"ending": ID} while it writes a
-job's end. Reads JSON lines and answers each with one: {"submit": PROMPT, ...fields of an Order}, {"cancel": ID},
-{"wait": ID}, which others may pass, and {"go": true}.
+job's end; its warnings. Reads JSON lines and answers each with one: {"submit": PROMPT, ...fields of an Order}, or
+{"refused": PROMPT, "retry_after_s": SECONDS} where it can't be taken at the moment; {"cancel": ID}; {"wait": ID}, which
+others may pass; {"go": true}.
 """
 
 import asyncio
@@ -19,10 +20,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from sqlalchemy import Connection
 
+from gateway.database import open_database
+from gateway.durable_jobs import DurableJobs
 from gateway.generation import Generation
 from gateway.jobs import Job, JobEngine, Order
+from gateway.outside import Outside
 from gateway.pipeline import Outcome, Progress
+from gateway.settings import GatewaySettings
+from gateway.webhooks import Webhooks
+from mesh.errors import Unavailable
+from mesh.telemetry import configure
 from tests.integration.job_rig import Conductor, running
+from tests.integration.webhook_rig import ANNOUNCERS
 
 
 def say(**line: Any) -> None:
@@ -46,7 +55,10 @@ class Told(Conductor):
 async def answer(jobs: JobEngine, conduct: Conductor, asked: dict[str, Any]) -> None:
     if "submit" in asked:
         generation = Generation(prompt=asked.pop("submit"), steps=4)
-        say(submitted=(await jobs.submit(Order(generation, "me", **asked))).id)
+        try:
+            say(submitted=(await jobs.submit(Order(generation, "me", **asked))).id, prompt=generation.prompt)
+        except Unavailable as error:
+            say(refused=generation.prompt, retry_after_s=error.retry_after_s)
     elif "cancel" in asked:
         say(cancelled=(await jobs.cancel(asked["cancel"], "me")).status)
     elif "wait" in asked:
@@ -58,22 +70,33 @@ async def answer(jobs: JobEngine, conduct: Conductor, asked: dict[str, Any]) -> 
 
 
 async def main(url: str, folder: str, manner: str, places: str = "4") -> None:
+    configure("worker", GatewaySettings(log_level="warning"))
     conduct = Told()
     if manner != "sticks":
         conduct.go.set()
 
-    def outbox(connection: Connection, job: Job) -> None:
-        say(ending=job.id)
-        if manner == "holds":
-            threading.Event().wait()
+    with open_database(url) as database:
+        webhooks = Webhooks(database, Outside(allow=("127.0.0.1:*",)), ANNOUNCERS)
 
-    limits = {"max_pictures": int(places), "max_waiting": 100, "outbox": outbox}
-    async with running(url.partition(":")[0], url, Path(folder), conduct, **limits) as jobs:
-        say(open=True)
-        loop = asyncio.get_running_loop()
-        answering = set()
-        while line := await loop.run_in_executor(None, sys.stdin.readline):
-            answering.add(asyncio.create_task(answer(jobs, conduct, json.loads(line))))
+        def outbox(connection: Connection, job: Job) -> None:
+            if job.is_finished:
+                say(ending=job.id)
+                if manner == "holds":
+                    threading.Event().wait()
+            webhooks.outbox(connection, job)
+
+        told = {"outbox": outbox, "written": webhooks.written, "deliver": webhooks.attempt}
+        limits = {"max_pictures": int(places), "max_waiting": 100, **told}
+        async with running(url.partition(":")[0], url, Path(folder), conduct, **limits) as jobs:
+            assert isinstance(jobs, DurableJobs)
+            webhooks.use(jobs.workflows)
+            webhooks.open()
+            say(open=True)
+            loop = asyncio.get_running_loop()
+            answering = set()
+            while line := await loop.run_in_executor(None, sys.stdin.readline):
+                answering.add(asyncio.create_task(answer(jobs, conduct, json.loads(line))))
+            await webhooks.close()
 
 
 if __name__ == "__main__":

