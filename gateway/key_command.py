@@ -1,4 +1,4 @@
-"""`python -m gateway keys`: make, list and revoke the API keys of clients."""
+"""`python -m gateway keys`: make, list, change and revoke the API keys of clients."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,20 +10,26 @@ import typer
 
 from gateway import key_records
 from gateway.database import Database, open_database
+from gateway.dialects import key_options
 from gateway.jobs import PRIORITIES
 from gateway.key_records import KeyRecord, NewKey
 from gateway.keys import GENERATE, SCOPES
 from mesh.errors import MeshError
 from mesh.settings import SettingsError
 
-_ABOUT = """Make, list and revoke the API keys of clients.
+_ABOUT = """Make, list, change and revoke the API keys of clients.
 
 The keys stand in the database of CN_GATEWAY_DATABASE_URL, as digests: a key is shown once, when it is made. A running
-gateway knows a new key within two seconds, and refuses a revoked one within as much. As soon as one key was made,
-requests without a key are refused, also on loopback.
+gateway knows a new or changed key within two seconds, and refuses a revoked one within as much. As soon as one key was
+made, requests without a key are refused, also on loopback.
 
 A client sends its key as its API wants it: `Authorization: Bearer KEY`, a field `key` of the body, or Basic.
 """
+
+_OPTION = (
+    "How its requests are answered, as NAME=yes, no or default (as the deployment); may be given many times. "
+    f"{key_options.help_text()}."
+)
 
 DatabaseUrl = Callable[[], str]
 
@@ -70,14 +76,7 @@ def command(database_url: DatabaseUrl) -> typer.Typer:
             int | None,
             typer.Option(min=PRIORITIES[0], max=PRIORITIES[-1], help="Highest priority that its owner's jobs get."),
         ] = None,
-        strict: Annotated[
-            bool | None,
-            typer.Option(
-                "--strict/--legacy",
-                help="Whether errors of the enterprise API tell by their HTTP status; left out: as "
-                "CN_GATEWAY_ENTERPRISE_STATUS says.",
-            ),
-        ] = None,
+        option: Annotated[list[str] | None, typer.Option(help=_OPTION)] = None,
     ) -> None:
         """Make a key and print it. It can't be shown again."""
         with _telling(), _opened(database_url()) as database:
@@ -88,7 +87,7 @@ def command(database_url: DatabaseUrl) -> typer.Typer:
                 most_waiting=most_waiting,
                 requests_per_minute=per_minute,
                 most_priority=most_priority,
-                strict=strict,
+                options=key_records.chosen(key_options.read(option or [])),
             )
             record, key = database.run_here(lambda connection: key_records.create(connection, new))
         scopes = ", ".join(sorted(record.holder.scopes))
@@ -110,6 +109,18 @@ def command(database_url: DatabaseUrl) -> typer.Typer:
             return
         for line in _table(records):
             typer.echo(line)
+
+    @app.command("set")
+    def change(
+        id: Annotated[str, typer.Argument(help="As `list` shows it, such as k_1a2b3c4d.")],
+        option: Annotated[list[str], typer.Option(help=_OPTION)],
+    ) -> None:
+        """Change what a key chose; what it allows stays. Others of its options stay, too."""
+        with _telling(), _opened(database_url()) as database:
+            read = key_options.read(option)
+            record = database.run_here(lambda connection: key_records.change(connection, id, read))
+        told = key_options.spelled(record.holder.options) or "as the deployment"
+        typer.echo(f"{record.holder.key_id} ({record.name}): {told}", err=True)
 
     @app.command()
     def revoke(id: Annotated[str, typer.Argument(help="As `list` shows it, such as k_1a2b3c4d.")]) -> None:
@@ -142,8 +153,14 @@ def _telling() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+_HEAD = (
+    *("id", "name", "owner", "scopes", "waiting", "per minute", "priority", "options"),
+    *("made", "last used", "revoked"),
+)
+
+
 def _table(records: Sequence[KeyRecord]) -> Iterator[str]:
-    rows = [("id", "name", "owner", "scopes", "waiting", "per minute", "priority", "made", "last used", "revoked")]
+    rows = [_HEAD]
     rows += [
         (
             record.holder.key_id,
@@ -153,6 +170,7 @@ def _table(records: Sequence[KeyRecord]) -> Iterator[str]:
             _bound(record.holder.most_waiting),
             _bound(record.holder.requests_per_minute),
             _bound(record.holder.most_priority),
+            key_options.spelled(record.holder.options) or "-",
             _time(record.created_at),
             _time(record.last_used_at),
             _time(record.revoked_at),

@@ -3,14 +3,14 @@
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from gateway.jobs import PRIORITIES
-from gateway.keys import ADMIN, GENERATE, SCOPES, Holder, digest_of
+from gateway.keys import ADMIN, GENERATE, SCOPES, Holder, Options, digest_of
 from gateway.tables import KEYS, moment, now
 from mesh.errors import InvalidInput, NotFound
 
@@ -28,7 +28,7 @@ class NewKey:
     Attributes:
         name: for people, up to 64 characters.
         owner: under which records are kept; "" for one of the key's own.
-        scopes, most_waiting, requests_per_minute, most_priority, strict: as in Holder.
+        scopes, most_waiting, requests_per_minute, most_priority, options: as in Holder.
 
     Raises:
         InvalidInput: naming the field and what it takes.
@@ -40,7 +40,7 @@ class NewKey:
     most_waiting: int | None = None
     requests_per_minute: int | None = None
     most_priority: int | None = None
-    strict: bool | None = None
+    options: Options = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name.strip() or len(self.name) > 64 or not self.name.isprintable():
@@ -49,14 +49,14 @@ class NewKey:
             raise InvalidInput("owner is up to 63 letters, digits, dots, underscores and hyphens", field="owner")
         if not self.scopes or not set(self.scopes) <= set(SCOPES):
             raise InvalidInput(f"scopes are {' and '.join(SCOPES)}", field="scopes")
-        for field, lowest, highest in (
+        for name, lowest, highest in (
             ("most_waiting", 0, _MOST),
             ("requests_per_minute", 1, _MOST),
             ("most_priority", PRIORITIES[0], PRIORITIES[-1]),
         ):
-            value = getattr(self, field)
+            value = getattr(self, name)
             if value is not None and not lowest <= value <= highest:
-                raise InvalidInput(f"{field} is a number from {lowest} to {highest}", field=field)
+                raise InvalidInput(f"{name} is a number from {lowest} to {highest}", field=name)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def create(connection: Connection, new: NewKey) -> tuple[KeyRecord, str]:
             most_waiting=new.most_waiting,
             requests_per_minute=new.requests_per_minute,
             most_priority=new.most_priority,
-            strict=new.strict,
+            options=new.options,
             created_at=now(connection.dialect),
         )
     )
@@ -105,6 +105,25 @@ def revoke(connection: Connection, id: str) -> KeyRecord:
     return _record(row)
 
 
+def chosen(options: Mapping[str, Mapping[str, bool | None]]) -> Options:
+    """Without what is None."""
+    known = {
+        dialect: {name: value for name, value in own.items() if value is not None} for dialect, own in options.items()
+    }
+    return {dialect: own for dialect, own in known.items() if own}
+
+
+def change(connection: Connection, id: str, options: Mapping[str, Mapping[str, bool | None]]) -> KeyRecord:
+    """Set some of a key's options; None takes one back to the deployment's. NotFound; a revoked key has none to set."""
+    row = connection.execute(select(KEYS).where(KEYS.c.id == id, KEYS.c.revoked_at.is_(None))).one_or_none()
+    if row is None:
+        raise NotFound("there is no key with this id that opens anything; `keys list` shows them")
+    changed = {dialect: {**row.options.get(dialect, {}), **own} for dialect, own in options.items()}
+    kept = chosen({**row.options, **changed})
+    connection.execute(update(KEYS).where(KEYS.c.id == id).values(options=kept, changes=KEYS.c.changes + 1))
+    return _record(connection.execute(select(KEYS).where(KEYS.c.id == id)).one())
+
+
 def listed(connection: Connection, owner: str = "") -> list[KeyRecord]:
     """All keys, or an owner's, the oldest first; revoked ones among them."""
     asked = select(KEYS).order_by(KEYS.c.created_at, KEYS.c.id)
@@ -112,9 +131,10 @@ def listed(connection: Connection, owner: str = "") -> list[KeyRecord]:
 
 
 def mark(connection: Connection) -> tuple[int, int]:
-    """How many keys there ever were and how many of them are revoked: while both stay, no key has changed."""
-    made, revoked = connection.execute(select(func.count(), func.count(KEYS.c.revoked_at)).select_from(KEYS)).one()
-    return made, revoked
+    """How many keys there ever were, and how often one was revoked or changed: while both stay, so do the keys."""
+    changed = func.count(KEYS.c.revoked_at) + func.coalesce(func.sum(KEYS.c.changes), 0)
+    made, changes = connection.execute(select(func.count(), changed).select_from(KEYS)).one()
+    return made, changes
 
 
 def valid(connection: Connection) -> Mapping[bytes, Holder]:
@@ -136,7 +156,7 @@ def _holder(row: Row[Any]) -> Holder:
         most_waiting=row.most_waiting,
         requests_per_minute=row.requests_per_minute,
         most_priority=row.most_priority,
-        strict=row.strict,
+        options=row.options,
     )
 
 

@@ -8,7 +8,7 @@ sent, and who wants another digest can only try other keys. So nothing leaks of 
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.jobs import Order
 from gateway.limits import Limits
@@ -25,6 +25,10 @@ UNGUESSABLE = 32
 _LONGEST = 1024
 
 
+Options = Mapping[str, Mapping[str, bool]]
+"""Dialect -> option -> yes or no."""
+
+
 @dataclass(frozen=True)
 class Holder:
     """Whoever holds a key, and what the key allows.
@@ -36,7 +40,8 @@ class Holder:
         most_waiting: jobs that the owner may have waiting; None: as many as the deployment takes.
         requests_per_minute: of this key; None: unbounded.
         most_priority: highest priority of the owner's jobs, 0 to 9; None: any.
-        strict: whether errors tell by their status in the dialect that knows two ways; None: as the deployment.
+        options: dialect -> its option -> yes or no, see gateway/dialects/key_options.py; what is not there is as the
+            deployment.
     """
 
     owner: str
@@ -45,7 +50,7 @@ class Holder:
     most_waiting: int | None = None
     requests_per_minute: int | None = None
     most_priority: int | None = None
-    strict: bool | None = None
+    options: Options = field(default_factory=dict)
 
 
 class Keys:
@@ -170,5 +175,6 @@ def _together(one: Holder, other: Holder) -> Holder:
         most_waiting=lowest(one.most_waiting, other.most_waiting),
         requests_per_minute=None,
         most_priority=lowest(one.most_priority, other.most_priority),
-        strict=one.strict if one.strict == other.strict else None,
+        # They say how a key's own requests are answered.
+        options={},
     )

@@ -76,7 +76,7 @@ EXECUTORS = Table(
     Column("beat_at", Float, nullable=False),
 )
 
-# Rows of keys are never removed and change only by being revoked and used: KeyWatch sees a change by counting.
+# Rows of keys are never removed, and whatever changes one but its use is counted: KeyWatch sees a change by that.
 KEYS = Table(
     "cn_keys",
     METADATA,
@@ -90,8 +90,10 @@ KEYS = Table(
     Column("most_waiting", Integer),
     Column("requests_per_minute", Integer),
     Column("most_priority", Integer),
-    # Whether the errors of the dialect with two ways to answer tell by their status; None: as the deployment.
-    Column("strict", Boolean),
+    # Dialect -> its option -> yes or no; what is not there is as the deployment.
+    Column("options", JSON, nullable=False, server_default="{}"),
+    # Of the options, so far.
+    Column("changes", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
     Column("last_used_at", Float),
@@ -170,6 +172,28 @@ UPLOAD_PARTS = Table(
     # Its file; a part that is sent again gets another one.
     Column("path", String(128), nullable=False),
     Column("size", Integer, nullable=False),
+)
+
+# Models, and ControlNets for them, that are being loaded: by their names, so that nothing is loaded twice at once. A
+# row goes in the transaction that puts down what its webhook is told.
+LOADS = Table(
+    "cn_loads",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("id", String(64), nullable=False),
+    Column("owner", String(64), nullable=False),
+    # Whose words the webhook is told in.
+    Column("dialect", String(32), nullable=False),
+    Column("source", Text, nullable=False),
+    # Of a ControlNet: the kind of control whose hints it takes, and its model. None for a model.
+    Column("kind", String(64)),
+    Column("model", String(64)),
+    Column("webhook", Text),
+    Column("attempts", Integer, nullable=False),
+    # The process that is at it, and until when that is believed without another word from it.
+    Column("held_by", String(64), nullable=False),
+    Column("held_until", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
 # Random keys that all processes of a deployment share, made at their first use.

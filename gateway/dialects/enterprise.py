@@ -28,6 +28,7 @@ from gateway.dialects import enterprise_uploads as uploads
 from gateway.dialects.coercion import Fields, missing
 from gateway.dialects.dialect import Handler, Submission, answering, base_url, generate, json_example
 from gateway.dialects.enterprise_call import Call, Function, number_of
+from gateway.dialects.enterprise_options import Options
 from gateway.dialects.enterprise_paths import ADMIN, PATHS, TASKS, fetch_path, nothing_yet, version
 from gateway.dialects.enterprise_request import Circumstances
 from gateway.jobs import Job
@@ -122,7 +123,8 @@ class Enterprise:
             return self._json(request, answers.failed(job), answers.status_of(job.error) if job.error else 500)
         links = await self._links(base, job)
         if job.pictures:
-            return self._json(request, answers.success(job, await self._output(job, links), links, submission.remarks))
+            output = await self._output(job, links, self._options(request).inline)
+            return self._json(request, answers.success(job, output, links, submission.remarks))
         url = f"{base}{fetch_path(path)}/{job.number}"
         return self._json(request, answers.processing(job, links, url, submission.remarks, nothing_yet(path)))
 
@@ -152,7 +154,8 @@ class Enterprise:
         if job is None or job.dialect != self.name:
             raise NotFound("Request not found")
         links = await self._links(base_url(self._parts, request), job)
-        return self._json(request, answers.polled(job, await self._output(job, links), links))
+        output = await self._output(job, links, self._options(request).inline)
+        return self._json(request, answers.polled(job, output, links))
 
     def _serving(self, name: str) -> Handler:
         """What answers a function that makes no pictures."""
@@ -190,9 +193,13 @@ class Enterprise:
         key = next((str(key) for key in named if key), None)
         # How errors are told is the key's own, even if it does not have the scope.
         holder = self._parts.keys.holder(key)
-        request.state.strict = holder.strict
+        request.state.options = Options.of(self._parts.settings, holder)
         # Asked for twice, and counted twice, only where it will be refused.
         return holder if scope in holder.scopes else self._parts.keys.holder(key, scope)
+
+    def _options(self, request: Request) -> Options:
+        """Those of the key, once it is known."""
+        return getattr(request.state, "options", None) or Options.of(self._parts.settings)
 
     def _webhook(self, fields: Fields) -> str | None:
         if not absent.something(fields, "webhook"):
@@ -210,18 +217,14 @@ class Enterprise:
         plain = [assets.url(base, name, left_s).partition("?") for name in job.assets]
         return [f"{link}.base64{mark}{signature}" for link, mark, signature in plain]
 
-    async def _output(self, job: Job, links: list[str]) -> list[str]:
-        """What stands for the pictures: their links, or themselves as base64 where the deployment says so."""
-        inline = job.pictures and job.echo.get("base64") and self._parts.settings.enterprise_base64 == "inline"
-        if not inline:
+    async def _output(self, job: Job, links: list[str], inline: bool) -> list[str]:
+        """What stands for the pictures: their links, or themselves as base64 where that is wanted `inline`."""
+        if not (inline and job.pictures and job.echo.get("base64")):
             return links
         return [pybase64.b64encode_as_string((await self._parts.assets.get(name)).content) for name in job.assets]
 
     def _json(self, request: Request, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-        strict = getattr(request.state, "strict", None)
-        if strict is None:
-            strict = self._parts.settings.enterprise_status == "strict"
-        telling = strict or version(request.scope["path"]) == "7"
+        telling = self._options(request).strict or version(request.scope["path"]) == "7"
         return _json(body, status if telling else 200, headers)
 
 

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from gateway import key_records
 from gateway.dialects.enterprise_uploads import MOST_BYTES
+from gateway.key_records import NewKey
+from gateway.keys import digest_of
 from mesh.errors import InvalidInput
 from mesh.pictures import check, decode, encode
 from tests.contract.conftest import Running, Start
@@ -83,6 +86,39 @@ async def test_base64_in_the_answer_itself_where_the_deployment_says_so(start: S
         assert (await poll(mesh, {"fetch_result": f"{E}/fetch/{body['id']}"}))["output"] == body["output"]
         plain = await ask(mesh, **SILENT)
         assert plain["output"] == plain["future_links"]
+
+
+@pytest.mark.parametrize("deployment", ["file", "inline"])
+async def test_base64_in_the_answer_itself_where_the_key_says_so(start: Start, deployment: str) -> None:
+    async with start(enterprise_base64=deployment) as mesh:
+        keys = {}
+        for inline in (True, False, None):
+            options = {} if inline is None else {"enterprise": {"inline": inline}}
+            new = NewKey("x", "acme", options=options)
+            record, key = await mesh.parts.database.run(lambda connection, new=new: key_records.create(connection, new))
+            keys[digest_of(key)] = record.holder
+            mesh.parts.keys.learn(keys, ever=1)
+            body = await ask(mesh, **SILENT, key=key, base64="yes")
+            wanted = deployment == "inline" if inline is None else inline
+            assert (body["output"] != body["future_links"]) == wanted
+            if wanted:
+                assert check(base64.b64decode(body["output"][0]))[0] == "PNG"
+            polled = await call(mesh, f"{E}/fetch/{body['id']}", key=key)
+            assert polled["output"] == body["output"]
+
+
+@pytest.mark.parametrize("deployment", ["legacy", "strict"])
+async def test_errors_tell_by_their_status_where_the_key_says_so(start: Start, deployment: str) -> None:
+    async with start(enterprise_status=deployment) as mesh:
+        keys = {}
+        for strict, status in ((True, 400), (False, 200), (None, 400 if deployment == "strict" else 200)):
+            options = {} if strict is None else {"enterprise": {"strict": strict}}
+            new = NewKey("x", "acme", options=options)
+            record, key = await mesh.parts.database.run(lambda connection, new=new: key_records.create(connection, new))
+            keys[digest_of(key)] = record.holder
+            mesh.parts.keys.learn(keys, ever=1)
+            async with mesh.http.post(f"{E}/controlnet", json={"key": key, "model_id": "demo"}) as response:
+                assert (response.status, (await response.json())["status"]) == (status, "error")
 
 
 @asynccontextmanager

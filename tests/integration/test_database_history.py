@@ -8,11 +8,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, inspect
+from sqlalchemy import Boolean, Connection, Engine, column, create_engine, inspect, select, table
 
 from gateway import migrations
 from gateway.database import engine_url, migrate
-from gateway.tables import METADATA
+from gateway.tables import KEYS, METADATA
 from tests.integration.postgres import Server, postgres
 
 
@@ -59,6 +59,19 @@ def test_there_and_back_step_by_step(engine: Engine) -> None:
     migrate(engine)
     with engine.connect() as connection:
         assert revision(connection) == line[-1]
+
+
+def test_what_a_key_chose_is_taken_over(engine: Engine) -> None:
+    migrate(engine, "0004")
+    chose = {"k_yes": True, "k_no": False, "k_none": None}
+    key = {"owner": "x", "name": "x", "scopes": "[]", "created_at": 0.0}
+    with engine.begin() as connection:
+        old = table("cn_keys", *map(column, ("id", "digest", *key)), column("strict", Boolean))
+        connection.execute(old.insert(), [{"id": id, "digest": id, "strict": yes, **key} for id, yes in chose.items()])
+    migrate(engine)
+    with engine.connect() as connection:
+        known = {row.id: row.options for row in connection.execute(select(KEYS.c.id, KEYS.c.options))}
+    assert known == {"k_yes": {"enterprise": {"strict": True}}, "k_no": {"enterprise": {"strict": False}}, "k_none": {}}
 
 
 def test_migrations_make_what_the_code_knows(engine: Engine) -> None:

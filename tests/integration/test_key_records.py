@@ -15,6 +15,8 @@ from gateway.tables import KEYS
 from mesh.errors import InvalidInput, NotFound
 from tests.integration.job_rig import database_url
 
+OPTIONS = {"enterprise": {"strict": False}}
+
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
@@ -37,9 +39,9 @@ def test_a_key_is_known_by_its_digest_alone(database: Database) -> None:
         most_waiting=0,
         requests_per_minute=60,
         most_priority=0,
-        strict=False,
+        options=OPTIONS,
     )
-    assert record.holder == Holder("acme", record.holder.key_id, frozenset({ADMIN, GENERATE}), 0, 60, 0, False)
+    assert record.holder == Holder("acme", record.holder.key_id, frozenset({ADMIN, GENERATE}), 0, 60, 0, OPTIONS)
     assert record.name == "ünï" and abs(record.created_at.timestamp() - time.time()) < 60
     assert (record.revoked_at, record.last_used_at) == (None, None)
     valid = database.run_here(key_records.valid)
@@ -63,6 +65,25 @@ def test_revoking_is_seen_by_the_mark_and_can_be_repeated(database: Database) ->
     assert digest_of(key) not in database.run_here(key_records.valid)
     with pytest.raises(NotFound):
         database.run_here(lambda connection: key_records.revoke(connection, "k_none"))
+
+
+def test_options_change_one_by_one_and_are_seen_by_the_mark(database: Database) -> None:
+    record, key = make(database, options=OPTIONS)
+
+    def change(**own: bool | None) -> Holder:
+        with_options = {"enterprise": own}
+        return database.run_here(lambda link: key_records.change(link, record.holder.key_id, with_options)).holder
+
+    made, changed = database.run_here(key_records.mark)
+    assert change(inline=True).options == {"enterprise": {"strict": False, "inline": True}}
+    assert change(strict=None).options == {"enterprise": {"inline": True}}
+    assert change(inline=None).options == {}
+    assert database.run_here(key_records.mark) == (made, changed + 3)
+    holder = change(strict=True)
+    assert database.run_here(key_records.valid)[digest_of(key)] == holder
+    database.run_here(lambda connection: key_records.revoke(connection, record.holder.key_id))
+    with pytest.raises(NotFound, match="opens anything"):
+        change(strict=False)
 
 
 def test_use_is_noted_and_changes_no_mark(database: Database) -> None:

@@ -50,6 +50,17 @@ def test_admin_includes_generate(keys: Cli) -> None:
     assert "scopes admin, generate." in keys("create", "--name", "a", "--scope", "admin").stderr
 
 
+def test_options_are_chosen_and_changed(keys: Cli) -> None:
+    keys("create", "--name", "a", "--option", "enterprise.strict=yes", "--option", "enterprise.inline=default")
+    row = re.split(r"\s{2,}", keys("list").stdout.splitlines()[1])
+    assert row[7] == "enterprise.strict=yes"
+    told = keys("set", row[0], "--option", "enterprise.inline=yes", "--option", "enterprise.strict=no")
+    assert told.stderr == f"{row[0]} (a): enterprise.inline=yes,enterprise.strict=no\n"
+    back = keys("set", row[0], "--option", "enterprise.inline=default", "--option", "enterprise.strict=default")
+    assert back.stderr == f"{row[0]} (a): as the deployment\n"
+    assert re.split(r"\s{2,}", keys("list").stdout.splitlines()[1])[7] == "-"
+
+
 def test_a_revoked_key_stays_in_the_list_with_its_time(keys: Cli) -> None:
     keys("create", "--name", "a")
     id = keys("list").stdout.splitlines()[1].split()[0]
@@ -68,6 +79,10 @@ def test_a_revoked_key_stays_in_the_list_with_its_time(keys: Cli) -> None:
         (("create", "--name", "a", "--owner", "../b"), "owner is up to 63"),
         (("create", "--name", "a", "--owner", "x" * 64), "owner is up to 63"),
         (("create", "--name", "a", "--scope", "root"), "scopes are generate and admin"),
+        (("create", "--name", "a", "--option", "enterprise.loud=yes"), "enterprise.strict, enterprise.inline"),
+        (("create", "--name", "a", "--option", "native.strict=yes"), "option 'native.strict=yes' is unknown"),
+        (("create", "--name", "a", "--option", "enterprise.strict"), "write NAME=yes, no or default"),
+        (("set", "k_00000000", "--option", "enterprise.strict=yes"), "no key with this id"),
         (("revoke", "k_00000000"), "no key with this id"),
     ],
 )
@@ -91,7 +106,7 @@ def test_without_a_database_there_are_no_keys(url: str, words: str) -> None:
     assert told.exit_code == 1 and words in told.stderr and not told.stdout
 
 
-@pytest.mark.parametrize("arguments", [(), ("--help",), ("create", "--help"), ("revoke", "--help")])
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("create", "--help"), ("set", "--help"), ("revoke", "--help")])
 def test_help_needs_no_database(arguments: tuple[str, ...]) -> None:
     told = Cli("")(*arguments).output
     assert "Usage" in told and "CN_GATEWAY_DATABASE_URL is unset" not in told

@@ -151,11 +151,11 @@ def test_addresses_that_one_client_has_count_as_one(first: str, second: str, sam
 
 def test_of_several_keys_of_an_owner_the_lowest_bounds_hold() -> None:
     keys = known(
-        replace(ACME, most_waiting=5, most_priority=7, strict=True),
-        Holder("acme", "k_2", frozenset({GENERATE, ADMIN}), most_waiting=3, strict=True),
+        replace(ACME, most_waiting=5, most_priority=7, options={"enterprise": {"strict": True}}),
+        Holder("acme", "k_2", frozenset({GENERATE, ADMIN}), most_waiting=3),
     )
     together = keys.settings_of("acme")
-    assert (together.most_waiting, together.most_priority, together.strict) == (3, 7, True)
+    assert (together.most_waiting, together.most_priority, together.options) == (3, 7, {})
     assert together.scopes == {GENERATE, ADMIN}
     assert keys.settings_of("nobody") == Holder("nobody")
     order = keys.bounded(Order(Generation(prompt="a boat"), "acme", priority=9))

@@ -1,0 +1,47 @@
+"""What keys may choose for themselves: each dialect's options, and how a command line spells them."""
+
+from collections.abc import Iterable, Mapping
+
+from gateway.dialects import enterprise_options
+from gateway.keys import Options
+from mesh.errors import InvalidInput
+
+KEY_OPTIONS: Mapping[str, Mapping[str, str]] = {enterprise_options.DIALECT: enterprise_options.OPTIONS}
+"""Dialect -> option -> what yes means."""
+
+_VALUES: Mapping[str, bool | None] = {"yes": True, "no": False, "default": None}
+
+
+def help_text() -> str:
+    """All of them, for people."""
+    return "; ".join(
+        f"{dialect}.{name}=yes: {meaning}" for dialect, own in KEY_OPTIONS.items() for name, meaning in own.items()
+    )
+
+
+def read(texts: Iterable[str]) -> Mapping[str, Mapping[str, bool | None]]:
+    """Options spelled as `enterprise.strict=yes`; `=default` is None: as the deployment.
+
+    Raises:
+        InvalidInput: one that does not exist; names those that do.
+    """
+    given: dict[str, dict[str, bool | None]] = {}
+    for text in texts:
+        path, _, value = text.partition("=")
+        dialect, _, name = path.partition(".")
+        if name not in KEY_OPTIONS.get(dialect, {}) or value not in _VALUES:
+            known = ", ".join(f"{dialect}.{name}" for dialect, own in KEY_OPTIONS.items() for name in own)
+            raise InvalidInput(
+                f"option {text[:80]!r} is unknown; write NAME=yes, no or default, with NAME of: {known}", field="option"
+            )
+        given.setdefault(dialect, {})[name] = _VALUES[value]
+    return given
+
+
+def spelled(options: Options) -> str:
+    """As `read` takes them, one after another."""
+    return ",".join(
+        f"{dialect}.{name}={'yes' if value else 'no'}"
+        for dialect, own in sorted(options.items())
+        for name, value in sorted(own.items())
+    )
