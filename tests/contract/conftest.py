@@ -32,10 +32,14 @@ Start = Callable[..., AbstractAsyncContextManager[Running]]
 @asynccontextmanager
 async def running(**settings: Any) -> AsyncIterator[Running]:
     """A gateway with `settings` on a free port."""
-    async with (
-        FakeRooms() as rooms,
-        open_parts(GatewaySettings(mesh_address=rooms.address, **settings)) as parts,
-    ):
+    async with FakeRooms() as rooms, serving(rooms, **{"mesh_address": rooms.address, **settings}) as served:
+        yield served
+
+
+@asynccontextmanager
+async def serving(rooms: Any, **settings: Any) -> AsyncIterator[Running]:
+    """A gateway with `settings` on a free port, over `rooms`, which are at `mesh_address`."""
+    async with open_parts(GatewaySettings(**settings)) as parts:
         config = uvicorn.Config(make_app(parts), port=0, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         listening = asyncio.Event()

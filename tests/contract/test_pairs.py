@@ -1,41 +1,40 @@
-"""The vendors' documented requests and answers, replayed; key by key and type by type."""
+"""The vendors' documented requests and answers, and our own, replayed; key by key and type by type."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from gateway.dialects.enterprise_paths import PATHS
 from tests.contract.conftest import Start
-from tests.contract.pairing import load, misfits, replay
+from tests.contract.pairing import PNG, Pair, load, misfits
+from tests.contract.replaying import away, replay, settings_of
+from tests.running import served
 
-PAIRS = load("enterprise")
-
-
-def _settings(pair: dict[str, Any]) -> dict[str, Any]:
-    lists = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in pair.get("settings", {}).items()
-    }
-    return {"model_aliases": ("midjourney=demo",), **lists}
+PAIRS = [pair for pair in load() if "only_mesh" not in pair]
+CASES = [(pair, {}, pair.get("status", 200)) for pair in PAIRS]
+CASES += [(pair, {"enterprise_status": "strict"}, pair["strict"]) for pair in PAIRS if "strict" in pair]
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=[pair["name"] for pair in PAIRS])
-async def test_the_documented_answer(start: Start, pair: dict[str, Any]) -> None:
-    async with start(**_settings(pair)) as mesh:
-        await replay(mesh, pair, pair.get("status", 200))
+@pytest.fixture(scope="module")
+def picture_url() -> Iterator[str]:
+    with served({"picture.png": PNG}) as pictures:
+        yield f"{pictures}/picture.png"
 
 
-STRICT = [pair for pair in PAIRS if "strict" in pair]
-
-
-@pytest.mark.parametrize("pair", STRICT, ids=[pair["name"] for pair in STRICT])
-async def test_the_same_body_with_a_status_that_tells(start: Start, pair: dict[str, Any]) -> None:
-    async with start(**_settings(pair), enterprise_status="strict") as mesh:
-        await replay(mesh, pair, pair["strict"])
-
-
-def test_every_path_has_its_pair() -> None:
-    replayed = {path.partition("/{")[0] for pair in PAIRS for path in pair["paths"]}
-    assert not {path for paths in PATHS.values() for path in paths} - replayed
+@pytest.mark.parametrize(
+    ("pair", "settings", "status"),
+    [pytest.param(*case, id=" ".join([case[0]["dialect"], case[0]["name"], *case[1].values()])) for case in CASES],
+)
+async def test_the_documented_answer(
+    start: Start, picture_url: str, pair: Pair, settings: dict[str, Any], status: int
+) -> None:
+    with away() as nowhere:
+        elsewhere = {"mesh_address": nowhere} if pair.get("rooms") == "away" else {}
+        async with start(**settings_of(pair), **settings, **elsewhere) as mesh:
+            if pair.get("rooms") == "slow":
+                mesh.rooms.pace.clear()
+            for path in pair["paths"]:
+                await replay(mesh.http, pair, path, status, picture_url)
 
 
 def test_what_does_not_fit_is_named() -> None:
@@ -43,4 +42,11 @@ def test_what_does_not_fit_is_named() -> None:
     assert misfits({"a": 1}, {"a": True}) == ["answer.a is True, not 1"]
     assert misfits({"a": 1.0}, {"a": 1}) == ["answer.a is 1, not 1.0"]
     assert misfits({"a": "$int"}, {"b": 1}) == ["answer has 'b'", "answer lacks 'a'"]
+    assert misfits({"a?": "$int"}, {"a": ""}) == ["answer.a is no $int: ''"]
+    assert misfits({"a?": "$int"}, {}) == []
     assert misfits(["$text"], [""]) == ["answer[0] is no $text: ''"]
+    assert misfits({"$every": "$int"}, [1, "2"]) == ["answer[1] is no $int: '2'"]
+    assert misfits({"$every": "$int"}, []) == ["answer is no list with something in it: []"]
+    assert misfits({"$some": "$int"}, ["2"]) == ["answer has nothing like '$int': ['2']"]
+    assert misfits({"$matches": "a+"}, "ab") == ["answer is no 'a+': 'ab'"]
+    assert misfits({"$any_of": [1, 2]}, 3) == ["answer is none of [1, 2]: 3"]

@@ -1,8 +1,7 @@
-"""The Scenario dialect against the whole mesh: the guide's programs, the contract's rows, pictures that obey."""
+"""The Scenario dialect against the whole mesh: the guide's programs, pictures that obey."""
 
 import base64
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,20 +10,12 @@ import requests
 
 from local.demo import source_picture
 from local.supervision import LocalMesh
-from mesh.pictures import Pixels, decode, encode
+from mesh.pictures import Pixels, decode
 from tests.contract.scenario_client import POLLED, SUBMITTED, shaped
-from tests.contract.scenario_pairs import GENERATION_PAIRS, Pair, at, filled
-from tests.contract.scenario_record_pairs import RECORD_PAIRS
-from tests.running import served
 
 AUTH = ("YOUR_API_KEY", "YOUR_API_SECRET")
 PROMPT = "a red star on a green background"
 SMALL = {"modelId": "demo", "width": 128, "height": 128, "numInferenceSteps": 10, "guidance": 3, "scheduler": "DDIM"}
-# A local mesh takes its own model for an unknown one, and this one holds the jobs and files of other tests.
-OF_A_FRESH_SERVER = ("unknown model", "unknown custom model", "jobs", "a new asset")
-PAIRS: dict[str, Pair] = {
-    name: pair for name, pair in {**GENERATION_PAIRS, **RECORD_PAIRS}.items() if name not in OF_A_FRESH_SERVER
-}
 
 
 def data_url(content: bytes) -> str:
@@ -67,48 +58,10 @@ def pictures(mesh: LocalMesh, path: str, **body: Any) -> list[Pixels]:
 
 
 @pytest.fixture(scope="module")
-def known(mesh: LocalMesh) -> Iterator[dict[str, str]]:
-    """What the rows' words in braces stand for."""
-    picture = source_picture()
-    white = encode(np.full((64, 64, 3), 255, np.uint8))
-    asset = ask(mesh, "POST", "/v1/assets", {"name": "kept.png", "image": base64.b64encode(picture).decode()})
-    body = {"prompt": PROMPT, **SMALL, "controlImage": data_url(picture), "modality": "canny"}
-    job = ended(mesh, ask(mesh, "POST", "/v1/generate/controlnet", body))["job"]
-    with served({"picture.png": picture}) as pictures:
-        yield {
-            "picture": data_url(picture),
-            "control": data_url(picture),
-            "mask": data_url(white),
-            "url": f"{pictures}/picture.png",
-            "asset": asset["asset"]["id"],
-            "job": job["jobId"],
-            "result": job["metadata"]["assetIds"][0],
-            "upload": uploaded(mesh, picture),
-        }
-
-
-def uploaded(mesh: LocalMesh, content: bytes) -> str:
-    """Id of an upload whose parts were sent."""
-    half = len(content) // 2
-    announced = {"fileName": "a.png", "fileSize": len(content), "contentType": "image/png", "parts": 2}
-    upload = ask(mesh, "POST", "/v1/uploads", {"kind": "image", **announced})["upload"]
-    for part, piece in zip(upload["parts"], (content[:half], content[half:]), strict=True):
-        assert requests.put(part["url"], data=piece, timeout=30).ok
-    return str(upload["id"])
-
-
-@pytest.mark.parametrize("name", PAIRS)
-def test_a_row_of_the_contract(mesh: LocalMesh, known: dict[str, str], name: str) -> None:
-    pair = PAIRS[name]
-    answer = ask(mesh, pair.method, filled(pair.path, known), filled(pair.body, known), pair.status)
-    shaped(answer, pair.shape)
-    for way, value in filled(pair.says, known).items():
-        assert at(answer, way) == value, way
-    if pair.ends is not None:
-        done = ended(mesh, answer)
-        shaped(done, POLLED)
-        for way, value in filled(pair.ends, known).items():
-            assert at(done, way) == value, way
+def asset(mesh: LocalMesh) -> str:
+    """Id of an uploaded picture."""
+    sent = {"name": "kept.png", "image": base64.b64encode(source_picture()).decode()}
+    return str(ask(mesh, "POST", "/v1/assets", sent)["asset"]["id"])
 
 
 def test_the_guide_s_program_gets_an_obedient_picture(mesh: LocalMesh) -> None:
@@ -140,24 +93,22 @@ def test_the_same_seed_is_the_same_picture_as_of_the_native_api(mesh: LocalMesh)
         assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
-def test_a_map_alone_steers_like_the_picture_that_it_was_made_of(mesh: LocalMesh, known: dict[str, str]) -> None:
-    answer = ask(mesh, "POST", "/v1/generate/detect", {"image": known["asset"], "modality": "canny"})
+def test_a_map_alone_steers_like_the_picture_that_it_was_made_of(mesh: LocalMesh, asset: str) -> None:
+    answer = ask(mesh, "POST", "/v1/generate/detect", {"image": asset, "modality": "canny"})
     (hint,) = ended(mesh, answer)["job"]["metadata"]["assetIds"]
     steered = {"modality": "canny", "seed": 3}
     (by_map,) = pictures(mesh, "controlnet", controlImage=hint, disableModalityDetection=True, **steered)
-    (by_photo,) = pictures(mesh, "controlnet", controlImageId=known["asset"], **steered)
+    (by_photo,) = pictures(mesh, "controlnet", controlImageId=asset, **steered)
     (unsteered,) = pictures(mesh, "txt2img", seed=3)
     near = np.abs(by_map.astype(int) - by_photo).mean()
     assert near < 0.5 * np.abs(unsteered.astype(int) - by_photo).mean()
 
 
-def test_a_small_strength_stays_near_the_start(mesh: LocalMesh, known: dict[str, str]) -> None:
+def test_a_small_strength_stays_near_the_start(mesh: LocalMesh, asset: str) -> None:
     start = decode(source_picture()).astype(int)
 
     def away(strength: float) -> float:
-        (made,) = pictures(
-            mesh, "img2img", image=known["asset"], strength=strength, seed=5, prompt="a blue ring on black"
-        )
+        (made,) = pictures(mesh, "img2img", image=asset, strength=strength, seed=5, prompt="a blue ring on black")
         return float(np.abs(made - start).mean())
 
     assert away(0.2) < 0.5 * away(1)
