@@ -13,7 +13,14 @@ from starlette.routing import BaseRoute
 
 from gateway import docs_page
 from gateway.dialects.native_answers import ProblemBody
-from gateway.dialects.native_models import AssetBody, GenerationBody, HintBatchBody, HintBody
+from gateway.dialects.native_models import (
+    AssetBody,
+    GenerationBody,
+    HintBatchBody,
+    HintBody,
+    WebhookEndpointBody,
+    WebhookEndpointChange,
+)
 from mesh.errors import NotFound
 
 NATIVE = "native"
@@ -31,7 +38,10 @@ _TITLES: Mapping[str, tuple[str, str]] = {
     "scenario": ("ControlMesh as the Scenario API", "What Scenario's generation API takes and answers."),
 }
 # Handlers that read their requests themselves name these schemas without FastAPI's knowledge.
-_BODIES = (GenerationBody, HintBody, HintBatchBody, AssetBody, ProblemBody)
+_BODIES = (
+    *(GenerationBody, HintBody, HintBatchBody, AssetBody),
+    *(WebhookEndpointBody, WebhookEndpointChange, ProblemBody),
+)
 _BEARER = {
     "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "Not asked for where no keys are."}}
 }

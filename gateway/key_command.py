@@ -13,8 +13,9 @@ from gateway.database import Database, open_database
 from gateway.dialects import key_options
 from gateway.jobs import PRIORITIES
 from gateway.key_records import KeyRecord, NewKey
-from gateway.keys import GENERATE, SCOPES
-from mesh.errors import MeshError
+from gateway.keys import ANYBODY, GENERATE, SCOPES
+from gateway.webhook_endpoints import owners_secret
+from mesh.errors import MeshError, NotFound
 from mesh.settings import SettingsError
 
 _ABOUT = """Make, list, change and revoke the API keys of clients.
@@ -128,6 +129,17 @@ def command(database_url: DatabaseUrl) -> typer.Typer:
         with _telling(), _opened(database_url()) as database:
             record = database.run_here(lambda connection: key_records.revoke(connection, id))
         typer.echo(f"{record.holder.key_id} ({record.name}) is revoked", err=True)
+
+    @app.command("webhook-secret")
+    def webhook_secret(owner: Annotated[str, typer.Argument(help="As `list` shows it.")]) -> None:
+        """Print what signs the webhooks that an owner's requests name: the same for all of its keys, and always.
+
+        The owner itself reads it with a key: GET /controlmesh/v1/webhook-secret.
+        """
+        with _telling(), _opened(database_url()) as database:
+            if owner != ANYBODY and not database.run_here(lambda connection: key_records.listed(connection, owner)):
+                raise NotFound(f"there is no key of an owner {owner!r}; `python -m gateway keys list` shows the owners")
+            typer.echo(database.run_here(lambda connection: owners_secret(connection, owner)))
 
     return app
 

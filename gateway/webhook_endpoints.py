@@ -1,5 +1,7 @@
 """The endpoints that owners set up: URLs that hear of all their jobs."""
 
+import hashlib
+import hmac
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -14,19 +16,26 @@ from gateway.announcement import ALL_EVENTS
 from gateway.database import Database
 from gateway.endpoint_records import Endpoint
 from gateway.outside import Outside
+from gateway.signing import shared_key
 from gateway.tables import Moment
 from mesh.errors import InvalidInput
 
 _EVENT = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*")
 _LONGEST_EVENT = 64
-_MOST_EVENTS = 50
-_LONGEST_DESCRIPTION = 1000
+MOST_EVENTS = 50
+LONGEST_DESCRIPTION = 1000
 _SECRET_BYTES = 32
 
 
 def endpoint_secret(content: bytes) -> str:
     """A secret in the form of Standard Webhooks."""
     return f"whsec_{pybase64.b64encode_as_string(content)}"
+
+
+def owners_secret(connection: Connection, owner: str) -> str:
+    """What signs the webhooks of an owner's requests: made of the deployment's key, so that it is always the same."""
+    key = shared_key(connection, "webhooks")
+    return endpoint_secret(hmac.new(key, owner.encode(), hashlib.sha256).digest())
 
 
 class Endpoints:
@@ -136,18 +145,18 @@ class Endpoints:
 
 def _events(events: object, field: str) -> Sequence[str]:
     wanted = list(events) if isinstance(events, list | tuple) else []
-    if not 1 <= len(wanted) <= _MOST_EVENTS or not all(
+    if not 1 <= len(wanted) <= MOST_EVENTS or not all(
         isinstance(name, str) and len(name) <= _LONGEST_EVENT and (name == ALL_EVENTS or _EVENT.fullmatch(name))
         for name in wanted
     ):
         raise InvalidInput(
-            f'{field} must be a list of 1 to {_MOST_EVENTS} names of events such as "generation.completed", or of "*"',
+            f'{field} must be a list of 1 to {MOST_EVENTS} names of events such as "generation.completed", or of "*"',
             field=field,
         )
     return list(dict.fromkeys(wanted))
 
 
 def _description(description: object, field: str) -> str:
-    if not isinstance(description, str) or len(description) > _LONGEST_DESCRIPTION or "\0" in description:
-        raise InvalidInput(f"{field} must be text of at most {_LONGEST_DESCRIPTION} characters", field=field)
+    if not isinstance(description, str) or len(description) > LONGEST_DESCRIPTION or "\0" in description:
+        raise InvalidInput(f"{field} must be text of at most {LONGEST_DESCRIPTION} characters", field=field)
     return description

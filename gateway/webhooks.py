@@ -6,8 +6,6 @@ same id, and of a job's end before its beginning: every message is tried by itse
 """
 
 import asyncio
-import hashlib
-import hmac
 import random
 import secrets
 import time
@@ -30,8 +28,7 @@ from gateway.database import Database
 from gateway.delivery import Answer, Sender, signature
 from gateway.jobs import Job
 from gateway.outside import Outside
-from gateway.signing import shared_key
-from gateway.webhook_endpoints import Endpoints, endpoint_secret
+from gateway.webhook_endpoints import Endpoints, owners_secret
 from mesh.telemetry import log
 
 DELIVERIES = Counter("cn_webhook_deliveries_total", "Attempts to deliver webhooks, by result.", ["result"])
@@ -143,10 +140,10 @@ class Webhooks(Endpoints):
             told.append((None, job.webhook, job.dialect, (ALL_EVENTS,)))
         own = endpoint_records.of_owner(connection, job.owner)
         told += [(one.id, one.url, one.dialect, one.events) for one in own if one.enabled]
-        self._put_down(connection, job, told)
+        self._put_down_job(connection, job, told)
 
     async def written(self, job_id: str) -> None:
-        """Have tried, at once, what `outbox` wrote for the job, once its transaction is done. Never raises."""
+        """Have tried, at once, what was written about it, once that transaction is done. Never raises."""
         waiting = self._written.pop(job_id, [])
         try:
             for delivery in waiting:
@@ -160,7 +157,7 @@ class Webhooks(Endpoints):
 
     async def secret_of(self, owner: str) -> str:
         """What signs the webhooks of an owner's requests, in the form of Standard Webhooks; always the same."""
-        return await self._database.run(partial(_secret_of, owner=owner))
+        return await self._database.run(partial(owners_secret, owner=owner))
 
     # --- an attempt ---------------------------------------------------------------------------------------------
 
@@ -188,7 +185,7 @@ class Webhooks(Endpoints):
 
     def _due(self, connection: Connection, id: str, number: int) -> tuple[records.Due, str] | None:
         due = records.due(connection, id, number, self._now(connection))
-        return None if due is None else (due, due.secret or _secret_of(connection, due.owner))
+        return None if due is None else (due, due.secret or owners_secret(connection, due.owner))
 
     async def _post(self, due: records.Due, secret: str, sent_at: float) -> Answer:
         headers = signature(secret, due.id, sent_at, due.body)
@@ -226,31 +223,41 @@ class Webhooks(Endpoints):
 
     # --- what is written and found ------------------------------------------------------------------------------
 
-    def _put_down(
+    def tell(self, connection: Connection, about: str, owner: str, url: str, dialect: str, told: Announcement) -> None:
+        """Write what `url` is to be told of something that is no job, by an id of its own; see `written`."""
+        self._put_down(connection, about, owner, [(None, url, dialect, told)])
+
+    def _put_down_job(
         self, connection: Connection, job: Job, told: Sequence[tuple[str | None, str, str, Sequence[str]]]
     ) -> None:
-        rows: list[dict[str, Any]] = []
+        wanted = []
         link = self._linking(connection, job) if told and self._linking else str
         for endpoint_id, url, dialect, events in told:
             announced = self._announced(dialect, job, link)
-            if announced is None or (announcement := announced.chosen(events)) is None:
-                continue
-            rows.append(
-                {
-                    "id": f"msg_{secrets.token_hex(16)}",
-                    "job_id": job.id,
-                    "owner": job.owner,
-                    "endpoint_id": endpoint_id,
-                    "url": url,
-                    "event": announcement.event,
-                    "dialect": dialect,
-                    "body": orjson.dumps(announcement.body).decode(),
-                }
-            )
+            if announced is not None and (announcement := announced.chosen(events)) is not None:
+                wanted.append((endpoint_id, url, dialect, announcement))
+        self._put_down(connection, job.id, job.owner, wanted)
+
+    def _put_down(
+        self, connection: Connection, about: str, owner: str, told: Sequence[tuple[str | None, str, str, Announcement]]
+    ) -> None:
+        rows: list[dict[str, Any]] = [
+            {
+                "id": f"msg_{secrets.token_hex(16)}",
+                "job_id": about,
+                "owner": owner,
+                "endpoint_id": endpoint_id,
+                "url": url,
+                "event": announcement.event,
+                "dialect": dialect,
+                "body": orjson.dumps(announcement.body).decode(),
+            }
+            for endpoint_id, url, dialect, announcement in told
+        ]
         if rows:
             written = set(records.write(connection, self._now(connection), rows))
             waiting = [records.Waiting(row["id"], row["url"], 0) for row in rows if row["id"] in written]
-            self._written.setdefault(job.id, []).extend(waiting)
+            self._written.setdefault(about, []).extend(waiting)
 
     def _announced(self, dialect: str, job: Job, link: Link) -> Announcement | None:
         try:
@@ -287,8 +294,3 @@ class Webhooks(Endpoints):
         removed = await self._database.run(remove)
         if removed:
             await self._courier.forget(removed)
-
-
-def _secret_of(connection: Connection, owner: str) -> str:
-    key = shared_key(connection, "webhooks")
-    return endpoint_secret(hmac.new(key, owner.encode(), hashlib.sha256).digest())

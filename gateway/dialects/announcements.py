@@ -1,6 +1,6 @@
 """How each dialect tells of jobs by webhook: one line a dialect. Those without tell as the native one does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gateway.announcement import Announcer, Signer
 from gateway.dialects import enterprise_webhooks, native_webhooks, scenario_webhooks
@@ -10,6 +10,12 @@ ANNOUNCE: Mapping[str, Announcer] = {
     "enterprise": enterprise_webhooks.announce,
     "scenario": scenario_webhooks.announce,
 }
+
+EVENTS: Mapping[str, Sequence[str]] = {
+    "native": tuple(native_webhooks.EVENTS.values()),
+    "scenario": scenario_webhooks.KNOWN_EVENTS,
+}
+"""Names of events, of those dialects that endpoints can be set up in."""
 
 SIGN: Mapping[str, Signer] = {
     "enterprise": enterprise_webhooks.sign,

@@ -15,11 +15,13 @@ from gateway.dialects import native_docs as docs
 from gateway.dialects import native_events
 from gateway.dialects.dialect import Submission, answering, base_url, generate
 from gateway.dialects.native_assets import NativeAssets, picture
+from gateway.dialects.native_endpoints import NativeEndpoints
 from gateway.dialects.native_hints import NativeHints
 from gateway.dialects.native_json import next_link, respond
 from gateway.dialects.native_offer import NativeOffer
 from gateway.dialects.native_record import PICTURES, record
 from gateway.dialects.native_request import asked, limit, waiting, which
+from gateway.dialects.native_webhooks import NAME
 from gateway.generation import Generation
 from gateway.jobs import Job
 from gateway.parts import Parts
@@ -35,7 +37,7 @@ class Native:
         parts: of the gateway.
     """
 
-    name = "native"
+    name = NAME
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -43,6 +45,7 @@ class Native:
     def routes(self) -> APIRouter:
         router = APIRouter(prefix=PREFIX)
         assets, offer = NativeAssets(self._parts), NativeOffer(self._parts)
+        endpoints = NativeEndpoints(self._parts)
         for tag, routes in (
             (
                 "generations",
@@ -62,6 +65,17 @@ class Native:
                     ("/assets", assets.page, "GET", docs.ASSETS),
                     ("/assets/{id}/record", assets.show, "GET", docs.ASSET),
                     ("/assets/{id}", assets.drop, "DELETE", docs.DROP),
+                ),
+            ),
+            (
+                "webhooks",
+                (
+                    ("/webhook-endpoints", endpoints.create, "POST", docs.CREATE_ENDPOINT),
+                    ("/webhook-endpoints", endpoints.list, "GET", docs.ENDPOINTS),
+                    ("/webhook-endpoints/{id}", endpoints.show, "GET", docs.ENDPOINT),
+                    ("/webhook-endpoints/{id}", endpoints.change, "PATCH", docs.CHANGE_ENDPOINT),
+                    ("/webhook-endpoints/{id}", endpoints.drop, "DELETE", docs.DROP_ENDPOINT),
+                    ("/webhook-secret", endpoints.secret, "GET", docs.SECRET),
                 ),
             ),
             (

@@ -149,6 +149,41 @@ class GenerationList(BaseModel):
     next: str | None = Field(description="Cursor for `after` of the next page, null on the last one.")
 
 
+class WebhookEndpointRecord(BaseModel):
+    """A URL that is told of your generations."""
+
+    id: str
+    dialect: str = Field(description="Which API it was set up through, and gets the bodies of.", examples=["native"])
+    url: str
+    events: list[str] = Field(description="What it hears of; `*` for everything.")
+    description: str
+    enabled: bool
+    disabled_because: str | None = Field(description="Why nothing is sent any more; null where you said so.")
+    failed_attempts: int
+    attempts: int = Field(description="To deliver something, so far.")
+    delivered_at: datetime | None = Field(description="When it was reached last.")
+    created_at: datetime
+    updated_at: datetime
+
+
+class NewWebhookEndpoint(WebhookEndpointRecord):
+    """A webhook endpoint and its secret."""
+
+    secret: str = Field(description="Signs what is sent there, as Standard Webhooks says; it is not shown again.")
+
+
+class WebhookEndpointList(BaseModel):
+    """All of your webhook endpoints."""
+
+    webhook_endpoints: list[WebhookEndpointRecord]
+
+
+class WebhookSecret(BaseModel):
+    """What signs the webhooks of requests."""
+
+    secret: str = Field(description="As the libraries of Standard Webhooks take it.")
+
+
 class AssetRecordBody(BaseModel):
     """What is known of a file."""
 

@@ -84,6 +84,7 @@ def documented(
 
 _ID = _parameter("id", "Of the generation.", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "path")
 _FILE = _parameter("id", "Of the file.", {"type": "string"}, "path")
+_ENDPOINT = _parameter("id", "Of the webhook endpoint.", {"type": "string"}, "path")
 _LIMIT = _parameter(
     "limit",
     "Entries of a page.",
@@ -193,6 +194,24 @@ KEEP = documented(
 ASSETS = documented(_LIMIT, _AFTER, _SOURCE, answer=answers.AssetList, example=examples.ASSET_LIST, headers=_FURTHER)
 ASSET = documented(_FILE, answer=answers.AssetRecordBody, example=examples.ASSET)
 DROP = documented(_FILE, answer=None, status=204, words="Removed.")
+CREATE_ENDPOINT = documented(
+    answer=answers.NewWebhookEndpoint,
+    example=examples.NEW_ENDPOINT,
+    body=_request(_named("WebhookEndpointBody")[0], examples.ENDPOINTS),
+    status=201,
+    words="Set up.",
+    headers=_PLACE,
+)
+ENDPOINTS = documented(answer=answers.WebhookEndpointList, example=examples.ENDPOINT_LIST)
+ENDPOINT = documented(_ENDPOINT, answer=answers.WebhookEndpointRecord, example=examples.ENDPOINT)
+CHANGE_ENDPOINT = documented(
+    _ENDPOINT,
+    answer=answers.WebhookEndpointRecord,
+    example=examples.ENDPOINT,
+    body=_request(_named("WebhookEndpointChange")[0], examples.ENDPOINT_CHANGES),
+)
+DROP_ENDPOINT = documented(_ENDPOINT, answer=None, status=204, words="Removed.")
+SECRET = documented(answer=answers.WebhookSecret, example=examples.SECRET)
 MODELS = documented(answer=lists.ModelList, example=examples.MODELS)
 CONTROLS = documented(_OF_MODEL, answer=lists.ControlList, example=examples.CONTROLS)
 SCHEDULERS = documented(answer=lists.SchedulerList, example=examples.SCHEDULERS)

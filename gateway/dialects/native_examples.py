@@ -180,6 +180,39 @@ ASSET = {
     "expires_at": None,
 }
 ASSET_LIST = {"assets": [ASSET], "next": None}
+ENDPOINTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "all": ("Everything", {"url": "https://example.org/hook"}),
+    "ends": (
+        "How generations end",
+        {
+            "url": "https://example.org/hook",
+            "events": ["generation.completed", "generation.failed", "generation.cancelled"],
+            "description": "the shop",
+        },
+    ),
+}
+ENDPOINT_CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "moved": ("Another URL", {"url": "https://example.org/new-hook"}),
+    "on": ("On again", {"enabled": True}),
+}
+ENDPOINT = {
+    "id": "ep_2c9a4b7d81e06f53a2b4c6d8",
+    "dialect": "native",
+    "url": "https://example.org/hook",
+    "events": ["*"],
+    "description": "",
+    "enabled": True,
+    "disabled_because": None,
+    "failed_attempts": 0,
+    "attempts": 0,
+    "delivered_at": None,
+    "created_at": "2026-01-31T12:00:00.000000+00:00",
+    "updated_at": "2026-01-31T12:00:00.000000+00:00",
+}
+_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+NEW_ENDPOINT = {**ENDPOINT, "secret": _SECRET}
+ENDPOINT_LIST = {"webhook_endpoints": [ENDPOINT]}
+SECRET = {"secret": _SECRET}
 MODELS = {
     "models": [
         {

@@ -8,9 +8,11 @@ from pydantic import BaseModel, Field
 
 from families import limits
 from gateway.bounds import DEADLINE_S, PRIORITY
+from gateway.dialects.native_webhooks import EVENTS
 from gateway.generation import FORMATS, Control, Generation
 from gateway.hints import HintRequest
 from gateway.jobs import DEFAULT_PRIORITY
+from gateway.webhook_endpoints import LONGEST_DESCRIPTION, MOST_EVENTS
 
 _DEFAULTS: dict[str, Any] = {
     field.name: field.default for cls in (HintRequest, Generation, Control) for field in fields(cls)
@@ -157,6 +159,37 @@ class HintBatchBody(BaseModel):
     """Several hints to make side by side."""
 
     hints: list[HintBody] = Field(min_length=1, max_length=limits.MOST_HINTS)
+
+
+_TOLD = Field(
+    ["*"],
+    min_length=1,
+    max_length=MOST_EVENTS,
+    description="What it hears of; `*` for everything.",
+    json_schema_extra={"items": {"type": "string", "enum": ["*", *EVENTS.values()]}},
+    examples=[["generation.completed", "generation.failed"]],
+)
+_URL = "http(s) URL of a public host, which is told of all your generations."
+_DESCRIPTION = Field("", max_length=LONGEST_DESCRIPTION, description="For people to read.")
+
+
+class WebhookEndpointBody(BaseModel):
+    """A URL to be told of everything. Unknown fields are refused."""
+
+    url: str = Field(description=_URL, examples=["https://example.org/hook"])
+    events: list[str] = _TOLD
+    description: str = _DESCRIPTION
+
+
+class WebhookEndpointChange(BaseModel):
+    """What to change of a webhook endpoint; what is left out stays. Unknown fields are refused."""
+
+    url: str | None = Field(None, description=_URL)
+    events: list[str] | None = Field(
+        None, min_length=1, max_length=MOST_EVENTS, description="In the names of the API that it was set up through."
+    )
+    description: str | None = Field(None, max_length=LONGEST_DESCRIPTION)
+    enabled: bool | None = Field(None, description="Whether anything is sent there.")
 
 
 class AssetBody(BaseModel):

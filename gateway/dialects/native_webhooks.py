@@ -4,6 +4,7 @@ from gateway.announcement import Announcement, Link
 from gateway.dialects.native_record import record
 from gateway.jobs import Job, Status
 
+NAME = "native"
 EVENTS = {
     Status.QUEUED: "generation.created",
     Status.SUCCEEDED: "generation.completed",

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import bodies
-from gateway.announcement import Announcement, Link
+from gateway.announcement import ALL_EVENTS, Announcement, Link
 from gateway.dialects import scenario_answers as answers
 from gateway.dialects.scenario_fields import Fields, wrong
 from gateway.dialects.scenario_record import NAME
@@ -31,7 +31,7 @@ EVENTS = {
 }
 """Names of what is told, the usual one first."""
 KNOWN_EVENTS = (
-    "*",
+    ALL_EVENTS,
     *(f"asset.download.{end}" for end in ("created", "completed", "failed")),
     *(f"generation.{end}" for end in ("created", "completed", "failed")),
     *(f"inference.{end}" for end in ("created", "completed", "failed", "cancelled")),

@@ -143,10 +143,15 @@ async def test_real_answers_are_as_their_schemas_say(mesh: Running, native: dict
         record = await response.json()
     async with mesh.http.post(f"{root}/assets", json={"image": (await asset(mesh, record))}) as response:
         kept = await response.json()
+    async with mesh.http.post(f"{root}/webhook-endpoints", json={"url": "https://example.org/"}) as response:
+        endpoint = await response.json()
     for path, place in (
         ("/generations", "/generations"),
         ("/generations/{id}", f"/generations/{record['id']}"),
         ("/assets", "/assets"),
+        ("/webhook-endpoints", "/webhook-endpoints"),
+        ("/webhook-endpoints/{id}", f"/webhook-endpoints/{endpoint['id']}"),
+        ("/webhook-secret", "/webhook-secret"),
         ("/assets/{id}/record", f"/assets/{kept['id']}/record"),
         ("/models", "/models"),
         ("/controls", "/controls"),

@@ -22,6 +22,7 @@ MINE, YOURS = "mine-" + 40 * "m", "yours-" + 40 * "y"
 NATIVE, SCENARIO = "/controlmesh/v1", "/v1"
 DATA_URL = f"data:image/png;base64,{PICTURE}"
 ENDPOINTS = f"{SCENARIO}/teams/team/webhook-endpoints"
+HOOKS = f"{NATIVE}/webhook-endpoints"
 UPLOAD = {"kind": "image", "fileName": "a.png", "fileSize": 100, "parts": 1, "contentType": "image/png"}
 ENDPOINT = {"url": "https://example.org/hook", "enabledEvents": ["*"]}
 
@@ -89,6 +90,10 @@ async def endpoint(mesh: Running) -> str:
     return (await made(mesh, ENDPOINTS, ENDPOINT))["webhookEndpoint"]["id"]
 
 
+async def hook(mesh: Running) -> str:
+    return (await made(mesh, HOOKS, {"url": ENDPOINT["url"]}))["id"]
+
+
 @dataclass(frozen=True)
 class Ask:
     """How a route is asked about a thing.
@@ -117,6 +122,9 @@ ASKS: tuple[tuple[str, Ask], ...] = (
     (r"GET /controlmesh/v1/generations/{id}/events", Ask(generation)),
     (r"GET /controlmesh/v1/assets/{id}/record", Ask(result)),
     (r"DELETE /controlmesh/v1/assets/{id}", Ask(result, show=("GET", f"{NATIVE}/assets/ID/record", None))),
+    (r"GET /controlmesh/v1/webhook-endpoints/{id}", Ask(hook)),
+    (r"PATCH /controlmesh/v1/webhook-endpoints/{id}", Ask(hook, {"enabled": False})),
+    (r"DELETE /controlmesh/v1/webhook-endpoints/{id}", Ask(hook, show=("GET", f"{HOOKS}/ID", None))),
     (
         r"POST /controlmesh/v1/generations",
         Ask(result, {"prompt": "a boat", "image": "asset:ID", "strength": 0.5}, status=422),
@@ -153,6 +161,7 @@ ASKS: tuple[tuple[str, Ask], ...] = (
 LISTS: tuple[tuple[str, Callable[[Running], Awaitable[str]]], ...] = (
     (r"GET /controlmesh/v1/generations", generation),
     (r"GET /controlmesh/v1/assets", result),
+    (r"GET /controlmesh/v1/webhook-endpoints", hook),
     (r"GET /v1/jobs", job),
     (r"GET /v1/assets", asset),
     (r"GET /v1/teams/{team_id}/webhook-endpoints", endpoint),
@@ -166,6 +175,9 @@ OTHERS = "|".join(
         # No key: an unguessable name or a signed link is the permission, see test_assets.
         r"(GET|HEAD) /controlmesh/v1/assets/{name}",
         r"PUT /controlmesh/v1/uploads/{id}/parts/{number}",
+        # The owner's own secret; another's is another, see test_native_webhooks.
+        r"GET /controlmesh/v1/webhook-secret",
+        r"POST /controlmesh/v1/webhook-endpoints",
         r"GET /controlmesh/v1/(models|controls|schedulers|styles|problems|problems/{name})",
         # Pictures are sent, not named by an id.
         r"POST /api/.*/(controlnet|text2img|img2img|inpaint|text-to-image|image-to-image|dreambooth)",

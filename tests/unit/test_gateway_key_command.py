@@ -1,12 +1,16 @@
 """The command line that makes, lists and revokes keys."""
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from gateway.database import open_database
 from gateway.key_command import command
+from gateway.outside import Outside
+from gateway.webhooks import Webhooks
 
 
 class Cli:
@@ -59,6 +63,23 @@ def test_options_are_chosen_and_changed(keys: Cli) -> None:
     back = keys("set", row[0], "--option", "enterprise.inline=default", "--option", "enterprise.strict=default")
     assert back.stderr == f"{row[0]} (a): as the deployment\n"
     assert re.split(r"\s{2,}", keys("list").stdout.splitlines()[1])[7] == "-"
+
+
+def test_an_owner_s_webhook_secret_is_the_one_that_its_messages_are_signed_with(keys: Cli, tmp_path: Path) -> None:
+    keys("create", "--name", "a", "--owner", "acme")
+    keys("create", "--name", "b", "--owner", "other")
+    told = keys("webhook-secret", "acme")
+    assert told.exit_code == 0 and told.stdout == keys("webhook-secret", "acme").stdout
+    assert told.stdout != keys("webhook-secret", "other").stdout
+    assert told.stdout.strip() == asyncio.run(_signing(tmp_path, "acme"))
+    assert keys("webhook-secret", "anybody").exit_code == 0
+    unknown = keys("webhook-secret", "nobody")
+    assert (unknown.exit_code, unknown.stdout) == (1, "") and "no key of an owner 'nobody'" in unknown.stderr
+
+
+async def _signing(folder: Path, owner: str) -> str:
+    with open_database(f"sqlite:///{folder}/records.db") as database:
+        return await Webhooks(database, Outside(), {}).secret_of(owner)
 
 
 def test_a_revoked_key_stays_in_the_list_with_its_time(keys: Cli) -> None:
