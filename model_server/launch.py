@@ -128,7 +128,7 @@ class TritonProcess:
     async def wait(self) -> int:
         """Exit status of tritonserver, once it has ended; negative for the signal that ended it."""
         assert self._process is not None, "start it first"
-        return await self._process.wait()
+        return await _ended(self._process)
 
     async def stop(self) -> None:
         """End Triton: refuse new work, let what runs finish within the bound, then remove everything it made."""
@@ -138,7 +138,7 @@ class TritonProcess:
                 with suppress(ProcessLookupError):
                     process.send_signal(signal.SIGTERM)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), self._stop_timeout_s + KILL_AFTER_S)
+                    await asyncio.wait_for(_ended(process), self._stop_timeout_s + KILL_AFTER_S)
             # Stubs are in Triton's process group; one that hangs in a graph outlives it otherwise.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -193,7 +193,7 @@ class TritonProcess:
         backoff.append(("grpc.max_reconnect_backoff_ms", 200))
         async with grpc.aio.insecure_channel(self.url, options=backoff) as channel:
             connected = asyncio.ensure_future(channel.channel_ready())
-            ended = asyncio.ensure_future(process.wait())
+            ended = asyncio.ensure_future(_ended(process))
             try:
                 await asyncio.wait(
                     {connected, ended}, timeout=self._start_timeout_s, return_when=asyncio.FIRST_COMPLETED
@@ -225,3 +225,25 @@ def _require_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise StartError(f"{host}:{port} can't be listened on ({error.strerror}); choose another port") from None
+
+
+async def _ended(process: asyncio.subprocess.Process) -> int:
+    """Exit status of `process` once it has ended.
+
+    asyncio's own `wait` waits for the end of its output as well, which stubs hold open that were loading a graph when
+    it was killed.
+    """
+    gone = asyncio.Event()
+    with suppress(ProcessLookupError):  # its status has been taken already
+        loop, watched = asyncio.get_running_loop(), os.pidfd_open(process.pid)
+        loop.add_reader(watched, gone.set)
+        try:
+            await gone.wait()
+        finally:
+            loop.remove_reader(watched)
+            os.close(watched)
+    while True:
+        if (status := process.returncode) is not None:
+            return status
+        # Another thread is about to take it.
+        await asyncio.sleep(0.01)

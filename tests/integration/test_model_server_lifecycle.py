@@ -198,6 +198,19 @@ def test_a_server_that_ends_by_itself_ends_the_process(start: Start, tmp_path: P
     assert server.left_behind() == []
 
 
+def test_a_server_that_is_killed_while_models_load_ends_the_process(start: Start, tmp_path: Path) -> None:
+    server = start(a_repository(tmp_path / "graphs"), "double", wait=False)
+    until(lambda: any(p.name().startswith("triton_python") for p in alive(server)))
+    (triton,) = [p for p in alive(server) if "--model-control-mode=explicit" in p.cmdline()]
+    (stub,) = [p for p in alive(server) if p.name().startswith("triton_python")]
+    # One that loads a large graph does not look up for a while.
+    stub.suspend()
+    triton.kill()
+    assert server.process.wait(timeout=60) == 1
+    assert not stub.is_running() or stub.status() == psutil.STATUS_ZOMBIE
+    assert server.left_behind() == []
+
+
 def test_an_empty_repository_is_told_how_to_be_filled(start: Start, tmp_path: Path) -> None:
     server = start(tmp_path, wait=False)
     assert server.process.wait(timeout=30) == 1
