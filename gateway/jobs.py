@@ -11,6 +11,7 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy import Connection
 
 from gateway.generation import Generation
+from gateway.idempotency import HEADER
 from gateway.pipeline import Outcome, Picture, Preview, Progress
 from mesh.errors import Conflict, DeadlineExceeded, MeshError, NotFound, Overloaded
 from mesh.telemetry import log
@@ -188,7 +189,7 @@ def check_room(order: Order, waiting: int, own: int, most: int) -> None:
 def check_same(order: Order, owner: str, fingerprint: str | None) -> None:
     """Whether `order` is the request that stands under its id already. Raises Conflict if it is another one."""
     if (owner, fingerprint) != (order.owner, order.fingerprint):
-        raise Conflict("this idempotency key was used for another request; take a new one", field="idempotency_key")
+        raise Conflict("this idempotency key was used for another request; take a new one", field=HEADER)
 
 
 def is_own(id: str, holder: str, owner: str) -> bool:

@@ -223,6 +223,7 @@ MODELS = {
             "prediction_type": "v_prediction",
             "default_scheduler": "DDIMScheduler",
             "latent_channels": 4,
+            "exported_at": "2026-01-31T12:00:00+00:00",
         }
     ],
     "default": "demo",

@@ -1,5 +1,7 @@
 """How the lists of the native API look in its documentation: models, controls, schedulers, styles."""
 
+from datetime import datetime
+
 from pydantic import BaseModel, Field
 
 
@@ -13,6 +15,7 @@ class ModelBody(BaseModel):
     prediction_type: str
     default_scheduler: str
     latent_channels: int
+    exported_at: datetime = Field(description="When it was exported.")
 
 
 class ModelList(BaseModel):

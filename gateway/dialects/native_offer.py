@@ -1,5 +1,6 @@
 """What there is to choose from, in the native API: models, controls, schedulers, styles, kinds of problems."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -7,6 +8,7 @@ from google.protobuf.message import Message
 from starlette.requests import Request
 from starlette.responses import Response
 
+from controlmesh.v1 import unet_pb2
 from gateway import problem
 from gateway.auth import bearer
 from gateway.dialects.native_json import respond
@@ -30,7 +32,7 @@ class NativeOffer:
         self._owner(request)
         offer = await self._parts.catalogue.offer()
         default = await self._parts.catalogue.default_model()
-        return respond({"models": [_plain(model) for model in offer.models], "default": default})
+        return respond({"models": [_model(model) for model in offer.models], "default": default})
 
     async def controls(self, request: Request) -> Response:
         """The control kinds, their parameters, and the models that have them."""
@@ -71,6 +73,10 @@ class NativeOffer:
 
 def _kind(kind: problem.Kind) -> dict[str, Any]:
     return {"type": kind.type, "title": kind.title, "status": kind.status, "meaning": kind.meaning}
+
+
+def _model(model: unet_pb2.Model) -> dict[str, Any]:
+    return {**_plain(model), "exported_at": datetime.fromtimestamp(model.exported_at, UTC)}
 
 
 def _plain(message: Message) -> dict[str, Any]:

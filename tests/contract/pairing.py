@@ -111,6 +111,7 @@ KINDS: Mapping[str, Kind] = {
     "$text": lambda value: isinstance(value, str) and value != "",
     "$words": lambda value: isinstance(value, str),
     "$list": lambda value: isinstance(value, list),
+    "$object": lambda value: isinstance(value, dict),
     "$url": _is_url,
     "$urls": lambda value: isinstance(value, list) and len(value) > 0 and all(map(_is_url, value)),
     "$signed_url": _text(_ASSET + _SIGNATURE),

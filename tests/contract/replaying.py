@@ -94,10 +94,11 @@ async def _compare_webhook(pair: Pair, receiver: Receiver, known: Mapping[str, A
 
 async def _last(http: aiohttp.ClientSession, step: Pair, known: Mapping[str, Any]) -> Answer:
     """The answer; of a step with `until`, the first that is as it says."""
+    until = filled(step.get("until", {}), known)
     async with asyncio.timeout(LONGEST_S):
         while True:
             answer = await _sent(http, step, known)
-            if all(not misfits(wanted, at(answer.body, way)) for way, wanted in step.get("until", {}).items()):
+            if all(not misfits(wanted, at(answer.body, way)) for way, wanted in until.items()):
                 return answer
             # Polling is what is documented.
             await asyncio.sleep(_PAUSE_S)
