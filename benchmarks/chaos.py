@@ -1,12 +1,14 @@
-"""Forty jobs, each submitted twice, while processes of a real mesh are killed at random: nothing lost, nothing double.
+"""Jobs, while processes of a real mesh are killed at random: nothing lost, nothing double.
 
-    python -m benchmarks.chaos                              # SQLite, then PostgreSQL
+    python -m benchmarks.chaos                              # forty jobs, six killed, on SQLite, then on PostgreSQL
     python -m benchmarks.chaos --database postgresql --jobs 40 --kills 6 --seed 7
+    python -m benchmarks.chaos --jobs 200 --minutes 5 --every 3 --dialects native,enterprise,scenario,grpc
     python -m benchmarks.chaos --write docs/chaos.md
 
-Two gateways share the records. Every job is sent to both of them under the same idempotency key, by a client that
-does what clients do: it sends again what was not answered. `kill -9` hits whatever process the seed says, each time a
-number of jobs, drawn as well, has ended. Exits with 1 if a promise is broken.
+Two gateways share the records. Clients do what clients do: they send again what was not answered; see
+benchmarks/chaos_callers.py. `kill -9` hits whatever process the seed says, each time a number of jobs, drawn as well,
+has ended; with --minutes, every few seconds for so long, with the submissions spread over that time. Exits with 1 if a
+promise is broken.
 """
 
 import argparse
@@ -17,135 +19,106 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
+from benchmarks.chaos_callers import DIALECTS, Programs
+from benchmarks.chaos_report import Accepted, Kill, Run, tables, write
 from benchmarks.frail_mesh import PARTS, FrailMesh, frail_mesh
 from benchmarks.receiver import Heard, receiver
 from gateway.database import open_database
+from gateway.jobs import FINAL
 from gateway.tables import JOBS
 from tests.integration.postgres import postgres
 
 DATABASES = ("sqlite", "postgresql")
-GENERATIONS = "/controlmesh/v1/generations"
-STEPS = 20
 IN_FLIGHT = 8
-"""Jobs that the client has under way, so that there is work whenever something dies."""
-ENDED = ("succeeded", "failed", "cancelled")
+"""Jobs that the clients have under way where no time is given, so that there is work whenever something dies."""
 PATIENCE_S = 300.0
-_PAUSE_S = 0.25
-_AGAIN = frozenset({429, 500, 502, 503, 504})
-"""What a client answers by sending the request again."""
+_TELLING_S = 60.0
+"""How long is waited for webhooks, once all jobs have ended."""
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
-class Kill:
-    """One `kill -9`: when, whom, how many jobs had ended."""
-
-    at_s: float
-    part: str
-    ended: int
-
-
-@dataclass
-class Run:
-    """What happened.
+class Plan:
+    """What is to happen.
 
     Attributes:
-        ids: of the jobs, as both submissions of each were answered.
-        records: last answer about each job.
-        refused: answers, or missing ones, that made the client send a request again.
-        broken: promises that were not kept, in words.
+        jobs: how many.
+        dialects: that they come by, in turn.
+        kills: how many, each when some jobs have ended.
+        minutes: over which submissions are spread and processes killed, one `every_s` seconds; 0: by `kills`.
+        seed: of what happens when, and to whom.
     """
 
-    database: str
-    seed: int
-    jobs: int
-    ids: list[tuple[str, str]] = field(default_factory=list)
-    records: dict[str, dict[str, Any]] = field(default_factory=dict)
-    pictures: int = 0
-    kills: list[Kill] = field(default_factory=list)
-    refused: int = 0
-    seconds: float = 0.0
-    rows: list[Any] = field(default_factory=list)
-    webhooks: int = 0
-    calls: int = 0
-    broken: list[str] = field(default_factory=list)
+    jobs: int = 40
+    dialects: tuple[str, ...] = DIALECTS[:1]
+    kills: int = 6
+    minutes: float = 0.0
+    every_s: float = 3.0
+    seed: int = 0
+
+    def command(self) -> str:
+        """That repeats it."""
+        timed = f"--minutes {self.minutes:g} --every {self.every_s:g}" if self.minutes else f"--kills {self.kills}"
+        dialects = f" --dialects {','.join(self.dialects)}" if self.dialects != DIALECTS[:1] else ""
+        return f"python -m benchmarks.chaos --jobs {self.jobs} {timed}{dialects}"
+
+    def title(self) -> str:
+        """Of its tables."""
+        if self.minutes:
+            return f"{self.jobs} jobs, one process killed every {self.every_s:g} s for {self.minutes:g} minutes"
+        return f"{self.jobs} jobs, {self.kills} processes killed"
 
 
-class Client:
-    """Sends jobs and follows them to their end, whatever happens on the way."""
+class Clients:
+    """Submit all jobs and follow each to its end, whatever happens on the way."""
 
-    def __init__(self, run: Run, mesh: FrailMesh) -> None:
+    def __init__(self, run: Run, plan: Plan, programs: Programs) -> None:
         self._run = run
-        self._mesh = mesh
-        self._http = httpx2.AsyncClient(timeout=20)
-        self._places = asyncio.Semaphore(IN_FLIGHT)
+        self._plan = plan
+        self._programs = programs
+        self._places = asyncio.Semaphore(plan.jobs if plan.minutes else IN_FLIGHT)
         self.ended = 0
         self.news = asyncio.Condition()
 
-    async def close(self) -> None:
-        await self._http.aclose()
-
-    async def through(self, number: int, webhook: str) -> None:
-        """One job: sent to both gateways, looked at until its end, its pictures fetched."""
+    async def through(self, number: int) -> None:
+        """One job: submitted in its time, looked at until its end, its picture fetched."""
+        await asyncio.sleep(60 * self._plan.minutes * number / self._plan.jobs)
         async with self._places:
-            await self._through(number, webhook)
+            await self._through(number)
         async with self.news:
             self.ended += 1
             self.news.notify_all()
 
-    async def _through(self, number: int, webhook: str) -> None:
-        body = {"prompt": "a red star", "seed": number, "steps": STEPS, "width": 128, "height": 128, "webhook": webhook}
-        headers = {"Idempotency-Key": f"chaos-{self._run.seed}-{number}"}
-        answers = await asyncio.gather(
-            *(self._asked("POST", f"{url}{GENERATIONS}?wait=0", json=body, headers=headers) for url in self._mesh.urls)
-        )
-        first, second = (answer.json()["id"] for answer in answers)
-        self._run.ids.append((first, second))
-        edge = self._mesh.urls[0]
-        while True:
-            record = (await self._asked("GET", f"{edge}{GENERATIONS}/{first}")).json()
-            if record["status"] in ENDED:
-                break
-            await asyncio.sleep(_PAUSE_S)
-        self._run.records[first] = record
-        for image in record["images"]:
-            content = (await self._asked("GET", edge + httpx2.URL(image["url"]).path)).content
-            self._run.pictures += content.startswith(b"\x89PNG")
-
-    async def _asked(self, method: str, url: str, **request: Any) -> httpx2.Response:
-        """The answer, as often as it takes."""
-        while True:
-            try:
-                answer = await self._http.request(method, url, **request)
-                if answer.status_code not in _AGAIN:
-                    return answer.raise_for_status()
-            except httpx2.TransportError:
-                pass
-            self._run.refused += 1
-            await asyncio.sleep(_PAUSE_S * (1 + random.random()))
+    async def _through(self, number: int) -> None:
+        dialect = self._plan.dialects[number % len(self._plan.dialects)]
+        ids = await self._programs.submitted(dialect, number, f"chaos-{self._plan.seed}-{number}")
+        seen = await self._programs.ended(dialect, ids[0])
+        pictures = [await self._programs.picture(path) for path in seen.pictures]
+        fetched = [content.startswith(b"\x89PNG") for content in pictures] == [True]
+        self._run.accepted.append(Accepted(dialect, ids, seen, fetched))
 
 
-async def _kill(run: Run, mesh: FrailMesh, client: Client, kills: int) -> None:
+async def _kill(run: Run, plan: Plan, mesh: FrailMesh, clients: Clients) -> None:
     """Kill at random, as long as there is work."""
     # Of its own, so that the seed says whom it hits, however often clients ask.
-    chance = random.Random(run.seed)
+    chance = random.Random(plan.seed)
     began = time.monotonic()
-    for wanted in sorted(chance.randrange(int(run.jobs * 0.8) + 1) for _ in range(kills)):
-        async with client.news:
-            await client.news.wait_for(lambda wanted=wanted: client.ended >= wanted)
+    for wanted in sorted(chance.randrange(int(plan.jobs * 0.8) + 1) for _ in range(plan.kills)):
+        async with clients.news:
+            await clients.news.wait_for(lambda wanted=wanted: clients.ended >= wanted)  # type: ignore[misc]
         part = chance.choice(PARTS)
         await asyncio.sleep(chance.random())
-        ended, at_s = client.ended, time.monotonic() - began
+        ended, at_s = clients.ended, time.monotonic() - began
         await asyncio.to_thread(mesh.kill, part)
         run.kills.append(Kill(at_s, part, ended))
         # Half of the time the next one may die before this one is back.
@@ -153,46 +126,111 @@ async def _kill(run: Run, mesh: FrailMesh, client: Client, kills: int) -> None:
             await asyncio.to_thread(mesh.wait_ready)
 
 
-async def _work(run: Run, mesh: FrailMesh, heard: Heard, kills: int) -> None:
-    client = Client(run, mesh)
+async def _kill_in_time(run: Run, plan: Plan, mesh: FrailMesh, clients: Clients) -> None:
+    """Kill one every few seconds."""
+    chance = random.Random(plan.seed)
+    began = time.monotonic()
+    for number in range(1, int(60 * plan.minutes / plan.every_s) + 1):
+        await asyncio.sleep(began + number * plan.every_s - time.monotonic())
+        # One that is down already can't die; the next one in line does.
+        part = await asyncio.to_thread(mesh.kill_first, chance.sample(PARTS, len(PARTS)))
+        run.kills.append(Kill(time.monotonic() - began, part, clients.ended))
+
+
+async def _work(run: Run, plan: Plan, mesh: FrailMesh, heard: Heard, url: str) -> None:
+    programs = await Programs.open(mesh, plan.dialects, heard.url)
+    clients = Clients(run, plan, programs)
     began = time.monotonic()
     try:
-        async with asyncio.timeout(PATIENCE_S + 10 * run.jobs), asyncio.TaskGroup() as tasks:
-            tasks.create_task(_kill(run, mesh, client, kills))
-            for number in range(run.jobs):
-                tasks.create_task(client.through(number, heard.url))
+        async with asyncio.timeout(60 * plan.minutes + PATIENCE_S + 10 * plan.jobs), asyncio.TaskGroup() as tasks:
+            tasks.create_task((_kill_in_time if plan.minutes else _kill)(run, plan, mesh, clients))
+            for number in range(plan.jobs):
+                tasks.create_task(clients.through(number))
+        due = _due(await _all_ended(url), plan)
+        await asyncio.to_thread(heard.until_all, lambda: _told(heard).keys() >= due, _TELLING_S)
     except TimeoutError:
         run.broken.append("not every job ended in time")
     finally:
-        await client.close()
+        await programs.close()
     run.seconds = time.monotonic() - began
-    await asyncio.to_thread(heard.until, run.jobs, 60.0)
+    run.unanswered, run.asked_again = programs.unanswered, programs.asked_again
 
 
-def _check(run: Run, heard: Heard, kills: int) -> None:
+async def _all_ended(url: str) -> list[Any]:
+    """The records, once all are final: those as well that no program knows of."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            rows = await asyncio.to_thread(_rows, url)
+            if all(row.status in FINAL for row in rows):
+                return rows
+            await asyncio.sleep(_LOOK_S)
+
+
+def _rows(url: str) -> list[Any]:
+    """The records as they are."""
+    columns = (JOBS.c.id, JOBS.c.number, JOBS.c.dialect, JOBS.c.status, JOBS.c.attempts)
+    with open_database(url) as records:
+        return list(records.run_here(lambda connection: connection.execute(select(*columns)).all()))
+
+
+def _job(path: str, body: Mapping[str, Any]) -> str:
+    """What a webhook that came to `path` is about, in the dialect's own words."""
+    if path == "/enterprise":
+        return str(body["id"])
+    return str(body["payload"]["job"]["jobId"] if path == "/scenario" else body["data"]["id"])
+
+
+def _name(row: Any, dialect: str) -> str:
+    """What a record's job is called in a dialect."""
+    return {"enterprise": str(row.number), "scenario": f"job_{row.id}"}.get(dialect, str(row.id))
+
+
+def _told(heard: Heard) -> Counter[tuple[str, str]]:
+    """What was told where: path and job -> under how many ids."""
+    with heard.news:
+        return Counter((path, _job(path, heard.bodies[id])) for id, path in heard.paths.items())
+
+
+def _due(rows: Sequence[Any], plan: Plan) -> set[tuple[str, str]]:
+    """What is to be told where, of these records."""
+    due = {(f"/{row.dialect}", _name(row, row.dialect)) for row in rows}
+    # Scenario's endpoint is told of all jobs of its owner.
+    return due | {("/scenario", _name(row, "scenario")) for row in rows} if "scenario" in plan.dialects else due
+
+
+def _check(run: Run, plan: Plan, heard: Heard) -> None:
     """Say which promises were broken."""
-    told = Counter(body["data"]["id"] for body in heard.bodies.values())
     run.webhooks, run.calls = len(heard.bodies), heard.calls
-    distinct = {id for pair in run.ids for id in pair}
+    known = {(row.dialect, _name(row, row.dialect)): row for row in run.rows}
+    keyed = [job for job in run.accepted if len(job.ids) == 2]
+    accepted = {(job.dialect, id) for job in run.accepted for id in job.ids}
+    unknown = Counter(dialect for dialect, _ in known.keys() - accepted)
     promises = {
-        "every job was taken, both times as the same one": len(run.ids) == run.jobs == len(distinct),
-        "every job succeeded": all(record["status"] == "succeeded" for record in run.records.values())
-        and len(run.records) == run.jobs,
-        "every job's picture is there": run.pictures == run.jobs,
-        "there is one record a job": sorted(row.id for row in run.rows) == sorted(distinct),
-        "every end was told, under one id": told == dict.fromkeys(distinct, 1),
-        "as many were killed as asked": len(run.kills) == kills,
+        "every job was accepted": len(run.accepted) == plan.jobs,
+        "under one key, it was the same job both times": all(len(set(job.ids)) == 1 for job in keyed),
+        "two accepted jobs are two": len({job.ids[0] for job in run.accepted}) == len(run.accepted),
+        "every accepted job is on record": accepted <= known.keys(),
+        "every accepted job succeeded, as its program sees it": all(j.seen.end == "succeeded" for j in run.accepted),
+        "every picture is there": all(job.has_picture for job in run.accepted),
+        "every record succeeded": all(row.status == "succeeded" for row in run.rows),
+        "there is no record but of accepted jobs and of submissions without an answer": all(
+            count <= run.unanswered[dialect] and dialect not in {job.dialect for job in keyed}
+            for dialect, count in unknown.items()
+        ),
+        "every end was told, under one id at each place": _told(heard) == dict.fromkeys(_due(run.rows, plan), 1),
+        "as many were killed as asked": len(run.kills)
+        == (int(60 * plan.minutes / plan.every_s) if plan.minutes else plan.kills),
     }
     run.broken += [promise for promise, kept in promises.items() if not kept]
-    failures = Counter(record["error"]["detail"] for record in run.records.values() if record["error"])
-    run.broken += [f"{count} failed: {detail}" for detail, count in failures.items()]
+    failures = Counter(job.seen.why for job in run.accepted if job.seen.end != "succeeded")
+    run.broken += [f"{count} failed: {why}" for why, count in failures.items()]
 
 
-def chaos(database: str, jobs: int, kills: int, seed: int, repository: Path = Path("model_repository")) -> Run:
-    """One run on a mesh of its own."""
-    run = Run(database, seed, jobs)
+def chaos(database: str, plan: Plan, repository: Path = Path("model_repository"), kept: Path | None = None) -> Run:
+    """One run on a mesh of its own; its logs and records stay in `kept`, if that is given."""
+    run = Run(database, plan.seed, f"{plan.command()} --seed {plan.seed} --database {database}")
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="controlmesh-chaos-")))
+        scratch = kept or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="controlmesh-chaos-")))
         url = f"sqlite:///{scratch}/records.db"
         if database == "postgresql":
             url = stack.enter_context(postgres(durable=True)).new_database()
@@ -205,75 +243,49 @@ def chaos(database: str, jobs: int, kills: int, seed: int, repository: Path = Pa
             "CN_DRAIN_S": "0.2",
             "CN_GRACE_S": "2",
             "CN_GATEWAY_DATABASE_URL": url,
-            "CN_GATEWAY_MAX_WAITING": str(10 * jobs),
+            "CN_GATEWAY_MAX_WAITING": str(10 * plan.jobs),
             "CN_GATEWAY_WEBHOOK_ALLOW": "127.0.0.1:*",
         }
         with frail_mesh(repository, scratch / "run", environ) as mesh:
-            asyncio.run(_work(run, mesh, heard, kills))
-        with open_database(url) as records:
-            columns = (JOBS.c.id, JOBS.c.status, JOBS.c.attempts, JOBS.c.created_at, JOBS.c.started_at)
-            run.rows = list(records.run_here(lambda connection: connection.execute(select(*columns)).all()))
-        _check(run, heard, kills)
+            asyncio.run(_work(run, plan, mesh, heard, url))
+        run.rows = _rows(url)
+        _check(run, plan, heard)
     return run
 
 
-def _tables(run: Run) -> list[tuple[str, Sequence[str], list[tuple[str, ...]]]]:
-    """Title, head and rows of what is told of a run."""
-    again = Counter(row.attempts for row in run.rows)
-    succeeded = sum(record["status"] == "succeeded" for record in run.records.values())
-    facts = {
-        "jobs, each submitted twice": run.jobs,
-        "distinct jobs": len({id for pair in run.ids for id in pair}),
-        "succeeded": succeeded,
-        "pictures fetched": run.pictures,
-        "distinct webhooks delivered": run.webhooks,
-        "deliveries repeated under the same id": run.calls - run.webhooks,
-        "jobs begun once, twice, more often": f"{again[1]}, {again[2]}, {sum(again.values()) - again[1] - again[2]}",
-        "requests that the client sent again": run.refused,
-        "seconds in all": f"{run.seconds:.0f}",
-        "broken promises": "; ".join(run.broken) or "none",
-    }
-    kills = [(f"{kill.at_s:.1f}", kill.part, str(kill.ended)) for kill in run.kills]
-    return [
-        (f"{run.database}, seed {run.seed}", ("what", "figure"), [(name, str(value)) for name, value in facts.items()]),
-        (f"{run.database}: who was killed", ("second", "process", "jobs ended by then"), kills),
-    ]
-
-
-def _markdown(runs: Sequence[Run]) -> str:
-    lines = [
-        "# Chaos",
-        "",
-        "Every job is submitted twice under one idempotency key, to two gateways that share the records; processes are",
-        "killed with `kill -9` in between. Written by `make chaos`; `benchmarks/chaos.py` says what is counted.",
-    ]
-    for run in runs:
-        for title, head, rows in _tables(run):
-            lines += ["", f"## {title}", "", f"| {' | '.join(head)} |"]
-            lines += ["|" + " --- |" * len(head), *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join(lines) + "\n"
+def _dialects(text: str) -> tuple[str, ...]:
+    named = tuple(text.split(","))
+    if unknown := [name for name in named if name not in DIALECTS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(DIALECTS)}")
+    return named
 
 
 def main() -> None:
+    usual = Plan()
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--database", choices=DATABASES, action="append", help="which; both if left out")
-    parser.add_argument("--jobs", type=int, default=40)
-    parser.add_argument("--kills", type=int, default=6)
+    parser.add_argument("--jobs", type=int, default=usual.jobs)
+    parser.add_argument("--kills", type=int, default=usual.kills)
+    parser.add_argument("--minutes", type=float, default=usual.minutes, help="kill for so long, in place of --kills")
+    parser.add_argument("--every", type=float, default=usual.every_s, metavar="SECONDS", help="with --minutes")
+    parser.add_argument("--dialects", type=_dialects, default=usual.dialects, help=f"some of {','.join(DIALECTS)}")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="what happens when, and to whom")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where logs and records stay, of one database")
     parser.add_argument("--write", type=Path, metavar="FILE")
     asked = parser.parse_args()
+    plan = Plan(asked.jobs, asked.dialects, asked.kills, asked.minutes, asked.every, asked.seed)
     console = Console()
     runs = []
     for database in asked.database or DATABASES:
-        console.print(f"{database}: {asked.jobs} jobs, {asked.kills} kills, seed {asked.seed}")
-        runs.append(run := chaos(database, asked.jobs, asked.kills, asked.seed))
-        for title, head, rows in _tables(run):
+        console.print(f"{database}: {plan.title()}, seed {plan.seed}")
+        runs.append(run := chaos(database, plan, kept=asked.keep))
+        for title, head, rows in tables(run):
             table = Table(*head, title=title)
             for row in rows:
                 table.add_row(*row)
             console.print(table)
     if asked.write:
-        asked.write.write_text(_markdown(runs))
+        write(asked.write, plan.title(), runs)
     sys.exit(any(run.broken for run in runs))
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,12 +65,14 @@ class FrailMesh:
 
     Attributes:
         urls: of the edge, behind which the first gateway is, and of the second one.
+        grpc_addresses: of their gRPC faces, the first one's behind Envoy's listener between the services.
     """
 
-    def __init__(self, mesh: LocalMesh, second: _Kept, url: str) -> None:
+    def __init__(self, mesh: LocalMesh, second: _Kept, others: LocalSettings) -> None:
         self._mesh = mesh
         self._second = second
-        self.urls = (mesh.url, url)
+        self.urls = (mesh.url, f"http://{others.gateway_address}")
+        self.grpc_addresses = (mesh.settings.mesh_address, others.gateway_grpc_address)
 
     def kill(self, name: str) -> int:
         """Kill -9 one of PARTS, once it runs; its process id."""
@@ -83,6 +85,18 @@ class FrailMesh:
                 except ProcessLookupError:
                     pass
             # It is just being started again.
+            time.sleep(_TICK_S)
+
+    def kill_first(self, names: Sequence[str]) -> str:
+        """Kill -9 the first of these that runs now; its name."""
+        while True:
+            for name in names:
+                try:
+                    if pid := self._pid(name):
+                        os.kill(pid, signal.SIGKILL)
+                        return name
+                except ProcessLookupError:
+                    continue
             time.sleep(_TICK_S)
 
     def wait_ready(self, seconds: float = 180.0) -> None:
@@ -134,7 +148,7 @@ def frail_mesh(repository: Path, run: Path, environ: Mapping[str, str]) -> Itera
         log = mesh.run / "logs" / "gateway_2.log"
         second = _Kept(gateway.command, {**environ, **gateway.environment, **own}, log)
         try:
-            frail = FrailMesh(mesh, second, f"http://{others.gateway_address}")
+            frail = FrailMesh(mesh, second, others)
             frail.wait_ready()
             yield frail
         finally:

@@ -16,11 +16,13 @@ class Heard:
     Attributes:
         url: where to.
         bodies: webhook id -> what came first under it.
+        paths: webhook id -> where to it came.
         calls: how many requests came, repetitions included.
     """
 
     url: str = ""
     bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
     calls: int = 0
     news: threading.Condition = field(default_factory=threading.Condition)
 
@@ -45,6 +47,7 @@ def receiver() -> Iterator[Heard]:
             with heard.news:
                 heard.calls += 1
                 heard.bodies.setdefault(self.headers["webhook-id"], body)
+                heard.paths.setdefault(self.headers["webhook-id"], self.path)
                 heard.news.notify_all()
             self.send_response(204)
             self.end_headers()
