@@ -53,7 +53,7 @@ class AssetRecord:
 
 @dataclass(frozen=True)
 class AssetPage:
-    """Some of an owner's files, the newest first, and the cursor to go on with; None at the end."""
+    """Some of an owner's files and the cursor to go on with; None at the end."""
 
     records: tuple[AssetRecord, ...]
     next: str | None = None
@@ -127,23 +127,27 @@ def get(connection: Connection, ids: Collection[str], owner: str) -> AssetRecord
     asked = and_(ASSETS.c.id.in_(ids), _alive(connection))
     row = connection.execute(select(ASSETS).where(asked)).first()
     if row is not None and row.owner != owner:
-        # Nothing of it in the answer; who goes through ids is for the operator to see.
-        log.warning("another owner's file was asked for", file=row.id, owner=owner)
+        _tell(row.id, owner)
         return None
     return None if row is None else _record(row)
 
 
-def page(connection: Connection, owner: str, limit: int, after: str | None, sources: Sequence[str]) -> AssetPage:
-    """Some of an owner's records, the newest first; of `sources`, none for all."""
+def page(
+    connection: Connection, owner: str, limit: int, after: str | None, sources: Sequence[str], oldest_first: bool
+) -> AssetPage:
+    """Some of an owner's records, the newest first unless `oldest_first`; of `sources`, none for all."""
     asked = [ASSETS.c.owner == owner, _alive(connection)]
     if sources:
         asked.append(ASSETS.c.source.in_(sources))
-    rows, following = newest(connection, ASSETS, asked, limit, after)
+    rows, following = newest(connection, ASSETS, asked, limit, after, oldest_first)
     return AssetPage(tuple(map(_record, rows)), following)
 
 
 def drop(connection: Connection, ids: Sequence[str], owner: str) -> list[str]:
     """Forget those of `ids` that are the owner's; their ids."""
+    others = select(ASSETS.c.id).where(ASSETS.c.id.in_(ids), ASSETS.c.owner != owner)
+    for id in connection.execute(others).scalars():
+        _tell(id, owner)
     asked = delete(ASSETS).where(ASSETS.c.id.in_(ids), ASSETS.c.owner == owner)
     return list(connection.execute(asked.returning(ASSETS.c.id)).scalars())
 
@@ -209,6 +213,11 @@ def expire_places(connection: Connection, older_than_s: float) -> int:
     """Forget places of files that are older and have no record; the files themselves are their owners'."""
     old = PLACES.c.created_at < now(connection.dialect) - older_than_s
     return connection.execute(delete(PLACES).where(old, PLACES.c.name.not_in(select(ASSETS.c.id)))).rowcount
+
+
+def _tell(id: str, owner: str) -> None:
+    # Nothing of it in the answer; who goes through ids is for the operator to see.
+    log.warning("another owner's file was asked for", file=id, owner=owner)
 
 
 def _alive(connection: Connection) -> Any:

@@ -215,8 +215,17 @@ class Assets:
             raise unknown()
         return found
 
-    async def page(self, owner: str, limit: int, after: str | None = None, sources: Sequence[str] = ()) -> AssetPage:
-        """At most `limit` of the owner's files, the newest first, of `sources` (none: all), from the cursor `after` on.
+    async def page(
+        self,
+        owner: str,
+        limit: int,
+        after: str | None = None,
+        sources: Sequence[str] = (),
+        *,
+        oldest_first: bool = False,
+    ) -> AssetPage:
+        """At most `limit` of the owner's files, of `sources` (none: all), from the cursor `after` on; the newest first,
+        unless `oldest_first`.
 
         Raises:
             InvalidInput: a broken cursor.
@@ -224,7 +233,9 @@ class Assets:
         fit = tuple(source for source in sources if is_fit(source))
         if sources and not fit:
             return AssetPage(())
-        return await self._records.run(partial(records.page, owner=owner, limit=limit, after=after, sources=fit))
+        return await self._records.run(
+            lambda connection: records.page(connection, owner, limit, after, fit, oldest_first)
+        )
 
     async def drop(self, ids: Sequence[str], owner: str) -> int:
         """Remove those of the owner's files, wherever they lie; says how many. Others' are passed over.

@@ -105,7 +105,12 @@ def disable(connection: Connection, now: Moment, id: str, because: str, dead_sin
 
 
 def _own(id: str, owner: str) -> tuple[ColumnElement[bool], ...]:
-    return ENDPOINTS.c.id == id, ENDPOINTS.c.owner == owner
+    return ENDPOINTS.c.id == as_id(id), ENDPOINTS.c.owner == owner
+
+
+def as_id(text: str) -> str:
+    """`text` if it may be an id: PostgreSQL refuses to compare with what can't be text, such as a NUL."""
+    return text if text.isascii() and text.isprintable() else ""
 
 
 def _endpoint(row: Row[Any]) -> Endpoint:

@@ -1,9 +1,10 @@
-"""Cursors of lists that are read page by page, the newest first."""
+"""Cursors of lists that are read page by page, the newest first or the oldest."""
 
 import binascii
 import math
 import struct
 from collections.abc import Iterable
+from operator import gt, lt
 from typing import Any
 
 import pybase64
@@ -40,9 +41,16 @@ def read_cursor(cursor: str | None, field: str = "after") -> tuple[float, str] |
 
 
 def newest(
-    connection: Connection, table: Table, asked: Iterable[ColumnElement[bool]], limit: int, after: str | None
+    connection: Connection,
+    table: Table,
+    asked: Iterable[ColumnElement[bool]],
+    limit: int,
+    after: str | None,
+    oldest_first: bool = False,
 ) -> tuple[list[Row[Any]], str | None]:
     """At most `limit` rows of a table with `created_at` and `id`, from the cursor `after` on, and the next cursor.
+
+    The newest come first, unless `oldest_first`; a cursor holds for one direction.
 
     Raises:
         InvalidInput: `after` is no cursor.
@@ -50,8 +58,11 @@ def newest(
     columns, conditions = table.c, list(asked)
     if (cursor := read_cursor(after)) is not None:
         created_at, id = cursor
-        conditions.append(or_(columns.created_at < created_at, and_(columns.created_at == created_at, columns.id < id)))
-    order = (columns.created_at.desc(), columns.id.desc())
+        beyond = gt if oldest_first else lt
+        same = columns.created_at == created_at
+        conditions.append(or_(beyond(columns.created_at, created_at), and_(same, beyond(columns.id, id))))
+    keys = (columns.created_at, columns.id)
+    order = keys if oldest_first else [key.desc() for key in keys]
     rows = list(connection.execute(select(table).where(*conditions).order_by(*order).limit(limit + 1)))
     if len(rows) <= limit:
         return rows, None

@@ -12,12 +12,14 @@ import pybase64
 from sqlalchemy import Connection, Dialect
 
 from gateway import endpoint_records as records
+from gateway import webhook_records
 from gateway.announcement import ALL_EVENTS
 from gateway.database import Database
 from gateway.endpoint_records import Endpoint
 from gateway.outside import Outside
 from gateway.signing import shared_key
 from gateway.tables import Moment
+from gateway.webhook_records import Delivery
 from mesh.errors import InvalidInput
 
 _EVENT = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*")
@@ -138,6 +140,17 @@ class Endpoints:
     async def delete(self, id: str, owner: str) -> None:
         """Send nothing more there; NotFound."""
         await self._database.run(partial(records.remove, id=id, owner=owner))
+
+    async def sent(
+        self, id: str, owner: str, limit: int, after: str | None = None
+    ) -> tuple[tuple[Delivery, ...], str | None]:
+        """What was, is and will be delivered to one, the newest first, and the cursor to go on with."""
+        work = partial(webhook_records.of_endpoint, endpoint_id=id, owner=owner, limit=limit, after=after)
+        return await self._database.run(work)
+
+    async def delivery(self, id: str, endpoint_id: str, owner: str) -> Delivery:
+        """One of those; NotFound."""
+        return await self._database.run(partial(webhook_records.one, id=id, endpoint_id=endpoint_id, owner=owner))
 
     def _now(self, connection: Connection) -> Moment:
         return self._of_database(connection.dialect)

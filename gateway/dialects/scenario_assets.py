@@ -6,15 +6,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import bodies
 from gateway.asset_records import AssetRecord
 from gateway.dialects import scenario_answers as answers
 from gateway.dialects import scenario_lists as lists
 from gateway.dialects.dialect import base_url
-from gateway.dialects.scenario_fields import Fields, wrong
+from gateway.dialects.scenario_fields import wrong
 from gateway.dialects.scenario_pictures import UPLOADED
 from gateway.dialects.scenario_record import told
-from gateway.dialects.scenario_table import Owner, Table
+from gateway.dialects.scenario_table import Room, Table
 from gateway.images import decode_base64
 from gateway.jobs import Job
 from gateway.parts import Parts
@@ -90,20 +89,10 @@ def _origin(record: AssetRecord, job: Job | None) -> tuple[str, str, dict[str, A
     return said["asset_type"], said["source"], made
 
 
-class ScenarioAssets:
-    """Routes of assets.
-
-    Args:
-        parts: of the gateway.
-        owner: says whose request it is.
-    """
-
-    def __init__(self, parts: Parts, owner: Owner) -> None:
-        self._parts = parts
-        self._owner = owner
+class ScenarioAssets(Room):
+    """Routes of assets."""
 
     def table(self) -> Table:
-        """Method, path, handler."""
         return (
             ("GET", "/assets", self._list),
             ("POST", "/assets", self._create),
@@ -144,13 +133,15 @@ class ScenarioAssets:
         return answers.respond({})
 
     async def _list(self, request: Request) -> Response:
-        """The holder's assets, the newest first."""
+        """The holder's assets, the newest first unless the query says otherwise."""
         owner, query = self._owner(request), request.query_params
-        for name, taken in (("sortBy", ("createdAt", "updatedAt")), ("sortDirection", ("desc",))):
+        for name, taken in (("sortBy", ("createdAt", "updatedAt")), ("sortDirection", ("desc", "asc"))):
             if query.get(name) and query[name] not in taken:
-                raise wrong(name, f"one of {', '.join(taken)} here", query[name])
+                raise wrong(name, f"one of {', '.join(taken)}", query[name])
         size, types = lists.page_size(request, MOST_LISTED), lists.words(request, "types", "type")
-        begin, end = lists.after(request, "createdAfter"), lists.after(request, "createdBefore")
+        # An asset never changes: both of its times are the same.
+        begins = [lists.after(request, name) for name in ("createdAfter", "updatedAfter")]
+        ends = [lists.after(request, name) for name in ("createdBefore", "updatedBefore")]
         inference, model = query.get("inferenceId"), query.get("modelId")
         others = query.get("authorId") not in (None, "", answers.author(owner))
         if others or query.get("collectionId") or query.get("privacy") == "public" or query.get("deleted") == "true":
@@ -158,7 +149,7 @@ class ScenarioAssets:
         known: dict[str, Job | None] = {}
 
         async def look(limit: int, token: str | None) -> tuple[Sequence[AssetRecord], str | None]:
-            page = await self._parts.assets.page(owner, limit, token)
+            page = await self._parts.assets.page(owner, limit, token, oldest_first=query.get("sortDirection") == "asc")
             for record in page.records:
                 if record.job_id not in known:
                     known[record.job_id] = await self._maker(record)
@@ -170,8 +161,8 @@ class ScenarioAssets:
                 (not types or type_of(record, job) in types)
                 and (not inference or inference == f"job_{record.job_id}")
                 and (not model or (job is not None and told(job)["model"] == model))
-                and (begin is None or record.created_at > begin)
-                and (end is None or record.created_at < end)
+                and all(begin is None or record.created_at > begin for begin in begins)
+                and all(end is None or record.created_at < end for end in ends)
             )
 
         records, token = await lists.picked(look, fits, size, query.get("paginationToken") or None)
@@ -185,9 +176,6 @@ class ScenarioAssets:
             except NotFound:
                 pass
         raise NotFound(f"Asset {asked[:80]} not found")
-
-    async def _fields(self, request: Request) -> Fields:
-        return Fields(bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes)))
 
     async def _body(self, request: Request, record: AssetRecord) -> dict[str, Any]:
         return asset_body(self._parts, request, record, await self._maker(record))

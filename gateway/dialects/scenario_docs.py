@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.dialects.scenario_routes import ROUTES
+from gateway.dialects.scenario_webhooks import STEMS
 
 _JOB = "job_6b1f0c2a9d3e4f5061728394a5b6c7d8"
 _ASSET = "asset_0b4e722dab209f9845aee673ca22667b"
@@ -87,6 +88,14 @@ _UPLOAD_BODY = {
 _MODEL = {"id": "demo", "name": "demo", "type": "sd-1_5", "status": "trained"}
 _ENDPOINT = {"id": "ep_1", "url": "https://example.org/hook", "enabled": True, "enabledEvents": ["*"]}
 
+_EVENT = {
+    "id": "msg_1",
+    "endpointId": "ep_1",
+    "status": "success",
+    "type": "generation.completed",
+    "updatedAt": _AT,
+}
+
 _EXAMPLES: Mapping[tuple[str, str], tuple[Any, Any]] = {
     **{
         ("POST", f"/generate/{route.name}"): (
@@ -117,13 +126,32 @@ _EXAMPLES: Mapping[tuple[str, str], tuple[Any, Any]] = {
     ("GET", "/models"): (None, {"models": [_MODEL]}),
     ("GET", "/models/{id}"): (None, {"model": {**_MODEL, "inputs": [{"name": "prompt", "type": "string"}]}}),
     ("POST", "/models/get-bulk"): ({"modelIds": ["demo"]}, {"models": [_MODEL]}),
-    ("GET", "/teams/{team_id}/webhook-endpoints"): (None, {"webhookEndpoints": [_ENDPOINT]}),
-    ("POST", "/teams/{team_id}/webhook-endpoints"): (
-        {"url": _ENDPOINT["url"], "enabledEvents": ["*"], "description": "all jobs"},
-        {"webhookEndpoint": {**_ENDPOINT, "secret": "whsec_..."}},
-    ),
-    ("PUT", "/teams/{team_id}/webhook-endpoints/{id}"): ({"enabled": False}, {"webhookEndpoint": _ENDPOINT}),
-    ("DELETE", "/teams/{team_id}/webhook-endpoints/{id}"): (None, {}),
+    **{
+        (method, f"{stem}{path}"): shown
+        for stem in STEMS
+        for (method, path), shown in {
+            ("GET", ""): (None, {"webhookEndpoints": [_ENDPOINT]}),
+            ("POST", ""): (
+                {"url": _ENDPOINT["url"], "enabledEvents": ["*"], "description": "all jobs"},
+                {"webhookEndpoint": {**_ENDPOINT, "secret": "whsec_..."}},
+            ),
+            ("PUT", "/{id}"): ({"enabled": False}, {"webhookEndpoint": _ENDPOINT}),
+            ("DELETE", "/{id}"): (None, {}),
+            ("GET", "/{id}/events"): (None, {"items": [_EVENT], "nextPaginationToken": "..."}),
+            ("GET", "/{id}/events/{event_id}"): (
+                None,
+                {
+                    "webhookEvent": {
+                        **_EVENT,
+                        "attempts": [{"responseStatusCode": 200, "sentAt": _AT}],
+                        "createdAt": _AT,
+                        "sentAt": _AT,
+                        "payload": {"job": _JOB_BODY},
+                    }
+                },
+            ),
+        }.items()
+    },
 }
 _LISTED = {
     "pageSize": "Entries of a page.",
@@ -144,6 +172,8 @@ _QUERIES: Mapping[tuple[str, str], Mapping[str, str]] = {
         "modelId": "Only pictures of this model.",
         "createdAfter": "ISO 8601.",
         "createdBefore": "ISO 8601.",
+        "sortBy": "createdAt or updatedAt, which are the same: assets don't change.",
+        "sortDirection": "asc or desc.",
     },
     ("GET", "/models"): _LISTED,
 }
@@ -159,6 +189,8 @@ def options(method: str, path: str) -> dict[str, Any]:
     """
     asked, answer = _EXAMPLES[method, path]
     queries = _DRY_RUN if path.startswith("/generate/") else _QUERIES.get((method, path), {})
+    if path.endswith("/events"):
+        queries = {"paginationToken": _LISTED["paginationToken"]}
     parameters = [_parameter(name, "path", "") for name in re.findall(r"{(\w+)}", path)]
     parameters += [_parameter(name, "query", words) for name, words in queries.items()]
     body = {} if asked is None else {"requestBody": {"required": True, "content": _json(asked)}}

@@ -16,9 +16,8 @@ from gateway.dialects import scenario_lists as lists
 from gateway.dialects.scenario_assets import asset_body
 from gateway.dialects.scenario_fields import Fields, wrong
 from gateway.dialects.scenario_record import told
-from gateway.dialects.scenario_table import Owner, Table
+from gateway.dialects.scenario_table import Room, Table
 from gateway.jobs import Filter, Job, Status
-from gateway.parts import Parts
 from mesh.errors import NotFound
 
 MOST_LISTED = 200
@@ -27,20 +26,10 @@ _STATUSES = {spoken: (status,) for status, spoken in answers.STATUSES.items()}
 _NEVER = ("pending", "warming-up", "finalizing")
 
 
-class ScenarioJobs:
-    """Routes of jobs.
-
-    Args:
-        parts: of the gateway.
-        owner: says whose request it is.
-    """
-
-    def __init__(self, parts: Parts, owner: Owner) -> None:
-        self._parts = parts
-        self._owner = owner
+class ScenarioJobs(Room):
+    """Routes of jobs."""
 
     def table(self) -> Table:
-        """Method, path, handler."""
         return (
             ("GET", "/jobs", self._list),
             ("GET", "/jobs/{id}", self._show),

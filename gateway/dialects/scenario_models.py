@@ -1,6 +1,7 @@
 """The Scenario dialect's models: what is loaded, under its own names and the deployment's aliases, with its inputs.
 
-`inputs` is what the newer route takes, for clients that draw a form of it. When a model was made is not known here.
+`inputs` is what the newer route takes, for clients that draw a form of it. A model's times are that of its export: of
+its card's file, which all gateways over one repository see alike; a copy of the repository should keep files' times.
 """
 
 from datetime import UTC, datetime
@@ -10,38 +11,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from families.limits import FRACTION, GUIDANCE, PROMPT_CHARACTERS, SAMPLES, SEED, SIDE, STEPS, STRENGTH, Range
-from gateway import bodies
 from gateway.catalogue import Offer
 from gateway.dialects import scenario_answers as answers
 from gateway.dialects import scenario_lists as lists
 from gateway.dialects import scenario_modality as modality
-from gateway.dialects.scenario_fields import Fields
 from gateway.dialects.scenario_request import SIZE, STEPS_DEFAULT, STRENGTH_DEFAULT
 from gateway.dialects.scenario_routes import ROUTES
-from gateway.dialects.scenario_table import Owner, Table
-from gateway.parts import Parts
+from gateway.dialects.scenario_table import Room, Table
 from mesh.errors import InvalidInput, NotFound
 
 MOST_LISTED = 500
 MOST_AT_ONCE = 200
 _PAGE_SIZE = 100
-_MADE = answers.moment(datetime.fromtimestamp(0, UTC))
 
 
-class ScenarioModels:
-    """Routes of models.
-
-    Args:
-        parts: of the gateway.
-        owner: says whose request it is.
-    """
-
-    def __init__(self, parts: Parts, owner: Owner) -> None:
-        self._parts = parts
-        self._owner = owner
+class ScenarioModels(Room):
+    """Routes of models."""
 
     def table(self) -> Table:
-        """Method, path, handler."""
         return (
             ("GET", "/models", self._list),
             ("POST", "/models/get-bulk", self._several),
@@ -72,7 +59,7 @@ class ScenarioModels:
     async def _several(self, request: Request) -> Response:
         """Models by their ids; those that are not there are left out."""
         owner = self._owner(request)
-        fields = Fields(bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes)))
+        fields = await self._fields(request)
         asked = dict.fromkeys(fields.texts("modelIds", MOST_AT_ONCE))
         minimal, (offer, known) = fields.flag("minimal"), await self._known()
         found = [_body(request, owner, offer, id, known[id]) for id in asked if id in known]
@@ -91,6 +78,7 @@ class ScenarioModels:
 def _body(request: Request, owner: str, offer: Offer, id: str, name: str) -> dict[str, Any]:
     family, loaded = modality.family_of(offer, name), offer.model(name)
     steered = loaded is not None and bool(loaded.controls)
+    exported = answers.moment(datetime.fromtimestamp(loaded.exported_at if loaded is not None else 0, UTC))
     return {
         "id": id,
         "name": id,
@@ -107,8 +95,8 @@ def _body(request: Request, owner: str, offer: Offer, id: str, name: str) -> dic
         "trainingImagesNumber": 0,
         "authorId": answers.author(owner),
         "ownerId": answers.project(request, owner),
-        "createdAt": _MADE,
-        "updatedAt": _MADE,
+        "createdAt": exported,
+        "updatedAt": exported,
         "inputs": _inputs(offer, name),
     }
 

@@ -1,16 +1,41 @@
 """What the rooms of the Scenario dialect have in common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from starlette.requests import Request
 
+from gateway import bodies
 from gateway.dialects.dialect import Handler
+from gateway.dialects.scenario_fields import Fields
+from gateway.parts import Parts
 
 Owner = Callable[[Request], str]
 """Whose request it is."""
 
 Table = tuple[tuple[str, str, Handler], ...]
 """Method, path behind the version, handler."""
+
+
+class Room(ABC):
+    """The routes around one kind of thing.
+
+    Args:
+        parts: of the gateway.
+        owner: says whose request it is.
+    """
+
+    def __init__(self, parts: Parts, owner: Owner) -> None:
+        self._parts = parts
+        self._owner = owner
+
+    @abstractmethod
+    def table(self) -> Table:
+        """Method, path, handler."""
+
+    async def _fields(self, request: Request) -> Fields:
+        """What the body says."""
+        return Fields(bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes)))
 
 
 def is_dry(request: Request) -> bool:

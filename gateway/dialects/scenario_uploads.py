@@ -11,12 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from families.limits import Range
-from gateway import bodies
 from gateway.dialects import scenario_answers as answers
 from gateway.dialects.dialect import base_url
-from gateway.dialects.scenario_fields import Fields, wrong
-from gateway.dialects.scenario_table import Owner, Table, is_dry
-from gateway.parts import Parts
+from gateway.dialects.scenario_fields import wrong
+from gateway.dialects.scenario_table import Room, Table, is_dry
 from gateway.uploads import MOST_PARTS, Upload
 from mesh.errors import NotEnabled, NotFound
 from mesh.pictures import MAX_BYTES
@@ -26,20 +24,10 @@ _ID = re.compile(r"upload_([0-9a-f]{32})")
 _ELSEWHERE = ("url", "civitaiModelUrl", "huggingFaceModelName")
 
 
-class ScenarioUploads:
-    """Routes of uploads.
-
-    Args:
-        parts: of the gateway.
-        owner: says whose request it is.
-    """
-
-    def __init__(self, parts: Parts, owner: Owner) -> None:
-        self._parts = parts
-        self._owner = owner
+class ScenarioUploads(Room):
+    """Routes of uploads."""
 
     def table(self) -> Table:
-        """Method, path, handler."""
         return (
             ("POST", "/uploads", self._create),
             ("GET", "/uploads/{id}", self._show),
@@ -90,9 +78,6 @@ class ScenarioUploads:
         except NotFound:
             raise _unknown(request) from None
         return answers.respond({"upload": _body(request, done)})
-
-    async def _fields(self, request: Request) -> Fields:
-        return Fields(bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes)))
 
 
 def _named(request: Request) -> str:

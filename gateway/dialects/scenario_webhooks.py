@@ -9,18 +9,18 @@ The names of what there is not, such as trainings, are taken, and nothing is eve
 
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import bodies
 from gateway.announcement import ALL_EVENTS, Announcement, Link
 from gateway.dialects import scenario_answers as answers
 from gateway.dialects.scenario_fields import Fields, wrong
 from gateway.dialects.scenario_record import NAME
-from gateway.dialects.scenario_table import Owner, Table
+from gateway.dialects.scenario_table import Room, Table
 from gateway.endpoint_records import Endpoint
 from gateway.jobs import Job, Status
-from gateway.parts import Parts
+from gateway.webhook_records import Delivery, DeliveryStatus
 from mesh.errors import InvalidInput, NotFound
 
 EVENTS = {
@@ -39,7 +39,10 @@ KNOWN_EVENTS = (
     *(f"model.training.{end}" for end in ("started", "completed", "failed", "cancelled")),
     "team.credit.threshold.crossed",
 )
+STEMS = ("/teams/{team_id}/webhook-endpoints", "/projects/{project_id}/webhook-endpoints")
+"""Paths of the lists of endpoints. Which one is taken decides nothing here."""
 _FIELDS = ("url", "enabledEvents", "description")
+_EVENTS_LISTED = 50
 
 
 def announce(job: Job, link: Link) -> Announcement:
@@ -53,26 +56,21 @@ def announce(job: Job, link: Link) -> Announcement:
     return named(*EVENTS[job.status])
 
 
-class ScenarioWebhooks:
-    """Routes of webhook endpoints. A team is whoever holds the key; the path may name any.
-
-    Args:
-        parts: of the gateway.
-        owner: says whose request it is.
-    """
-
-    def __init__(self, parts: Parts, owner: Owner) -> None:
-        self._parts = parts
-        self._owner = owner
+class ScenarioWebhooks(Room):
+    """Routes of webhook endpoints. A team, or project, is whoever holds the key; the path may name any."""
 
     def table(self) -> Table:
-        """Method, path, handler."""
-        stem = "/teams/{team_id}/webhook-endpoints"
-        return (
-            ("GET", stem, self._list),
-            ("POST", stem, self._create),
-            ("PUT", f"{stem}/{{id}}", self._update),
-            ("DELETE", f"{stem}/{{id}}", self._delete),
+        return tuple(
+            (method, f"{stem}{path}", handler)
+            for stem in STEMS
+            for method, path, handler in (
+                ("GET", "", self._list),
+                ("POST", "", self._create),
+                ("PUT", "/{id}", self._update),
+                ("DELETE", "/{id}", self._delete),
+                ("GET", "/{id}/events", self._events),
+                ("GET", "/{id}/events/{event_id}", self._event),
+            )
         )
 
     async def _list(self, request: Request) -> Response:
@@ -114,6 +112,33 @@ class ScenarioWebhooks:
         await self._parts.webhooks.delete(known.id, owner)
         return answers.respond({})
 
+    async def _events(self, request: Request) -> Response:
+        """What was, is and will be sent to an endpoint, the newest first."""
+        owner = self._owner(request)
+        known = await self._known(request, owner)
+        token = request.query_params.get("paginationToken") or None
+        sent, token = await self._parts.webhooks.sent(known.id, owner, _EVENTS_LISTED, token)
+        more = {"nextPaginationToken": token} if token else {}
+        return answers.respond({"items": [_event(known, one) for one in sent]} | more)
+
+    async def _event(self, request: Request) -> Response:
+        """One message to an endpoint, with the attempts to deliver it."""
+        owner, asked = self._owner(request), request.path_params["event_id"]
+        known = await self._known(request, owner)
+        try:
+            one = await self._parts.webhooks.delivery(asked, known.id, owner)
+        except NotFound:
+            raise NotFound(f"Webhook event {asked[:80]} not found") from None
+        attempts = [
+            # A receiver that did not answer has no status.
+            {"responseStatusCode": int(made.answer) if made.answer.isdigit() else 0, "sentAt": answers.moment(made.at)}
+            for made in one.tries
+        ]
+        created = answers.moment(one.created_at)
+        times = {"createdAt": created, "sentAt": attempts[0]["sentAt"] if attempts else created}
+        told = {**_event(known, one), "attempts": attempts, **times, "payload": orjson.loads(one.body)["payload"]}
+        return answers.respond({"webhookEvent": told})
+
     async def _known(self, request: Request, owner: str) -> Endpoint:
         asked = request.path_params["id"]
         try:
@@ -123,9 +148,6 @@ class ScenarioWebhooks:
         except NotFound:
             pass
         raise NotFound(f"Webhook endpoint {asked[:80]} not found")
-
-    async def _fields(self, request: Request) -> Fields:
-        return Fields(bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes)))
 
 
 def _events(fields: Fields) -> list[str] | None:
@@ -137,7 +159,19 @@ def _events(fields: Fields) -> list[str] | None:
     return list(named)
 
 
+def _event(known: Endpoint, sent: Delivery) -> dict[str, Any]:
+    if sent.status == DeliveryStatus.PENDING:
+        status = "retrying" if sent.attempts else "created"
+    else:
+        status = "success" if sent.status == DeliveryStatus.DELIVERED else "failed"
+    last = [made.at for made in sent.tries[-1:]]
+    updated = max([sent.created_at, *last, *filter(None, [sent.done_at])])
+    body = {"id": sent.id, "endpointId": known.id, "status": status, "type": sent.event}
+    return {**body, "updatedAt": answers.moment(updated)}
+
+
 def _body(request: Request, known: Endpoint) -> dict[str, Any]:
+    team, project = (request.path_params.get(name) for name in ("team_id", "project_id"))
     described = {"description": known.description} if known.description else {}
     return {
         "id": known.id,
@@ -147,8 +181,8 @@ def _body(request: Request, known: Endpoint) -> dict[str, Any]:
         **described,
         "nbFailedCalls": known.failed_calls,
         "nbTotalCalls": known.total_calls,
-        "ownerId": request.path_params["team_id"][:80],
-        "ownerType": "team",
+        "ownerId": (team or project or "")[:80],
+        "ownerType": "team" if team else "project",
         "createdAt": answers.moment(known.created_at),
         "updatedAt": answers.moment(known.updated_at),
     }

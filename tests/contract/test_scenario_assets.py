@@ -84,9 +84,31 @@ async def test_assets_come_page_by_page(mesh: Running) -> None:
         ("privacy=public", []),
         ("collectionId=x", []),
         ("createdBefore=2000-01-01", []),
+        ("updatedBefore=2000-01-01", []),
+        ("updatedAfter=2000-01-01&type=uploaded&pageSize=2", ids[:2:-1]),
+        ("sortDirection=desc&sortBy=updatedAt&pageSize=1", job["metadata"]["assetIds"]),
     ):
         page = await ask(mesh, "GET", f"/v1/assets?{query}")
         assert [asset["id"] for asset in page["assets"]] == expected, query
+
+
+@pytest.mark.parametrize("by", ["", "&sortBy=createdAt", "&sortBy=updatedAt"])
+async def test_assets_come_upwards_page_by_page(mesh: Running, by: str) -> None:
+    ids = []
+    for level in range(5):
+        sent = {"name": f"{level}.png", "image": data_url(grey(level))}
+        ids.append((await ask(mesh, "POST", "/v1/assets", sent))["asset"]["id"])
+    seen: list[str] = []
+    token = ""
+    for count in (2, 2, 1):
+        page = await ask(mesh, "GET", f"/v1/assets?sortDirection=asc&pageSize=2{by}{token}")
+        assert len(page["assets"]) == count
+        times = [asset["createdAt"] for asset in page["assets"]]
+        assert times == sorted(times) == [asset["updatedAt"] for asset in page["assets"]]
+        seen += [asset["id"] for asset in page["assets"]]
+        token = f"&paginationToken={page.get('nextPaginationToken', '')}"
+    assert seen == ids and token == "&paginationToken="
+    assert "sortDirection" in (await ask(mesh, "GET", "/v1/assets?sortDirection=up", status=400))["reason"]
 
 
 async def test_what_is_deleted_is_gone(mesh: Running) -> None:

@@ -200,6 +200,9 @@ async def test_keys_are_taken_as_the_clients_send_them(start: Start, headers: di
         ("POST", "/v1/teams/t/webhook-endpoints"),
         ("PUT", "/v1/teams/t/webhook-endpoints/x"),
         ("DELETE", "/v1/teams/t/webhook-endpoints/x"),
+        ("GET", "/v1/teams/t/webhook-endpoints/x/events"),
+        ("GET", "/v1/teams/t/webhook-endpoints/x/events/y"),
+        ("GET", "/v1/projects/p/webhook-endpoints"),
     ],
 )
 async def test_every_route_asks_for_a_key(start: Start, method: str, path: str) -> None:

@@ -173,6 +173,8 @@ async def test_models_by_their_aliases(start: Start) -> None:
         assert mesh.rooms.seen.prepared[0].model == "demo"
         models = (await ask(mesh, "GET", "/v1/models"))["models"]
         assert [model["id"] for model in models] == ["demo", "flux.1-dev", "model_bfl-flux-1-dev"]
+        times = {time for model in models for time in (model["createdAt"], model["updatedAt"])}
+        assert times == {"2023-01-25T11:52:22.000Z"}, "when the model was exported"
         ids: list[str] = []
         page = await ask(mesh, "GET", "/v1/models?pageSize=2")
         ids += [model["id"] for model in page["models"]]

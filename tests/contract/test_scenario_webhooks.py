@@ -10,10 +10,20 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from mesh.errors import InvalidInput
 from tests.contract.conftest import Start
-from tests.contract.scenario_client import DATE, ENDPOINT, FAILED, JOB, ask, ended, made, shaped, submit
+from tests.contract.scenario_client import DATE, ENDPOINT, FAILED, JOB, NUMBER, ask, ended, made, shaped, submit
+from tests.integration.job_rig import eventually
+from tests.integration.webhook_rig import receiving
 
 PATH = "/v1/teams/team_x/webhook-endpoints"
 ENDS = ["generation.completed", "generation.failed", "inference.cancelled"]
+EVENT = {"id": str, "endpointId": str, "status": str, "type": str, "updatedAt": DATE}
+EVENT_SHOWN = {
+    **EVENT,
+    "createdAt": DATE,
+    "sentAt": DATE,
+    "attempts": [{"responseStatusCode": NUMBER, "sentAt": DATE}],
+    "payload": {"job": JOB},
+}
 Heard = asyncio.Queue[tuple[dict[str, str], str, dict[str, Any]]]
 
 
@@ -128,6 +138,65 @@ async def test_the_life_of_an_endpoint(start: Start) -> None:
         assert await ask(mesh, "GET", PATH) == {"webhookEndpoints": []}
         reason = (await ask(mesh, "PUT", one, {"enabled": True}, 404))["reason"]
         assert reason == f"Webhook endpoint {made['id']} not found"
+
+
+async def test_projects_have_the_same_endpoints_as_teams(start: Start) -> None:
+    async with start() as mesh:
+        asked = {"url": "https://example.com/hook", "enabledEvents": ["*"]}
+        one = (await ask(mesh, "POST", "/v1/projects/proj_x/webhook-endpoints", asked))["webhookEndpoint"]
+        assert (one["ownerType"], one["ownerId"]) == ("project", "proj_x")
+        (same,) = (await ask(mesh, "GET", PATH))["webhookEndpoints"]
+        assert (same["id"], same["ownerType"], same["ownerId"]) == (one["id"], "team", "team_x")
+        await ask(mesh, "PUT", f"/v1/projects/proj_x/webhook-endpoints/{one['id']}", {"enabled": False})
+        await ask(mesh, "DELETE", f"/v1/projects/proj_x/webhook-endpoints/{one['id']}")
+        assert await ask(mesh, "GET", PATH) == {"webhookEndpoints": []}
+
+
+async def test_what_was_sent_is_shown_with_every_attempt(start: Start) -> None:
+    """The shapes are those of the vendor's SDK."""
+    async with receiving() as hooks, start(webhook_allow=("127.0.0.1:*",)) as mesh:
+        hooks.answers["/gone"] = [410]
+        endpoints = {}
+        for path in ("/hook", "/gone"):
+            asked = {"url": hooks.url(path), "enabledEvents": ENDS}
+            endpoints[path] = (await ask(mesh, "POST", PATH, asked))["webhookEndpoint"]["id"]
+        job = await made(mesh)
+        for path, status, code in (("/hook", "success", 200), ("/gone", "failed", 410)):
+            events = f"{PATH}/{endpoints[path]}/events"
+
+            async def final(events: str = events, status: str = status) -> bool:
+                items = (await ask(mesh, "GET", events))["items"]
+                return [item["status"] for item in items] == [status]
+
+            await eventually(final)
+            (item,) = (await ask(mesh, "GET", events))["items"]
+            shaped(item, EVENT)
+            assert (item["endpointId"], item["type"]) == (endpoints[path], "generation.completed")
+            assert item["id"] == hooks.at(path)[0].id
+            one = (await ask(mesh, "GET", f"{events}/{item['id']}"))["webhookEvent"]
+            shaped(one, EVENT_SHOWN)
+            assert {**one, **item} == one and one["payload"]["job"]["jobId"] == job["jobId"]
+            assert [attempt["responseStatusCode"] for attempt in one["attempts"]] == [code]
+            assert one["sentAt"] == one["attempts"][0]["sentAt"]
+        other = f"{PATH}/{endpoints['/gone']}/events/{hooks.at('/hook')[0].id}"
+        assert "not found" in (await ask(mesh, "GET", other, status=404))["reason"]
+        assert "not found" in (await ask(mesh, "GET", f"{PATH}/ep_x/events", status=404))["reason"]
+        await ask(mesh, "GET", f"{events}?paginationToken=%00", status=400)
+
+
+async def test_what_was_sent_comes_page_by_page(start: Start) -> None:
+    async with receiving() as hooks, start(webhook_allow=("127.0.0.1:*",)) as mesh:
+        asked = {"url": hooks.url("/hook"), "enabledEvents": ["generation.created"]}
+        events = f"{PATH}/{(await ask(mesh, 'POST', PATH, asked))['webhookEndpoint']['id']}/events"
+        assert await ask(mesh, "GET", events) == {"items": []}
+        for _ in range(52):
+            job = await submit(mesh)
+        first = await ask(mesh, "GET", events)
+        rest = await ask(mesh, "GET", f"{events}?paginationToken={first['nextPaginationToken']}")
+        assert (len(first["items"]), len(rest["items"]), set(rest)) == (50, 2, {"items"})
+        assert len({item["id"] for page in (first, rest) for item in page["items"]}) == 52
+        newest = (await ask(mesh, "GET", f"{events}/{first['items'][0]['id']}"))["webhookEvent"]
+        assert newest["payload"]["job"]["jobId"] == job["job"]["jobId"]
 
 
 async def test_another_dialect_s_endpoint_is_unknown(start: Start) -> None:

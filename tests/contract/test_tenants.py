@@ -22,6 +22,7 @@ MINE, YOURS = "mine-" + 40 * "m", "yours-" + 40 * "y"
 NATIVE, SCENARIO = "/controlmesh/v1", "/v1"
 DATA_URL = f"data:image/png;base64,{PICTURE}"
 ENDPOINTS = f"{SCENARIO}/teams/team/webhook-endpoints"
+SCOPED = "/v1/(teams/{team_id}|projects/{project_id})"
 HOOKS = f"{NATIVE}/webhook-endpoints"
 UPLOAD = {"kind": "image", "fileName": "a.png", "fileSize": 100, "parts": 1, "contentType": "image/png"}
 ENDPOINT = {"url": "https://example.org/hook", "enabledEvents": ["*"]}
@@ -147,8 +148,12 @@ ASKS: tuple[tuple[str, Ask], ...] = (
         r"POST /v1/uploads/{id}/action",
         Ask(upload, {"action": "complete"}, show=("GET", f"{SCENARIO}/uploads/ID", None)),
     ),
-    (r"PUT /v1/teams/{team_id}/webhook-endpoints/{id}", Ask(endpoint, ENDPOINT)),
-    (r"DELETE /v1/teams/{team_id}/webhook-endpoints/{id}", Ask(endpoint, show=("PUT", f"{ENDPOINTS}/ID", ENDPOINT))),
+    (rf"PUT {SCOPED}/webhook-endpoints/{{id}}", Ask(endpoint, ENDPOINT)),
+    (rf"DELETE {SCOPED}/webhook-endpoints/{{id}}", Ask(endpoint, show=("PUT", f"{ENDPOINTS}/ID", ENDPOINT))),
+    (
+        rf"GET {SCOPED}/webhook-endpoints/{{id}}/events(/{{event_id}})?",
+        Ask(endpoint, show=("GET", f"{ENDPOINTS}/ID/events", None)),
+    ),
     (r"POST /v1/generate/(img2img|controlnet-img2img)", Ask(asset, {**CONTROLLED, **IMG2IMG}, status=400)),
     (
         r"POST /v1/generate/inpaint|POST /v1/generate/controlnet-inpaint",
@@ -165,6 +170,7 @@ LISTS: tuple[tuple[str, Callable[[Running], Awaitable[str]]], ...] = (
     (r"GET /v1/jobs", job),
     (r"GET /v1/assets", asset),
     (r"GET /v1/teams/{team_id}/webhook-endpoints", endpoint),
+    (r"GET /v1/projects/{project_id}/webhook-endpoints", endpoint),
 )
 # What knows nothing of anybody's, and why a route need not be asked.
 OTHERS = "|".join(
@@ -190,7 +196,8 @@ OTHERS = "|".join(
         r"POST /api/.*/(sync_models?|sync_image|schedulers_list|system_details|system_load|clear_queue|clear_cache)",
         r"POST /api/.*/(restart_server|update_server|update|update_s3|reset_s3)",
         r"POST /v1/generate/(txt2img|{tool:path})",
-        r"POST /v1/(assets|uploads|models/get-bulk|teams/{team_id}/webhook-endpoints)",
+        r"POST /v1/(assets|uploads|models/get-bulk)",
+        rf"POST {SCOPED}/webhook-endpoints",
         r"GET /v1/models(/{id})?",
     )
 )
@@ -237,7 +244,8 @@ async def test_another_s_thing_is_as_unknown_as_one_that_never_was(mesh: Running
     for route in asked:
         id = await how.make(mesh)
         method, _, path = route.partition(" ")
-        path = path.replace("{id}", "ID").replace("{team_id}", "team").replace("{model_id}", "demo")
+        path = path.replace("{id}", "ID").replace("{model_id}", "demo").replace("{event_id}", "event")
+        path = path.replace("{team_id}", "team").replace("{project_id}", "project")
         unknown, others = [
             (await ask(mesh, YOURS, method, *about(one, (path, how.body)))).saying(one) for one in (another(id), id)
         ]
@@ -249,7 +257,7 @@ async def test_another_s_thing_is_as_unknown_as_one_that_never_was(mesh: Running
 @pytest.mark.parametrize("route, make", LISTS, ids=[route for route, _ in LISTS])
 async def test_lists_show_one_s_own(mesh: Running, route: str, make: Callable[[Running], Awaitable[str]]) -> None:
     id = await make(mesh)
-    method, _, path = route.replace("{team_id}", "team").partition(" ")
+    method, _, path = route.replace("{team_id}", "team").replace("{project_id}", "project").partition(" ")
     own, others = await ask(mesh, MINE, method, path), await ask(mesh, YOURS, method, path)
     assert own.status == others.status == 200
     assert id in own.text and id not in others.text
