@@ -12,14 +12,14 @@ _AT_ONCE = 500
 
 
 async def sweep(files: Files, database: Database | None, retention_s: float) -> int:
-    """Remove expired files, and those older than `retention_s` that have no record; says how many.
+    """Remove expired files, those older than `retention_s` that have no record, and halves of files; says how many.
 
     What clients keep without an end has a record, and so stays. Several processes may sweep at once: a record is taken
     away by one of them, and its file's name never comes back.
     """
+    removed = await files.sweep_unfinished()
     if database is None:
-        return await _sweep_old(files, None, datetime.now(UTC), retention_s)
-    removed = 0
+        return removed + await _sweep_old(files, None, datetime.now(UTC), retention_s)
     while gone := await database.run(partial(records.expire, most=_AT_ONCE)):
         await files.remove([path_of(name) for name in gone])
         removed += len(gone)

@@ -1,7 +1,9 @@
 """Where files lie: a folder or an S3 bucket, opened by URL, asked in one way, failing in one way."""
 
 import asyncio
+import re
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +28,10 @@ _TIMEOUT = "20s"
 # The library's own tries: a store that is away is told about in seconds, not in its three minutes.
 _RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 _MOST_AT_ONCE = 16
+UNFINISHED_S = 3600.0
+"""Age from which a file that is still being written is taken for one whose writer died."""
+# As the library calls them; it shows them to nobody.
+_UNFINISHED = re.compile(r".+#[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,11 @@ class Files:
         async for some in obstore.list(self._store):
             yield [(entry["path"], entry["last_modified"]) for entry in some]
 
+    async def sweep_unfinished(self) -> int:
+        """Remove what writes left that were killed on the way; says how many. Buckets keep nothing of such."""
+        folder = None if self._is_bucket else self._store.prefix
+        return await asyncio.to_thread(_sweep_unfinished, Path(folder)) if folder else 0
+
     async def link(self, path: str, expires_s: float) -> str | None:
         """A URL of the store's own that reads the file for so long; None if the store is no bucket."""
         if not isinstance(self._store, S3Store):
@@ -111,6 +122,19 @@ class Files:
             return await question
         except (BaseError, OSError) as error:
             raise _refused(error) from None
+
+
+def _sweep_unfinished(folder: Path) -> int:
+    removed, oldest = 0, time.time() - UNFINISHED_S
+    for path in folder.rglob("*#*"):
+        try:
+            if _UNFINISHED.fullmatch(path.name) and path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink()
+                removed += 1
+        except FileNotFoundError:
+            # It was finished after all, or another process sweeps, too.
+            continue
+    return removed
 
 
 def _refused(error: Exception) -> Unavailable:

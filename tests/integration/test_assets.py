@@ -1,7 +1,9 @@
 """Files and their records: the same cases in a folder and in a bucket, in SQLite and in PostgreSQL."""
 
 import asyncio
+import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -9,15 +11,18 @@ from pathlib import Path
 import aiohttp
 import psycopg
 import pytest
+from obstore.store import LocalStore
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from gateway.asset_records import AssetRecord, of_job
+from gateway.assets import Assets
 from gateway.database import open_database
 from gateway.generation import Generation
 from gateway.jobs import Job, Order, Status, StoredPicture
 from gateway.memory_jobs import MemoryJobs
 from gateway.signing import shared_key
-from gateway.stores import S3Access
+from gateway.stores import UNFINISHED_S, S3Access
 from mesh.errors import Forbidden, InvalidInput, NotFound, Unavailable
 from tests.integration.asset_rig import ACCESS_KEY, SECRET_KEY, Place, S3Server, Shelf, opened, picture, s3_server
 from tests.integration.job_rig import Conductor
@@ -158,12 +163,17 @@ async def test_pages_are_read_to_the_end_without_gaps(shelf: Shelf) -> None:
 @everywhere
 async def test_another_s_files_are_as_unknown_as_none(shelf: Shelf) -> None:
     kept = await shelf.assets.keep(picture(), "ann", source="uploaded")
-    with pytest.raises(NotFound) as others:
-        await shelf.assets.record(kept.id, "bob")
-    with pytest.raises(NotFound) as nobodys:
-        await shelf.assets.record("9" * 32 + ".png", "bob")
+    with capture_logs() as said:
+        with pytest.raises(NotFound) as others:
+            await shelf.assets.record(kept.id, "bob")
+        with pytest.raises(NotFound) as nobodys:
+            await shelf.assets.record("9" * 32 + ".png", "bob")
+        assert await shelf.assets.drop([kept.id, "9" * 32 + ".png"], "bob") == 0
+        assert (await shelf.assets.record(kept.id, "ann")).owner == "ann"
     assert others.value.message == nobodys.value.message
-    assert await shelf.assets.drop([kept.id], "bob") == 0
+    assert [(line["event"], line["file"], line["owner"]) for line in said] == [
+        ("another owner's file was asked for", kept.id, "bob")
+    ] * 2
     assert (await shelf.assets.page("bob", 10)).records == ()
     assert (await shelf.assets.get(kept.id)).content == picture()
     assert await shelf.assets.drop([kept.id, kept.id], "ann") == 1
@@ -290,6 +300,22 @@ async def test_the_sweep_takes_what_has_expired_and_what_nobody_knows(place: Pla
         assert await shelf.assets.sweep() == 0
         again = await shelf.assets.keep(picture(1), "ann", source="uploaded", expires_s=600)
         assert again.id != expired.id and (await shelf.assets.get(again.id)).content == picture(1)
+
+
+async def test_the_sweep_takes_what_a_killed_writer_left(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    assets = Assets(store, 2 * UNFINISHED_S)
+    (tmp_path / "kept").mkdir()
+    name = assets.new_name("png")
+    left, kept, fresh = (tmp_path / "kept" / f"{name}#1", tmp_path / name, tmp_path / f"{name}#2")
+    for path in (left, kept, fresh):
+        path.write_bytes(picture()[:9])
+    long_ago = time.time() - UNFINISHED_S - 60
+    for path in (left, kept):
+        os.utime(path, (long_ago, long_ago))
+    assert await assets.sweep() == 1
+    assert (left.exists(), kept.exists(), fresh.exists()) == (False, True, True)
+    assert await assets.sweep() == 0
 
 
 @everywhere
