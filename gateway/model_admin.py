@@ -1,34 +1,43 @@
-"""Models come and go while the mesh runs: the exporter's command, in a process of its own, and waiting for the rooms.
+"""Models come and go while the mesh runs: the exporter's command, and waiting for the rooms.
 
 The exporter moves a whole model into the repository, or nothing. Rooms look there every few seconds: unet_svc has the
 model server load what came and unload what went, then each room serves it. So all that is done here is to run the
-command and to see the model appear or vanish among those on offer.
+command and to see the model appear or vanish among those on offer. What is to be loaded stands in the database until
+its end is told, so that a gateway takes up what another one was killed at.
 """
 
 import asyncio
-import os
 import re
-import shlex
-import signal
-from collections.abc import Awaitable, Callable, Sequence
+import secrets
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
 from families.manifest import is_name
-from gateway.catalogue import Catalogue
+from gateway import loads
+from gateway.again import every
+from gateway.catalogue import Catalogue, Offer
+from gateway.couriers import Written, nobody
+from gateway.database import Database
+from gateway.exporting import Busy, Exporter
+from gateway.loads import Load
 from gateway.settings import GatewaySettings
-from mesh.errors import Conflict, Forbidden, InternalError, InvalidInput, MeshError, NotEnabled, NotFound, Unavailable
+from mesh.errors import Conflict, Forbidden, InternalError, InvalidInput, MeshError, NotEnabled, Unavailable
 from mesh.telemetry import log
 
-Then = Callable[[MeshError | None], Awaitable[None]]
-"""Told of the end: of its failure, or of None."""
+Outbox = Callable[[Connection, Load, MeshError | None], None]
+"""Writes what follows from a load's end, of its failure or of None, in the transaction that ends it."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _LOOK_S = 0.5
-_LONGEST_LINE = 64 * 1024
-# Exit statuses of the command, as its help says.
-_REFUSED, _UNREACHABLE, _BUSY = 3, 4, 7
+_HOLD_S = 60.0
+MOST_ATTEMPTS = 3
+"""A load that processes died at so often is to blame."""
 
 
 class ModelAdmin:
@@ -37,63 +46,103 @@ class ModelAdmin:
     Args:
         settings: the command, where models may come from and go to, which are protected, how long it may take.
         catalogue: says what is on offer.
+        database: of the loads.
+        outbox, written: what follows from a load's end is written by this, and then told to that; see there.
+        hold_s: seconds after which what a dead process was at is taken up.
     """
 
-    def __init__(self, settings: GatewaySettings, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        catalogue: Catalogue,
+        database: Database,
+        outbox: Outbox = lambda connection, load, failure: None,
+        written: Written = nobody,
+        hold_s: float = _HOLD_S,
+    ) -> None:
         self._settings = settings
         self._catalogue = catalogue
+        self._database = database
+        self._outbox, self._tell = outbox, written
+        self._hold_s = hold_s
+        self._exporter = Exporter(settings)
+        self._holder = secrets.token_hex(16)
         self._one_at_a_time = asyncio.Lock()
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def enabled(self) -> bool:
         """Whether there is a command to run."""
         return bool(self._settings.export_command)
 
-    async def close(self) -> None:
-        """End what is being exported; the repository stays as it was."""
-        for task in self._busy.values():
-            task.cancel()
-        await asyncio.gather(*self._busy.values(), return_exceptions=True)
+    def open(self) -> None:
+        """Begin to look for what other processes left."""
+        if self.enabled:
+            self._looking = asyncio.create_task(every(self._hold_s / 4, self._look))
 
-    def load(self, source: str, name: str, then: Then) -> None:
-        """Begin to export `source` under `name`; it is on offer when `then` hears of no failure.
+    async def close(self) -> None:
+        """End what is being exported, for another process to take up; the repository stays as it was."""
+        left = list(self._busy)
+        tasks = [*self._busy.values(), *([self._looking] if self._looking else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for id in left:
+            with suppress(Unavailable):
+                await self._database.run(partial(loads.hold, id=id, holder=self._holder, hold_s=0.0))
+
+    async def load(self, load: Load) -> None:
+        """Begin to export; it is on offer when the outbox hears of no failure.
 
         Args:
-            source: a folder of the configured ones, by its path below it or its whole path; or a hub's owner/name.
-            name: lower-case letters, digits and single - or _.
+            load: its source is a folder of the configured ones, by its path below it or its whole path, or a hub's
+                owner/name; its names are lower-case letters, digits and single - or _.
 
         Raises:
             NotEnabled: no command is configured.
-            InvalidInput: a name or source that can't be one; nothing was looked up under it.
-            Conflict: this model is being loaded already.
+            InvalidInput: a name or source that can't be one, and nothing was looked up under it; a ControlNet for
+                what is not there.
+            Conflict: something of that name is being loaded already.
             Forbidden: the model of that name is protected.
         """
-        self._check(name)
-        arguments = ("--name", name, "--", self._checked(source))
-        if name in self._busy:
-            raise Conflict(f"model {name!r} is being loaded already", field="model")
-        task = asyncio.create_task(self._loaded(arguments, name, then))
-        self._busy[name] = task
-        task.add_done_callback(lambda _: self._busy.pop(name, None))
+        self._check(load.name)
+        self._checked(load.source)
+        if load.kind is not None:
+            _check_control(load, await self._catalogue.offer())
+        try:
+            await self._database.run(partial(loads.begin, load=load, holder=self._holder, hold_s=self._hold_s))
+        except IntegrityError:
+            # At the same moment as another process.
+            raise loads.being_loaded(load.name) from None
+        self._begin(load)
 
     async def delete(self, name: str) -> None:
-        """Take the model out of the repository, and see it vanish from what is on offer.
+        """Take the model, or the ControlNet that was added to one, out of the repository, and see it vanish.
 
         Raises:
             NotEnabled, InvalidInput, Conflict, Forbidden: as `load`.
-            NotFound: there is no such model.
+            NotFound: there is neither.
             Unavailable: it was taken out, and a room still offers it.
         """
         self._check(name)
-        if name in self._busy:
+        if await self._database.run(partial(loads.is_waiting, name=name)):
             raise Conflict(f"model {name!r} is being loaded; try again when that is done", field="model")
+        before: frozenset[str] = frozenset()
+        with suppress(MeshError):
+            self._catalogue.forget()
+            before = _steered(await self._catalogue.offer(), name)
         async with self._one_at_a_time:
-            status = await self._run(("remove", "--", name))
-        if status == _REFUSED:
-            raise NotFound(f"there is no model {name!r}", field="model")
-        _check_status(status)
-        await self._seen(name, False)
+            await self._exporter.remove(name)
+
+        def gone(offer: Offer) -> bool:
+            left = _steered(offer, name)
+            # A ControlNet; others may have one of its name that they were exported with.
+            return offer.model(name) is None and (not before or left < before)
+
+        await self._seen(gone, f"model {name!r} is still on offer")
+
+    # --- what may be asked for ----------------------------------------------------------------------------------
 
     def _check(self, name: str) -> None:
         if not self.enabled:
@@ -120,82 +169,93 @@ class ModelAdmin:
             field="source",
         )
 
-    async def _loaded(self, arguments: Sequence[str], name: str, then: Then) -> None:
+    # --- what is done -------------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """Say that what this process is at is still its own; take up what nobody is at."""
+        for id, task in list(self._busy.items()):
+            held = partial(loads.hold, id=id, holder=self._holder, hold_s=self._hold_s)
+            if not await self._database.run(held):
+                # This process slept for so long that another one has it.
+                task.cancel()
+        left = partial(loads.take_up, holder=self._holder, hold_s=self._hold_s)
+        for load in await self._database.run(left):
+            log.warning("model load taken up again", model=load.name, attempts=load.attempts)
+            self._begin(load)
+
+    def _begin(self, load: Load) -> None:
+        task = asyncio.create_task(self._loaded(load))
+        self._busy[load.id] = task
+        task.add_done_callback(lambda _: self._busy.pop(load.id, None))
+
+    async def _loaded(self, load: Load) -> None:
         failure: MeshError | None = None
         try:
+            if load.attempts > MOST_ATTEMPTS:
+                raise InternalError("the load was given up: every process that was at it ended")
             async with self._one_at_a_time:
-                _check_status(await self._run(arguments))
-            await self._seen(name, True)
+                await self._exported(load)
+            await self._seen(lambda offer: _offers(offer, load), f"model {load.name!r} is not on offer")
         except MeshError as error:
             failure = error
         except Exception as error:
-            log.error("unexpected error", exc_info=error, model=name)
+            log.error("unexpected error", exc_info=error, model=load.name)
             failure = InternalError("an unexpected error happened; the log has the details")
-        log.info("model load ended", model=name, reason=failure.message if failure else "")
-        await then(failure)
 
-    async def _run(self, arguments: Sequence[str]) -> int:
-        """Exit status of the command; what it says goes to the log."""
-        given = shlex.split(self._settings.export_command)
-        # What this process was told is none of the command's business: keys above all.
-        own = [f"-u{type(self._settings).PREFIX}{field.name.upper()}" for field in fields(self._settings)]
-        verb = [arguments[0]] if arguments[0] == "remove" else []
-        rest = arguments[len(verb) :]
-        line = ["nice", "-n", "19", "env", *own, *given, *verb, "--repository", self._settings.model_repository, *rest]
-        process = await asyncio.create_subprocess_exec(
-            *line,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=_LONGEST_LINE,
-            start_new_session=True,
-        )
-        try:
-            async with asyncio.timeout(self._settings.export_timeout_s):
-                await _tell(process)
-                return await process.wait()
-        except TimeoutError:
-            raise Unavailable("the export took longer than this deployment allows") from None
-        finally:
-            if process.returncode is None:
-                # The whole session: exporters may have children of their own.
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+        def end(connection: Connection) -> bool:
+            ended = loads.end(connection, load.id, self._holder)
+            if ended:
+                self._outbox(connection, load, failure)
+            return ended
 
-    async def _seen(self, name: str, wanted: bool) -> None:
-        """Wait until the model is on offer, or no more."""
+        # If that fails, it is taken up again: what was exported is not exported twice.
+        if await self._database.run(end):
+            log.info("model load ended", model=load.name, reason=failure.message if failure else "")
+            await self._tell(load.id)
+
+    async def _exported(self, load: Load) -> None:
+        source, until = self._checked(load.source), time.monotonic() + self._settings.export_timeout_s
+        while True:
+            try:
+                if load.kind is None or load.model is None:
+                    return await self._exporter.export(source, load.name)
+                return await self._exporter.add(load.kind, source, load.name, load.model)
+            except Busy:
+                # The command outlives a gateway that is killed; that one's is waited for.
+                if load.attempts == 1 or time.monotonic() > until:
+                    raise
+            await asyncio.sleep(_LOOK_S)
+
+    async def _seen(self, reached: Callable[[Offer], bool], otherwise: str) -> None:
+        """Wait until the rooms offer what is wanted."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.load_timeout_s):
                 while True:
                     self._catalogue.forget()
                     with suppress(MeshError):
-                        if ((await self._catalogue.offer()).model(name) is not None) == wanted:
+                        if reached(await self._catalogue.offer()):
                             return
                     # Rooms look at the repository by themselves; they tell nobody.
                     await asyncio.sleep(_LOOK_S)
-        raise Unavailable(f"model {name!r} is {'not' if wanted else 'still'} on offer; the rooms' logs say why")
+        raise Unavailable(f"{otherwise}; the rooms' logs say why")
 
 
-async def _tell(process: asyncio.subprocess.Process) -> None:
-    assert process.stdout is not None
-    while True:
-        try:
-            line = await process.stdout.readline()
-        except ValueError:
-            continue  # one that is longer than anybody reads
-        if not line:
-            return
-        if text := line.decode(errors="replace").strip():
-            log.info("export", line=text[:500])
+def _steered(offer: Offer, control: str) -> frozenset[str]:
+    """The models that have a ControlNet of this name."""
+    return frozenset(model.name for model in offer.models if control in model.controls)
 
 
-def _check_status(status: int) -> None:
-    if status == _REFUSED:
-        raise InvalidInput("the source is no model that can be exported; the log says why", field="source")
-    if status == _UNREACHABLE:
-        raise Unavailable("the hub can't be reached", retry_after_s=60)
-    if status == _BUSY:
-        raise Conflict("this model is being exported by another process")
-    if status != 0:
-        raise InternalError("the export failed; the log has the details")
+def _offers(offer: Offer, load: Load) -> bool:
+    if load.model is None:
+        return offer.model(load.name) is not None
+    # Two rooms have to know it.
+    return load.model in _steered(offer, load.name) and any(one.kind == load.name for one in offer.controls)
+
+
+def _check_control(load: Load, offer: Offer) -> None:
+    kinds = [control.kind for control in offer.controls]
+    if load.kind not in kinds:
+        raise InvalidInput(f"kind {load.kind!r} is no kind of control; known: {', '.join(kinds)}", field="kind")
+    if offer.model(load.model or "") is None:
+        names = ", ".join(model.name for model in offer.models) or "none"
+        raise InvalidInput(f"base {load.model!r} is not loaded; loaded: {names}", field="base")

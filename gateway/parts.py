@@ -22,8 +22,10 @@ from gateway.images import Pictures
 from gateway.jobs import Conductor, Job, JobEngine, Outbox
 from gateway.key_watch import open_keys
 from gateway.keys import Keys
+from gateway.loads import Load
 from gateway.memory_jobs import MemoryJobs
 from gateway.model_admin import ModelAdmin
+from gateway.model_admin import Outbox as LoadOutbox
 from gateway.outside import Outside
 from gateway.pipeline import Pipeline
 from gateway.rooms import Rooms
@@ -34,6 +36,7 @@ from gateway.stores import open_store
 from gateway.tenant_storage import TenantStorages
 from gateway.uploads import Uploads
 from gateway.webhooks import Webhooks
+from mesh.errors import MeshError
 from mesh.telemetry import log
 
 
@@ -81,7 +84,8 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
         # Before the engine, which waits for what is being sent.
         stack.push_async_callback(webhooks.close)
         catalogue = Catalogue(rooms, settings.default_model)
-        models = ModelAdmin(settings, catalogue)
+        models = ModelAdmin(settings, catalogue, database, _loads_outbox(webhooks), webhooks.written)
+        models.open()
         stack.push_async_callback(models.close)
         fetcher = fetcher or Fetcher(allow=settings.fetch_allow, timeout_s=settings.fetch_timeout_s)
 
@@ -132,6 +136,18 @@ def _webhooks(settings: GatewaySettings, database: Database, assets: Assets) -> 
         linking=linking,
         retention_s=settings.retention_s,
     )
+
+
+def _loads_outbox(webhooks: Webhooks) -> LoadOutbox:
+    """Writes what the webhook of a load is told, in the words of its dialect."""
+    from gateway.dialects.announcements import ANNOUNCE_LOADS
+
+    def write(connection: Connection, load: Load, failure: MeshError | None) -> None:
+        if load.webhook is not None:
+            told = ANNOUNCE_LOADS[load.dialect](load, failure)
+            webhooks.tell(connection, load.id, load.owner, load.webhook, load.dialect, told)
+
+    return write
 
 
 def _each(*outboxes: Outbox) -> Outbox:

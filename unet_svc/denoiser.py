@@ -65,6 +65,8 @@ class Denoiser:
     def __init__(self, triton: Triton) -> None:
         self._triton = triton
         self._registering = asyncio.Lock()
+        # The model server lists only what it has in its repository.
+        self._registered: set[str] = set()
 
     @asynccontextmanager
     async def open(self, task: Task) -> AsyncIterator[Prediction]:
@@ -103,6 +105,7 @@ class Denoiser:
                 # The load API wants a file beside the configuration, whatever is in it.
                 config = graphs.to_json(graphs.denoise_config(facts, kinds))
                 await self._triton.load(name, config, {"file:1/ensemble": b"\n"})
+            self._registered.add(name)
 
     async def load(self, card: Manifest, before: Manifest | None = None) -> None:
         """Have the model server load a model's graphs from its repository, in place of those of `before`.
@@ -133,12 +136,13 @@ class Denoiser:
 
     async def _drop(self, names: Sequence[str], over: Callable[[Sequence[str]], bool], model: str) -> None:
         """Unload graphs, and before them the model's ensembles of the kinds that `over` tells, stored or registered."""
-        loaded = await self._triton.loaded()
+        loaded = await self._triton.loaded() | self._registered
         kinds_of = {name: kinds for name in loaded if (kinds := graphs.kinds_of(model, name)) is not None}
         ensembles = sorted(name for name, kinds in kinds_of.items() if over(kinds))
         for name in (*ensembles, *names):
             if name in loaded:
                 await self._triton.unload(name)
+                self._registered.discard(name)
 
     async def probe(self, facts: ModelFacts, kinds: Sequence[str]) -> None:
         """One tiny real step, so that readiness means an answer. Raises MeshError when it fails."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from gateway.announcement import Announcer, Signer
 from gateway.dialects import enterprise_webhooks, native_webhooks, scenario_webhooks
+from gateway.loads import LoadAnnouncer
 
 ANNOUNCE: Mapping[str, Announcer] = {
     "native": native_webhooks.announce,
@@ -16,6 +17,11 @@ EVENTS: Mapping[str, Sequence[str]] = {
     "scenario": scenario_webhooks.KNOWN_EVENTS,
 }
 """Names of events, of those dialects that endpoints can be set up in."""
+
+ANNOUNCE_LOADS: Mapping[str, LoadAnnouncer] = {
+    "enterprise": enterprise_webhooks.announce_load,
+}
+"""How the dialects in which models can be loaded tell of it."""
 
 SIGN: Mapping[str, Signer] = {
     "enterprise": enterprise_webhooks.sign,

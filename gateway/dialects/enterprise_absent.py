@@ -33,7 +33,6 @@ WITHOUT_COMMAND = "CN_GATEWAY_EXPORT_COMMAND, the command that exports models"
 MODEL_TYPES: Mapping[str, str] = {
     "lora": "adapters",
     "embeddings": "textual inversions",
-    "controlnet": "the base model that it belongs to; export it with that model",
     "custom_ckpt": "a diffusers folder; convert the checkpoint first",
     "api_trained": "a training service",
     "stable_diffusion_xl": "the exporter to know this family",

@@ -89,6 +89,38 @@ def read(fields: Fields, offer: Offer, wanted: Wanted) -> list[str]:
     return [_kind(fields, offer, wanted, name, "" if index else first) for index, name in enumerate(named)]
 
 
+def taken_by(fields: Fields, offer: Offer, controlnet: str, name: str) -> str:
+    """The mesh's kind of control whose hints a ControlNet takes that is to be loaded.
+
+    What is sent as its type says it; else where it comes from, or the name that it is to have.
+
+    Args:
+        fields: of the request.
+        offer: what the mesh has.
+        controlnet: its hub id or folder.
+        name: that it is to have.
+
+    Raises:
+        InvalidInput: nothing says it, or a kind that the mesh has not; or the name is taken by another kind.
+    """
+    known = [control.kind for control in offer.controls]
+    asked = next(iter(fields.words("controlnet_type", "type")), "")
+    kinds = [kind for kind in _MEANT.get(_plain(asked or name), (asked,)) if kind in known]
+    kinds = kinds or ([] if asked else offer.kinds_of(controlnet))
+    if not kinds:
+        names = ", ".join(kind for kind in KINDS if any(meant in known for meant in KINDS[kind]))
+        why = f"{asked[:80]!r} is unknown" if asked else "is needed to know which hints the ControlNet takes"
+        raise InvalidInput(f"controlnet_type {why}; known: {names}", field="controlnet_type")
+    if name != kinds[0] and (name in known or _plain(name) in _MEANT) and not _came_later(offer, name):
+        raise InvalidInput(f"model_id {name!r} is the name of a kind of control; choose another", field="model_id")
+    return kinds[0]
+
+
+def _came_later(offer: Offer, name: str) -> bool:
+    """Whether `name` is that of a ControlNet which was loaded on its own: no kind has hints like another's."""
+    return _plain(name) not in _MEANT and any(name in model.controls for model in offer.models)
+
+
 def _kind(fields: Fields, offer: Offer, wanted: Wanted, name: str, type: str) -> str:
     plain = _plain(name)
     kinds = _meant(offer, wanted.model, name)

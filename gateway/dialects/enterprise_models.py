@@ -1,10 +1,12 @@
 """The enterprise dialect's functions about models: which are there, loading and deleting them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from controlmesh.v1 import unet_pb2
+from gateway.dialects import enterprise_kinds
 from gateway.dialects.coercion import Fields, missing
 from gateway.dialects.dialect import renamed
 from gateway.dialects.enterprise_absent import (
@@ -17,11 +19,11 @@ from gateway.dialects.enterprise_absent import (
     something,
 )
 from gateway.dialects.enterprise_call import Call, Function, done
-from gateway.messenger import Messenger
+from gateway.dialects.enterprise_webhooks import LOAD_NAMES
+from gateway.loads import Load
 from mesh.errors import MeshError, NotFound
 
-# Fields of the canonical request -> the vendor's.
-_NAMES = {"model": "model_id", "source": "url"}
+_CONTROLNET = "controlnet"
 
 
 async def get_all_models(call: Call) -> dict[str, Any]:
@@ -33,7 +35,9 @@ async def get_all_models(call: Call) -> dict[str, Any]:
 
 async def verify_model(call: Call) -> dict[str, Any]:
     """Whether a model is loaded."""
-    if await _find(call) is None:
+    offer, asked = await call.parts.catalogue.offer(), _required(call.fields, "model_id")
+    # A ControlNet that was loaded is one, too.
+    if await _find(call) is None and not any(asked in model.controls for model in offer.models):
         raise NotFound("Model does not exist on server")
     return done("Model exists on server")
 
@@ -62,7 +66,8 @@ async def model_list(call: Call) -> list[dict[str, Any]]:
 
 
 async def load_model(call: Call) -> dict[str, Any]:
-    """Begin to load a model from a hub or from a folder of this deployment's; a webhook is told of the end."""
+    """Begin to load a model from a hub or from a folder of this deployment's, or a ControlNet for a model that is
+    loaded; a webhook is told of the end."""
     return await _load(call, "load_model")
 
 
@@ -72,7 +77,7 @@ async def load_model_v2(call: Call) -> dict[str, Any]:
 
 
 async def delete_model(call: Call) -> dict[str, Any]:
-    """Unload a model and remove its graphs."""
+    """Unload a model, or a ControlNet that was loaded on its own, and remove its graphs."""
     _check_enabled(call, "delete_model")
     name = _required(call.fields, "model_id")
     try:
@@ -80,7 +85,7 @@ async def delete_model(call: Call) -> dict[str, Any]:
     except NotFound:
         raise NotFound("Model does not exist on server") from None
     except MeshError as error:
-        raise renamed(error, _NAMES) from None
+        raise renamed(error, LOAD_NAMES) from None
     return done("Model deleted on server")
 
 
@@ -97,18 +102,22 @@ async def _load(call: Call, function: str) -> dict[str, Any]:
     told: str | None = None
     if something(fields, "webhook"):
         told = call.parts.webhooks.check(fields.text("webhook").strip(), "webhook")
-    messenger, owner = Messenger(call.parts.settings.webhook_allow, call.parts.webhooks.secret_of), call.owner
-
-    async def tell(failure: MeshError | None) -> None:
-        if told is not None:
-            status, words = ("failed", failure.message) if failure else ("success", "model loaded")
-            await messenger.tell(owner, told, {"status": status, "model_id": name, "message": words})
-
+    wanted = Load(name=name, source=source, owner=call.owner, dialect="enterprise", webhook=told)
+    if kind == _CONTROLNET:
+        wanted = await _controlnet(call, wanted)
     try:
-        call.parts.models.load(source, name, tell)
+        await call.parts.models.load(wanted)
     except MeshError as error:
-        raise renamed(error, _NAMES) from None
+        raise renamed(error, LOAD_NAMES) from None
     return done("model load started") | _unheard(fields)
+
+
+async def _controlnet(call: Call, wanted: Load) -> Load:
+    """A ControlNet for the model that `base_model` names, or for the default one."""
+    catalogue, asked = call.parts.catalogue, call.fields.text("base_model").strip()
+    model = call.parts.settings.aliases().get(asked, asked) or await catalogue.default_model()
+    kind = enterprise_kinds.taken_by(call.fields, await catalogue.offer(), wanted.source, wanted.name)
+    return replace(wanted, kind=kind, model=model)
 
 
 def _unheard(fields: Fields) -> dict[str, str]:

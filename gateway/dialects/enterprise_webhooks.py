@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gateway.announcement import Announcement, Link
+from gateway.dialects.dialect import renamed
 from gateway.dialects.enterprise_answers import announced
 from gateway.dialects.native_webhooks import EVENTS
 from gateway.jobs import Job
+from gateway.loads import Load
+from mesh.errors import MeshError
+
+LOAD_NAMES = {"model": "model_id", "source": "url", "kind": "controlnet_type", "base": "base_model"}
+"""Fields of a load -> the vendor's; the last is ours: the vendor's ControlNets belong to no model."""
 
 
 def announce(job: Job, link: Link) -> Announcement:
@@ -18,6 +24,12 @@ def announce(job: Job, link: Link) -> Announcement:
         return told
     suffix = ".base64" if job.echo.get("base64") else ""
     return replace(told, body={**told.body, "output": [link(f"{picture.asset}{suffix}") for picture in job.pictures]})
+
+
+def announce_load(load: Load, failure: MeshError | None) -> Announcement:
+    """The vendor documents that there are such webhooks, not what they say."""
+    status, words = ("failed", renamed(failure, LOAD_NAMES).message) if failure else ("success", "model loaded")
+    return Announcement(f"model.{status}", {"status": status, "model_id": load.name, "message": words})
 
 
 def sign(secret: str, body: str) -> Mapping[str, str]:

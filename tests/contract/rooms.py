@@ -106,6 +106,7 @@ class Seen:
     prepared: list[preprocess_pb2.PrepareRequest] = field(default_factory=list)
     encoded: list[vae_pb2.EncodeRequest] = field(default_factory=list)
     denoised: list[unet_pb2.DenoiseRequest] = field(default_factory=list)
+    decoded: list[vae_pb2.DecodeRequest] = field(default_factory=list)
     extracted: list[preprocess_pb2.ExtractHintRequest] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -130,6 +131,7 @@ class FakeRooms(
         hint_pace: set to let ExtractHint answer what it does not refuse.
         hint_failure: raised by ExtractHint, if set.
         models: names of those on offer, alike but for that.
+        added: ControlNets that came to all of them later, and the kinds whose hints they take.
     """
 
     def __init__(self) -> None:
@@ -145,6 +147,7 @@ class FakeRooms(
         self.hint_pace.set()
         self.hint_failure: Exception | None = None
         self.models = ["demo"]
+        self.added: dict[str, str] = {}
         self.address = ""
 
     async def __aenter__(self) -> "FakeRooms":
@@ -265,7 +268,14 @@ class FakeRooms(
         return preprocess_pb2.ListStylesResponse(styles=STYLES.values())
 
     async def ListControls(self, request: Any, context: Any) -> preprocess_pb2.ListControlsResponse:
-        return preprocess_pb2.ListControlsResponse(controls=KINDS.values())
+        added = []
+        for name, kind in self.added.items():
+            copy = preprocess_pb2.ControlKind()
+            copy.CopyFrom(KINDS[kind])
+            copy.kind, copy.models[:] = name, self.models
+            copy.ClearField("controlnets")
+            added.append(copy)
+        return preprocess_pb2.ListControlsResponse(controls=[*KINDS.values(), *added])
 
     async def Denoise(self, request: unet_pb2.DenoiseRequest, context: Any) -> AsyncIterator[unet_pb2.DenoiseResponse]:
         self.seen.denoised.append(request)
@@ -306,7 +316,7 @@ class FakeRooms(
                     name=name,
                     family="sd15",
                     native_size=128,
-                    controls=CONTROLNETS,
+                    controls=sorted((*CONTROLNETS, *self.added)),
                     prediction_type="v_prediction",
                     default_scheduler="DDIMScheduler",
                     latent_channels=4,
@@ -331,6 +341,7 @@ class FakeRooms(
         return vae_pb2.EncodeResponse(posterior=posterior)
 
     async def Decode(self, request: vae_pb2.DecodeRequest, context: Any) -> vae_pb2.DecodeResponse:
+        self.seen.decoded.append(request)
         latents = to_array(request.latents.samples, field="latents", ndim=4)
         images = []
         for row in latents:

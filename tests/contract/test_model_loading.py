@@ -58,9 +58,10 @@ async def test_a_model_is_exported_offered_and_told_of(start: Start, command: Co
         webhook = f"http://{address}/hook"
         assert await call(mesh, "load_model", **HUB, webhook=webhook) == STARTED
         mesh.rooms.models.append("mine")
-        told, headers = await asyncio.wait_for(heard.get(), 20)
+        told, headers = await asyncio.wait_for(heard.get(), 60)
         assert told == {"status": "success", "model_id": "mine", "message": "model loaded"}
         assert headers["webhook-signature"].startswith("v1,")
+        assert headers["X-Signature-256"].startswith("sha256=")
         assert (await call(mesh, "verify_model", model_id="mine"))["status"] == "success"
     (done,) = command.calls
     repository = command.settings["model_repository"]
@@ -75,7 +76,7 @@ async def test_a_folder_below_a_configured_one(start: Start, command: Command, w
         place = str(command.sources / "good")
         url = place if whole else "good"
         assert await call(mesh, "load_model_v2", url=url, model_id="mine", webhook=f"http://{address}/") == STARTED
-        await asyncio.wait_for(heard.get(), 20)
+        await asyncio.wait_for(heard.get(), 60)
     assert command.calls[0]["arguments"][-1] == place
 
 
@@ -110,7 +111,6 @@ async def test_other_names_are_refused_before_anything_is_done(
     [
         ({"model_type": "lora"}, "loading models of type lora is not enabled on this server"),
         ({"model_type": "Embeddings"}, "loading models of type embeddings is not enabled on this server"),
-        ({"model_type": "controlnet"}, "loading models of type controlnet is not enabled on this server"),
         ({"model_type": "custom_ckpt"}, "loading models of type custom_ckpt is not enabled on this server"),
         ({"model_type": None, "model_category": "stable_diffusion_xl"}, "loading models of type stable_diffusion_xl"),
         ({"model_format": "ckpt"}, "loading models in the format ckpt is not enabled on this server"),
@@ -132,8 +132,10 @@ async def test_a_failure_is_told(start: Start, command: Command, word: str) -> N
     async with receiver() as (address, heard), start(**command.settings, webhook_allow=(address,)) as mesh:
         asked = {**HUB, "url": f"owner/{word}", "webhook": f"http://{address}/"}
         assert await call(mesh, "load_model", **asked) == STARTED
-        told, _ = await asyncio.wait_for(heard.get(), 20)
+        told, _ = await asyncio.wait_for(heard.get(), 60)
         assert (told["status"], told["model_id"]) == ("failed", "mine") and told["message"]
+        if word in ("refused", "misfit"):
+            assert told["message"] == f"url can't be exported: it is {word}"
 
 
 async def test_an_export_has_its_time_and_ends_with_the_gateway(start: Start, command: Command) -> None:
@@ -143,10 +145,29 @@ async def test_an_export_has_its_time_and_ends_with_the_gateway(start: Start, co
         await call(mesh, "load_model", **endless, webhook=f"http://{address}/")
         again = await call(mesh, "load_model", **endless)
         assert again["message"] == "model_id 'mine' is being loaded already"
-        told, _ = await asyncio.wait_for(heard.get(), 20)
+        told, _ = await asyncio.wait_for(heard.get(), 60)
         assert told["message"] == "the export took longer than this deployment allows"
     async with start(**command.settings) as mesh:
         await call(mesh, "load_model", **endless)
+
+
+async def test_what_a_gateway_left_is_told_by_the_next(start: Start, command: Command, tmp_path: Path) -> None:
+    records = {"database_url": f"sqlite:///{tmp_path}/records.db"}
+    async with receiver() as (address, heard):
+        shared = {**command.settings, **records, "webhook_allow": (address,)}
+        async with start(**shared) as mesh:
+            asked = {**HUB, "url": "owner/endless", "webhook": f"http://{address}/"}
+            assert await call(mesh, "load_model", **asked) == STARTED
+            async with asyncio.timeout(60):
+                while not command.calls:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        async with start(**{**shared, "export_command": "true"}) as mesh:
+            mesh.rooms.models.append("mine")
+            told, _ = await asyncio.wait_for(heard.get(), 60)
+            assert told == {"status": "success", "model_id": "mine", "message": "model loaded"}
+            again = await call(mesh, "load_model", **HUB)
+            assert again == STARTED, "nothing of that name is being loaded any more"
+        assert heard.empty()
 
 
 async def test_a_model_is_deleted_and_gone(start: Start, command: Command) -> None:
@@ -170,14 +191,24 @@ async def test_a_model_is_deleted_and_gone(start: Start, command: Command) -> No
 
 DELETING = """
 import asyncio, sys
+from gateway.catalogue import Catalogue
+from gateway.database import open_database
 from gateway.model_admin import ModelAdmin
+from gateway.rooms import Rooms
 from gateway.settings import GatewaySettings
 from mesh.errors import NotFound
 settings = GatewaySettings(export_command=sys.argv[1])
-try:
-    asyncio.run(ModelAdmin(settings, None).delete("refused"))
-except NotFound:
-    print("ran")
+
+async def delete(database):
+    rooms = Rooms("127.0.0.1:1")
+    try:
+        await ModelAdmin(settings, Catalogue(rooms), database).delete("refused")
+    except NotFound:
+        print("ran")
+    await rooms.close()
+
+with open_database("") as database:
+    asyncio.run(delete(database))
 """
 
 

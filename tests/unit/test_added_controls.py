@@ -84,14 +84,11 @@ async def test_only_what_came_is_loaded_and_only_what_went_is_dropped() -> None:
     server: Any = ModelServer(*graphs.repository_names(before), "another")
     await Denoiser(server).load(after, before)
     assert {name for _, name in server.changes} == folders(after, before)
-    # Registered at run time.
-    server.names |= {graphs.denoise(after.name, kinds) for kinds in (("canny", "depth", "mine"), ("canny", "canny"))}
     server.changes.clear()
     await Denoiser(server).load(before, after)
     assert {kind for kind, _ in server.changes} == {"unload"}
     assert server.changes[-1][1] == graphs.controlnet(after.name, "mine"), "what stands on it goes first"
-    registered = graphs.denoise(before.name, ("canny", "canny"))
-    assert server.names == {*graphs.repository_names(before), "another", registered}
+    assert server.names == {*graphs.repository_names(before), "another"}
 
 
 async def test_another_graph_of_the_model_has_all_loaded_anew() -> None:
