@@ -109,6 +109,8 @@ class Generation:
         enhance_prompt: append words of quality.
         enhance_style: name of a style whose words are put around the prompts.
         preview_every: model calls from one preview to the next; 0 for none.
+        keep_unmasked: leave what the mask keeps as it is in `image`, to the pixel; False leaves it as the VAE gives it
+            back. Without `mask` it is refused.
         hints_only: the only control's hint is what is wanted, as a PNG, and no picture is made of it.
 
     Raises:
@@ -138,6 +140,7 @@ class Generation:
     enhance_prompt: bool = False
     enhance_style: str | None = None
     preview_every: int = 0
+    keep_unmasked: bool = False
     hints_only: bool = False
 
     def __post_init__(self) -> None:
@@ -153,6 +156,8 @@ class Generation:
             for name in ("strength", "mask"):
                 if getattr(self, name) is not None:
                     raise InvalidInput(f"{name} needs an initial picture (`image`), and none was sent", field=name)
+        if self.keep_unmasked and self.mask is None:
+            raise InvalidInput("keep_unmasked needs a mask (`mask`), and none was sent", field="keep_unmasked")
         if self.hints_only and (len(self.controls) != 1 or self.samples != 1 or self.format != "png"):
             raise InvalidInput("a hint alone is one control's, as a png", field="controls")
         if self.guess_mode and not self.controls:
@@ -215,6 +220,7 @@ _CHECKS: dict[str, Check] = {
     "enhance_prompt": flag,
     "enhance_style": optional(label),
     "preview_every": whole(PREVIEW_EVERY),
+    "keep_unmasked": flag,
     "hints_only": flag,
 }
 _CONTROL_CHECKS: dict[str, Check] = {

@@ -23,7 +23,7 @@ _OPTIONAL = (
 )
 # Empty means none.
 _NAMES = ("model", "scheduler", "algorithm_type", "enhance_style")
-_PLAIN = ("prompt", "negative_prompt", "guess_mode", "enhance_prompt", "preview_every")
+_PLAIN = ("prompt", "negative_prompt", "guess_mode", "enhance_prompt", "preview_every", "keep_unmasked")
 _PICTURES = ("image", "mask")
 _OPTIONAL_OF_CONTROL = ("auto_hint", "weight", "end")
 _NAMES_OF_CONTROL = ("extractor", "text")

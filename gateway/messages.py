@@ -63,9 +63,12 @@ def denoise(
     )
 
 
-def decode(generation: Generation, latents: types_pb2.Latents) -> vae_pb2.DecodeRequest:
-    """One picture's latents, to become a file."""
-    return vae_pb2.DecodeRequest(latents=latents, format=FORMATS[generation.format])
+def decode(
+    generation: Generation, conditioning: types_pb2.Conditioning, latents: types_pb2.Latents
+) -> vae_pb2.DecodeRequest:
+    """One picture's latents, to become a file; with what the mask keeps of the initial picture, if that was asked."""
+    merged = {"original": _image(generation.image), "mask": conditioning.mask} if generation.keep_unmasked else {}
+    return vae_pb2.DecodeRequest(latents=latents, format=FORMATS[generation.format], **merged)  # type: ignore[arg-type]
 
 
 def _control(generation: Generation, control: Control) -> types_pb2.Control:

@@ -132,7 +132,7 @@ class _Walk:
     ) -> tuple[Picture, list[str]]:
         request = messages.denoise(self._generation, conditioning, initial, seed)
         latents, notes = await self._denoise(index, request)
-        decoded = await self._decode(latents)
+        decoded = await self._decode(conditioning, latents)
         return Picture(decoded.content, seed, decoded.width, decoded.height), notes
 
     async def _prepare(self) -> preprocess_pb2.PrepareResponse:
@@ -160,8 +160,8 @@ class _Walk:
             raise InternalError("the denoising loop ended without a result; try again")
         return result.latents, list(result.notes)
 
-    async def _decode(self, latents: types_pb2.Latents) -> types_pb2.Image:
-        request = messages.decode(self._generation, latents)
+    async def _decode(self, conditioning: types_pb2.Conditioning, latents: types_pb2.Latents) -> types_pb2.Image:
+        request = messages.decode(self._generation, conditioning, latents)
         decoded = await call(self._rooms.vae.Decode(request, timeout=self._left(), metadata=outgoing()))
         return decoded.images[0]
 

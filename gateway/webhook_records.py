@@ -158,8 +158,9 @@ def of_endpoint(
 
 def one(connection: Connection, id: str, endpoint_id: str, owner: str) -> Delivery:
     """What is delivered to an owner's endpoint under that id; NotFound."""
-    asked = [DELIVERIES.c.id == endpoint_records.as_id(id), DELIVERIES.c.endpoint_id == endpoint_id, DELIVERIES.c.owner == owner]
-    row = connection.execute(select(DELIVERIES).where(*asked)).one_or_none()
+    own = [DELIVERIES.c.endpoint_id == endpoint_id, DELIVERIES.c.owner == owner]
+    asked = select(DELIVERIES).where(DELIVERIES.c.id == endpoint_records.as_id(id), *own)
+    row = connection.execute(asked).one_or_none()
     if row is None:
         raise NotFound("there is no such delivery, or it was kept long enough")
     return _delivery(row)

@@ -16,7 +16,7 @@ from mesh.errors import InvalidInput
 from mesh.pictures import Format, Pixels, decode, encode, resize
 from mesh.tensors import to_array, to_message
 from mesh.triton import Triton
-from vae_svc.vae import decode_latents, encode_picture
+from vae_svc.vae import Array, decode_latents, encode_picture
 
 FORMATS: dict[int, Format] = {
     types_pb2.IMAGE_FORMAT_UNSPECIFIED: "PNG",
@@ -56,8 +56,11 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         format = FORMATS.get(request.format)
         if format is None:
             raise InvalidInput("format must be PNG, JPEG or WEBP", field="format")
+        mask = _mask_of(request, latents.shape[2] * facts.downscale, latents.shape[3] * facts.downscale)
         async with self._admission:
             pictures = await decode_latents(self._triton, facts, latents)
+            if mask is not None:
+                pictures = await asyncio.to_thread(_merged, pictures, request.original.content, mask)
             files = await asyncio.gather(*(asyncio.to_thread(encode, picture, format) for picture in pictures))
         height, width = pictures.shape[1:3]
         return vae_pb2.DecodeResponse(
@@ -87,6 +90,25 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
     async def _is_served(self, card: Manifest) -> bool:
         # unet_svc has it loaded.
         return await self._triton.is_ready(graphs.vae_decoder(card.name))
+
+
+def _mask_of(request: vae_pb2.DecodeRequest, height: int, width: int) -> Pixels | None:
+    """The mask to merge by; None where there is nothing to merge with."""
+    has = request.HasField("original"), request.HasField("mask")
+    if has == (False, False):
+        return None
+    if has != (True, True):
+        raise InvalidInput("original and mask go together; send both or neither", field="mask")
+    mask = to_array(request.mask, field="mask", ndim=2, dtype="uint8")
+    if mask.shape != (height, width):
+        raise InvalidInput(f"mask must be {[height, width]}, not {list(mask.shape)}", field="mask")
+    return mask.astype(np.uint8, copy=False)
+
+
+def _merged(pictures: Array, original: bytes, mask: Pixels) -> Array:
+    """`pictures` where the mask repaints, `original` where it keeps; as `apply_overlay` of diffusers."""
+    height, width = mask.shape
+    return np.where((mask >= 128)[None, :, :, None], pictures, _fitted(original, width, height)[None])
 
 
 def _fitted(content: bytes, width: int, height: int) -> Pixels:

@@ -102,6 +102,7 @@ class GenerationSettings(BaseModel):
     enhance_prompt: bool
     enhance_style: str | None
     preview_every: int
+    keep_unmasked: bool
 
 
 class DeliveryBody(BaseModel):

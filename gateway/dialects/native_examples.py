@@ -117,6 +117,7 @@ RECORD: dict[str, Any] = {
         "enhance_prompt": False,
         "enhance_style": None,
         "preview_every": 0,
+        "keep_unmasked": False,
     },
 }
 RUNNING = {

@@ -117,6 +117,10 @@ class GenerationBody(BaseModel):
     preview_every: int = _number(
         "preview_every", limits.PREVIEW_EVERY, "Model calls from one preview among the events to the next; 0: none."
     )
+    keep_unmasked: bool = Field(
+        _DEFAULTS["keep_unmasked"],
+        description="Leave what `mask` keeps as it is in `image`, to the pixel; false: as the VAE gives it back.",
+    )
     priority: int = Field(
         DEFAULT_PRIORITY,
         ge=PRIORITY.minimum,

@@ -2,7 +2,8 @@
 
 Source: the vendor's guide to ControlNet, its reference and its SDKs. Where they disagree: one picture if no number is
 given, the guide's scheduler where it is on offer, a strength of 0.75. A control's picture counts as a photo of which
-the hint is made, unless the request says that it is a map; models of the flux family always take maps.
+the hint is made, unless the request says that it is a map; models of the flux family always take maps. What the mask of
+an inpainting keeps is taken over from the picture that was sent, unless `disableMerging` is true.
 """
 
 import re
@@ -117,6 +118,7 @@ async def read(fields: Fields, route: Route, dialled: Dialled, name: str, offer:
     items = _items(fields, dialled, name, offer, family) if route.controlled else ()
     steering, start, mask = _sources(fields, route)
     strength = fields.number("strength", STRENGTH_DEFAULT, STRENGTH) if route.starts else None
+    merging = not fields.flag("disableMerging") and mask is not None
     fields.remarks.extend(sentence for field, sentence in ABSENT.items() if fields.raw(field))
     fields.remarks.extend(_unused(fields, {steering, start, mask}))
     # Last, because they may have to be fetched.
@@ -128,6 +130,7 @@ async def read(fields: Fields, route: Route, dialled: Dialled, name: str, offer:
         image=initial,
         mask=None if mask is None else await pictures.read(fields, mask),
         strength=strength,
+        keep_unmasked=merging,
     )
 
 

@@ -82,12 +82,14 @@ async def test_every_field_reaches_the_rooms() -> None:
         enhance_prompt=True,
         enhance_style="comic",
         preview_every=2,
+        keep_unmasked=True,
     )
     request.controls.add(kind="qrcode", text="a b", extractor="words")
     async with face() as (rooms, stub):
         messages = [message async for message in stub.Generate(request)]
     prepared, asked = rooms.seen.prepared[0], rooms.seen.denoised[0]
     assert (prepared.mask.content, prepared.prompt_weighting, prepared.enhance_prompt) == (mask.content, False, True)
+    assert [(asked.original.content, asked.HasField("mask")) for asked in rooms.seen.decoded] == [(PICTURE, True)] * 2
     first, second, third = prepared.controls
     assert (third.text, third.extractor, third.HasField("image")) == ("a b", "words", False)
     assert (first.image.content, first.HasField("mask")) == (PICTURE, False)

@@ -94,6 +94,7 @@ REQUESTS = {
         "enhance_prompt": False,
         "enhance_style": "comic",
         "preview_every": 1,
+        "keep_unmasked": True,
         "priority": 5,
         "deadline_s": 60,
         "webhook": None,

@@ -99,6 +99,8 @@ async def test_errors_of_the_rooms_arrive_as_problems(
         ({"prompt": "x", "algorithm_type": ""}, "algorithm_type"),
         ({"prompt": "x", "prompt_weighting": 0}, "prompt_weighting"),
         ({"prompt": "x", "enhance_prompt": "yes"}, "enhance_prompt"),
+        ({"prompt": "x", "keep_unmasked": 1}, "keep_unmasked"),
+        ({"prompt": "x", "keep_unmasked": True}, "keep_unmasked"),
         ({"prompt": "x", "enhance_style": {}}, "enhance_style"),
         ({"prompt": "x", "enhance_style": "\u0000"}, "enhance_style"),
         ({"prompt": "x", "preview_every": 151}, "preview_every"),

@@ -166,6 +166,27 @@ async def test_a_preset_is_made_of_what_there_is(mesh: Running) -> None:
     assert "without seg" in job["metadata"]["hint"]
 
 
+@pytest.mark.parametrize("route", ["inpaint", "controlnet-inpaint", "custom/demo"])
+@pytest.mark.parametrize("disabled", [None, False, True])
+async def test_what_the_mask_keeps_is_merged_unless_that_is_disabled(
+    mesh: Running, route: str, disabled: bool | None
+) -> None:
+    chosen = {} if disabled is None else {"disableMerging": disabled}
+    control = {"controlImage": None, "modality": None} if route != "controlnet-inpaint" else {}
+    job = await made(mesh, route, image=data_url(INIT), mask=data_url(MASK), strength=0.5, **chosen, **control)
+    (asked,) = mesh.rooms.seen.decoded
+    assert (asked.HasField("original"), asked.HasField("mask")) == (not disabled, not disabled)
+    assert asked.original.content == (b"" if disabled else INIT)
+    assert job["metadata"]["input"].get("disableMerging") == disabled
+
+
+async def test_merging_is_chosen_by_true_or_false(mesh: Running) -> None:
+    sent = {"image": data_url(INIT), "mask": data_url(MASK)}
+    assert "disableMerging" in await refused(mesh, "inpaint", **sent, disableMerging="yes")
+    await made(mesh, "img2img", image=data_url(INIT))
+    assert not mesh.rooms.seen.decoded[0].HasField("original"), "nothing is kept"
+
+
 async def test_models_by_their_aliases(start: Start) -> None:
     async with start(model_aliases=("flux.1-dev=demo", "model_bfl-flux-1-dev=demo")) as mesh:
         job = await made(mesh, modelId="flux.1-dev")

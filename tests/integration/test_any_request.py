@@ -77,6 +77,7 @@ def legal(draw: st.DrawFn) -> dict[str, Any]:
         request["strength"] = draw(st.floats(min(1.0, 1.01 / steps), 1))
         if draw(st.booleans()) and not SCHEDULERS[scheduler].inverts:
             request["mask"] = draw(picture)
+            request["keep_unmasked"] = draw(st.booleans())
     request["controls"] = draw(st.lists(controls("mask" in request), max_size=3))
     if request["controls"]:
         request["guess_mode"] = draw(st.booleans())

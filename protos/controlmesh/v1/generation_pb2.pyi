@@ -87,6 +87,7 @@ class GenerateRequest(_message.Message):
     ENHANCE_PROMPT_FIELD_NUMBER: _builtins.int
     ENHANCE_STYLE_FIELD_NUMBER: _builtins.int
     PREVIEW_EVERY_FIELD_NUMBER: _builtins.int
+    KEEP_UNMASKED_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model; empty takes the default one."""
     prompt: _builtins.str
@@ -129,6 +130,8 @@ class GenerateRequest(_message.Message):
     """Name of a style whose words are put around the prompts; empty for none."""
     preview_every: _builtins.int
     """Every so many model calls a small preview comes with the progress, 0 to 150; 0 for none."""
+    keep_unmasked: _builtins.bool
+    """True leaves what `mask` keeps as it is in `image`, to the pixel. False: as the VAE gives it back. Needs `mask`."""
     @_builtins.property
     def controls(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Control]:
         """Controls, at most 5."""
@@ -167,10 +170,11 @@ class GenerateRequest(_message.Message):
         enhance_prompt: _builtins.bool = ...,
         enhance_style: _builtins.str = ...,
         preview_every: _builtins.int = ...,
+        keep_unmasked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "clip_skip", b"clip_skip", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "mask", b"mask", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "seed", b"seed", "steps", b"steps", "strength", b"strength", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "algorithm_type", b"algorithm_type", "clip_skip", b"clip_skip", "controls", b"controls", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "format", b"format", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "preview_every", b"preview_every", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "algorithm_type", b"algorithm_type", "clip_skip", b"clip_skip", "controls", b"controls", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "format", b"format", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "keep_unmasked", b"keep_unmasked", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "preview_every", b"preview_every", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__clip_skip: _TypeAlias = _typing.Literal["clip_skip"]  # noqa: Y015
     _WhichOneofArgType__clip_skip: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip"]  # noqa: Y015

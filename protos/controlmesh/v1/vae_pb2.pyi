@@ -27,21 +27,33 @@ class DecodeRequest(_message.Message):
 
     LATENTS_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
+    ORIGINAL_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
     format: _types_pb2.ImageFormat.ValueType
     """Container of the pictures; unspecified means PNG."""
     @_builtins.property
     def latents(self) -> _types_pb2.Latents:
         """Latents as unet_svc left them, 1 to 4 pictures."""
 
+    @_builtins.property
+    def original(self) -> _types_pb2.Image:
+        """What is shown where `mask` keeps: this picture, fitted as EncodeRequest.image is. Absent: the latents alone."""
+
+    @_builtins.property
+    def mask(self) -> _types_pb2.Tensor:
+        """UINT8 [height, width] as Conditioning.mask: 255 the latents, 0 `original`. Absent without it."""
+
     def __init__(
         self,
         *,
         latents: _types_pb2.Latents | None = ...,
         format: _types_pb2.ImageFormat.ValueType = ...,
+        original: _types_pb2.Image | None = ...,
+        mask: _types_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents", "mask", b"mask", "original", b"original"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "latents", b"latents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "latents", b"latents", "mask", b"mask", "original", b"original"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
