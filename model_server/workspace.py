@@ -7,8 +7,10 @@ left behind.
 import json
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from model_server.environment import TritonEnvironment
@@ -53,17 +55,37 @@ def remove_shared_memory(prefix: str, root: Path = SHARED_MEMORY) -> list[str]:
 
 
 def sweep(root: Path = SHARED_MEMORY, temporary: Path | None = None) -> list[str]:
-    """Remove folders and shared memory of launchers that no longer run; the names they had."""
+    """End processes of launchers that no longer run, and remove their folders and shared memory; the names they had."""
+    temporary = temporary or Path(tempfile.gettempdir())
+    for pid in _stubs(temporary):
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
     removed = []
     for path in root.glob(f"{_SHM}*"):
         if _abandoned(path, path.name.removeprefix(_SHM).partition("_")[0]):
             path.unlink(missing_ok=True)
             removed.append(path.name)
-    for path in (temporary or Path(tempfile.gettempdir())).glob(f"{_FOLDER}*"):
-        if _abandoned(path, path.name.removeprefix(_FOLDER).partition("-")[0]):
+    for path in temporary.glob(f"{_FOLDER}*"):
+        if _abandoned(path, _launcher(path.name)):
             shutil.rmtree(path, ignore_errors=True)
             removed.append(path.name)
     return sorted(removed)
+
+
+def _stubs(temporary: Path) -> Iterator[int]:
+    """Processes of graphs whose launcher is gone: those that were loading one when Triton ended do not notice."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            program = Path(os.fsdecode((process / "cmdline").read_bytes().partition(b"\0")[0]))
+            folder = next((parent for parent in program.parents if parent.parent == temporary), None)
+            if folder is None or not folder.name.startswith(_FOLDER):
+                continue
+            if _abandoned(process, _launcher(folder.name)):
+                yield int(process.name)
+
+
+def _launcher(folder: str) -> str:
+    return folder.removeprefix(_FOLDER).partition("-")[0]
 
 
 def _abandoned(path: Path, pid: str) -> bool:

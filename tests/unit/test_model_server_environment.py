@@ -1,6 +1,8 @@
 """What is said on a machine, a Python or an environment that can't run Triton; leftovers; the log."""
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +63,25 @@ def test_only_what_dead_processes_of_this_user_left_is_swept(tmp_path: Path) -> 
     assert sweep(shared, temporary) == sorted(ours)
     assert sorted(path.name for path in shared.iterdir()) == sorted(kept)
     assert [path.name for path in temporary.iterdir()] == [f"controlmesh-triton-{os.getpid()}-c"]
+
+
+def test_graphs_that_outlived_their_launcher_are_ended(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    stubs = {}
+    for launcher in (gone.pid, os.getpid()):
+        program = tmp_path / f"controlmesh-triton-{launcher}-a" / "python" / "stub"
+        program.parent.mkdir(parents=True)
+        shutil.copy2("/bin/sleep", program)
+        stubs[launcher] = subprocess.Popen([program, "600"])
+    try:
+        assert sweep(tmp_path / "shm", tmp_path) == [f"controlmesh-triton-{gone.pid}-a"]
+        assert stubs[gone.pid].wait(30) == -signal.SIGKILL
+        assert stubs[os.getpid()].poll() is None
+    finally:
+        for stub in stubs.values():
+            stub.kill()
+            stub.wait()
 
 
 def test_a_repository_without_graphs_is_told_how_to_be_filled(tmp_path: Path) -> None:
