@@ -13,6 +13,8 @@ import aiohttp
 from tests.contract.pairing import CONTENTS, Pair, at, filled, misfits, pictured, steps
 from tests.integration.webhook_rig import Receiver, receiving
 
+ALONE = frozenset({"settings", "rooms", "fresh", "webhook"})
+"""What a pair has that needs a gateway of its own."""
 LONGEST_S = 120
 """After which an end that is polled for won't come."""
 _PAUSE_S = 0.05

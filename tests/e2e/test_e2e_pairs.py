@@ -14,7 +14,7 @@ import pytest
 from local.supervision import LocalMesh
 from tests.contract.conftest import serving
 from tests.contract.pairing import PNG, Pair, load
-from tests.contract.replaying import away, replay, settings_of
+from tests.contract.replaying import ALONE, away, replay, settings_of
 from tests.running import served
 
 PAIRS = [pair for pair in load() if "only_fakes" not in pair]
@@ -48,7 +48,7 @@ def of_demo_size(pair: Pair) -> Pair:
 @asynccontextmanager
 async def gateway(mesh: LocalMesh, pair: Pair) -> AsyncIterator[aiohttp.ClientSession]:
     """A session with the gateway that the pair is sent to."""
-    if not pair.keys() & {"settings", "rooms", "fresh", "webhook"}:
+    if not pair.keys() & ALONE:
         async with aiohttp.ClientSession(mesh.url) as http:
             yield http
         return
