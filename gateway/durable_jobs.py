@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
-from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -22,6 +21,7 @@ from gateway.database import Database
 from gateway.job_rows import pictures_of
 from gateway.jobs import FINISHED, RUNNING, SUBMITTED, Conductor, Filter, Job, Order, Outbox, Page, Status
 from gateway.making import Making, Outcome
+from gateway.news import LOOK_S, News
 from gateway.turns import Turns
 from gateway.workflows import Workflows
 from mesh.errors import MeshError, Unavailable
@@ -30,8 +30,6 @@ from mesh.telemetry import log
 
 KEEP_S = 0.5
 """How often progress is written and a job's record is asked whether it goes on."""
-LOOK_S = 0.25
-"""How often the record is read of a job that is watched: another process may be running it."""
 _LOWEST = 1_000_000
 
 
@@ -54,7 +52,7 @@ class DurableJobs:
         max_waiting: jobs that may wait, over all processes.
         retention_s: seconds that a finished record is kept.
         poll_s: seconds between two looks at the queue.
-        look_s: seconds between two looks at the record of a job that is watched.
+        look_s: seconds between two looks at the records of jobs that are watched.
     """
 
     def __init__(
@@ -84,27 +82,27 @@ class DurableJobs:
         self._conduct = conduct
         self._turns = Turns(max_pictures)
         self._making: dict[str, Making] = {}
-        # By id, as long as somebody waits for it.
-        self._news: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+        self._news = News(database, self._runs)
         self._closing = False
         self._care = Care(
             self.executor, database, self.workflows, assets, retention_s, self._end, lambda id: id in self._making
         )
-        self._keeping: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
         """Take part: begin to beat, and to take jobs."""
         await self._database.run(partial(records.beat, executor=self.executor))
         await self.workflows.open(self)
         self._care.open()
-        self._keeping = asyncio.create_task(every(KEEP_S, self._keep))
+        looks = ((KEEP_S, self._keep), (self._look_s, self._news.look))
+        self._tasks = [asyncio.create_task(every(seconds, act)) for seconds, act in looks]
 
     async def close(self) -> None:
         self._closing = True
         await self._care.close()
-        if self._keeping:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         stopping = [making for making in self._making.values() if making.stop()]
         await asyncio.gather(*(making.over.wait() for making in stopping))
         await self.workflows.close()
@@ -180,7 +178,7 @@ class DurableJobs:
     async def watch(self, id: str, owner: str) -> AsyncIterator[Job]:
         told: tuple[object, ...] | None = None
         while True:
-            changed = self._news.setdefault(id, asyncio.Event())
+            changed = self._news.of(id)
             job = await self.get(id, owner)
             news = (job.status, job.step, job.steps, job.preview)
             if news != told:
@@ -188,10 +186,7 @@ class DurableJobs:
                 yield job
             if job.is_finished:
                 return
-            with suppress(TimeoutError):
-                # Another process has no way to wake this one, so its records are looked at.
-                async with asyncio.timeout(self._look_s):
-                    await changed.wait()
+            await changed.wait()
 
     async def wait(self, id: str, owner: str, timeout_s: float) -> Job:
         job = await self.get(id, owner)
@@ -224,10 +219,10 @@ class DurableJobs:
         begun = await self._database.run(partial(records.begin, id=job_id, executor=self.executor))
         if begun is None:
             return {"over": True}
-        changed = partial(self._wake, job_id)
+        changed = partial(self._news.wake, job_id)
         making = Making(begun, self._database, self._assets, self._turns, self._conduct, self.executor, changed)
         self._making[job_id] = making
-        self._wake(job_id)
+        self._news.wake(job_id)
         try:
             with RUNNING.track_inprogress():
                 outcome = await making.run()
@@ -244,7 +239,7 @@ class DurableJobs:
             await self._end(job_id, Status.FAILED, error=outcome["error"])
         elif "pictures" in outcome:
             await self._end(job_id, Status.SUCCEEDED, **outcome)
-        self._wake(job_id)
+        self._news.wake(job_id)
 
     async def _end(self, id: str, status: Status, **changes: Any) -> bool:
         """Give the record its final state, and write what follows; False if it had one."""
@@ -261,14 +256,13 @@ class DurableJobs:
         if making := self._making.get(id):
             making.ended = True
             making.stop()
-        self._wake(id)
+        self._news.wake(id)
         if ended:
             await self._tell(id)
         return ended
 
-    def _wake(self, id: str) -> None:
-        if event := self._news.pop(id, None):
-            event.set()
+    def _runs(self, id: str) -> bool:
+        return id in self._making and not self._making[id].ended
 
     async def _stored(self, order: Order) -> dict[str, str]:
         """The pictures that were sent, put where whoever runs the job finds them: place -> name."""

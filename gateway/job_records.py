@@ -87,6 +87,19 @@ def any_owners(connection: Connection, id: str) -> Job:
     return _found(_row(connection, JOBS.c.id == id))
 
 
+Mark = tuple[str, int, int]
+"""What changes about a record while others look: status, attempts, step."""
+_MOST_ASKED = 500
+
+
+def marks(connection: Connection, ids: Sequence[str]) -> dict[str, Mark]:
+    """Where these jobs are, of those that there are."""
+    columns = (JOBS.c.id, JOBS.c.status, JOBS.c.attempts, JOBS.c.step)
+    some = (ids[first : first + _MOST_ASKED] for first in range(0, len(ids), _MOST_ASKED))
+    rows = [row for part in some for row in connection.execute(select(*columns).where(JOBS.c.id.in_(part)))]
+    return {row.id: (row.status, row.attempts, row.step) for row in rows}
+
+
 def find(connection: Connection, number: int, owner: str) -> Job:
     """The record with that number; NotFound."""
     number = number if number in NUMBERS else 0
