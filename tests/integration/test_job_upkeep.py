@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from dbos import DBOS
 from prometheus_client import REGISTRY
-from sqlalchemy import update
+from sqlalchemy import create_engine, text, update
 
 from gateway import job_records
-from gateway.database import open_database
+from gateway.database import engine_url, open_database
+from gateway.durable_jobs import DurableJobs
 from gateway.generation import Control, Generation
 from gateway.jobs import Filter, JobEngine, Order, Status
 from gateway.making import MOST_ATTEMPTS
@@ -164,3 +165,27 @@ async def test_who_waits_is_told_by_the_process_that_works(opened: Opened, condu
                 conduct.go.set()
         assert (await waiting).status == Status.SUCCEEDED
     assert (Status.RUNNING, 1) in seen and seen[-1] == (Status.SUCCEEDED, 2)
+
+
+@durable
+async def test_what_a_broken_connection_took_from_the_queue_is_begun(
+    opened: Opened, conduct: Conductor, kind: str, url: str
+) -> None:
+    async with opened(conduct, max_pictures=1, max_waiting=9) as jobs:
+        assert isinstance(jobs, DurableJobs)
+        first = await jobs.submit(Order(replace(WORDS, prompt="first"), "me"))
+        await conduct.until(lambda: conduct.begun == ["first"])
+        second = await jobs.submit(Order(replace(WORDS, prompt="second"), "me"))
+        # It was written that this process has it, and then the answer that says so was lost.
+        table = "dbos.workflow_status" if kind == "postgresql" else "workflow_status"
+        taken = (
+            f"UPDATE {table} SET status = 'PENDING', executor_id = :by, owner_xid = 'lost' WHERE workflow_uuid = :id"
+        )
+        engine = create_engine(engine_url(url) if kind == "postgresql" else f"{url}-workflows")
+        with engine.begin() as connection:
+            assert connection.execute(text(taken), {"by": jobs.executor, "id": second.id}).rowcount == 1
+        engine.dispose()
+        conduct.go.set()
+        for job in (first, second):
+            assert (await jobs.wait(job.id, "me", 60)).status == Status.SUCCEEDED
+    assert conduct.begun == ["first", "second"]
