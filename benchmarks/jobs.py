@@ -45,7 +45,7 @@ BOUNDS = """
 **From the queue to the start.** Each process looks at the queue every 0.25 s, so a job waits half of that on average,
 and for the claim and the first step. DBOS has no way to wake the look. A shorter pause would shorten the wait and cost
 idle processes more: with 0.25 s an idle gateway asks 30 statements a second and takes 3 to 4 % of a core. Beginning a
-job in the process that took it, past the queue, would be quicker, and would keep it from a gateway that has free places.
+job in the process that took it, past the queue, would be quicker, and would keep it from a gateway with free places.
 Jobs of waiting callers don't pass the queue.
 
 **Jobs a second.** The bound is one Python process: a job of the queue takes about 20 ms of its processor time, for 37
