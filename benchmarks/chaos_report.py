@@ -23,6 +23,12 @@ the same job. The vendors' programs have no such keys. A job of theirs is **acce
 **unanswered** is a submission of which the program can't know whether it was taken, and which it sends again: the first
 one may then be made as well, and is told of by its own id. Of every accepted job, and of every other one on record,
 must come one final record, a success, and webhooks under one id at each place that is told of it.
+
+A crash of the database itself has tests of its own, `tests/faults/test_database_restart.py` and
+`tests/faults/test_database_away.py`: PostgreSQL is stopped at once (`-m immediate`) under load and started some six
+seconds later. Meanwhile submissions are refused with 503 and Retry-After, in each dialect's shape; nothing has to be
+restarted. On two cores, everything that had been taken before and after had ended 1.4 to 3.4 s after the server was
+back, and was told of after 3.5 to 4.0 s.
 """
 
 
