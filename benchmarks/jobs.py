@@ -52,8 +52,8 @@ Jobs of waiting callers don't pass the queue.
 that take no time, that is at most 64 a second, measured 39; 8 places make it 27, and 32 places with a look every 0.05 s
 no more than 47. There the one Python process is the bound: a job of the queue takes about 19 ms of its processor time,
 for 37 statements on SQLite and 27 on PostgreSQL, of which about 13 are the engine's own. All who wait for jobs that
-other processes may run share one look at the records every 0.25 s; while each had a look of its own, 200 waiting callers
-made it 49 and 37 statements, and 24 and 27 ms. Gateways beside each other add up.
+other processes may run share one look at the records every 0.25 s; while each had a look of its own, 200 waiting
+callers made it 49 and 37 statements, and 24 and 27 ms. Gateways beside each other add up.
 """
 """Statements and processor time were counted with 200 jobs at once, on two cores that others used as well."""
 GENERATIONS = "/controlmesh/v1/generations"
