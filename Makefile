@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Many one-thread processes share the cores; a thread pool in each would fight over them.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup models demo up down test fuzz fuzz-api chaos gallery \
+.PHONY: help setup models demo up down test fuzz fuzz-api chaos chaos-long gallery \
         lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-jobs clean
 
 help: ## Print this list
@@ -65,6 +65,10 @@ fuzz: setup ## Hostile pictures and parameters, for as long as Hypothesis' deep 
 
 chaos: setup models ## Kill a mesh's processes under forty jobs, on SQLite and PostgreSQL; writes docs/chaos.md
 	@$(BIN)/python -m benchmarks.chaos --write docs/chaos.md
+
+chaos-long: setup models ## Five minutes of kills under 200 jobs of four dialects; writes docs/chaos.md
+	@$(BIN)/python -m benchmarks.chaos --jobs 200 --minutes 5 --every 3 --dialects native,enterprise,scenario,grpc \
+	  --write docs/chaos.md
 
 fuzz-api: setup ## 10,000 requests against the native API, made from its own description
 	@$(BIN)/python -m tests.fuzz_api --cases 10000

@@ -1,5 +1,7 @@
 """The HTTP application: the dialects' routes, the stored files, health and metrics."""
 
+import asyncio
+
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
@@ -12,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from gateway import problem
 from gateway.api_documents import NATIVE, Documents
 from gateway.asset_routes import asset_routes
+from gateway.database import RecordsAway
 from gateway.dialects import DIALECTS
 from gateway.edge import Edge, hide_query
 from gateway.parts import Parts
@@ -39,7 +42,7 @@ def make_app(parts: Parts) -> FastAPI:
 
 
 class Readiness(BaseModel):
-    """Whether a request for pictures would be served, and the services that are missing."""
+    """Whether a request for pictures would be served, and what is missing: services, or the database."""
 
     ready: bool
     missing: list[str]
@@ -55,8 +58,14 @@ def _own_routes(parts: Parts) -> APIRouter:
 
     @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness, "description": "Not yet."}})
     async def readyz() -> Response:
-        """A request for pictures would be served: every service answers, and this process is here to stay."""
+        """A request for pictures would be served: every service and the database answer, and this process is here to
+        stay."""
         missing = ["gateway"] if parts.leaving.is_set() else await parts.rooms.missing()
+        try:
+            async with asyncio.timeout(2.0):
+                await parts.database.probe()
+        except (RecordsAway, TimeoutError):
+            missing.append("database")
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
     @router.get("/metrics", response_class=PlainTextResponse)

@@ -12,7 +12,7 @@ from typing import TypeVar
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -57,6 +57,10 @@ class Database:
         except RuntimeError as error:
             raise RecordsAway("this gateway is going away; send the request again", retry_after_s=1) from error
         return await running
+
+    async def probe(self) -> None:
+        """Raise RecordsAway while the database can't be asked."""
+        await self.run(lambda connection: connection.execute(select(1)).scalar_one())
 
     def close(self) -> None:
         """Wait for what is being done, which goes on when its asker is cancelled, and close all connections."""

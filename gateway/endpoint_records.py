@@ -10,6 +10,7 @@ from sqlalchemy.sql import ColumnElement
 
 from gateway.tables import ENDPOINTS, Moment, moment
 from mesh.errors import InvalidInput, NotFound
+from mesh.telemetry import log
 
 MOST_ENDPOINTS = 50
 """Of one owner."""
@@ -59,7 +60,7 @@ def get(connection: Connection, id: str, owner: str) -> Endpoint:
     """An owner's endpoint; NotFound."""
     row = connection.execute(select(ENDPOINTS).where(*_own(id, owner))).one_or_none()
     if row is None:
-        raise _unknown()
+        raise _unknown(connection, id, owner)
     return _endpoint(row)
 
 
@@ -79,7 +80,7 @@ def change(connection: Connection, now: Moment, id: str, owner: str, changes: Ma
 def remove(connection: Connection, id: str, owner: str) -> None:
     """Delete an owner's endpoint; NotFound."""
     if not connection.execute(delete(ENDPOINTS).where(*_own(id, owner))).rowcount:
-        raise _unknown()
+        raise _unknown(connection, id, owner)
 
 
 def tried(connection: Connection, now: Moment, id: str | None, delivered: bool) -> None:
@@ -119,5 +120,8 @@ def _endpoint(row: Row[Any]) -> Endpoint:
     return Endpoint(**{**plain, **times, "events": tuple(row.events)})
 
 
-def _unknown() -> NotFound:
+def _unknown(connection: Connection, id: str, owner: str) -> NotFound:
+    if connection.execute(select(ENDPOINTS.c.id).where(ENDPOINTS.c.id == as_id(id))).one_or_none() is not None:
+        # Nothing of it in the answer; who goes through ids is for the operator to see.
+        log.warning("another owner's webhook endpoint was asked for", endpoint=id, owner=owner)
     return NotFound("there is no such webhook endpoint")

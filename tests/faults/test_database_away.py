@@ -72,12 +72,16 @@ async def test_submissions_are_refused_while_it_is_away_and_taken_when_it_is_bac
             async with mesh.http.get(f"{NATIVE}/{taken['id']}") as polled:
                 assert (polled.status, polled.headers["Retry-After"]) == (503, "2")
                 assert polled.content_type == "application/problem+json"
+            async with mesh.http.get("/readyz") as ready:
+                assert (ready.status, await ready.json()) == (503, {"ready": False, "missing": ["database"]})
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await stub.SubmitJob(boat)
             assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
             assert dict(refused.value.trailing_metadata() or ())["retry-after-s"] == "2"
 
             await asyncio.to_thread(server.start)
+            async with mesh.http.get("/readyz") as ready:
+                assert ready.status == 200
             for name in REQUESTS:
                 status, _, body = await ask(mesh, name)
                 assert status in (200, 202), (name, body)

@@ -16,6 +16,7 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 from sqlalchemy import Connection, event
 from standardwebhooks import Webhook, WebhookVerificationError
+from structlog.testing import capture_logs
 
 from gateway.announcement import Announcement, Link
 from gateway.couriers import MOST_A_HOST
@@ -493,13 +494,16 @@ async def test_an_endpoint_s_life(opened: Opened, receiver: Receiver) -> None:
         assert (changed.secret, changed.description, changed.created_at) == (
             made.secret, made.description, made.created_at,
         )  # fmt: skip
-        for owner, id in (("you", made.id), ("me", "ep_0")):
-            with pytest.raises(NotFound):
-                await webhooks.get(id, owner)
-            with pytest.raises(NotFound):
-                await webhooks.update(id, owner, enabled=True)
-            with pytest.raises(NotFound):
-                await webhooks.delete(id, owner)
+        with capture_logs() as said:
+            for owner, id in (("you", made.id), ("me", "ep_0")):
+                with pytest.raises(NotFound):
+                    await webhooks.get(id, owner)
+                with pytest.raises(NotFound):
+                    await webhooks.update(id, owner, enabled=True)
+                with pytest.raises(NotFound):
+                    await webhooks.delete(id, owner)
+        told = [(line["endpoint"], line["owner"]) for line in said if "another owner's" in line["event"]]
+        assert told == [(made.id, "you")] * 3, "the operator sees who asks for what is not theirs"
         assert await webhooks.get(made.id, "me") == changed
         await webhooks.delete(made.id, "me")
         assert await webhooks.list("me") == ()
