@@ -30,7 +30,8 @@ class _Kept:
         self._command = command
         self._environ = dict(environ)
         self._log = log
-        self._leaving = False
+        self._leaving = threading.Event()
+        self._changing = threading.Lock()
         self._process = self._start()
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
@@ -40,8 +41,9 @@ class _Kept:
         return self._process.pid
 
     def stop(self) -> None:
-        self._leaving = True
-        self._process.terminate()
+        with self._changing:
+            self._leaving.set()
+            self._process.terminate()
         self._thread.join(60)
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -53,11 +55,13 @@ class _Kept:
     def _keep(self) -> None:
         while True:
             self._process.wait()
-            if self._leaving:
-                return
             # Not at once for ever, if it can't start.
-            time.sleep(_TICK_S)
-            self._process = self._start()
+            if self._leaving.wait(_TICK_S):
+                return
+            with self._changing:
+                if self._leaving.is_set():
+                    return
+                self._process = self._start()
 
 
 class FrailMesh:
