@@ -49,6 +49,9 @@ async def serve(
         services: full gRPC service name -> function that adds its servicer to the server.
         probe: raises MeshError while the service could not answer a real request; its health follows it.
         stop: set to end the server; made here when None.
+
+    Raises:
+        SystemExit: the address can't be listened on.
     """
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -62,8 +65,10 @@ async def serve(
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    if server.add_insecure_port(settings.address) == 0:
-        raise SystemExit(f"{settings.address} can't be listened on; is another process there?")
+    try:
+        server.add_insecure_port(settings.address)
+    except RuntimeError:
+        raise SystemExit(f"{settings.address} can't be listened on; is another process there?") from None
     if settings.metrics_address:
         serve_metrics(settings.metrics_address)
     await server.start()

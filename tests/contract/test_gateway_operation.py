@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 
 import aiohttp
@@ -221,3 +222,20 @@ async def test_one_signal_drains_both_faces_and_what_runs_is_finished() -> None:
         finally:
             if process.returncode is None:
                 process.kill()
+
+
+@pytest.mark.parametrize("name", ["CN_GATEWAY_ADDRESS", "CN_GATEWAY_GRPC_ADDRESS"])
+async def test_an_address_that_is_taken_is_named_and_no_traceback_shown(name: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        free = {variable: f"127.0.0.1:{free_port()}" for variable in ("CN_GATEWAY_ADDRESS", "CN_GATEWAY_GRPC_ADDRESS")}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", env={**os.environ, **free, "CN_DRAIN_S": "0", name: address},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await process.communicate()
+    assert process.returncode != 0
+    assert address in said.decode() and "can't be listened on" in said.decode()
+    assert "Traceback" not in said.decode()
