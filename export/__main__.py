@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,11 +12,23 @@ from rich.table import Table
 
 from export import configs, control, remove
 from export.annotators import command as annotators
-from export.errors import ExportError, StaleConfigs
+from export.errors import StaleConfigs
 from export.exporter import Options, Outcome, export
 from export.facts import facts_of
 from export.source import Source, default_name, open_source
-from export.terminal import REPOSITORY, Target, showing
+from export.terminal import (
+    REPOSITORY,
+    CheckConfigs,
+    ConfigsOnly,
+    Force,
+    ForTarget,
+    InRepository,
+    Offline,
+    Target,
+    Threads,
+    showing,
+    telling,
+)
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 _COMMANDS = {
@@ -40,26 +51,13 @@ def main(
         list[str] | None,
         typer.Option(metavar="KIND=SOURCE", help="A ControlNet for this kind of control; may be given many times."),
     ] = None,
-    repository: Annotated[
-        Path,
-        typer.Option(help="Where Triton's models stand.", file_okay=False, show_default="model_repository"),
-    ] = REPOSITORY,
-    target: Annotated[
-        Target, typer.Option(help="The machine that config.pbtxt is written for; `gpu` asks for TensorRT.")
-    ] = Target.CPU,
-    force: Annotated[bool, typer.Option("--force", help="Export again even if nothing changed.")] = False,
-    threads: Annotated[
-        int, typer.Option(min=1, help="Threads for verifying; more help a large model on an idle machine.")
-    ] = 1,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Take hub ids from the local cache only; open no connection.")
-    ] = False,
-    configs_only: Annotated[
-        bool, typer.Option("--configs-only", help="Rewrite only config.pbtxt files; trace nothing.")
-    ] = False,
-    check_configs: Annotated[
-        bool, typer.Option("--check-configs", help="Write nothing; fail if a config.pbtxt is not fresh.")
-    ] = False,
+    repository: InRepository = REPOSITORY,
+    target: ForTarget = Target.CPU,
+    force: Force = False,
+    threads: Threads = 1,
+    offline: Offline = False,
+    configs_only: ConfigsOnly = False,
+    check_configs: CheckConfigs = False,
 ) -> None:
     """Turn an SD1.5-shaped diffusers model into ONNX graphs that Triton serves.
 
@@ -84,16 +82,13 @@ def main(
     torch, 6 configurations not fresh (--check-configs), 7 another export of this model is running.
     """
     console = Console(stderr=True)
-    try:
+    with telling(console, "exported"):
         opened = open_source(source, _pairs(controlnet or []), offline)
         options = Options(repository, name or default_name(source), target.value, force, threads)
         if check_configs or configs_only:
             _configs(opened, options, check_configs, console)
         else:
             _export(opened, options, console)
-    except ExportError as error:
-        console.print(f"[bold red]not exported:[/] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(error.exit_code) from None
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 
 from export import configs
-from export.errors import ExportError, Misfit, SourceRefused
+from export.errors import Misfit, SourceRefused
 from export.exporter import Options, Progress, quiet
 from export.facts import residuals
 from export.place import Placement
 from export.source import ControlNetSource, open_controlnet
-from export.terminal import REPOSITORY, showing
+from export.terminal import REPOSITORY, InRepository, Offline, Threads, showing, telling
 from families import graphs
 from families.additions import folders, with_control, without
 from families.manifest import (
@@ -39,16 +39,9 @@ def main(
     source: Annotated[str, typer.Argument(help="A ControlNet's diffusers folder or hub id (owner/name).")],
     model: Annotated[str, typer.Option(help="The exported model that it steers.")],
     name: Annotated[str | None, typer.Option(help="Name by which requests ask for it. Default: KIND.")] = None,
-    repository: Annotated[
-        Path,
-        typer.Option(help="Where Triton's models stand.", file_okay=False, show_default="model_repository"),
-    ] = REPOSITORY,
-    threads: Annotated[
-        int, typer.Option(min=1, help="Threads for verifying; more help a large model on an idle machine.")
-    ] = 1,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Take hub ids from the local cache only; open no connection.")
-    ] = False,
+    repository: InRepository = REPOSITORY,
+    threads: Threads = 1,
+    offline: Offline = False,
 ) -> None:
     """Add a ControlNet to a model that is exported already; a running mesh offers it within seconds.
 
@@ -62,14 +55,11 @@ def main(
     torch, 7 an export of this model is running, 8 the ControlNet belongs to another family of models.
     """
     console = Console(stderr=True)
-    try:
+    with telling(console, "added"):
         opened = open_controlnet(source, kind, offline)
         options = Options(repository, model, threads=threads)
         with showing(console) as progress:
             card = add(opened, kind, name or kind, options, progress)
-    except ExportError as error:
-        console.print(f"[bold red]not added:[/] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(error.exit_code) from None
     made = card.graphs[graphs.controlnet(card.name, name or kind)]
     console.print(f"{card.name}: {name or kind} added, {made.bytes / 2**20:.1f} MiB, {made.max_abs_error:.1e} off")
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from export.errors import ExportError, SourceRefused
+from export.errors import SourceRefused
 from export.place import Placement
-from export.terminal import REPOSITORY
+from export.terminal import REPOSITORY, InRepository, telling
 from families.additions import folders, without
 from families.graphs import repository_names
 from families.manifest import ManifestError, is_name, list_manifests, manifest_path, read_manifest, write_manifest
@@ -22,10 +22,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 @app.command()
 def main(
     name: Annotated[str, typer.Argument(help="Name of the model, or of the ControlNet that was added to one.")],
-    repository: Annotated[
-        Path,
-        typer.Option(help="Where Triton's models stand.", file_okay=False, show_default="model_repository"),
-    ] = REPOSITORY,
+    repository: InRepository = REPOSITORY,
 ) -> None:
     """Take a model out of the repository: its card, its tokenizer, its graphs and their configurations; or a ControlNet
     that `python -m export control` added to a model, and nothing else of that.
@@ -35,11 +32,8 @@ def main(
     Exit status: 0 done, 2 wrong usage, 3 neither of that name, 7 an export of this model is running.
     """
     console = Console(stderr=True)
-    try:
+    with telling(console, "removed"):
         gone = remove(repository, name)
-    except ExportError as error:
-        console.print(f"[bold red]not removed:[/] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(error.exit_code) from None
     console.print(f"{name}: removed ({len(gone)} folders)")
 
 

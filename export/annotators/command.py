@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from export.annotators import table
 from export.annotators.exporter import Outcome, export, heads_of, stale_configs, write_configs
 from export.annotators.source import Source, open_source
-from export.errors import ExportError, StaleConfigs
+from export.errors import StaleConfigs
 from export.exporter import Options
-from export.terminal import REPOSITORY, Target, showing
+from export.terminal import (
+    REPOSITORY,
+    CheckConfigs,
+    ConfigsOnly,
+    Force,
+    ForTarget,
+    InRepository,
+    Offline,
+    Target,
+    Threads,
+    showing,
+    telling,
+)
 
 PROGRAM = "python -m export annotator"
 
@@ -53,29 +63,16 @@ def annotator(
         typer.Argument(help="A folder, a file, a hub id (owner/name) or owner/name:FILE. `demo` needs none."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the annotator in the mesh. Default: KIND.")] = None,
-    repository: Annotated[
-        Path,
-        typer.Option(help="Where Triton's models stand.", file_okay=False, show_default="model_repository"),
-    ] = REPOSITORY,
-    target: Annotated[
-        Target, typer.Option(help="The machine that config.pbtxt is written for; `gpu` asks for TensorRT.")
-    ] = Target.CPU,
-    force: Annotated[bool, typer.Option("--force", help="Export again even if nothing changed.")] = False,
-    threads: Annotated[
-        int, typer.Option(min=1, help="Threads for verifying; more help a large model on an idle machine.")
-    ] = 1,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Take hub ids from the local cache only; open no connection.")
-    ] = False,
-    configs_only: Annotated[
-        bool, typer.Option("--configs-only", help="Rewrite only config.pbtxt files; trace nothing.")
-    ] = False,
-    check_configs: Annotated[
-        bool, typer.Option("--check-configs", help="Write nothing; fail if a config.pbtxt is not fresh.")
-    ] = False,
+    repository: InRepository = REPOSITORY,
+    target: ForTarget = Target.CPU,
+    force: Force = False,
+    threads: Threads = 1,
+    offline: Offline = False,
+    configs_only: ConfigsOnly = False,
+    check_configs: CheckConfigs = False,
 ) -> None:
     console = Console(stderr=True)
-    try:
+    with telling(console, "exported"):
         opened = open_source(kind, source, offline)
         options = Options(repository, name or kind, target.value, force, threads)
         if check_configs or configs_only:
@@ -84,9 +81,6 @@ def annotator(
             with showing(console) as progress:
                 outcome = export(opened, options, progress)
             _report(outcome, console)
-    except ExportError as error:
-        console.print(f"[bold red]not exported:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(error.exit_code) from None
 
 
 def _configs(source: Source, options: Options, only_check: bool, console: Console) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from export import hub
 from export.errors import HubUnreachable, SourceRefused
 from export.facts import facts_of, residuals
 from export.source import DEMO_WEIGHTS, default_name, open_source
-from tests.running import DEMO_CONTROLS
+from tests.running import DEMO_CONTROLS, ROOT
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -185,3 +187,10 @@ def test_a_tokenizer_of_another_model_is_refused(model: Path) -> None:
     change(model / "tokenizer" / "tokenizer_config.json", {"pad_token": "<nothing>"})
     with pytest.raises(SourceRefused, match="<nothing>"):
         facts_of(open_source(str(model), {}), "some")
+
+
+@pytest.mark.parametrize("words", [["./no[/]such"], ["control", "canny", "./no[/]such", "--model", "demo"]])
+def test_a_source_in_brackets_is_named_as_it_was_written(words: list[str]) -> None:
+    told = subprocess.run([sys.executable, "-m", "export", *words], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == SourceRefused.exit_code
+    assert "'./no[/]such'" in told.stderr and "Traceback" not in told.stderr
