@@ -13,8 +13,9 @@ from rich.table import Table
 from export import configs, control, remove
 from export.annotators import command as annotators
 from export.errors import StaleConfigs
-from export.exporter import Options, Outcome, export
+from export.exporter import Outcome, export
 from export.facts import facts_of
+from export.options import Options
 from export.source import Source, default_name, open_source
 from export.terminal import (
     REPOSITORY,

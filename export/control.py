@@ -11,8 +11,8 @@ from rich.console import Console
 
 from export import configs
 from export.errors import Misfit, SourceRefused
-from export.exporter import Options, Progress, quiet
 from export.facts import residuals
+from export.options import Options, Progress, quiet
 from export.place import Placement
 from export.source import ControlNetSource, open_controlnet
 from export.terminal import REPOSITORY, InRepository, Offline, Threads, showing, telling

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import configs, fingerprint
 from export.facts import facts_of
-from export.place import Placement, Rename
+from export.options import Options, Progress, quiet
+from export.place import Placement
 from export.source import Source
 from families import graphs as names
 from families.manifest import (
@@ -26,34 +25,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How to export. `tolerance`, `external_over` and `rename` keep their defaults outside of tests."""
-
-    repository: Path
-    name: str
-    target: str = "cpu"
-    force: bool = False
-    threads: int = 1
-    """Threads inside one operator while verifying; more help a large model on an idle machine."""
-    tolerance: float | None = None
-    external_over: int | None = None
-    rename: Rename = os.rename
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What an export did: the card, and whether the graphs were already there."""
 
     manifest: Manifest
     skipped: bool
-
-
-# Called with a sentence about what begins now, the steps done and the steps in all.
-Progress = Callable[[str, int, int], None]
-
-
-def quiet(doing: str, done: int, total: int) -> None:
-    """A Progress that says nothing."""
 
 
 def export(source: Source, options: Options, progress: Progress = quiet) -> Outcome:

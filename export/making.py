@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
@@ -15,12 +14,10 @@ import torch
 from export import chain, fingerprint, load, preview, tokens, trace, verify
 from export.errors import Mismatch
 from export.graphs import attention, table
+from export.options import Options, Progress
 from export.source import Source
 from families import graphs as names
 from families.manifest import TOKENIZER_FILE, GraphFacts, ModelFacts
-
-if TYPE_CHECKING:
-    from export.exporter import Options, Progress
 
 GRAPH_FILE = "model.onnx"
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from export.errors import ExportError
-from export.exporter import Progress
+from export.options import Progress
 
 REPOSITORY = Path(__file__).parents[1] / "model_repository"
 

@@ -4,9 +4,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.jobs import Job
+from gateway.jobs import Job, Status
 
 ALL_EVENTS = "*"
+EVENTS = {
+    Status.QUEUED: "generation.created",
+    Status.SUCCEEDED: "generation.completed",
+    Status.FAILED: "generation.failed",
+    Status.CANCELLED: "generation.cancelled",
+}
+"""Our own names of what is told of a job."""
 
 
 @dataclass(frozen=True)

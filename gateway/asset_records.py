@@ -12,8 +12,6 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from gateway.asset_names import media_type
-from gateway.jobs import Job, Status
 from gateway.paging import newest
 from gateway.tables import ASSETS, PLACES, STORAGES, moment, now
 from mesh.telemetry import log
@@ -66,32 +64,6 @@ class Place:
     owner: str
     storage: str
     url: str
-
-
-def of_job(connection: Connection, job: Job, retention_s: float) -> None:
-    """Write the records of a job's results, in the transaction that ends it; of one that was only taken, none."""
-    if job.status != Status.SUCCEEDED or not job.pictures:
-        return
-    moment = now(connection.dialect)
-    rows = [
-        {
-            "id": picture.asset,
-            "owner": job.owner,
-            "name": "",
-            "media_type": media_type(picture.asset),
-            "size": picture.size,
-            "width": picture.width,
-            "height": picture.height,
-            "sha256": picture.sha256,
-            "source": GENERATED,
-            "job_id": job.id,
-            "fingerprint": None,
-            "created_at": moment,
-            "expires_at": moment + retention_s,
-        }
-        for picture in job.pictures
-    ]
-    connection.execute(insert(ASSETS).values(rows))
 
 
 def again(connection: Connection, fingerprint: str, expires_s: float | None) -> AssetRecord | None:

@@ -1,7 +1,7 @@
 """The gateway's parts, put together once: what a dialect has to work with."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from gateway.again import every
-from gateway.announcement import Link
-from gateway.asset_records import of_job, places
+from gateway.announcement import Announcer, Link, Signer
+from gateway.asset_records import places
 from gateway.assets import Assets
 from gateway.catalogue import Catalogue
 from gateway.database import Database, open_database
@@ -19,10 +19,11 @@ from gateway.durable_jobs import DurableJobs
 from gateway.fetch import Fetcher
 from gateway.hints import Hints
 from gateway.images import Pictures
+from gateway.job_results import of_job
 from gateway.jobs import Conductor, Job, JobEngine, Outbox
 from gateway.key_watch import open_keys
 from gateway.keys import Keys
-from gateway.loads import Load
+from gateway.loads import Load, LoadAnnouncer
 from gateway.memory_jobs import MemoryJobs
 from gateway.model_admin import ModelAdmin
 from gateway.model_admin import Outbox as LoadOutbox
@@ -32,12 +33,29 @@ from gateway.rooms import Rooms
 from gateway.sealing import Seal
 from gateway.settings import GatewaySettings
 from gateway.signing import Links, shared_key
-from gateway.stores import open_store
+from gateway.stores import S3Access, open_store
 from gateway.tenant_storage import TenantStorages
 from gateway.uploads import Uploads
 from gateway.webhooks import Webhooks
 from mesh.errors import MeshError
 from mesh.telemetry import log
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How a dialect speaks in webhooks.
+
+    Attributes:
+        announce: tells of a job; None: as the native dialect does.
+        events: names of events that an endpoint of this dialect may choose; none: there are no such endpoints.
+        announce_load: tells of the load of a model; None where models can't be loaded.
+        sign: headers in which it signs, beside those of Standard Webhooks.
+    """
+
+    announce: Announcer | None = None
+    events: Sequence[str] = ()
+    announce_load: LoadAnnouncer | None = None
+    sign: Signer | None = None
 
 
 @dataclass(frozen=True)
@@ -67,8 +85,16 @@ class Parts:
 
 
 @asynccontextmanager
-async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) -> AsyncIterator[Parts]:
-    """All parts, for as long as the context lasts; what becomes of unfinished jobs at its end, see JobEngine.close."""
+async def open_parts(
+    settings: GatewaySettings, voices: Mapping[str, Voice], fetcher: Fetcher | None = None
+) -> AsyncIterator[Parts]:
+    """All parts, for as long as the context lasts; what becomes of unfinished jobs at its end, see JobEngine.close.
+
+    Args:
+        settings: of the gateway.
+        voices: dialect -> how it speaks in webhooks.
+        fetcher: of pictures; None for the one that the settings describe.
+    """
     async with AsyncExitStack() as stack:
         rooms = Rooms(settings.mesh_address)
         stack.push_async_callback(rooms.close)
@@ -76,7 +102,7 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
         keys = await stack.enter_async_context(open_keys(settings, database))
         assets = await _assets(settings, database, stack)
         uploads = Uploads(assets, database)
-        webhooks = _webhooks(settings, database, assets)
+        webhooks = _webhooks(settings, database, assets, voices)
         outbox = _each(partial(of_job, retention_s=settings.retention_s), webhooks.outbox)
         jobs = await _engine(settings, database, Pipeline(rooms, settings.deadline_s).run, assets, outbox, webhooks)
         stack.push_async_callback(jobs.close)
@@ -84,7 +110,7 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
         # Before the engine, which waits for what is being sent.
         stack.push_async_callback(webhooks.close)
         catalogue = Catalogue(rooms, settings.default_model)
-        models = ModelAdmin(settings, catalogue, database, _loads_outbox(webhooks), webhooks.written)
+        models = ModelAdmin(settings, catalogue, database, _loads_outbox(webhooks, voices), webhooks.written)
         models.open()
         stack.push_async_callback(models.close)
         fetcher = fetcher or Fetcher(allow=settings.fetch_allow, timeout_s=settings.fetch_timeout_s)
@@ -112,18 +138,26 @@ async def open_parts(settings: GatewaySettings, fetcher: Fetcher | None = None) 
         )
 
 
+def s3_access(settings: GatewaySettings) -> S3Access:
+    """How to reach the bucket that files are kept in."""
+    return S3Access(
+        endpoint=settings.storage_endpoint,
+        region=settings.storage_region,
+        access_key=settings.storage_access_key,
+        secret_key=settings.storage_secret_key,
+        allow_http=settings.storage_allow_http,
+    )
+
+
 async def _assets(settings: GatewaySettings, database: Database, stack: AsyncExitStack) -> Assets:
-    store = stack.enter_context(open_store(settings.storage_url, settings.s3_access()))
+    store = stack.enter_context(open_store(settings.storage_url, s3_access(settings)))
     key = await database.run(partial(shared_key, name="links"))
     seal = await asyncio.to_thread(Seal, settings.secret, passing=not database.durable)
     storages = TenantStorages(database, seal, settings.storage_allow)
     return Assets(store, settings.retention_s, database, links=Links(key), urls=settings.asset_urls, storages=storages)
 
 
-def _webhooks(settings: GatewaySettings, database: Database, assets: Assets) -> Webhooks:
-    # The dialects' modules know the parts, so they come after them.
-    from gateway.dialects.announcements import ANNOUNCE, SIGN
-
+def _webhooks(settings: GatewaySettings, database: Database, assets: Assets, voices: Mapping[str, Voice]) -> Webhooks:
     def linking(connection: Connection, job: Job) -> Link:
         base, placed = str(job.echo.get("base_url", "")), places(connection, job.assets)
         return lambda name: placed[name].url if name in placed else assets.url(base, name)
@@ -131,20 +165,22 @@ def _webhooks(settings: GatewaySettings, database: Database, assets: Assets) -> 
     return Webhooks(
         database,
         Outside(allow=settings.webhook_allow),
-        ANNOUNCE,
-        signers=SIGN,
+        {name: voice.announce for name, voice in voices.items() if voice.announce},
+        signers={name: voice.sign for name, voice in voices.items() if voice.sign},
+        events={name: voice.events for name, voice in voices.items() if voice.events},
         linking=linking,
         retention_s=settings.retention_s,
     )
 
 
-def _loads_outbox(webhooks: Webhooks) -> LoadOutbox:
+def _loads_outbox(webhooks: Webhooks, voices: Mapping[str, Voice]) -> LoadOutbox:
     """Writes what the webhook of a load is told, in the words of its dialect."""
-    from gateway.dialects.announcements import ANNOUNCE_LOADS
 
     def write(connection: Connection, load: Load, failure: MeshError | None) -> None:
         if load.webhook is not None:
-            told = ANNOUNCE_LOADS[load.dialect](load, failure)
+            announce = voices[load.dialect].announce_load
+            assert announce is not None
+            told = announce(load, failure)
             webhooks.tell(connection, load.id, load.owner, load.webhook, load.dialect, told)
 
     return write

@@ -10,6 +10,7 @@ import uvicorn
 from controlmesh.v1 import generation_pb2_grpc
 from gateway import grpc_face
 from gateway.app import make_app
+from gateway.dialects.announcements import VOICES
 from gateway.parts import open_parts
 from gateway.settings import GatewaySettings, split_address
 from mesh.server import serve
@@ -27,7 +28,7 @@ class _Http(uvicorn.Server):
 async def run(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT: then not ready, serving on for `drain_s`, and `grace_s` for what is unfinished."""
     host, port = split_address(settings.address)
-    async with open_parts(settings) as parts:
+    async with open_parts(settings, VOICES) as parts:
         stop = parts.ending
         http = _Http(
             uvicorn.Config(

@@ -3,7 +3,6 @@
 import ipaddress
 from dataclasses import dataclass
 
-from gateway.stores import S3Access
 from mesh.server import ServerSettings
 from mesh.settings import SettingsError, setting
 
@@ -136,16 +135,6 @@ class GatewaySettings(ServerSettings):
                 "(or CN_GATEWAY_API_KEYS_FILE), make one with `python -m gateway keys create`, or use a loopback "
                 "address"
             )
-
-    def s3_access(self) -> S3Access:
-        """How to reach the bucket that files are kept in."""
-        return S3Access(
-            endpoint=self.storage_endpoint,
-            region=self.storage_region,
-            access_key=self.storage_access_key,
-            secret_key=self.storage_secret_key,
-            allow_http=self.storage_allow_http,
-        )
 
     def aliases(self) -> dict[str, str]:
         """Other name -> name of a loaded model."""

@@ -65,6 +65,7 @@ class Webhooks(Endpoints):
         announcers: dialect -> how it tells; the one of `fallback` tells for all others.
         linking: gives the Link of a job's pictures; None: names as they are.
         signers: dialect -> how it signs, if in a way of its own.
+        events: dialect -> names of events, of those dialects that endpoints can be set up in.
         fallback: dialect of those that have no announcer.
         sender: posts; None for the usual one.
         clock, jitter: time, and the share of a tenth by which a pause is longer.
@@ -81,6 +82,7 @@ class Webhooks(Endpoints):
         *,
         linking: Linking | None = None,
         signers: Mapping[str, Signer] | None = None,
+        events: Mapping[str, Sequence[str]] | None = None,
         fallback: str = "native",
         sender: Sender | None = None,
         clock: Clock | None = None,
@@ -94,6 +96,7 @@ class Webhooks(Endpoints):
         self._announcers = announcers
         self._linking = linking
         self._signers = signers or {}
+        self.events = events or {}
         self._fallback = fallback
         self._sender = sender or Sender(outside)
         self._clock = clock

@@ -12,7 +12,7 @@ from export.annotators import table
 from export.annotators.exporter import Outcome, export, heads_of, stale_configs, write_configs
 from export.annotators.source import Source, open_source
 from export.errors import StaleConfigs
-from export.exporter import Options
+from export.options import Options
 from export.terminal import (
     REPOSITORY,
     CheckConfigs,

@@ -13,8 +13,8 @@ import msgspec
 from export.annotators.source import Source
 from export.configs import CONFIG_FILE
 from export.errors import SourceRefused
-from export.exporter import Options, Progress, quiet
 from export.fingerprint import graph_files, sha256
+from export.options import Options, Progress, quiet
 from export.place import Placement
 from families import annotators
 from families.annotators import AnnotatorCard

@@ -5,12 +5,12 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gateway.announcement import Announcement, Link
+from gateway.announcement import EVENTS, Announcement, Link
 from gateway.dialects.dialect import renamed
 from gateway.dialects.enterprise_answers import announced
-from gateway.dialects.native_webhooks import EVENTS
 from gateway.jobs import Job
 from gateway.loads import Load
+from gateway.parts import Voice
 from mesh.errors import MeshError
 
 LOAD_NAMES = {"model": "model_id", "source": "url", "kind": "controlnet_type", "base": "base_model"}
@@ -35,3 +35,6 @@ def announce_load(load: Load, failure: MeshError | None) -> Announcement:
 def sign(secret: str, body: str) -> Mapping[str, str]:
     """The vendor signs nothing; this is the header that receivers of its kind look for, keyed by the secret's text."""
     return {"X-Signature-256": f"sha256={hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest()}"}
+
+
+VOICE = Voice(announce, announce_load=announce_load, sign=sign)

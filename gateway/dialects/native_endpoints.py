@@ -9,7 +9,6 @@ from starlette.responses import Response
 from gateway import bodies
 from gateway.announcement import ALL_EVENTS
 from gateway.auth import bearer
-from gateway.dialects.announcements import EVENTS
 from gateway.dialects.native_json import given, refuse_unknown, respond
 from gateway.dialects.native_models import WebhookEndpointBody, WebhookEndpointChange
 from gateway.dialects.native_webhooks import NAME
@@ -38,7 +37,7 @@ class NativeEndpoints:
         if "url" not in sent:
             raise InvalidInput("url is missing; send the http or https URL that is to be told", field="url")
         events, description = sent.get("events", [ALL_EVENTS]), sent.get("description", "")
-        _check_events(NAME, events)
+        self._check_events(NAME, events)
         made = await self._parts.webhooks.create(owner, sent["url"], events, description, dialect=NAME)
         place = {"Location": f"{request.url.path}/{made.id}"}
         return respond({**_record(made), "secret": made.secret}, 201, {**place, **_SECRET})
@@ -60,7 +59,7 @@ class NativeEndpoints:
         if "enabled" in sent:
             flag("enabled", sent["enabled"])
         if "events" in sent:
-            _check_events(known.dialect, sent["events"])
+            self._check_events(known.dialect, sent["events"])
         return respond(_record(await self._parts.webhooks.update(id, owner, **sent)))
 
     async def drop(self, request: Request) -> Response:
@@ -81,13 +80,12 @@ class NativeEndpoints:
         refuse_unknown(body, known)
         return given(body)
 
-
-def _check_events(dialect: str, events: object) -> None:
-    """Refuse names that nothing is ever sent under; what is no list at all is refused by whoever takes it."""
-    known = (ALL_EVENTS, *EVENTS[dialect])
-    for name in events if isinstance(events, list) else ():
-        if name not in known:
-            raise InvalidInput(f"events has {str(name)[:80]!r}; known: {', '.join(known)}", field="events")
+    def _check_events(self, dialect: str, events: object) -> None:
+        """Refuse names that nothing is ever sent under; what is no list at all is refused by whoever takes it."""
+        known = (ALL_EVENTS, *self._parts.webhooks.events[dialect])
+        for name in events if isinstance(events, list) else ():
+            if name not in known:
+                raise InvalidInput(f"events has {str(name)[:80]!r}; known: {', '.join(known)}", field="events")
 
 
 def _record(known: Endpoint) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from families import limits
+from gateway.announcement import EVENTS
 from gateway.bounds import DEADLINE_S, PRIORITY
-from gateway.dialects.native_webhooks import EVENTS
 from gateway.generation import FORMATS, Control, Generation
 from gateway.hints import HintRequest
 from gateway.jobs import DEFAULT_PRIORITY

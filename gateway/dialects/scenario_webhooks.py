@@ -20,6 +20,7 @@ from gateway.dialects.scenario_record import NAME
 from gateway.dialects.scenario_table import Room, Table
 from gateway.endpoint_records import Endpoint
 from gateway.jobs import Job, Status
+from gateway.parts import Voice
 from gateway.webhook_records import Delivery, DeliveryStatus
 from mesh.errors import InvalidInput, NotFound
 
@@ -54,6 +55,9 @@ def announce(job: Job, link: Link) -> Announcement:
         return Announcement(event, sent, alias=named(*others) if others else None)
 
     return named(*EVENTS[job.status])
+
+
+VOICE = Voice(announce, events=KNOWN_EVENTS)
 
 
 class ScenarioWebhooks(Room):

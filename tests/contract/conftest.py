@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from gateway.app import make_app
+from gateway.dialects.announcements import VOICES
 from gateway.parts import Parts, open_parts
 from gateway.settings import GatewaySettings
 from tests.contract.rooms import FakeRooms
@@ -39,7 +40,7 @@ async def running(**settings: Any) -> AsyncIterator[Running]:
 @asynccontextmanager
 async def serving(rooms: Any, **settings: Any) -> AsyncIterator[Running]:
     """A gateway with `settings` on a free port, over `rooms`, which are at `mesh_address`."""
-    async with open_parts(GatewaySettings(**settings)) as parts:
+    async with open_parts(GatewaySettings(**settings), VOICES) as parts:
         config = uvicorn.Config(make_app(parts), port=0, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         listening = asyncio.Event()

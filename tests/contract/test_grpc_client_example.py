@@ -8,6 +8,7 @@ import grpc
 import numpy as np
 
 from controlmesh.v1 import generation_pb2_grpc
+from gateway.dialects.announcements import VOICES
 from gateway.grpc_face import Generations
 from gateway.parts import open_parts
 from gateway.settings import GatewaySettings
@@ -34,7 +35,7 @@ async def test_it_submits_watches_saves_and_says_what_is_wrong(tmp_path: Path) -
     source.write_bytes(encode(np.zeros((64, 96, 3), np.uint8)))
     async with (
         FakeRooms() as rooms,
-        open_parts(GatewaySettings(mesh_address=rooms.address, api_keys=("mine",))) as parts,
+        open_parts(GatewaySettings(mesh_address=rooms.address, api_keys=("mine",)), VOICES) as parts,
     ):
         server = grpc.aio.server(interceptors=[Edge()])
         generation_pb2_grpc.add_GenerationServiceServicer_to_server(Generations(parts), server)

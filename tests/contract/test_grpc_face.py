@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc, types_pb2
+from gateway.dialects.announcements import VOICES
 from gateway.grpc_face import Generations
 from gateway.parts import open_parts
 from gateway.settings import GatewaySettings
@@ -23,7 +24,10 @@ GOOD, BROKEN = types_pb2.Image(content=PICTURE), types_pb2.Image(content=b"no pi
 
 @asynccontextmanager
 async def face(**settings: Any) -> AsyncIterator[tuple[FakeRooms, generation_pb2_grpc.GenerationServiceStub]]:
-    async with FakeRooms() as rooms, open_parts(GatewaySettings(mesh_address=rooms.address, **settings)) as parts:
+    async with (
+        FakeRooms() as rooms,
+        open_parts(GatewaySettings(mesh_address=rooms.address, **settings), VOICES) as parts,
+    ):
         server = grpc.aio.server(interceptors=[Edge()])
         generation_pb2_grpc.add_GenerationServiceServicer_to_server(Generations(parts), server)
         port = server.add_insecure_port("127.0.0.1:0")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from export.exporter import Options, export
+from export.exporter import export
+from export.options import Options
 from export.source import Source, open_source
 
 

@@ -12,7 +12,7 @@ from export.annotators.source import open_source
 from export.demo.__main__ import app
 from export.demo.annotator_judge import Quality
 from export.demo.annotator_report import FLOORS, ROWS, exported, held_out, measure, missed
-from export.exporter import Options
+from export.options import Options
 from export.source import DEMO_WEIGHTS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -25,7 +25,7 @@ from export.annotators.source import open_source
 from export.annotators.transformers_segmentation import Pooled
 from export.demo import annotator_net
 from export.errors import Mismatch, SourceRefused
-from export.exporter import Options
+from export.options import Options
 from families.annotators import HEADS, list_annotators, part, read_card
 from mesh.triton import Triton
 from model_server.canary import Canary, failing

@@ -22,7 +22,7 @@ from export.annotators.architecture import Loaded
 from export.annotators.checking import Size
 from export.annotators.source import open_source
 from export.errors import SourceRefused
-from export.exporter import Options
+from export.options import Options
 from families import annotators
 
 ROWS = {row.name: row for row in library_files.ROWS}

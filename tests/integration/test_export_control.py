@@ -12,8 +12,9 @@ import pytest
 from export import configs
 from export.control import add
 from export.errors import Busy, Misfit, Mismatch, SourceRefused
-from export.exporter import Options, export
+from export.exporter import export
 from export.facts import facts_of
+from export.options import Options
 from export.place import Placement
 from export.remove import remove
 from export.source import ControlNetSource, Source, open_controlnet

@@ -18,7 +18,8 @@ from tokenizers import Tokenizer
 
 from export import tokens
 from export.errors import Mismatch, SourceRefused
-from export.exporter import Options, Outcome, export
+from export.exporter import Outcome, export
+from export.options import Options
 from export.source import Source, open_source
 from families import graphs
 from families.manifest import manifest_path, read_manifest, tokenizer_path

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gateway.announcement import Announcement
-from gateway.dialects.announcements import ANNOUNCE, SIGN
+from gateway.dialects.announcements import VOICES
 from gateway.generation import Control, Generation
 from gateway.jobs import Job, Status, StoredPicture
 from mesh.errors import InvalidInput
@@ -58,7 +58,7 @@ def link(name: str) -> str:
 
 
 def test_the_enterprise_body_of_a_success() -> None:
-    body = ANNOUNCE["enterprise"](ended(Status.SUCCEEDED), link).body
+    body = VOICES["enterprise"].announce(ended(Status.SUCCEEDED), link).body
     assert {name: type(value) for name, value in body.items()} == {
         "status": str,
         "id": int,
@@ -80,13 +80,13 @@ def test_the_enterprise_body_of_a_success() -> None:
 def test_the_enterprise_body_of_base64_names_text() -> None:
     echo = {**ECHOES["enterprise"], "base64": True}
     job = ended(Status.SUCCEEDED)
-    body = ANNOUNCE["enterprise"](Job(**{**vars(job), "echo": echo}), link).body
+    body = VOICES["enterprise"].announce(Job(**{**vars(job), "echo": echo}), link).body
     assert body["output"] == ["https://files.example/a.png.base64", "https://files.example/b.png.base64"]
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELLED])
 def test_the_enterprise_body_of_a_failure(status: Status) -> None:
-    body = ANNOUNCE["enterprise"](ended(status), link).body
+    body = VOICES["enterprise"].announce(ended(status), link).body
     assert set(body) == {"status", "id", "message", "track_id"}
     assert (body["status"], body["id"], body["track_id"]) == ("failed", 123456789, "order-7")
     assert isinstance(body["message"], str) and body["message"]
@@ -101,7 +101,7 @@ def test_the_enterprise_body_of_a_failure(status: Status) -> None:
     ],
 )
 def test_the_native_body_is_an_event_with_the_record(status: Status, event: str) -> None:
-    told = ANNOUNCE["native"](ended(status, "native"), link)
+    told = VOICES["native"].announce(ended(status, "native"), link)
     assert told.event == told.body["type"] == event
     assert told.body["timestamp"] == MOMENT.replace(second=51)
     assert told.body["data"]["status"] == status
@@ -114,7 +114,7 @@ def test_the_native_body_is_an_event_with_the_record(status: Status, event: str)
 @pytest.mark.parametrize("asked", ECHOES)
 def test_dialects_with_endpoints_tell_that_any_job_was_taken(told: str, asked: str) -> None:
     job = replace(ended(Status.QUEUED, asked), started_at=None, finished_at=None)
-    announcement = ANNOUNCE[told](job, link)
+    announcement = VOICES[told].announce(job, link)
     assert announcement.event == announcement.body["type"] == "generation.created"
     assert "2026-01-02T03:04:05" in orjson.dumps(announcement.body).decode()
 
@@ -129,14 +129,14 @@ def test_what_is_heard_is_what_was_chosen() -> None:
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.CANCELLED])
 @pytest.mark.parametrize("asked", ECHOES)
-@pytest.mark.parametrize("told", ANNOUNCE)
+@pytest.mark.parametrize("told", VOICES)
 def test_every_dialect_tells_of_every_dialect_s_jobs(told: str, asked: str, status: Status) -> None:
-    announcement = ANNOUNCE[told](ended(status, asked), link)
+    announcement = VOICES[told].announce(ended(status, asked), link)
     assert announcement.event
     assert "base_url" not in orjson.dumps(announcement.body).decode()
 
 
 def test_the_enterprise_signature_is_an_hmac_of_the_body() -> None:
-    (name, value), *more = SIGN["enterprise"]("whsec_abc", '{"id":1}').items()
+    (name, value), *more = VOICES["enterprise"].sign("whsec_abc", '{"id":1}').items()
     expected = hmac.new(b"whsec_abc", b'{"id":1}', hashlib.sha256).hexdigest()
     assert (name, value, more) == ("X-Signature-256", f"sha256={expected}", [])

@@ -19,8 +19,8 @@ from export.annotators import ade20k, demo_folder, table
 from export.annotators.exporter import config_texts, export, fingerprint, heads_of, stale_configs, write_configs
 from export.annotators.source import Source, open_source, wanted
 from export.errors import HubUnreachable, SourceRefused
-from export.exporter import Options
 from export.facts import facts_of
+from export.options import Options
 from export.source import open_source as open_model
 from families.annotators import HEADS, AnnotatorCard, read_card, write_annotator
 from model_server.repository import RepositoryError, models_to_load

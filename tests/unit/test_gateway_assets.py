@@ -12,6 +12,7 @@ from obstore.store import LocalStore
 
 from gateway.asset_names import is_name, is_private, label, names, new_name
 from gateway.assets import Assets
+from gateway.parts import s3_access
 from gateway.sealing import Seal
 from gateway.settings import GatewaySettings
 from gateway.signing import Links
@@ -149,8 +150,8 @@ def test_other_places_are_refused(url: str) -> None:
 
 def test_settings_of_stores_are_checked_and_hide_the_key() -> None:
     settings = GatewaySettings(storage_access_key="key", storage_secret_key="hidden", storage_region="eu-1")
-    assert settings.s3_access() == S3Access("", "eu-1", "key", "hidden", False)
-    assert "hidden" not in repr(settings.s3_access())
+    assert s3_access(settings) == S3Access("", "eu-1", "key", "hidden", False)
+    assert "hidden" not in repr(s3_access(settings))
     for wrong in (
         {"storage_access_key": "key"},
         {"storage_secret_key": "hidden"},

@@ -1,0 +1,33 @@
+"""How to export, and who hears of its progress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.place import Rename
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to export. `tolerance`, `external_over` and `rename` keep their defaults outside of tests."""
+
+    repository: Path
+    name: str
+    target: str = "cpu"
+    force: bool = False
+    threads: int = 1
+    """Threads inside one operator while verifying; more help a large model on an idle machine."""
+    tolerance: float | None = None
+    external_over: int | None = None
+    rename: Rename = os.rename
+
+
+# Called with a sentence about what begins now, the steps done and the steps in all.
+Progress = Callable[[str, int, int], None]
+
+
+def quiet(doing: str, done: int, total: int) -> None:
+    """A Progress that says nothing."""

@@ -1,0 +1,34 @@
+"""The records of a job's results among the files."""
+
+from sqlalchemy import Connection, insert
+
+from gateway.asset_names import media_type
+from gateway.asset_records import GENERATED
+from gateway.jobs import Job, Status
+from gateway.tables import ASSETS, now
+
+
+def of_job(connection: Connection, job: Job, retention_s: float) -> None:
+    """Write the records of a job's results, in the transaction that ends it; of one that was only taken, none."""
+    if job.status != Status.SUCCEEDED or not job.pictures:
+        return
+    moment = now(connection.dialect)
+    rows = [
+        {
+            "id": picture.asset,
+            "owner": job.owner,
+            "name": "",
+            "media_type": media_type(picture.asset),
+            "size": picture.size,
+            "width": picture.width,
+            "height": picture.height,
+            "sha256": picture.sha256,
+            "source": GENERATED,
+            "job_id": job.id,
+            "fingerprint": None,
+            "created_at": moment,
+            "expires_at": moment + retention_s,
+        }
+        for picture in job.pictures
+    ]
+    connection.execute(insert(ASSETS).values(rows))
