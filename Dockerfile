@@ -34,6 +34,9 @@ case "$extras" in
       -r requirements/torch.txt ;;
 esac
 SH
+# One room an image: a service holds no code that it can't run. The exporter takes the demo model with it.
+COPY . tree
+RUN mkdir rooms && cp -r "tree/$SERVICE" rooms/ && if [ "$SERVICE" = export ]; then cp -r tree/demo rooms/; fi
 
 FROM python:${PYTHON}
 ARG SERVICE
@@ -48,8 +51,7 @@ WORKDIR /app
 COPY protos/controlmesh protos/controlmesh
 COPY mesh mesh
 COPY families families
-# One room an image; a service holds no code that it can't run.
-COPY ${SERVICE} ${SERVICE}
+COPY --from=build /src/rooms ./
 USER 10001:10001
 # exec, so that the service itself gets SIGTERM and drains.
 ENTRYPOINT ["/bin/sh", "-c", "exec python -m \"$SERVICE\" \"$@\"", "--"]

@@ -61,7 +61,7 @@ test-parity-full: setup models ## Every feature under every scheduler against di
 	@$(BIN)/python -m pytest tests/parity/test_parity_matrix.py --every-case --parity-table docs/parity.md
 
 fuzz: setup ## Hostile pictures and parameters, for as long as Hypothesis' deep profile takes
-	@$(BIN)/python -m pytest tests/unit/test_fuzz_pictures.py tests/unit/test_fuzz_controls.py --hypothesis-profile=deep
+	@$(BIN)/python -m pytest tests/unit/mesh/test_fuzz_pictures.py tests/unit/preprocess_svc/test_fuzz_controls.py --hypothesis-profile=deep
 
 chaos: setup models ## Kill a mesh's processes under forty jobs, on SQLite and PostgreSQL; writes docs/chaos.md
 	@$(BIN)/python -m benchmarks.chaos --write docs/chaos.md
@@ -71,7 +71,7 @@ chaos-long: setup models ## Five minutes of kills under 200 jobs of four dialect
 	  --write docs/chaos.md
 
 fuzz-api: setup ## 10,000 requests against the native API, made from its own description
-	@$(BIN)/python -m tests.fuzz_api --cases 10000
+	@$(BIN)/python -m tests.rigs.fuzz_api --cases 10000
 
 lint: .venv/.done ## Style, types, import directions, protos, freshness of generated files
 	@$(BIN)/ruff check .
@@ -95,7 +95,7 @@ lock: ## Rewrite the locked requirements from pyproject.toml (needs uv)
 	@./requirements/lock.sh
 
 train-demo: .venv/.done ## Train the demo model from nothing into run/train-demo (about two hours on two cores)
-	@$(BIN)/python -m export.demo train --out run/train-demo
+	@$(BIN)/python -m demo train --out run/train-demo
 
 evaluate-demo: setup models ## Measure adherence to prompts and hints through the running mesh, print the table
 	@$(BIN)/python -m local evaluate

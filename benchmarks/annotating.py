@@ -19,7 +19,7 @@ from local.processes import ROOT
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Learned
+from preprocess_svc.extraction.control import Learned
 
 Array = NDArray[np.generic]
 _BACKEND = ROOT / "model_server" / "backends" / "onnxruntime"

@@ -33,10 +33,10 @@ from benchmarks.chaos_callers import DIALECTS, Programs
 from benchmarks.chaos_report import Accepted, Kill, Run, tables, write
 from benchmarks.frail_mesh import PARTS, FrailMesh, frail_mesh
 from benchmarks.receiver import Heard, receiver
-from gateway.database import open_database
-from gateway.jobs import FINAL
-from gateway.tables import JOBS
-from tests.integration.postgres import postgres
+from gateway.database.connection import open_database
+from gateway.database.tables import JOBS
+from gateway.jobs.job import FINAL
+from tests.rigs.postgres import postgres
 
 DATABASES = ("sqlite", "postgresql")
 IN_FLIGHT = 8

@@ -16,10 +16,10 @@ import httpx2
 
 from benchmarks.frail_mesh import FrailMesh
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc
-from gateway import idempotency
+from gateway.jobs import idempotency
 from local.demo import source_picture
 from mesh.channels import open_channel
-from tests.contract.scenario_client import data_url
+from tests.rigs.scenario_client import data_url
 
 PROMPT = "a red star"
 STEPS = 20

@@ -31,12 +31,12 @@ from benchmarks import callers
 from benchmarks.annotating import Ours, exported
 from benchmarks.detectors import DETECTORS
 from benchmarks.mesh import Row, running, table
+from demo.render import render
 from export.annotators.library import module
-from export.demo.render import render
 from local.demo import SKETCH
 from mesh.pictures import Pixels
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Algorithm
+from preprocess_svc.extraction.control import Algorithm
 
 KEPT = Path("build/benchmark-annotators")
 CALLERS = (1, 4, 16)

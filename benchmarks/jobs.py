@@ -26,18 +26,18 @@ from obstore.store import LocalStore
 from rich.console import Console
 from rich.table import Table
 
-from gateway.assets import Assets
-from gateway.database import open_database
-from gateway.durable_jobs import DurableJobs
-from gateway.generation import Generation
-from gateway.jobs import Job, JobEngine, Order
-from gateway.memory_jobs import MemoryJobs
-from gateway.pipeline import Outcome, Picture, Progress
+from gateway.database.connection import open_database
+from gateway.files.assets import Assets
+from gateway.generation.generation import Generation
+from gateway.generation.pipeline import Outcome, Picture, Progress
+from gateway.jobs.engine import DurableJobs
+from gateway.jobs.job import Job, JobEngine, Order
+from gateway.jobs.memory_engine import MemoryJobs
 from gateway.settings import GatewaySettings
 from mesh.telemetry import configure
 from tests.contract.conftest import running as running_gateway
-from tests.integration.job_rig import ENGINES, PICTURE
-from tests.integration.postgres import Server, postgres
+from tests.rigs.jobs import ENGINES, PICTURE
+from tests.rigs.postgres import Server, postgres
 
 BOUNDS = """
 ## What bounds it

@@ -27,15 +27,15 @@ from benchmarks import asking, costs
 from benchmarks.diffusers_side import Diffusers
 from benchmarks.null_model import NAME as NULL
 from benchmarks.null_model import build
-from export.demo.hints import hint as exact_hint
-from export.demo.render import render
+from demo.hints import hint as exact_hint
+from demo.render import render
 from families import graphs
 from local.demo import SKETCH
 from local.settings import LocalSettings
 from local.supervision import LocalMesh
 from mesh.pictures import Pixels
 
-WEIGHTS = Path("export/demo/weights")
+WEIGHTS = Path("demo/weights")
 Row = tuple[str, str]
 
 

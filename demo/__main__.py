@@ -44,7 +44,7 @@ def train(
     base: Annotated[
         Path | None,
         typer.Option(
-            help="A finished demo model, e.g. export/demo/weights: its parts are used wherever this run has none "
+            help="A finished demo model, e.g. demo/weights: its parts are used wherever this run has none "
             "of its own, so that a new control is all there is to train.",
             exists=True,
             file_okay=False,
@@ -58,10 +58,10 @@ def train(
     when you like: the same command goes on with the stage that was under way. The lengths are counted in steps,
     so a busy machine needs longer for the same model.
     """
-    from export.demo.distributed import CrewError
-    from export.demo.stages import Workshop
-    from export.demo.train import OtherRecipe, UnknownStage
-    from export.demo.train import train as run
+    from demo.distributed import CrewError
+    from demo.stages import Workshop
+    from demo.train import OtherRecipe, UnknownStage
+    from demo.train import train as run
 
     try:
         typer.echo(run(Workshop(out, steps_scale, base), only or (), processes))
@@ -90,10 +90,10 @@ def evaluate(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from export.demo import report
-    from export.demo.adherence import missed, requests
-    from export.demo.evaluate import MeshError, Settings, offered
-    from export.demo.evaluate import evaluate as run
+    from demo import report
+    from demo.adherence import missed, requests
+    from demo.evaluate import MeshError, Settings, offered
+    from demo.evaluate import evaluate as run
 
     settings, console = Settings(in_flight=in_flight), Console()
     prompts = requests(count, first_seed)
@@ -140,11 +140,11 @@ def sweep(
     import httpx2
     from rich.progress import Progress
 
-    from export.demo import sweep_report
-    from export.demo.adherence import Adherence, requests
-    from export.demo.evaluate import MeshError, Settings
-    from export.demo.sweep import POINTS, Point
-    from export.demo.sweep import sweep as run
+    from demo import sweep_report
+    from demo.adherence import Adherence, requests
+    from demo.evaluate import MeshError, Settings
+    from demo.sweep import POINTS, Point
+    from demo.sweep import sweep as run
 
     settings, prompts = Settings(in_flight=in_flight), requests(count, first_seed)
 
@@ -169,7 +169,7 @@ def annotator_report(
     name: Annotated[str, typer.Option(help="Which annotator; it must find all that the demo's own finds.")] = "demo",
     base: Annotated[
         Path, typer.Option(help="The demo model; its autoencoder redraws one row's pictures.", file_okay=False)
-    ] = Path("export/demo/weights"),
+    ] = Path("demo/weights"),
     count: Annotated[int, typer.Option(min=8, help="Scenes; each is seen in every row.")] = 256,
     write: Annotated[Path | None, typer.Option(help="Write the page here (Markdown), its pictures beside it.")] = None,
 ) -> None:
@@ -182,7 +182,7 @@ def annotator_report(
     from diffusers import AutoencoderKL
     from rich.progress import Progress
 
-    from export.demo import annotator_report as report
+    from demo import annotator_report as report
     from families.manifest import ManifestError
 
     torch.set_num_threads(1)

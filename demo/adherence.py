@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.demo import judge
-from export.demo.captions import prompt
-from export.demo.hints import edges
-from export.demo.judge import Pixels
-from export.demo.render import render
-from export.demo.repaint import change_outside, repaint, wanted_is_there
-from export.demo.scene import SMOOTH_STYLES, Scene, Stream, sample_scene, scene_generator
+from demo import judge
+from demo.captions import prompt
+from demo.hints import edges
+from demo.judge import Pixels
+from demo.render import render
+from demo.repaint import change_outside, repaint, wanted_is_there
+from demo.scene import SMOOTH_STYLES, Scene, Stream, sample_scene, scene_generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Adherence:
     prompts with one and with several objects. in_mask: the object's colour dominates where its hint drew it.
     overlap: intersection over union of the object's colour with where its hint drew it.
     edge_f1: Canny edges against those of the scene's own render, 2 px tolerance.
-    repainted: the object that inpainting hides (export.demo.repaint) is found, right, under its mask.
+    repainted: the object that inpainting hides (demo.repaint) is found, right, under its mask.
     kept: peak signal-to-noise ratio in dB of the picture against inpainting's source outside that mask.
     """
 

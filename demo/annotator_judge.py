@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.demo.annotator_truth import Maps
-from export.demo.hints import SEGMENT_COLOURS, Pixels
-from export.demo.shapes import Field
+from demo.annotator_truth import Maps
+from demo.hints import SEGMENT_COLOURS, Pixels
+from demo.shapes import Field
 
 #: Depth counts as right within this ratio (Eigen et al. 2014), of nearness: a truth is 0.08 to 1, and what was found
 #: is raised to SMALLEST_NEARNESS.

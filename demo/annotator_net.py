@@ -10,7 +10,7 @@ import safetensors.torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.demo.hints import SEGMENT_COLOURS
+from demo.hints import SEGMENT_COLOURS
 
 ARCHITECTURE = "AnnotatorNet"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

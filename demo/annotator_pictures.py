@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.demo.annotator_truth import Maps, truth, window
-from export.demo.hints import Pixels
-from export.demo.recipe import PICTURE_SIZE
-from export.demo.render import render
-from export.demo.scene import Scene
+from demo.annotator_truth import Maps, truth, window
+from demo.hints import Pixels
+from demo.recipe import PICTURE_SIZE
+from demo.render import render
+from demo.scene import Scene
 
 #: Sides of a batch's pictures; half of the batches are of PICTURE_SIZE, which a service fits pictures to.
 SIDES = (96, 112, 128, 144, 160)

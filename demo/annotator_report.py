@@ -12,16 +12,16 @@ import onnxruntime
 import torch
 from diffusers import AutoencoderKL
 
-from export.demo.annotator_judge import EDGE, RATIO, SMALLEST_NEARNESS, TOLERANCE, Quality, quality
-from export.demo.annotator_pictures import compressed, fitted
-from export.demo.annotator_train import redrawn
-from export.demo.annotator_truth import Maps, truth
-from export.demo.evaluate import png
-from export.demo.hints import SEGMENT_COLOURS, Pixels, nearness
-from export.demo.recipe import PICTURE_SIZE
-from export.demo.render import render
-from export.demo.scene import Scene, Stream, sample_scene, scene_generator
-from export.demo.softedge import OUTLINE, TEXTURE
+from demo.annotator_judge import EDGE, RATIO, SMALLEST_NEARNESS, TOLERANCE, Quality, quality
+from demo.annotator_pictures import compressed, fitted
+from demo.annotator_train import redrawn
+from demo.annotator_truth import Maps, truth
+from demo.evaluate import png
+from demo.hints import SEGMENT_COLOURS, Pixels, nearness
+from demo.recipe import PICTURE_SIZE
+from demo.render import render
+from demo.scene import Scene, Stream, sample_scene, scene_generator
+from demo.softedge import OUTLINE, TEXTURE
 from families.annotators import HEADS, read_card
 from families.manifest import ManifestError
 
@@ -179,7 +179,7 @@ def markdown(table: Mapping[str, Quality], sheet: str) -> str:
         "# How well the demo's annotator sees",
         f"{count} scenes of every ground that no training saw, {PICTURE_SIZE} x {PICTURE_SIZE} pixels, through the "
         "exported graph in ONNX Runtime; the truth is the renderer's own geometry. Written by "
-        "`python -m export.demo annotator-report`; `export/demo/annotator_judge.py` defines every figure. The "
+        "`python -m demo annotator-report`; `demo/annotator_judge.py` defines every figure. The "
         "annotator knows these pictures only; it has no key points, for nothing in them has a skeleton.",
         "Depth is nearness, 0 to 1, compared as it is, without fitting scale or offset; the truth is 0.08 or more, so "
         f"that the ratio needs no offset, and what was found is raised to {SMALLEST_NEARNESS:g} for it. The ground of "

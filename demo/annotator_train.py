@@ -9,16 +9,16 @@ import torch
 from diffusers import AutoencoderKL
 from torch.nn import functional
 
-from export.demo.annotator_net import AnnotatorNet
-from export.demo.annotator_pictures import random_shape, training_picture
-from export.demo.annotator_truth import Maps
-from export.demo.corpus import to_tensor
-from export.demo.descent import autocast, descend
-from export.demo.distributed import Crew
-from export.demo.hints import Pixels
-from export.demo.recipe import SEED, Schedule
-from export.demo.scene import Stream, sample_scene, scene_generator
-from export.demo.vae import SCALING_FACTOR
+from demo.annotator_net import AnnotatorNet
+from demo.annotator_pictures import random_shape, training_picture
+from demo.annotator_truth import Maps
+from demo.corpus import to_tensor
+from demo.descent import autocast, descend
+from demo.distributed import Crew
+from demo.hints import Pixels
+from demo.recipe import SEED, Schedule
+from demo.scene import Stream, sample_scene, scene_generator
+from demo.vae import SCALING_FACTOR
 
 #: Every so many steps the pictures are the autoencoder's, of latents with up to this much noise, of unit normal ones.
 REDRAWN_EVERY, LATENT_NOISE = 8, 0.3

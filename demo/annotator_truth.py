@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.demo.hints import classes, nearness, normals
-from export.demo.render import Rendering
-from export.demo.shapes import Field
-from export.demo.softedge import soft_edges
+from demo.hints import classes, nearness, normals
+from demo.render import Rendering
+from demo.shapes import Field
+from demo.softedge import soft_edges
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
-from export.demo.annotator_net import load_net, save_net
-from export.demo.diffusion import build_scheduler
-from export.demo.text_encoder import load_text_encoder
+from demo.annotator_net import load_net, save_net
+from demo.diffusion import build_scheduler
+from demo.text_encoder import load_text_encoder
 
 #: Keys in which the libraries note where a part was loaded from on this machine.
 LOCAL_KEYS = ("_name_or_path", "name_or_path", "is_local", "local_files_only", "tokenizer_file")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.demo.scene import Scene, Solid
+from demo.scene import Scene, Solid
 
 #: Sentence -> share. {solids}: "a red ring and a blue star"; {ground}: "a green background"; {bare}: without article.
 SENTENCES: dict[str, float] = {

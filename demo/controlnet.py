@@ -10,13 +10,13 @@ from diffusers import ControlNetModel, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from numpy.typing import NDArray
 
-from export.demo import corpus
-from export.demo.corpus import Example
-from export.demo.descent import autocast, descend
-from export.demo.diffusion import Noising, stratified_timesteps
-from export.demo.distributed import Crew
-from export.demo.recipe import Schedule
-from export.demo.unet import CAPTION_DROP, Captions
+from demo import corpus
+from demo.corpus import Example
+from demo.descent import autocast, descend
+from demo.diffusion import Noising, stratified_timesteps
+from demo.distributed import Crew
+from demo.recipe import Schedule
+from demo.unet import CAPTION_DROP, Captions
 
 HINT_CHANNELS = (8, 16, 32, 64)
 #: Below this timestep the picture is nearly finished and a hint has nothing left to say.

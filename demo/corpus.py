@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
-from export.demo.captions import caption
-from export.demo.hints import hint
-from export.demo.recipe import CAPTIONS_EACH, PICTURE_SIZE
-from export.demo.render import render
-from export.demo.scene import Scene, Stream, sample_scene, scene_generator
+from demo.captions import caption
+from demo.hints import hint
+from demo.recipe import CAPTIONS_EACH, PICTURE_SIZE
+from demo.render import render
+from demo.scene import Scene, Stream, sample_scene, scene_generator
 
 Told = Callable[[int, int], None]
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from export.demo.distributed import Crew
-from export.demo.recipe import Schedule
+from demo.distributed import Crew
+from demo.recipe import Schedule
 
 Trained = TypeVar("Trained", bound=nn.Module)
 

@@ -16,13 +16,13 @@ import cv2
 import httpx2
 import numpy as np
 
-from export.demo.adherence import Adherence, Request, adherence, references
-from export.demo.hints import hint
-from export.demo.judge import Pixels
-from export.demo.recipe import CONTROLS
-from export.demo.render import render
-from export.demo.repaint import repaint
-from export.demo.scene import Scene
+from demo.adherence import Adherence, Request, adherence, references
+from demo.hints import hint
+from demo.judge import Pixels
+from demo.recipe import CONTROLS
+from demo.render import render
+from demo.repaint import repaint
+from demo.scene import Scene
 from families.graphs import MASKED_CONTROLS
 
 GENERATIONS = "/controlmesh/v1/generations"

@@ -1,6 +1,6 @@
 """Exact control hints of a rendered scene: no extractor guesses anything here.
 
-A new control needs one row in HINTS; training picks it up once export.demo.recipe gives it a schedule.
+A new control needs one row in HINTS; training picks it up once demo.recipe gives it a schedule.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.demo.masks import random_mask
-from export.demo.render import Rendering, pixel_centres
-from export.demo.scene import CANVAS
-from export.demo.scribble import scribble
-from export.demo.shapes import Field
-from export.demo.softedge import soft_edges
+from demo.masks import random_mask
+from demo.render import Rendering, pixel_centres
+from demo.scene import CANVAS
+from demo.scribble import scribble
+from demo.shapes import Field
+from demo.softedge import soft_edges
 
 Pixels = NDArray[np.uint8]
 

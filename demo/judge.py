@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.demo.render import pixel_centres
-from export.demo.scene import COLOURS, SHAPES, Scene, Solid
-from export.demo.shapes import signed_distance
+from demo.render import pixel_centres
+from demo.scene import COLOURS, SHAPES, Scene, Solid
+from demo.shapes import signed_distance
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

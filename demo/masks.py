@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.demo.render import Rendering, pixel_centres
-from export.demo.scene import CANVAS, Solid
+from demo.render import Rendering, pixel_centres
+from demo.scene import CANVAS, Solid
 
 Mask = NDArray[np.bool_]
 

@@ -51,7 +51,7 @@ VAE = Schedule(steps=1200, batch=24, rate=1.5e-3, warmup=50, hold=0.0, averaging
 TEXT_ENCODER = Schedule(steps=900, batch=64, rate=2e-3, warmup=30, hold=0.0, betas=(0.9, 0.98))
 UNET = Schedule(steps=4000, batch=64, rate=1.2e-3)
 ANNOTATOR = Schedule(steps=3600, batch=16, rate=2.5e-3, hold=0.2)
-#: Control kind -> its ControlNet's schedule. A kind of export.demo.hints is trained when it has a row here.
+#: Control kind -> its ControlNet's schedule. A kind of demo.hints is trained when it has a row here.
 CONTROLS: dict[str, Schedule] = {
     "canny": Schedule(steps=2400, batch=48, rate=1.5e-3),
     "depth": Schedule(steps=2000, batch=48, rate=1.5e-3),

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.demo.scene import CANVAS, PALETTE, Scene
-from export.demo.shapes import Field, relief, signed_distance
+from demo.scene import CANVAS, PALETTE, Scene
+from demo.shapes import Field, relief, signed_distance
 
 LAMP_HEIGHT = 1.1
 STEEPEST_SLOPE = 2.0

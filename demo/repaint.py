@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from export.demo import judge
-from export.demo.judge import Mask, Pixels
-from export.demo.masks import spot
-from export.demo.render import render
-from export.demo.scene import COLOURS, SHAPES, Scene, Solid
+from demo import judge
+from demo.judge import Mask, Pixels
+from demo.masks import spot
+from demo.render import render
+from demo.scene import COLOURS, SHAPES, Scene, Solid
 
 
 @dataclass(frozen=True, slots=True)

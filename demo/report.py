@@ -10,13 +10,13 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
-from export.demo.adherence import COLUMNS, Adherence, Request, asked, missed
-from export.demo.evaluate import ROWS, Settings, png
-from export.demo.hints import hint
-from export.demo.judge import Pixels
-from export.demo.render import render
-from export.demo.repaint import repaint
-from export.demo.scene import Scene
+from demo.adherence import COLUMNS, Adherence, Request, asked, missed
+from demo.evaluate import ROWS, Settings, png
+from demo.hints import hint
+from demo.judge import Pixels
+from demo.render import render
+from demo.repaint import repaint
+from demo.scene import Scene
 from families.graphs import MASKED_CONTROLS
 
 #: Row of the table -> what it is, for readers.
@@ -59,7 +59,7 @@ def markdown(table: dict[str, Adherence], settings: Settings) -> str:
         f"row, asked of a running mesh over HTTP: {settings.size} x {settings.size} pixels, {settings.steps} steps of "
         f"{settings.scheduler}, guidance {settings.guidance:g}, exact hints. For inpainting one object of each picture "
         "lies under a mask, and the prompt names another in its place; the last two columns are about it. Written by "
-        "`python -m export.demo evaluate`; `export/demo/adherence.py` defines every column.",
+        "`python -m demo evaluate`; `demo/adherence.py` defines every column.",
         "",
         *(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows]),
         "",

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.demo.render import Rendering
-from export.demo.scene import CANVAS
+from demo.render import Rendering
+from demo.scene import CANVAS
 
 #: Range of the pen's width and of the standard deviation of its wobble, in scene units; gaps an outline, less one;
 #: range of a gap's length, as a share of the outline.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from export.demo.scene import Solid
+from demo.scene import Solid
 
 Field = NDArray[np.float32]
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from export.demo.render import Rendering, into_dot, into_stripe, pixel_centres
-from export.demo.scene import CANVAS, Scene
-from export.demo.shapes import Field, signed_distance
+from demo.render import Rendering, into_dot, into_stripe, pixel_centres
+from demo.scene import CANVAS, Scene
+from demo.shapes import Field, signed_distance
 
 #: Standard deviation of an edge's profile in pixels.
 SPREAD = 1.2

@@ -13,12 +13,12 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTokenizer
 
-from export.demo import annotator_train, assemble, controlnet, corpus, recipe, text_encoder, tokenizer, unet, vae
-from export.demo.annotator_net import save_net
-from export.demo.corpus import Example
-from export.demo.distributed import Crew
-from export.demo.recipe import Schedule
-from export.demo.scene import Stream
+from demo import annotator_train, assemble, controlnet, corpus, recipe, text_encoder, tokenizer, unet, vae
+from demo.annotator_net import save_net
+from demo.corpus import Example
+from demo.distributed import Crew
+from demo.recipe import Schedule
+from demo.scene import Stream
 
 HELD_OUT = 64
 WHITENED_ON = 256

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx2
 
-from export.demo.adherence import Adherence, Request, adherence
-from export.demo.evaluate import Settings, body, draw_all
+from demo.adherence import Adherence, Request, adherence
+from demo.evaluate import Settings, body, draw_all
 
 KIND = "canny"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.demo.adherence import Adherence
-from export.demo.evaluate import Settings
-from export.demo.sweep import ENDS, GUESSES, KIND, WEIGHTS, Point
+from demo.adherence import Adherence
+from demo.evaluate import Settings
+from demo.sweep import ENDS, GUESSES, KIND, WEIGHTS, Point
 
 Measured = dict[Point, Adherence]
 
@@ -33,7 +33,7 @@ def page(measured: Measured, settings: Settings) -> str:
         f"{count} prompts on plain and gradient grounds that training never drew, one {KIND} hint each, the same "
         f"prompts, hints and seeds in every row: {settings.size} x {settings.size} pixels, {settings.steps} steps of "
         f"{settings.scheduler}, guidance {settings.guidance:g}, asked of a running mesh over HTTP. Written by "
-        "`python -m export.demo sweep`; the columns are those of [adherence.md](adherence.md). Edge F1 is how well the "
+        "`python -m demo sweep`; the columns are those of [adherence.md](adherence.md). Edge F1 is how well the "
         "picture's edges agree with the hint's; colours are only in the prompt.",
         f"![Edge F1 and colour against weight and end]({PLOT})",
         "## Weight\n\n0 is no control, 1 the strength that the ControlNet was trained at.",

@@ -14,11 +14,11 @@ from torch import nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from export.demo.corpus import Example, token_ids
-from export.demo.descent import autocast, descend
-from export.demo.distributed import Crew
-from export.demo.recipe import Schedule
-from export.demo.scene import COLOURS, SHAPES, STYLES, Scene
+from demo.corpus import Example, token_ids
+from demo.descent import autocast, descend
+from demo.distributed import Crew
+from demo.recipe import Schedule
+from demo.scene import COLOURS, SHAPES, STYLES, Scene
 
 WIDTH = 128
 #: The answer of a question that does not apply: no second ground colour, no such shape.

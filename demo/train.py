@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from export.demo import distributed, recipe
-from export.demo.stages import STAGES, Stage, Workshop, work_stage
+from demo import distributed, recipe
+from demo.stages import STAGES, Stage, Workshop, work_stage
 
 RECORD = "stage.json"
 ASSEMBLED = "weights"

@@ -10,13 +10,13 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from export.demo.corpus import Example, token_ids
-from export.demo.descent import autocast, descend
-from export.demo.diffusion import Noising, stratified_timesteps
-from export.demo.distributed import Crew
-from export.demo.recipe import PICTURE_SIZE, Schedule
-from export.demo.text_encoder import WIDTH
-from export.demo.vae import CHANNELS, LATENT_CHANNELS
+from demo.corpus import Example, token_ids
+from demo.descent import autocast, descend
+from demo.diffusion import Noising, stratified_timesteps
+from demo.distributed import Crew
+from demo.recipe import PICTURE_SIZE, Schedule
+from demo.text_encoder import WIDTH
+from demo.vae import CHANNELS, LATENT_CHANNELS
 
 CAPTION_DROP = 0.1
 TIMESTEP_POWER = 0.85

@@ -18,10 +18,10 @@ from diffusers.models.upsampling import Upsample2D
 from numpy.typing import NDArray
 from torch import nn
 
-from export.demo.corpus import to_tensor
-from export.demo.descent import autocast, descend
-from export.demo.distributed import Crew
-from export.demo.recipe import PICTURE_SIZE, Schedule
+from demo.corpus import to_tensor
+from demo.descent import autocast, descend
+from demo.distributed import Crew
+from demo.recipe import PICTURE_SIZE, Schedule
 
 CHANNELS = (16, 32, 64, 96)
 LATENT_CHANNELS = 4

@@ -139,7 +139,8 @@ def _made(
     progress: Progress,
 ) -> GraphFacts:
     # A refusal never waits for torch.
-    from export import load, making
+    from export import graph_writer as making
+    from export import load
     from export.graphs import controlnet, table
 
     begin = making.counted(progress, 3)

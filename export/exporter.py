@@ -21,7 +21,7 @@ from families.manifest import (
 )
 
 if TYPE_CHECKING:
-    from export.making import Made
+    from export.graph_writer import Made
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
             return Outcome(card, skipped=True)
         stage = placement.new_stage()
         # The only import that brings torch: a run that has nothing to do never waits for it.
-        from export.making import make_graphs
+        from export.graph_writer import make_graphs
 
         made = make_graphs(source, facts, options, stage, progress)
         _stage_rest(facts, options, stage)

@@ -15,7 +15,7 @@ from export import hub, sd15
 from export.errors import SourceRefused
 
 DEMO = "demo"
-DEMO_WEIGHTS = Path(__file__).parent / "demo" / "weights"
+DEMO_WEIGHTS = Path(__file__).parents[1] / "demo" / "weights"
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".msgpack", ".h5")
 TOKENIZER_FILES = (
     "tokenizer.json",

@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 
-from gateway import key_command
+from gateway.commands import keys as key_command
 from gateway.server import run
 from gateway.settings import GatewaySettings
 from mesh.command import settings_of

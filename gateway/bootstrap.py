@@ -9,35 +9,35 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway.again import every
-from gateway.announcement import Announcer, Link, Signer
-from gateway.asset_records import places
-from gateway.assets import Assets
-from gateway.catalogue import Catalogue
-from gateway.database import Database, open_database
-from gateway.durable_jobs import DurableJobs
-from gateway.fetch import Fetcher
-from gateway.hints import Hints
-from gateway.images import Pictures
-from gateway.job_results import of_job
-from gateway.jobs import Conductor, Job, JobEngine, Outbox
-from gateway.key_watch import open_keys
-from gateway.keys import Keys
-from gateway.loads import Load, LoadAnnouncer
-from gateway.memory_jobs import MemoryJobs
-from gateway.model_admin import ModelAdmin
-from gateway.model_admin import Outbox as LoadOutbox
-from gateway.outside import Outside
-from gateway.pipeline import Pipeline
-from gateway.rooms import Rooms
-from gateway.sealing import Seal
+from gateway.database.connection import Database, open_database
+from gateway.database.encryption import Seal
+from gateway.egress.fetch import Fetcher
+from gateway.egress.hosts import Outside
+from gateway.files.assets import Assets
+from gateway.files.links import Links, shared_key
+from gateway.files.records import places
+from gateway.files.stores import S3Access, open_store
+from gateway.files.tenant_storage import TenantStorages
+from gateway.files.uploads import Uploads
+from gateway.generation.catalogue import Catalogue
+from gateway.generation.hints import Hints
+from gateway.generation.pictures import Pictures
+from gateway.generation.pipeline import Pipeline
+from gateway.generation.services import Rooms
+from gateway.jobs.engine import DurableJobs
+from gateway.jobs.job import Conductor, Job, JobEngine, Outbox
+from gateway.jobs.memory_engine import MemoryJobs
+from gateway.jobs.results import of_job
+from gateway.keys.keys import Keys
+from gateway.keys.watch import open_keys
+from gateway.models.admin import ModelAdmin
+from gateway.models.admin import Outbox as LoadOutbox
+from gateway.models.loads import Load, LoadAnnouncer
 from gateway.settings import GatewaySettings
-from gateway.signing import Links, shared_key
-from gateway.stores import S3Access, open_store
-from gateway.tenant_storage import TenantStorages
-from gateway.uploads import Uploads
-from gateway.webhooks import Webhooks
+from gateway.webhooks.announcement import Announcer, Link, Signer
+from gateway.webhooks.deliveries import Webhooks
 from mesh.errors import MeshError
+from mesh.periodic import every
 from mesh.telemetry import log
 
 

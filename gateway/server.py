@@ -8,10 +8,10 @@ from dataclasses import replace
 import uvicorn
 
 from controlmesh.v1 import generation_pb2_grpc
-from gateway import grpc_face
-from gateway.app import make_app
-from gateway.dialects.announcements import VOICES
-from gateway.parts import open_parts
+from gateway.app.application import make_app
+from gateway.bootstrap import open_parts
+from gateway.dialects.voices import VOICES
+from gateway.rpc import servicer as grpc_face
 from gateway.settings import GatewaySettings, split_address
 from mesh.server import serve
 from mesh.telemetry import log

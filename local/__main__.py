@@ -103,10 +103,10 @@ def demo(
 
 
 def _beside_a_mesh(*command: str) -> int:
-    """Exit status of a command of export.demo that a mesh of its own answers."""
+    """Exit status of a command of demo that a mesh of its own answers."""
     mesh = _start(_settings().with_free_ports())
     try:
-        whole = [sys.executable, "-m", "export.demo", *command, "--url", mesh.url]
+        whole = [sys.executable, "-m", "demo", *command, "--url", mesh.url]
         return subprocess.run(whole, check=False).returncode
     finally:
         mesh.stop()

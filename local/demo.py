@@ -11,8 +11,8 @@ import httpx2
 import numpy as np
 
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
-from export.demo.render import render
-from export.demo.scene import Scene, Solid
+from demo.render import render
+from demo.scene import Scene, Solid
 from mesh.channels import call, open_channel
 from mesh.pictures import decode, encode
 

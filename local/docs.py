@@ -8,14 +8,14 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from families.annotators import HEADS, folder_name
-from gateway.dialects import enterprise_absent
+from gateway.dialects.enterprise import unsupported as enterprise_absent
 from gateway.settings import GatewaySettings
 from local.processes import ROOT, procfile
 from local.settings import LocalSettings
 from mesh.settings import table
 from model_server.settings import ModelServerSettings
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Algorithm, Extractor, Learned, Written
+from preprocess_svc.extraction.control import Algorithm, Extractor, Learned, Written
 from preprocess_svc.settings import PreprocessSettings
 from unet_svc.schedulers import SCHEDULERS
 from unet_svc.settings import UnetSettings

@@ -6,8 +6,8 @@ from functools import cache
 import cv2
 import numpy as np
 
-from export.demo.render import render
-from export.demo.scene import Scene, Solid
+from demo.render import render
+from demo.scene import Scene, Solid
 from mesh.pictures import Pixels
 
 SIZE = 256

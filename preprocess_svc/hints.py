@@ -12,7 +12,7 @@ from mesh.errors import InvalidInput, MeshError
 from mesh.pictures import Pixels, decode
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Algorithm, ControlType, Extractor, Learned, Written
+from preprocess_svc.extraction.control import Algorithm, ControlType, Extractor, Learned, Written
 from preprocess_svc.masks import fit_mask, mark
 
 

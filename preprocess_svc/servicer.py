@@ -20,7 +20,7 @@ from mesh.tensors import to_message
 from mesh.triton import Triton
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Algorithm, ControlType, Extractor, Learned, Parameter, Written
+from preprocess_svc.extraction.control import Algorithm, ControlType, Extractor, Learned, Parameter, Written
 from preprocess_svc.hints import MadeHint, Wish, find_control, make_hint
 from preprocess_svc.masks import fit_mask
 from preprocess_svc.sizes import fitted_size, picture_size, target_size

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from local.supervision import LocalMesh
-from tests.running import DEMO_WEIGHTS, ROOT, local_settings, mesh_environment
+from tests.rigs.mesh import DEMO_WEIGHTS, ROOT, local_settings, mesh_environment
 
 # Whatever a change is tested with is the same at every run; `make fuzz` searches anew, and longer.
 settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def tiny_weights() -> Path:
     """A random epsilon model of SD1.5's shape (4 levels, 13 residuals, leading timesteps) in diffusers format."""
     folder = ROOT / "build" / "tiny-sd15"
-    subprocess.run([sys.executable, ROOT / "tests" / "tiny_sd15.py", folder], check=True)
+    subprocess.run([sys.executable, ROOT / "tests" / "rigs" / "tiny_sd15.py", folder], check=True)
     return folder
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from unet_svc.loops.walk import Canvas
+from unet_svc.loops.contract import Canvas
 from unet_svc.task import Task
 
 

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from mesh.errors import InvalidInput
-from unet_svc.levels import NoiseLevels
-from unet_svc.loops.walk import Model, Plan, Predict
+from unet_svc.canvas import draw_canvas
+from unet_svc.loops.contract import Model, Plan, Predict
+from unet_svc.noise_levels import NoiseLevels
 from unet_svc.options import read_options
 from unet_svc.schedulers import SchedulerKind, find_scheduler
-from unet_svc.start import draw_canvas
 from unet_svc.task import Task
 
 

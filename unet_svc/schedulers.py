@@ -8,11 +8,11 @@ import diffusers
 
 from mesh.errors import InvalidInput
 from unet_svc.loops.common import CommonLoop
+from unet_svc.loops.contract import Loop, Plan
 from unet_svc.loops.inversion import InversionLoop
 from unet_svc.loops.ipndm import IpndmLoop
 from unet_svc.loops.karras_ve import KarrasVeLoop
 from unet_svc.loops.score_sde_ve import ScoreSdeVeLoop
-from unet_svc.loops.walk import Loop, Plan
 
 
 @dataclass(frozen=True, slots=True)

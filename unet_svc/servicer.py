@@ -17,7 +17,7 @@ from mesh.errors import MeshError
 from mesh.telemetry import log
 from mesh.tensors import to_message
 from unet_svc.denoiser import Denoiser
-from unet_svc.loop import Denoising
+from unet_svc.denoising import Denoising
 from unet_svc.preview import make_preview
 from unet_svc.schedulers import SCHEDULERS, default_scheduler
 from unet_svc.task import read_task

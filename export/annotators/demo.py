@@ -8,11 +8,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from demo.annotator_net import MULTIPLE, AnnotatorNet, load_net
+from demo.hints import SEGMENT_COLOURS
 from export.annotators import transformers_folder
 from export.annotators.architecture import Graph, Loaded
 from export.annotators.demo_folder import HEADS
-from export.demo.annotator_net import MULTIPLE, AnnotatorNet, load_net
-from export.demo.hints import SEGMENT_COLOURS
 from export.errors import SourceRefused
 
 SIDE = 128
@@ -32,7 +32,7 @@ class Shapes(nn.Module):
 
 
 def load(source: Path) -> Loaded:
-    """The network of a folder that export.demo wrote. Raises SourceRefused for weights that are not exactly its own."""
+    """The network of a folder that demo wrote. Raises SourceRefused for weights that are not exactly its own."""
     if transformers_folder.read(source / transformers_folder.CONFIG).get("labels") != list(SEGMENT_COLOURS):
         raise SourceRefused(f"{source.name}: its classes are not {', '.join(SEGMENT_COLOURS)}; train it again")
     try:

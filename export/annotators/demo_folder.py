@@ -1,4 +1,4 @@
-"""The folder of the demo's annotator, as `python -m export.demo` writes it."""
+"""The folder of the demo's annotator, as `python -m demo` writes it."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
         retired = _retired(options.repository, options.name, heads)
         stage = placement.new_stage()
         # The only import that brings torch: a run that has nothing to do never waits for it.
-        from export.annotators.making import make_graphs
+        from export.annotators.graph_writer import make_graphs
 
         loaded, graphs = make_graphs(source, heads, options, stage, progress)
         card = AnnotatorCard(

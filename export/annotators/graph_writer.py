@@ -12,7 +12,7 @@ from export.annotators import checking
 from export.annotators.architecture import Loaded
 from export.annotators.source import Source
 from export.errors import Mismatch, SourceRefused
-from export.making import GRAPH_FILE, counted, graph_facts, threads
+from export.graph_writer import GRAPH_FILE, counted, graph_facts, threads
 from export.options import Options, Progress
 from families import annotators
 from families.manifest import GraphFacts

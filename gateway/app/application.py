@@ -11,13 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from gateway import problem
-from gateway.api_documents import NATIVE, Documents
-from gateway.asset_routes import asset_routes
-from gateway.database import RecordsAway
-from gateway.dialects import DIALECTS
-from gateway.edge import Edge, hide_query
-from gateway.parts import Parts
+from gateway.app.files import asset_routes
+from gateway.app.middleware import Edge, hide_query
+from gateway.app.openapi import NATIVE, Documents
+from gateway.bootstrap import Parts
+from gateway.database.connection import RecordsAway
+from gateway.dialects.table import DIALECTS
+from gateway.web import problem
 from mesh.errors import MeshError
 from mesh.telemetry import log, request_id
 

@@ -5,10 +5,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway import bodies, problem, uploads
-from gateway.asset_names import MEDIA_TYPES
-from gateway.assets import PATH, Elsewhere
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.files import uploads
+from gateway.files.assets import PATH, Elsewhere
+from gateway.files.names import MEDIA_TYPES
+from gateway.web import bodies, problem
 from mesh.errors import NotFound
 
 _BASE64 = ".base64"

@@ -10,7 +10,7 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.limits import CALLER, Caller
+from gateway.keys.limits import CALLER, Caller
 from mesh.telemetry import log, request_id
 
 REQUESTS = Counter("cn_http_requests_total", "HTTP requests answered.", ["route", "method", "code"])

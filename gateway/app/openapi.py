@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from gateway import docs_page
-from gateway.dialects.native_answers import ProblemBody
-from gateway.dialects.native_models import (
+from gateway.app import docs_page
+from gateway.dialects.native.docs.answers import ProblemBody
+from gateway.dialects.native.docs.requests import (
     AssetBody,
     GenerationBody,
     HintBatchBody,

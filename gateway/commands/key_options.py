@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from gateway.dialects import enterprise_options
-from gateway.keys import Options
+from gateway.dialects.enterprise import options as enterprise_options
+from gateway.keys.keys import Options
 from mesh.errors import InvalidInput
 
 KEY_OPTIONS: Mapping[str, Mapping[str, str]] = {enterprise_options.DIALECT: enterprise_options.OPTIONS}

@@ -8,13 +8,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from gateway import key_records
-from gateway.database import Database, open_database
-from gateway.dialects import key_options
-from gateway.jobs import PRIORITIES
-from gateway.key_records import KeyRecord, NewKey
-from gateway.keys import ANYBODY, GENERATE, SCOPES
-from gateway.webhook_endpoints import owners_secret
+from gateway.commands import key_options
+from gateway.database.connection import Database, open_database
+from gateway.jobs.job import PRIORITIES
+from gateway.keys import records as key_records
+from gateway.keys.keys import ANYBODY, GENERATE, SCOPES
+from gateway.keys.records import KeyRecord, NewKey
+from gateway.webhooks.endpoints import owners_secret
 from mesh.errors import MeshError, NotFound
 from mesh.settings import SettingsError
 

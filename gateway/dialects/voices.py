@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
-from gateway.dialects import enterprise_webhooks, native_webhooks, scenario_webhooks
-from gateway.parts import Voice
+from gateway.bootstrap import Voice
+from gateway.dialects.enterprise import webhooks as enterprise_webhooks
+from gateway.dialects.native import webhooks as native_webhooks
+from gateway.dialects.scenario import webhooks as scenario_webhooks
 
 VOICES: Mapping[str, Voice] = {
     "native": native_webhooks.VOICE,

@@ -8,7 +8,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from gateway.outside import FAILURES, PORTS, Outside, Refused, count, parsed
+from gateway.egress.hosts import FAILURES, PORTS, Outside, Refused, count, parsed
 from mesh.errors import InvalidInput
 from mesh.pictures import MAX_BYTES
 from mesh.telemetry import log

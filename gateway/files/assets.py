@@ -9,15 +9,15 @@ from functools import partial
 
 from obstore.store import LocalStore, S3Store
 
-from gateway import asset_records as records
-from gateway.asset_names import is_fit, is_name, is_private, label, media_type, names, new_name, path_of, unknown
-from gateway.asset_records import AssetPage, AssetRecord, Place
-from gateway.asset_sweep import sweep
-from gateway.database import Database
+from gateway.database.connection import Database
+from gateway.files import records
+from gateway.files.links import Links
+from gateway.files.names import is_fit, is_name, is_private, label, media_type, names, new_name, path_of, unknown
+from gateway.files.records import AssetPage, AssetRecord, Place
+from gateway.files.stores import Files
+from gateway.files.sweep import sweep
+from gateway.files.tenant_storage import StorageOptions, TenantStorages
 from gateway.settings import ASSET_URLS
-from gateway.signing import Links
-from gateway.stores import Files
-from gateway.tenant_storage import StorageOptions, TenantStorages
 from mesh.errors import InvalidInput, NotEnabled
 from mesh.pictures import check
 
@@ -271,7 +271,7 @@ class Assets:
         return await self._storages.reset(owner) if self._storages else False
 
     async def sweep(self) -> int:
-        """Remove what has expired and what nobody knows; says how many files. See gateway.asset_sweep."""
+        """Remove what has expired and what nobody knows; says how many files. See gateway.files.sweep."""
         return await sweep(self.files, self._database, self._retention_s)
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from gateway.tables import SECRETS
+from gateway.database.tables import SECRETS
 from mesh.errors import Forbidden
 
 _GRAIN_S = 60

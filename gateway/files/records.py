@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from gateway.paging import newest
-from gateway.tables import ASSETS, PLACES, STORAGES, moment, now
+from gateway.database.paging import newest
+from gateway.database.tables import ASSETS, PLACES, STORAGES, moment, now
 from mesh.telemetry import log
 
 GENERATED = "generated"

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from gateway import asset_records as records
-from gateway.asset_names import KEPT, PART_S, PARTS, path_of
-from gateway.database import Database
-from gateway.stores import Files
+from gateway.database.connection import Database
+from gateway.files import records
+from gateway.files.names import KEPT, PART_S, PARTS, path_of
+from gateway.files.stores import Files
 
 _AT_ONCE = 500
 

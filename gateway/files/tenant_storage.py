@@ -20,11 +20,11 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 from yarl import URL
 
-from gateway import asset_records as records
-from gateway.database import Database
-from gateway.outside import FAILURES, PORTS, Outside, Refused, parsed
-from gateway.sealing import Seal
-from gateway.stores import REGION, fixed_credentials
+from gateway.database.connection import Database
+from gateway.database.encryption import Seal
+from gateway.egress.hosts import FAILURES, PORTS, Outside, Refused, parsed
+from gateway.files import records
+from gateway.files.stores import REGION, fixed_credentials
 from mesh.errors import InvalidInput, NotFound, Unavailable
 from mesh.telemetry import log
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
-from gateway.tables import UPLOAD_PARTS, UPLOADS, moment, now
+from gateway.database.tables import UPLOAD_PARTS, UPLOADS, moment, now
 
 
 class UploadStatus(StrEnum):

@@ -6,11 +6,11 @@ import secrets
 from dataclasses import dataclass
 from functools import partial
 
-from gateway import upload_records as records
-from gateway.asset_names import PART_S, PARTS, label
-from gateway.assets import Assets
-from gateway.database import Database
-from gateway.upload_records import OPEN, PartRecord, UploadRecord, UploadStatus
+from gateway.database.connection import Database
+from gateway.files import upload_records as records
+from gateway.files.assets import Assets
+from gateway.files.names import PART_S, PARTS, label
+from gateway.files.upload_records import OPEN, PartRecord, UploadRecord, UploadStatus
 from mesh.errors import Conflict, InvalidInput, MeshError, NotFound, Overloaded
 from mesh.pictures import MAX_BYTES, MEDIA_TYPES, check
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from controlmesh.v1 import preprocess_pb2, unet_pb2
 from families.limits import DEFAULT_STRENGTH
-from gateway.generation import Generation
-from gateway.rooms import Rooms
+from gateway.generation.generation import Generation
+from gateway.generation.services import Rooms
 from mesh.channels import call, outgoing
 from mesh.errors import InvalidInput, Unavailable
 

@@ -20,7 +20,7 @@ from families.limits import (
     STRENGTH,
     WEIGHT,
 )
-from gateway.fields import (
+from gateway.generation.checks import (
     Check,
     flag,
     identifier,

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from controlmesh.v1 import preprocess_pb2, types_pb2
 from families.limits import HINT_CHARACTERS, SIDE
-from gateway.fields import Check, flag, identifier, optional, parameters, whole, words
-from gateway.generation import Control
-from gateway.rooms import Rooms
+from gateway.generation.checks import Check, flag, identifier, optional, parameters, whole, words
+from gateway.generation.generation import Control
+from gateway.generation.services import Rooms
 from mesh.channels import call, outgoing
 from mesh.errors import DeadlineExceeded, InvalidInput
 

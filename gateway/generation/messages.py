@@ -1,7 +1,7 @@
 """What the services are asked, made of the canonical request."""
 
 from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2, vae_pb2
-from gateway.generation import FORMATS, Control, Generation
+from gateway.generation.generation import FORMATS, Control, Generation
 from mesh.pictures import upright_size
 
 

@@ -4,7 +4,7 @@ import re
 
 import pybase64
 
-from gateway.fetch import Fetcher
+from gateway.egress.fetch import Fetcher
 from mesh.errors import InvalidInput
 from mesh.pictures import MAX_BYTES, check
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2
-from gateway import messages
-from gateway.generation import Generation
-from gateway.rooms import Rooms
-from gateway.together import both, together
+from gateway.generation import messages
+from gateway.generation.generation import Generation
+from gateway.generation.services import Rooms
 from mesh.channels import call, outgoing, stream
+from mesh.concurrency import both, together
 from mesh.errors import DeadlineExceeded, InternalError, MeshError
 
 

@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from gateway import job_records as records
-from gateway.assets import Assets
-from gateway.database import Database, RecordsAway
-from gateway.generation import Generation
-from gateway.job_rows import error_row, stored_row, with_pictures
-from gateway.jobs import Conductor, Status, StoredPicture, too_late
-from gateway.pipeline import Outcome as Made
-from gateway.pipeline import Preview
-from gateway.turns import Turns
+from gateway.database.connection import Database, RecordsAway
+from gateway.files.assets import Assets
+from gateway.generation.generation import Generation
+from gateway.generation.pipeline import Outcome as Made
+from gateway.generation.pipeline import Preview
+from gateway.jobs import records
+from gateway.jobs.job import Conductor, Status, StoredPicture, too_late
+from gateway.jobs.places import Turns
+from gateway.jobs.rows import error_row, stored_row, with_pictures
 from mesh.errors import InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable
 from mesh.telemetry import carry_on, log
 

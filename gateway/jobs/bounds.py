@@ -3,7 +3,7 @@
 import re
 
 from families.limits import Range
-from gateway.jobs import PRIORITIES
+from gateway.jobs.job import PRIORITIES
 from mesh.errors import NotFound
 
 PRIORITY = Range(PRIORITIES.start, PRIORITIES.stop - 1)

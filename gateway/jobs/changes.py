@@ -5,8 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from weakref import WeakValueDictionary
 
-from gateway import job_records as records
-from gateway.database import Database
+from gateway.database.connection import Database
+from gateway.jobs import records
 
 LOOK_S = 0.25
 """How often the records are looked at of jobs that somebody waits for: another process may be running them."""

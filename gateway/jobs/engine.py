@@ -12,19 +12,19 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from gateway import job_records as records
-from gateway.again import every
-from gateway.assets import Assets
-from gateway.care import Care
-from gateway.couriers import Attempt, Written, nobody
-from gateway.database import Database
-from gateway.job_rows import pictures_of
-from gateway.jobs import FINISHED, RUNNING, SUBMITTED, Conductor, Filter, Job, Order, Outbox, Page, Status
-from gateway.making import Making, Outcome
-from gateway.news import LOOK_S, News
-from gateway.turns import Turns
-from gateway.workflows import Workflows
+from gateway.database.connection import Database
+from gateway.files.assets import Assets
+from gateway.jobs import records
+from gateway.jobs.attempt import Making, Outcome
+from gateway.jobs.changes import LOOK_S, News
+from gateway.jobs.job import FINISHED, RUNNING, SUBMITTED, Conductor, Filter, Job, Order, Outbox, Page, Status
+from gateway.jobs.places import Turns
+from gateway.jobs.rows import pictures_of
+from gateway.jobs.upkeep import Care
+from gateway.workflows.dbos import Workflows
+from gateway.workflows.port import Attempt, Written, nobody
 from mesh.errors import MeshError, Unavailable
+from mesh.periodic import every
 from mesh.pictures import check
 from mesh.telemetry import log
 
@@ -47,7 +47,7 @@ class DurableJobs:
         conduct: makes the pictures of a generation.
         assets: where pictures lie: those that were sent, and those that were made.
         outbox, written: what follows from a job is written by the one, and told to the other; see there.
-        deliver: tries a webhook; see gateway.couriers.
+        deliver: tries a webhook; see gateway.workflows.port.
         max_pictures: pictures made at the same time in this process.
         max_waiting: jobs that may wait, over all processes.
         retention_s: seconds that a finished record is kept.
@@ -213,7 +213,7 @@ class DurableJobs:
     # --- the workflow's steps -----------------------------------------------------------------------------------
 
     async def make(self, job_id: str) -> Outcome:
-        """See gateway.workflows.Work."""
+        """See gateway.workflows.dbos.Work."""
         if self._closing:
             return {"stopped": True}
         begun = await self._database.run(partial(records.begin, id=job_id, executor=self.executor))
@@ -234,7 +234,7 @@ class DurableJobs:
             self._making.pop(job_id, None)
 
     async def settle(self, job_id: str, outcome: Outcome) -> None:
-        """See gateway.workflows.Work."""
+        """See gateway.workflows.dbos.Work."""
         if "error" in outcome:
             await self._end(job_id, Status.FAILED, error=outcome["error"])
         elif "pictures" in outcome:

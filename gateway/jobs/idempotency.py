@@ -9,8 +9,8 @@ import hashlib
 
 import orjson
 
-from gateway import bodies
-from gateway.fields import wrong
+from gateway.generation.checks import wrong
+from gateway.web import bodies
 
 HEADER = "Idempotency-Key"
 MOST_CHARACTERS = 255

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from prometheus_client import Counter, Gauge
 from sqlalchemy import Connection
 
-from gateway.generation import Generation
-from gateway.idempotency import HEADER
-from gateway.pipeline import Outcome, Picture, Preview, Progress
+from gateway.generation.generation import Generation
+from gateway.generation.pipeline import Outcome, Picture, Preview, Progress
+from gateway.jobs.idempotency import HEADER
 from mesh.errors import Conflict, DeadlineExceeded, MeshError, NotFound, Overloaded
 from mesh.telemetry import log
 

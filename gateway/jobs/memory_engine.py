@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from gateway.assets import Assets
-from gateway.couriers import Written, nobody
-from gateway.database import Database
-from gateway.jobs import (
+from gateway.database.connection import Database
+from gateway.files.assets import Assets
+from gateway.jobs.job import (
     NUMBERS,
     OLDEST,
     QUEUED,
@@ -33,8 +32,9 @@ from gateway.jobs import (
     too_late,
     unknown,
 )
-from gateway.memory_records import Entry, page
-from gateway.turns import Turns
+from gateway.jobs.memory_records import Entry, page
+from gateway.jobs.places import Turns
+from gateway.workflows.port import Written, nobody
 from mesh.errors import InternalError, MeshError, Unavailable
 from mesh.telemetry import log
 

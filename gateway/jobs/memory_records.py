@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
-from gateway.jobs import FINISHED, Filter, Job, Order, Page
-from gateway.paging import cursor_of, read_cursor
-from gateway.pipeline import Preview
+from gateway.database.paging import cursor_of, read_cursor
+from gateway.generation.pipeline import Preview
+from gateway.jobs.job import FINISHED, Filter, Job, Order, Page
 
 
 class Entry:

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
-from gateway.job_rows import generation_row, job_of
-from gateway.jobs import FINAL, NUMBERS, Filter, Job, Order, Page, Status, check_room, check_same, is_own, unknown
-from gateway.paging import newest
-from gateway.tables import EXECUTORS, JOBS, now
+from gateway.database.paging import newest
+from gateway.database.tables import EXECUTORS, JOBS, now
+from gateway.jobs.job import FINAL, NUMBERS, Filter, Job, Order, Page, Status, check_room, check_same, is_own, unknown
+from gateway.jobs.rows import generation_row, job_of
 from mesh.telemetry import carried
 
 _OPEN = (Status.QUEUED, Status.RUNNING)

@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection, insert
 
-from gateway.asset_names import media_type
-from gateway.asset_records import GENERATED
-from gateway.jobs import Job, Status
-from gateway.tables import ASSETS, now
+from gateway.database.tables import ASSETS, now
+from gateway.files.names import media_type
+from gateway.files.records import GENERATED
+from gateway.jobs.job import Job, Status
 
 
 def of_job(connection: Connection, job: Job, retention_s: float) -> None:

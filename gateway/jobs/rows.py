@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from gateway.generation import Control, Generation
-from gateway.jobs import Job, Status, StoredPicture
-from gateway.tables import moment
+from gateway.database.tables import moment
+from gateway.generation.generation import Control, Generation
+from gateway.jobs.job import Job, Status, StoredPicture
 from mesh import errors
 from mesh.errors import InternalError, MeshError
 

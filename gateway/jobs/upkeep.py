@@ -7,13 +7,13 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from gateway import job_records as records
-from gateway.again import every
-from gateway.assets import Assets
-from gateway.database import Database
-from gateway.job_rows import error_row
-from gateway.jobs import OLDEST, QUEUED, Status, too_late
-from gateway.workflows import Workflows
+from gateway.database.connection import Database
+from gateway.files.assets import Assets
+from gateway.jobs import records
+from gateway.jobs.job import OLDEST, QUEUED, Status, too_late
+from gateway.jobs.rows import error_row
+from gateway.workflows.dbos import Workflows
+from mesh.periodic import every
 from mesh.telemetry import log
 
 BEAT_S = 1.0

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from gateway.jobs import Order
-from gateway.limits import Limits
+from gateway.jobs.job import Order
+from gateway.keys.limits import Limits
 from mesh.errors import Forbidden, Unauthenticated
 
 ANYBODY = "anybody"
@@ -40,7 +40,7 @@ class Holder:
         most_waiting: jobs that the owner may have waiting; None: as many as the deployment takes.
         requests_per_minute: of this key; None: unbounded.
         most_priority: highest priority of the owner's jobs, 0 to 9; None: any.
-        options: dialect -> its option -> yes or no, see gateway/dialects/key_options.py; what is not there is as the
+        options: dialect -> its option -> yes or no, see gateway/commands/key_options.py; what is not there is as the
             deployment.
     """
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from gateway.jobs import PRIORITIES
-from gateway.keys import ADMIN, GENERATE, SCOPES, Holder, Options, digest_of
-from gateway.tables import KEYS, moment, now
+from gateway.database.tables import KEYS, moment, now
+from gateway.jobs.job import PRIORITIES
+from gateway.keys.keys import ADMIN, GENERATE, SCOPES, Holder, Options, digest_of
 from mesh.errors import InvalidInput, NotFound
 
 PREFIX = "cm_"

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import Connection
 
-from gateway import key_records
-from gateway.database import Database
-from gateway.keys import UNGUESSABLE, Holder, Keys
-from gateway.limits import Limits
+from gateway.database.connection import Database
+from gateway.keys import records as key_records
+from gateway.keys.keys import UNGUESSABLE, Holder, Keys
+from gateway.keys.limits import Limits
 from gateway.settings import GatewaySettings
 from mesh.errors import Unavailable
 from mesh.telemetry import log

@@ -19,15 +19,15 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from families.manifest import is_name
-from gateway import loads
-from gateway.again import every
-from gateway.catalogue import Catalogue, Offer
-from gateway.couriers import Written, nobody
-from gateway.database import Database
-from gateway.exporting import Busy, Exporter
-from gateway.loads import Load
+from gateway.database.connection import Database
+from gateway.generation.catalogue import Catalogue, Offer
+from gateway.models import loads
+from gateway.models.exporter import Busy, Exporter
+from gateway.models.loads import Load
 from gateway.settings import GatewaySettings
+from gateway.workflows.port import Written, nobody
 from mesh.errors import Conflict, Forbidden, InternalError, InvalidInput, MeshError, NotEnabled, Unavailable
+from mesh.periodic import every
 from mesh.telemetry import log
 
 Outbox = Callable[[Connection, Load, MeshError | None], None]

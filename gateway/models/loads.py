@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from gateway.announcement import Announcement
-from gateway.tables import LOADS, now
+from gateway.database.tables import LOADS, now
+from gateway.webhooks.announcement import Announcement
 from mesh.errors import Conflict, MeshError
 
 

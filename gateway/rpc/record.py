@@ -8,10 +8,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from controlmesh.v1 import generation_pb2, types_pb2
-from gateway.assets import Assets
-from gateway.generation import FORMATS
-from gateway.jobs import Job, Status, StoredPicture
-from gateway.pipeline import Preview
+from gateway.files.assets import Assets
+from gateway.generation.generation import FORMATS
+from gateway.generation.pipeline import Preview
+from gateway.jobs.job import Job, Status, StoredPicture
 from mesh.errors import MeshError
 from mesh.pictures import check
 

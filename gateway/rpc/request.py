@@ -3,7 +3,7 @@
 from typing import Any
 
 from controlmesh.v1 import generation_pb2, types_pb2
-from gateway.generation import FORMATS, Control, Generation
+from gateway.generation.generation import FORMATS, Control, Generation
 from mesh.errors import InvalidInput
 from mesh.pictures import check
 

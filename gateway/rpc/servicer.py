@@ -9,15 +9,15 @@ from typing import Any
 from google.protobuf.message import Message
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc
-from gateway import idempotency
-from gateway.auth import bearer
-from gateway.bounds import DEADLINE_S, LIMIT, LIMIT_DEFAULT, PRIORITY, job_id
-from gateway.fields import number, whole, wrong
-from gateway.grpc_record import STATUSES, contents, progress, record, result
-from gateway.grpc_request import generation_of
-from gateway.jobs import Filter, Job, Order
-from gateway.parts import Parts
-from gateway.pipeline import Preview
+from gateway.bootstrap import Parts
+from gateway.generation.checks import number, whole, wrong
+from gateway.generation.pipeline import Preview
+from gateway.jobs import idempotency
+from gateway.jobs.bounds import DEADLINE_S, LIMIT, LIMIT_DEFAULT, PRIORITY, job_id
+from gateway.jobs.job import Filter, Job, Order
+from gateway.rpc.record import STATUSES, contents, progress, record, result
+from gateway.rpc.request import generation_of
+from gateway.web.authorization import bearer
 from mesh.errors import Cancelled
 
 NAME = "controlmesh.v1.GenerationService"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.jobs import Job, Status
+from gateway.jobs.job import Job, Status
 
 ALL_EVENTS = "*"
 EVENTS = {

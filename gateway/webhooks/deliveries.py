@@ -19,16 +19,16 @@ from prometheus_client import Counter
 from sqlalchemy import Connection, Dialect
 from yarl import URL
 
-from gateway import endpoint_records, tables
-from gateway import webhook_records as records
-from gateway.again import every
-from gateway.announcement import ALL_EVENTS, Announcement, Announcer, Link, Signer
-from gateway.couriers import Courier, Tasks
-from gateway.database import Database
-from gateway.delivery import Answer, Sender, signature
-from gateway.jobs import Job
-from gateway.outside import Outside
-from gateway.webhook_endpoints import Endpoints, owners_secret
+from gateway.database import tables
+from gateway.database.connection import Database
+from gateway.egress.hosts import Outside
+from gateway.jobs.job import Job
+from gateway.webhooks import endpoint_records, records
+from gateway.webhooks.announcement import ALL_EVENTS, Announcement, Announcer, Link, Signer
+from gateway.webhooks.endpoints import Endpoints, owners_secret
+from gateway.webhooks.sender import Answer, Sender, signature
+from gateway.workflows.port import Courier, Tasks
+from mesh.periodic import every
 from mesh.telemetry import log
 
 DELIVERIES = Counter("cn_webhook_deliveries_total", "Attempts to deliver webhooks, by result.", ["result"])
@@ -134,7 +134,7 @@ class Webhooks(Endpoints):
     # --- what follows from a job --------------------------------------------------------------------------------
 
     def outbox(self, connection: Connection, job: Job) -> None:
-        """Write what is to be delivered of a job that was taken or has ended; see gateway.jobs.Outbox.
+        """Write what is to be delivered of a job that was taken or has ended; see gateway.jobs.job.Outbox.
 
         The URL of a request is told of the end alone: whoever gave it has the answer to the request.
         """

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
-from gateway.tables import ENDPOINTS, Moment, moment
+from gateway.database.tables import ENDPOINTS, Moment, moment
 from mesh.errors import InvalidInput, NotFound
 from mesh.telemetry import log
 

@@ -11,15 +11,15 @@ from typing import Any
 import pybase64
 from sqlalchemy import Connection, Dialect
 
-from gateway import endpoint_records as records
-from gateway import webhook_records
-from gateway.announcement import ALL_EVENTS
-from gateway.database import Database
-from gateway.endpoint_records import Endpoint
-from gateway.outside import Outside
-from gateway.signing import shared_key
-from gateway.tables import Moment
-from gateway.webhook_records import Delivery
+from gateway.database.connection import Database
+from gateway.database.tables import Moment
+from gateway.egress.hosts import Outside
+from gateway.files.links import shared_key
+from gateway.webhooks import endpoint_records as records
+from gateway.webhooks import records as webhook_records
+from gateway.webhooks.announcement import ALL_EVENTS
+from gateway.webhooks.endpoint_records import Endpoint
+from gateway.webhooks.records import Delivery
 from mesh.errors import InvalidInput
 
 _EVENT = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_]+)*")

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
-from gateway import endpoint_records
-from gateway.paging import newest
-from gateway.tables import DELIVERIES, ENDPOINTS, Moment, moment
+from gateway.database.paging import newest
+from gateway.database.tables import DELIVERIES, ENDPOINTS, Moment, moment
+from gateway.webhooks import endpoint_records
 from mesh.errors import NotFound
 
 

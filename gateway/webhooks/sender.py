@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 from standardwebhooks import Webhook
 
-from gateway.outside import FAILURES, Outside, count, parsed
+from gateway.egress.hosts import FAILURES, Outside, count, parsed
 from mesh.telemetry import log
 
 TIMEOUT_S = 15.0

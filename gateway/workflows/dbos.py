@@ -19,8 +19,8 @@ from dbos._serialization import DBOSPortableJSONSerializer
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway import couriers
-from gateway.database import engine_url, why_not
+from gateway.database.connection import engine_url, why_not
+from gateway.workflows import port as couriers
 from mesh.settings import SettingsError
 from mesh.telemetry import log
 
@@ -164,7 +164,7 @@ class Workflows:
         await asyncio.to_thread(_under, workflow_id, put)
 
     async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
-        """See gateway.couriers.Courier."""
+        """See gateway.workflows.port.Courier."""
 
         def put() -> None:
             delay = delay_s if delay_s > 0 else None

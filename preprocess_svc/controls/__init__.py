@@ -2,7 +2,6 @@
 
 from preprocess_svc.controls.blur import BLUR
 from preprocess_svc.controls.canny import CANNY
-from preprocess_svc.controls.control import ControlType, Parameter
 from preprocess_svc.controls.depth import DEPTH
 from preprocess_svc.controls.face import FACE
 from preprocess_svc.controls.gray import GRAY
@@ -21,6 +20,7 @@ from preprocess_svc.controls.segmentation import SEGMENTATION
 from preprocess_svc.controls.shuffle import SHUFFLE
 from preprocess_svc.controls.softedge import SOFTEDGE
 from preprocess_svc.controls.tile import TILE
+from preprocess_svc.extraction.control import ControlType, Parameter
 
 CONTROLS: dict[str, ControlType] = {
     control.kind: control

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
+from preprocess_svc.extraction.control import Algorithm, ControlType, Parameter
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:

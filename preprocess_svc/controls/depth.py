@@ -6,10 +6,10 @@ import numpy as np
 
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Seen
-from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import DETECT_RESOLUTION, ControlType, Learned
-from preprocess_svc.controls.maps import Plane, drawn, grey_levels, numbers, resized
-from preprocess_svc.controls.ready import Ready
+from preprocess_svc.extraction.channels import tripled
+from preprocess_svc.extraction.control import DETECT_RESOLUTION, ControlType, Learned
+from preprocess_svc.extraction.maps import Plane, drawn, grey_levels, numbers, resized
+from preprocess_svc.extraction.ready import Ready
 
 HOW_TO_GET = "python -m export annotator depth depth-anything/Depth-Anything-V2-Small-hf"
 

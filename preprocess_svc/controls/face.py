@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Annotators
-from preprocess_svc.controls.control import DETECT_RESOLUTION, ControlType, Learned
-from preprocess_svc.controls.skeletons import HOW_TO_GET, skeletons
+from preprocess_svc.extraction.control import DETECT_RESOLUTION, ControlType, Learned
+from preprocess_svc.extraction.skeletons import HOW_TO_GET, skeletons
 
 
 async def annotate(picture: Pixels, parameters: Mapping[str, float], annotators: Annotators) -> Pixels:
@@ -22,7 +22,7 @@ async def annotate(picture: Pixels, parameters: Mapping[str, float], annotators:
         UINT8 [h, w, 3], white points of 3 px radius on black. Taken by lllyasviel/control_v11p_sd15_openpose.
 
     Raises:
-        MeshError: as preprocess_svc.controls.skeletons.skeletons.
+        MeshError: as preprocess_svc.extraction.skeletons.skeletons.
     """
     return await skeletons(picture, int(parameters["detect_resolution"]), annotators, face=True)
 

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import Algorithm, ControlType
-from preprocess_svc.controls.ready import Ready
+from preprocess_svc.extraction.channels import tripled
+from preprocess_svc.extraction.control import Algorithm, ControlType
+from preprocess_svc.extraction.ready import Ready
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:

@@ -1,8 +1,8 @@
 """hed: the picture's edges, soft, as HED finds them."""
 
-from preprocess_svc.controls.control import ControlType
-from preprocess_svc.controls.edges import BY_HED, BY_PIDINET
-from preprocess_svc.controls.ready import Ready
+from preprocess_svc.extraction.control import ControlType
+from preprocess_svc.extraction.edges import BY_HED, BY_PIDINET
+from preprocess_svc.extraction.ready import Ready
 
 HED = ControlType(
     kind="hed",

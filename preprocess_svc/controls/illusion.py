@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.control import Algorithm, ControlType
+from preprocess_svc.extraction.control import Algorithm, ControlType
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import DETECT_RESOLUTION, Algorithm, ControlType, Learned, Parameter
-from preprocess_svc.controls.maps import drawn
-from preprocess_svc.controls.paper import drawing
-from preprocess_svc.controls.ready import Ready
-from preprocess_svc.controls.strokes import darkness
+from preprocess_svc.extraction.channels import tripled
+from preprocess_svc.extraction.control import DETECT_RESOLUTION, Algorithm, ControlType, Learned, Parameter
+from preprocess_svc.extraction.maps import drawn
+from preprocess_svc.extraction.paper import drawing
+from preprocess_svc.extraction.ready import Ready
+from preprocess_svc.extraction.strokes import darkness
 
 # Of controlnet_aux: what the median stroke becomes, and the faintest one that is brought up to it.
 _MEDIAN_STROKE, _FAINTEST = 127, 16

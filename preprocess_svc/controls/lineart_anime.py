@@ -1,9 +1,9 @@
 """lineart_anime: strokes as an animator would draw them."""
 
-from preprocess_svc.controls.control import DETECT_RESOLUTION, ControlType, Learned
-from preprocess_svc.controls.maps import drawn
-from preprocess_svc.controls.paper import drawing
-from preprocess_svc.controls.ready import Ready
+from preprocess_svc.extraction.control import DETECT_RESOLUTION, ControlType, Learned
+from preprocess_svc.extraction.maps import drawn
+from preprocess_svc.extraction.paper import drawing
+from preprocess_svc.extraction.ready import Ready
 
 LINEART_ANIME = ControlType(
     kind="lineart_anime",

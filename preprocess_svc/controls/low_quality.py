@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from mesh.pictures import Pixels, resize
-from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
 from preprocess_svc.controls.tile import shrunk
+from preprocess_svc.extraction.control import Algorithm, ControlType, Parameter
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:

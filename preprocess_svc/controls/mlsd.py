@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Seen
-from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import DETECT_RESOLUTION, Algorithm, ControlType, Learned, Parameter
-from preprocess_svc.controls.maps import Plane, drawn, numbers, resized
-from preprocess_svc.controls.ready import Ready
+from preprocess_svc.extraction.channels import tripled
+from preprocess_svc.extraction.control import DETECT_RESOLUTION, Algorithm, ControlType, Learned, Parameter
+from preprocess_svc.extraction.maps import Plane, drawn, numbers, resized
+from preprocess_svc.extraction.ready import Ready
 
 # M-LSD: pixels of a cell, most lines, cells to either side that the centre of a line must outdo.
 _CELL, _MOST, _REACH = 2, 200, 1

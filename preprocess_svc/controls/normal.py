@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Seen
-from preprocess_svc.controls.control import DETECT_RESOLUTION, Algorithm, ControlType, Learned, Parameter
 from preprocess_svc.controls.depth import HOW_TO_GET as DEPTH_HOW_TO_GET
 from preprocess_svc.controls.depth import nearness
-from preprocess_svc.controls.maps import Plane, drawn, grey_levels, numbers, resized
+from preprocess_svc.extraction.control import DETECT_RESOLUTION, Algorithm, ControlType, Learned, Parameter
+from preprocess_svc.extraction.maps import Plane, drawn, grey_levels, numbers, resized
 
 # Of the library: what a Sobel of depth is held against, about the 8 that would make depth in pixels true to scale.
 _FRONT = math.tau

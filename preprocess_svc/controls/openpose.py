@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from mesh.errors import InvalidInput
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Annotators
-from preprocess_svc.controls.control import DETECT_RESOLUTION, ControlType, Learned, Parameter
-from preprocess_svc.controls.skeletons import HOW_TO_GET, skeletons
+from preprocess_svc.extraction.control import DETECT_RESOLUTION, ControlType, Learned, Parameter
+from preprocess_svc.extraction.skeletons import HOW_TO_GET, skeletons
 
 _DETAILS = {"hands": "hand", "face": "face"}
 
 
 async def annotate(picture: Pixels, parameters: Mapping[str, float], annotators: Annotators) -> Pixels:
-    """Skeletons of the people in a picture; see preprocess_svc.controls.skeletons.
+    """Skeletons of the people in a picture; see preprocess_svc.extraction.skeletons.
 
     Args:
         picture: UINT8 [h, w, 3].

@@ -7,9 +7,9 @@ import numpy as np
 
 from mesh.errors import InvalidInput
 from mesh.pictures import Pixels
-from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import Algorithm, ControlType, Parameter, Written
-from preprocess_svc.controls.ready import Ready
+from preprocess_svc.extraction.channels import tripled
+from preprocess_svc.extraction.control import Algorithm, ControlType, Parameter, Written
+from preprocess_svc.extraction.ready import Ready
 
 # A larger code has less than 8 pixels a module, a cell of the latents, in the largest picture; and of OpenCV's,
 # the next version can't be read.

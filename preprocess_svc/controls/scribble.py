@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.channels import darkest, tripled
-from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
-from preprocess_svc.controls.ready import Ready
-from preprocess_svc.controls.strokes import darkness
+from preprocess_svc.extraction.channels import darkest, tripled
+from preprocess_svc.extraction.control import Algorithm, ControlType, Parameter
+from preprocess_svc.extraction.ready import Ready
+from preprocess_svc.extraction.strokes import darkness
 
 _DARK = 127
 _INNER, _OUTER = 0.5, 5.0

@@ -7,9 +7,9 @@ import numpy as np
 
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Seen
-from preprocess_svc.controls.control import DETECT_RESOLUTION, ControlType, Learned
-from preprocess_svc.controls.maps import drawn, failed
-from preprocess_svc.controls.ready import Ready
+from preprocess_svc.extraction.control import DETECT_RESOLUTION, ControlType, Learned
+from preprocess_svc.extraction.maps import drawn, failed
+from preprocess_svc.extraction.ready import Ready
 
 
 def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
+from preprocess_svc.extraction.control import Algorithm, ControlType, Parameter
 
 _CELL = 256
 

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 
 from mesh.pictures import Pixels
-from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import Algorithm, ControlType, Parameter
-from preprocess_svc.controls.edges import BY_HED, BY_PIDINET
-from preprocess_svc.controls.ready import Ready
+from preprocess_svc.extraction.channels import tripled
+from preprocess_svc.extraction.control import Algorithm, ControlType, Parameter
+from preprocess_svc.extraction.edges import BY_HED, BY_PIDINET
+from preprocess_svc.extraction.ready import Ready
 
 # Sum of the positive weights of a 3 x 3 Sobel over two pixels: what it makes of a slope of one level a pixel.
 _SOBEL = 8

@@ -7,7 +7,7 @@ from families.graphs import MASKED_CONTROLS
 from mesh.errors import InvalidInput
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Annotators
-from preprocess_svc.controls.ready import Ready
+from preprocess_svc.extraction.ready import Ready
 
 
 @dataclass(frozen=True, slots=True)

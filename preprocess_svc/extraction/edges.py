@@ -7,9 +7,9 @@ import numpy as np
 
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Seen
-from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.control import DETECT_RESOLUTION, Learned, Parameter
-from preprocess_svc.controls.maps import Drawing, drawn, grey_levels, numbers, resized
+from preprocess_svc.extraction.channels import tripled
+from preprocess_svc.extraction.control import DETECT_RESOLUTION, Learned, Parameter
+from preprocess_svc.extraction.maps import Drawing, drawn, grey_levels, numbers, resized
 
 _PARAMETERS = (
     DETECT_RESOLUTION,

@@ -6,8 +6,8 @@ import numpy as np
 
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Seen
-from preprocess_svc.controls.channels import tripled
-from preprocess_svc.controls.maps import Drawing, grey_levels, numbers, resized
+from preprocess_svc.extraction.channels import tripled
+from preprocess_svc.extraction.maps import Drawing, grey_levels, numbers, resized
 
 
 def drawing(name: str) -> Drawing:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mesh.pictures import Pixels, resize
-from preprocess_svc.controls.channels import tripled
+from preprocess_svc.extraction.channels import tripled
 
 # Grey levels. Channels this far apart are noise of a lossy file, not a colour.
 _COLOUR_NOISE = 16

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Annotators
-from preprocess_svc.controls import maps
+from preprocess_svc.extraction import maps
 from preprocess_svc.pose.body import Person, find_people
 from preprocess_svc.pose.boxes import Box, face_box, hand_boxes
 from preprocess_svc.pose.drawing import Pose, draw

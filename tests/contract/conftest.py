@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 import uvicorn
 
-from gateway.app import make_app
-from gateway.dialects.announcements import VOICES
-from gateway.parts import Parts, open_parts
+from gateway.app.application import make_app
+from gateway.bootstrap import Parts, open_parts
+from gateway.dialects.voices import VOICES
 from gateway.settings import GatewaySettings
-from tests.contract.rooms import FakeRooms
+from tests.rigs.services import FakeRooms
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 from starlette.routing import Route
 
-from gateway.dialects import DIALECTS
-from gateway.problem import KINDS
+from gateway.dialects.table import DIALECTS
+from gateway.web.problem import KINDS
 from tests.contract.conftest import Running
 
 NATIVE = "native"

@@ -7,7 +7,7 @@ import pytest
 
 from mesh.pictures import MAX_BYTES, Format, encode
 from tests.contract.conftest import Running, Start
-from tests.integration.asset_rig import ACCESS_KEY, SECRET_KEY, s3_server
+from tests.rigs.assets import ACCESS_KEY, SECRET_KEY, s3_server
 
 ASSETS = "/controlmesh/v1/assets"
 UPLOADS = "/controlmesh/v1/uploads"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from gateway import loads
+from gateway.models import loads
 from tests.contract.conftest import Running, Start
-from tests.contract.enterprise_client import SILENT, ask
-from tests.contract.test_enterprise_records import receiver
+from tests.contract.enterprise.test_records import receiver
 from tests.contract.test_model_loading import STARTED, Command, call
+from tests.rigs.enterprise_client import SILENT, ask
 
 HUB = {"url": "owner/name", "model_id": "my-edges", "model_type": "controlnet", "controlnet_type": "canny"}
 

@@ -1,6 +1,6 @@
 """A short run of the fuzzing that `make fuzz-api` does at length; the same requests every time."""
 
-from tests.fuzz_api import fuzz
+from tests.rigs.fuzz_api import fuzz
 
 
 async def test_the_native_api_answers_whatever_is_asked() -> None:

@@ -15,11 +15,11 @@ from grpc_health.v1 import health_pb2
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
-from gateway.generation import Control, Generation
-from gateway.rooms import SERVICES
+from gateway.generation.generation import Control, Generation
+from gateway.generation.services import SERVICES
 from tests.contract.conftest import Running, Start
-from tests.contract.rooms import FakeRooms
-from tests.ports import free_port
+from tests.rigs.ports import free_port
+from tests.rigs.services import FakeRooms
 
 GENERATIONS = "/controlmesh/v1/generations"
 
@@ -154,7 +154,7 @@ async def test_the_documentation_shows_requests_and_answers(mesh: Running) -> No
 
 
 async def test_the_examples_of_the_documentation_are_taken(mesh: Running) -> None:
-    from tests.contract.test_native_api import PICTURE
+    from tests.contract.native.test_api import PICTURE
 
     async with mesh.http.get("/openapi.json") as response:
         create = (await response.json())["paths"][GENERATIONS]["post"]

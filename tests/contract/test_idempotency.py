@@ -9,7 +9,7 @@ import pytest
 
 from mesh.errors import InvalidInput
 from tests.contract.conftest import Running, Start
-from tests.contract.test_native_api import API, PICTURE
+from tests.contract.native.test_api import API, PICTURE
 
 GENERATIONS = f"{API}/generations"
 ENTERPRISE = "/api/v7/images/controlnet"

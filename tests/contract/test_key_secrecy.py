@@ -14,10 +14,10 @@ import pytest
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc
 from mesh.errors import InternalError
-from tests.contract.carried_keys import CARRIED, NATIVE
-from tests.contract.enterprise_client import PATH as ENTERPRISE
-from tests.contract.enterprise_client import SAMPLE
-from tests.contract.rooms import FakeRooms
+from tests.rigs.carried_keys import CARRIED, NATIVE
+from tests.rigs.enterprise_client import PATH as ENTERPRISE
+from tests.rigs.enterprise_client import SAMPLE
+from tests.rigs.services import FakeRooms
 
 CONFIGURED = "configured-" + 40 * "c"
 WRONG = "wrong-" + 40 * "w"

@@ -10,16 +10,17 @@ import grpc
 import pytest
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc
-from gateway import grpc_face, key_records
-from gateway.database import open_database
-from gateway.key_records import NewKey
-from gateway.keys import digest_of
-from gateway.limits import WRONG_KEYS_PER_MINUTE
+from gateway.database.connection import open_database
+from gateway.keys import records as key_records
+from gateway.keys.keys import digest_of
+from gateway.keys.limits import WRONG_KEYS_PER_MINUTE
+from gateway.keys.records import NewKey
+from gateway.rpc import servicer as grpc_face
 from mesh.interceptors import Edge
-from tests.contract.carried_keys import CARRIED, NATIVE, Carried
 from tests.contract.conftest import Running, Start
-from tests.contract.enterprise_client import PATH as ENTERPRISE
-from tests.contract.enterprise_client import SAMPLE
+from tests.rigs.carried_keys import CARRIED, NATIVE, Carried
+from tests.rigs.enterprise_client import PATH as ENTERPRISE
+from tests.rigs.enterprise_client import SAMPLE
 
 KEY = "cm_" + 43 * "k"
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract import exporting
 from tests.contract.conftest import Running, Start
-from tests.contract.test_enterprise_records import receiver
+from tests.contract.enterprise.test_records import receiver
+from tests.rigs import exporting
 
 E = "/api/v1/enterprise"
 HUB = {"url": "owner/name", "model_id": "mine", "model_type": "huggingface"}
@@ -191,10 +191,10 @@ async def test_a_model_is_deleted_and_gone(start: Start, command: Command) -> No
 
 DELETING = """
 import asyncio, sys
-from gateway.catalogue import Catalogue
-from gateway.database import open_database
-from gateway.model_admin import ModelAdmin
-from gateway.rooms import Rooms
+from gateway.generation.catalogue import Catalogue
+from gateway.database.connection import open_database
+from gateway.models.admin import ModelAdmin
+from gateway.generation.services import Rooms
 from gateway.settings import GatewaySettings
 from mesh.errors import NotFound
 settings = GatewaySettings(export_command=sys.argv[1])

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from starlette.routing import BaseRoute, Match, Route
 
-from gateway.app import make_app
-from gateway.dialects.enterprise_paths import PATHS
-from gateway.dialects.scenario_routes import DETECT, NOT_ENABLED, ROUTES
-from gateway.problem import KINDS
+from gateway.app.application import make_app
+from gateway.dialects.enterprise.paths import PATHS
+from gateway.dialects.scenario.routes import DETECT, NOT_ENABLED, ROUTES
+from gateway.web.problem import KINDS
 from tests.contract.conftest import Running
-from tests.contract.pairing import Pair, load, steps
+from tests.rigs.pairs import Pair, load, steps
 
 Operation = tuple[str, str]
 """Method and path of a route."""

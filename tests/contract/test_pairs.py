@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 import pytest
 
 from tests.contract.conftest import Running, Start, running
-from tests.contract.pairing import PNG, Pair, load, misfits
-from tests.contract.replaying import ALONE, away, replay, settings_of
-from tests.running import served
+from tests.rigs.mesh import served
+from tests.rigs.pairs import PNG, Pair, load, misfits
+from tests.rigs.replaying import ALONE, away, replay, settings_of
 
 PAIRS = [pair for pair in load() if "only_mesh" not in pair]
 # Each with the way of the gateway to say that something is wrong in the enterprise dialect, and the status for that.

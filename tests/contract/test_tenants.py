@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from gateway.app import make_app
+from gateway.app.application import make_app
 from tests.contract.conftest import Running, Start, running
-from tests.contract.enterprise_client import PATH as CONTROLNET
-from tests.contract.enterprise_client import PICTURE, SAMPLE
+from tests.rigs.enterprise_client import PATH as CONTROLNET
+from tests.rigs.enterprise_client import PICTURE, SAMPLE
 
 MINE, YOURS = "mine-" + 40 * "m", "yours-" + 40 * "y"
 NATIVE, SCENARIO = "/controlmesh/v1", "/v1"

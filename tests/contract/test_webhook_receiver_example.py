@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.contract.conftest import Start
-from tests.ports import free_port
+from tests.rigs.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 RECEIVER = ROOT / "docs" / "examples" / "webhook_receiver.py"

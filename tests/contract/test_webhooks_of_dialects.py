@@ -11,8 +11,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.contract.conftest import Start
-from tests.contract.enterprise_client import ALIASES, PATH, SAMPLE
-from tests.integration.webhook_rig import Receiver, receiving
+from tests.rigs.enterprise_client import ALIASES, PATH, SAMPLE
+from tests.rigs.webhooks import Receiver, receiving
 
 LOOPBACK = ("127.0.0.1:*",)
 NATIVE = "/controlmesh/v1/generations"

@@ -5,11 +5,11 @@ from itertools import pairwise
 import httpx2
 import pytest
 
-from export.demo.adherence import FLOORS, Adherence, asked, requests
-from export.demo.evaluate import Settings, evaluate, offered
-from export.demo.sweep import Point, sweep
+from demo.adherence import FLOORS, Adherence, asked, requests
+from demo.evaluate import Settings, evaluate, offered
+from demo.sweep import Point, sweep
 from local.supervision import LocalMesh
-from tests.running import DEMO_CONTROLS
+from tests.rigs.mesh import DEMO_CONTROLS
 
 # Few steps and few prompts: what is asserted is directions, with a margin for the few.
 SETTINGS = Settings(steps=10)

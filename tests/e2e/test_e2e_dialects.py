@@ -10,13 +10,13 @@ import pytest
 import requests
 from PIL import Image
 
-from export.demo.judge import edge_f1
+from demo.judge import edge_f1
 from local.demo import CANNY, source_picture
 from local.supervision import LocalMesh
 from mesh.pictures import Pixels, decode, encode
-from tests.contract.enterprise_client import SAMPLE
-from tests.hints import make_hint
-from tests.running import picture, served
+from tests.rigs.enterprise_client import SAMPLE
+from tests.rigs.hints import make_hint
+from tests.rigs.mesh import picture, served
 
 PROMPT = "a red star on a green background"
 

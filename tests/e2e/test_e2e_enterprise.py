@@ -11,7 +11,7 @@ import requests
 from local.demo import source_picture
 from local.supervision import LocalMesh
 from mesh.pictures import decode
-from tests.running import served
+from tests.rigs.mesh import served
 
 E = "/api/v1/enterprise"
 SMALL = {"model_id": "demo", "prompt": "a red star on a green background", "width": "128", "height": "128",

@@ -14,7 +14,7 @@ from local.demo import CANNY, source_picture
 from local.supervision import LocalMesh
 from mesh.channels import open_channel
 from mesh.pictures import decode
-from tests.running import DEMO_CONTROLS, GENERATIONS
+from tests.rigs.mesh import DEMO_CONTROLS, GENERATIONS
 
 REQUEST: dict[str, Any] = {
     "prompt": "a red star on a green background",

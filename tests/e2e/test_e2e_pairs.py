@@ -13,9 +13,9 @@ import pytest
 
 from local.supervision import LocalMesh
 from tests.contract.conftest import serving
-from tests.contract.pairing import PNG, Pair, load
-from tests.contract.replaying import ALONE, away, replay, settings_of
-from tests.running import served
+from tests.rigs.mesh import served
+from tests.rigs.pairs import PNG, Pair, load
+from tests.rigs.replaying import ALONE, away, replay, settings_of
 
 PAIRS = [pair for pair in load() if "only_fakes" not in pair]
 # The enterprise vendor's samples ask for more than a test has time for. Other dialects' pairs are small where they may

@@ -11,7 +11,7 @@ import requests
 from local.demo import source_picture
 from local.supervision import LocalMesh
 from mesh.pictures import Pixels, decode
-from tests.contract.scenario_client import POLLED, SUBMITTED, shaped
+from tests.rigs.scenario_client import POLLED, SUBMITTED, shaped
 
 AUTH = ("YOUR_API_KEY", "YOUR_API_SECRET")
 PROMPT = "a red star on a green background"

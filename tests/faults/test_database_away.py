@@ -10,12 +10,12 @@ import grpc
 import pytest
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc
-from gateway.grpc_face import Generations
+from gateway.rpc.servicer import Generations
 from mesh.interceptors import Edge
-from tests.contract import enterprise_client, huggingface_client, scenario_client
 from tests.contract.conftest import Running, running
-from tests.integration.job_rig import eventually
-from tests.integration.postgres import postgres
+from tests.rigs import enterprise_client, huggingface_client, scenario_client
+from tests.rigs.jobs import eventually
+from tests.rigs.postgres import postgres
 
 NATIVE = "/controlmesh/v1/generations"
 BOAT = {"prompt": "a boat", "steps": 2}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.receiver import Heard, receiver
-from tests.faults.job_processes import Worker, worker
-from tests.integration.postgres import Server, postgres
+from tests.rigs.job_processes import Worker, worker
+from tests.rigs.postgres import Server, postgres
 
 BEAT = "Care._beat"
 """What a process does every second, and complains of while the records are away."""

@@ -22,7 +22,7 @@ from controlmesh.v1 import generation_pb2, generation_pb2_grpc
 from local.demo import source_picture
 from local.supervision import LocalMesh
 from mesh.channels import open_channel
-from tests.running import GENERATIONS, local_settings, mesh_environment
+from tests.rigs.mesh import GENERATIONS, local_settings, mesh_environment
 
 PICTURE = base64.b64encode(source_picture()).decode()
 LONG: dict[str, Any] = {"prompt": "a red star", "width": 512, "height": 512, "steps": 150}

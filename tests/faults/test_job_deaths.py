@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway import job_records
-from gateway.database import open_database
-from gateway.generation import Generation
-from gateway.jobs import Order
-from tests.faults.job_processes import Worker, worker
-from tests.integration.postgres import Server, postgres
+from gateway.database.connection import open_database
+from gateway.generation.generation import Generation
+from gateway.jobs import records as job_records
+from gateway.jobs.job import Order
+from tests.rigs.job_processes import Worker, worker
+from tests.rigs.postgres import Server, postgres
 
 Start = Callable[..., AbstractAsyncContextManager[Worker]]
 

@@ -13,12 +13,12 @@ import grpc
 import pytest
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc
-from gateway import grpc_face
-from gateway.jobs import Filter, Job, JobEngine, Status
+from gateway.jobs.job import Filter, Job, JobEngine, Status
+from gateway.rpc import servicer as grpc_face
 from mesh.interceptors import Edge
 from tests.contract.conftest import Running, running
-from tests.integration.job_rig import ENGINES, eventually
-from tests.integration.postgres import Server, postgres
+from tests.rigs.jobs import ENGINES, eventually
+from tests.rigs.postgres import Server, postgres
 
 GENERATIONS = "/controlmesh/v1/generations"
 

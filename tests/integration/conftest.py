@@ -13,7 +13,7 @@ from export.source import Source, open_source
 def sd15_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four levels, 12 + 1 residuals, three ControlNets, in diffusers format."""
     # Here, so that tests without a model do not wait for torch.
-    from tests.tiny_sd15 import make
+    from tests.rigs.tiny_sd15 import make
 
     return make(tmp_path_factory.mktemp("source") / "tiny", kinds=("canny", "inpaint", "shuffle"), pooled=("shuffle",))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from families import limits
 from mesh.pictures import decode, encode
-from tests.running import GENERATIONS
+from tests.rigs.mesh import GENERATIONS
 from unet_svc.schedulers import SCHEDULERS
 
 #: The mesh is shared and warm; a slow example is the machine's business.

@@ -15,18 +15,18 @@ from obstore.store import LocalStore
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from gateway.asset_records import AssetRecord, of_job
-from gateway.assets import Assets
-from gateway.database import open_database
-from gateway.generation import Generation
-from gateway.jobs import Job, Order, Status, StoredPicture
-from gateway.memory_jobs import MemoryJobs
-from gateway.signing import shared_key
-from gateway.stores import UNFINISHED_S, S3Access
+from gateway.database.connection import open_database
+from gateway.files.assets import Assets
+from gateway.files.links import shared_key
+from gateway.files.records import AssetRecord, of_job
+from gateway.files.stores import UNFINISHED_S, S3Access
+from gateway.generation.generation import Generation
+from gateway.jobs.job import Job, Order, Status, StoredPicture
+from gateway.jobs.memory_engine import MemoryJobs
 from mesh.errors import Forbidden, InvalidInput, NotFound, Unavailable
-from tests.integration.asset_rig import ACCESS_KEY, SECRET_KEY, Place, S3Server, Shelf, opened, picture, s3_server
-from tests.integration.job_rig import Conductor
-from tests.integration.postgres import Server, postgres
+from tests.rigs.assets import ACCESS_KEY, SECRET_KEY, Place, S3Server, Shelf, opened, picture, s3_server
+from tests.rigs.jobs import Conductor
+from tests.rigs.postgres import Server, postgres
 
 PLACES = ("folder-sqlite", "bucket-sqlite", "folder-postgresql")
 HOSTILE = (

@@ -10,10 +10,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Boolean, Connection, Engine, column, create_engine, inspect, select, table
 
-from gateway import migrations
-from gateway.database import engine_url, migrate
-from gateway.tables import KEYS, METADATA
-from tests.integration.postgres import Server, postgres
+from gateway.database import migrations
+from gateway.database.connection import engine_url, migrate
+from gateway.database.tables import KEYS, METADATA
+from tests.rigs.postgres import Server, postgres
 
 
 @pytest.fixture(scope="module")

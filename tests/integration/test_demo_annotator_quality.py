@@ -7,11 +7,11 @@ import torch
 from diffusers import AutoencoderKL
 from typer.testing import CliRunner
 
+from demo.__main__ import app
+from demo.annotator_judge import Quality
+from demo.annotator_report import FLOORS, ROWS, exported, held_out, measure, missed
 from export.annotators.exporter import export
 from export.annotators.source import open_source
-from export.demo.__main__ import app
-from export.demo.annotator_judge import Quality
-from export.demo.annotator_report import FLOORS, ROWS, exported, held_out, measure, missed
 from export.options import Options
 from export.source import DEMO_WEIGHTS
 

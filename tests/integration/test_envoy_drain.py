@@ -6,8 +6,8 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.integration.envoy_rig import BOOTSTRAP, eventually
-from tests.integration.envoy_site import Site, running_site
+from tests.rigs.envoy import BOOTSTRAP, eventually
+from tests.rigs.envoy_site import Site, running_site
 
 DRAIN = BOOTSTRAP.parent / "drain.sh"
 

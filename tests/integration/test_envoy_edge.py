@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from tests.integration.envoy_rig import eventually, running_envoy, running_http
-from tests.integration.envoy_site import Gateway, Site, running_site, shorten
-from tests.ports import free_port
+from tests.rigs.envoy import eventually, running_envoy, running_http
+from tests.rigs.envoy_site import Gateway, Site, running_site, shorten
+from tests.rigs.ports import free_port
 
 
 @pytest.fixture(scope="module")

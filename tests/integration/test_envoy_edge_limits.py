@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.integration.envoy_site import Site, running_site, shorten
+from tests.rigs.envoy_site import Site, running_site, shorten
 
 MIB = 1024 * 1024
 LIMIT = 24 * MIB

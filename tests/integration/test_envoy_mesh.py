@@ -21,9 +21,9 @@ from controlmesh.v1 import (
     vae_pb2_grpc,
 )
 from mesh.channels import open_channel
-from tests.integration.envoy_rig import ROOMS, eventually, running_envoy, running_room
-from tests.integration.envoy_rooms import Generation, Mesh, Preprocess, Unet, Vae, drain, failure, running_mesh
-from tests.ports import free_port
+from tests.rigs.envoy import ROOMS, eventually, running_envoy, running_room
+from tests.rigs.envoy_services import Generation, Mesh, Preprocess, Unet, Vae, drain, failure, running_mesh
+from tests.rigs.ports import free_port
 
 # gRPC writes a deadline in few digits and rounds it up, by one per cent at most.
 ROUNDED = 1.01

@@ -12,8 +12,8 @@ from controlmesh.v1 import (
     vae_pb2,
     vae_pb2_grpc,
 )
-from tests.integration.envoy_rig import Relay, eventually
-from tests.integration.envoy_rooms import Unet, Vae, drain, failure, running_mesh
+from tests.rigs.envoy import Relay, eventually
+from tests.rigs.envoy_services import Unet, Vae, drain, failure, running_mesh
 
 
 async def test_a_replica_that_drains_gets_no_new_calls(tmp_path: Path) -> None:

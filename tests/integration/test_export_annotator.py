@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModelForDepthEstimation, AutoModelForSemanticSegmentation
 
+from demo import annotator_net
 from export.annotators import checking, transformers_depth, transformers_segmentation
 from export.annotators.architecture import Graph, Loaded
 from export.annotators.demo_folder import FOLDER as DEMO_FOLDER
 from export.annotators.exporter import export
 from export.annotators.source import open_source
 from export.annotators.transformers_segmentation import Pooled
-from export.demo import annotator_net
 from export.errors import Mismatch, SourceRefused
 from export.options import Options
 from families.annotators import HEADS, list_annotators, part, read_card
@@ -32,9 +32,9 @@ from model_server.canary import Canary, failing
 from model_server.environment import find_environment
 from model_server.launch import TritonProcess
 from preprocess_svc.annotators import Annotators
-from tests.integration import tiny_annotators
-from tests.integration.tiny_graphs import TRITON_ENVIRONMENT
-from tests.ports import free_port
+from tests.rigs import tiny_annotators
+from tests.rigs.ports import free_port
+from tests.rigs.tiny_graphs import TRITON_ENVIRONMENT
 
 SEGMENTERS = ("segformer", "upernet")
 METRIC = ("glpn", "depth_anything_metric")

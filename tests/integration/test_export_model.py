@@ -23,7 +23,7 @@ from export.options import Options
 from export.source import Source, open_source
 from families import graphs
 from families.manifest import manifest_path, read_manifest, tokenizer_path
-from tests.tiny_sd15 import make
+from tests.rigs.tiny_sd15 import make
 
 ROOT = Path(__file__).parents[2]
 NAME = "t"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.generation import Control, Generation
-from gateway.jobs import Filter, Job, JobEngine, Order, Status
+from gateway.generation.generation import Control, Generation
+from gateway.jobs.job import Filter, Job, JobEngine, Order, Status
 from mesh.errors import Conflict, DeadlineExceeded, InvalidInput, NotFound, Overloaded, Unavailable
-from tests.integration.job_rig import ENGINES, PICTURE, Conductor, running
-from tests.integration.postgres import Server, postgres
+from tests.rigs.jobs import ENGINES, PICTURE, Conductor, running
+from tests.rigs.postgres import Server, postgres
 
 ASKED = Generation(
     prompt="a boat",

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, event, update
 
-from gateway import job_records
-from gateway.database import Database, open_database
-from gateway.generation import Generation
-from gateway.jobs import Order
-from gateway.news import News
-from gateway.tables import JOBS
+from gateway.database.connection import Database, open_database
+from gateway.database.tables import JOBS
+from gateway.generation.generation import Generation
+from gateway.jobs import records as job_records
+from gateway.jobs.changes import News
+from gateway.jobs.job import Order
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ from dbos import DBOS
 from prometheus_client import REGISTRY
 from sqlalchemy import create_engine, text, update
 
-from gateway import job_records
-from gateway.database import engine_url, open_database
-from gateway.durable_jobs import DurableJobs
-from gateway.generation import Control, Generation
-from gateway.jobs import Filter, JobEngine, Order, Status
-from gateway.making import MOST_ATTEMPTS
-from gateway.tables import JOBS
+from gateway.database.connection import engine_url, open_database
+from gateway.database.tables import JOBS
+from gateway.generation.generation import Control, Generation
+from gateway.jobs import records as job_records
+from gateway.jobs.attempt import MOST_ATTEMPTS
+from gateway.jobs.engine import DurableJobs
+from gateway.jobs.job import Filter, JobEngine, Order, Status
 from mesh.errors import DeadlineExceeded, InternalError
-from tests.integration.job_rig import ENGINES, PICTURE, Conductor, eventually, running
-from tests.integration.postgres import Server, postgres
+from tests.rigs.jobs import ENGINES, PICTURE, Conductor, eventually, running
+from tests.rigs.postgres import Server, postgres
 
 WORDS = Generation(prompt="a boat", steps=2)
 ASKED = replace(WORDS, image=PICTURE, controls=(Control(kind="canny", image=PICTURE),))

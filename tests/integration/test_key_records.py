@@ -7,13 +7,13 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from gateway import key_records
-from gateway.database import Database, open_database
-from gateway.key_records import KeyRecord, NewKey
-from gateway.keys import ADMIN, GENERATE, Holder, digest_of
-from gateway.tables import KEYS
+from gateway.database.connection import Database, open_database
+from gateway.database.tables import KEYS
+from gateway.keys import records as key_records
+from gateway.keys.keys import ADMIN, GENERATE, Holder, digest_of
+from gateway.keys.records import KeyRecord, NewKey
 from mesh.errors import InvalidInput, NotFound
-from tests.integration.job_rig import database_url
+from tests.rigs.jobs import database_url
 
 OPTIONS = {"enterprise": {"strict": False}}
 

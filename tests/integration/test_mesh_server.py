@@ -17,7 +17,7 @@ from mesh import telemetry
 from mesh.channels import call, open_channel, outgoing, stream
 from mesh.errors import InternalError, InvalidInput, MeshError, Overloaded, Unavailable
 from mesh.server import ServerSettings, serve
-from tests.ports import free_ports
+from tests.rigs.ports import free_ports
 
 NAME = "controlmesh.v1.UnetService"
 

@@ -16,8 +16,8 @@ from mesh.errors import DeadlineExceeded, InternalError, NotFound, Overloaded, U
 from mesh.triton import Triton
 from model_server.environment import find_environment
 from model_server.launch import TritonProcess
-from tests.integration.tiny_graphs import TRITON_ENVIRONMENT, write_ensemble, write_scaling, write_slow
-from tests.ports import free_port
+from tests.rigs.ports import free_port
+from tests.rigs.tiny_graphs import TRITON_ENVIRONMENT, write_ensemble, write_scaling, write_slow
 
 BOUNDED = "dynamic_batching { default_queue_policy { max_queue_size: 2 } }"
 PLANE = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)

@@ -21,10 +21,10 @@ from export.remove import remove
 from families import graphs
 from families.additions import folders
 from families.manifest import Manifest, read_manifest
-from gateway.catalogue import Offer
-from gateway.database import open_database
-from gateway.loads import Load
-from gateway.model_admin import ModelAdmin
+from gateway.database.connection import open_database
+from gateway.generation.catalogue import Offer
+from gateway.models.admin import ModelAdmin
+from gateway.models.loads import Load
 from gateway.settings import GatewaySettings
 from mesh.admission import Admission
 from mesh.errors import InvalidInput, MeshError, NotFound
@@ -34,8 +34,8 @@ from model_server.environment import find_environment
 from model_server.launch import TritonProcess
 from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.styles import load_styles
-from tests.integration.tiny_graphs import TRITON_ENVIRONMENT, write_scaling
-from tests.ports import free_port
+from tests.rigs.ports import free_port
+from tests.rigs.tiny_graphs import TRITON_ENVIRONMENT, write_scaling
 from unet_svc.denoiser import Denoiser
 from unet_svc.servicer import UnetServicer
 from vae_svc.servicer import VaeServicer

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from controlmesh.v1 import unet_pb2
-from gateway import loads
-from gateway.catalogue import Offer
-from gateway.database import Database, open_database
-from gateway.loads import Load
-from gateway.model_admin import MOST_ATTEMPTS, ModelAdmin
+from gateway.database.connection import Database, open_database
+from gateway.generation.catalogue import Offer
+from gateway.models import loads
+from gateway.models.admin import MOST_ATTEMPTS, ModelAdmin
+from gateway.models.loads import Load
 from gateway.settings import GatewaySettings
 from mesh.errors import Conflict, MeshError
-from tests.integration.job_rig import database_url
+from tests.rigs.jobs import database_url
 
 LOAD = Load(name="mine", source="owner/name", owner="me", dialect="enterprise", webhook="https://hooks.example/")
 
@@ -101,9 +101,9 @@ async def test_a_command_that_outlived_its_gateway_is_waited_for(database: Datab
 
 GATEWAY = """
 import asyncio, sys
-from gateway.database import open_database
-from gateway.loads import Load
-from gateway.model_admin import ModelAdmin
+from gateway.database.connection import open_database
+from gateway.models.loads import Load
+from gateway.models.admin import ModelAdmin
 from gateway.settings import GatewaySettings
 
 async def main(database):

@@ -15,7 +15,8 @@ from tritonclient.utils import InferenceServerException
 
 from model_server.environment import find_environment
 from model_server.launch import TritonProcess
-from tests.integration.tiny_graphs import (
+from tests.rigs.ports import free_port
+from tests.rigs.tiny_graphs import (
     PLANE,
     TRITON_ENVIRONMENT,
     ensemble_config,
@@ -24,7 +25,6 @@ from tests.integration.tiny_graphs import (
     write_scaling,
     write_slow,
 )
-from tests.ports import free_port
 
 # A batch of eight starts the moment it is full; the delay only bounds a client that never comes.
 FULL_BATCHES = "dynamic_batching { preferred_batch_size: [8] max_queue_delay_microseconds: 10000000 }"

@@ -25,8 +25,8 @@ from model_server.environment import find_environment
 from model_server.launch import TritonProcess
 from model_server.watch import ModelLost, Watch
 from model_server.workspace import SHARED_MEMORY, shm_prefix
-from tests.integration.tiny_graphs import ROOT, TRITON_ENVIRONMENT, write_ensemble, write_scaling
-from tests.ports import free_port, free_ports
+from tests.rigs.ports import free_port, free_ports
+from tests.rigs.tiny_graphs import ROOT, TRITON_ENVIRONMENT, write_ensemble, write_scaling
 
 
 @dataclass

@@ -8,8 +8,8 @@ import pytest
 from model_server.environment import find_environment
 from model_server.launch import StartError, TritonProcess
 from model_server.workspace import SHARED_MEMORY, shm_prefix
-from tests.integration.tiny_graphs import PLANE, TRITON_ENVIRONMENT, write_config, write_scaling
-from tests.ports import free_port
+from tests.rigs.ports import free_port
+from tests.rigs.tiny_graphs import PLANE, TRITON_ENVIRONMENT, write_config, write_scaling
 
 
 async def start_error(repository: Path, *models: str) -> str:

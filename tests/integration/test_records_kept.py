@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.database import open_database
+from gateway.database.connection import open_database
 from mesh.settings import SettingsError
 from tests.contract.conftest import running as gateway
-from tests.integration.job_rig import Conductor, running
+from tests.rigs.jobs import Conductor, running
 
 GENERATIONS = "/controlmesh/v1/generations"
 

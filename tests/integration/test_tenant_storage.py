@@ -10,14 +10,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway import asset_records
-from gateway.assets import Assets
-from gateway.database import open_database
-from gateway.sealing import Seal
-from gateway.stores import S3Access, open_store
-from gateway.tenant_storage import StorageOptions, TenantStorages
+from gateway.database.connection import open_database
+from gateway.database.encryption import Seal
+from gateway.files import records as asset_records
+from gateway.files.assets import Assets
+from gateway.files.stores import S3Access, open_store
+from gateway.files.tenant_storage import StorageOptions, TenantStorages
 from mesh.errors import InvalidInput, NotEnabled, NotFound, Unavailable
-from tests.integration.asset_rig import SECRET_KEY, Place, S3Server, Shelf, opened, picture, s3_server
+from tests.rigs.assets import SECRET_KEY, Place, S3Server, Shelf, opened, picture, s3_server
 
 SECRET = "sixteen letters or more"
 

@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.contract.rooms import FakeRooms
-from tests.integration.job_rig import database_url
-from tests.ports import free_port
+from tests.rigs.jobs import database_url
+from tests.rigs.ports import free_port
+from tests.rigs.services import FakeRooms
 
 GENERATIONS = "/controlmesh/v1/generations"
 

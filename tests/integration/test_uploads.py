@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.assets import Assets
-from gateway.stores import S3Access
-from gateway.upload_records import UploadStatus
-from gateway.uploads import MOST_UNFINISHED, Upload, Uploads
+from gateway.files.assets import Assets
+from gateway.files.stores import S3Access
+from gateway.files.upload_records import UploadStatus
+from gateway.files.uploads import MOST_UNFINISHED, Upload, Uploads
 from mesh.errors import Conflict, Forbidden, InvalidInput, NotFound, Overloaded
 from mesh.pictures import MAX_BYTES
-from tests.integration.asset_rig import Place, Shelf, opened, picture
+from tests.rigs.assets import Place, Shelf, opened, picture
 
 PICTURE = picture(7)
 HERE = "http://here"

@@ -18,16 +18,16 @@ from sqlalchemy import Connection, event
 from standardwebhooks import Webhook, WebhookVerificationError
 from structlog.testing import capture_logs
 
-from gateway.announcement import Announcement, Link
-from gateway.couriers import MOST_A_HOST
-from gateway.generation import Generation
-from gateway.jobs import Job, Order, Status
-from gateway.webhook_records import DeliveryStatus
-from gateway.webhooks import SCHEDULE_S
+from gateway.generation.generation import Generation
+from gateway.jobs.job import Job, Order, Status
+from gateway.webhooks.announcement import Announcement, Link
+from gateway.webhooks.deliveries import SCHEDULE_S
+from gateway.webhooks.records import DeliveryStatus
+from gateway.workflows.port import MOST_A_HOST
 from mesh.errors import InvalidInput, NotFound, Overloaded
-from tests.integration.job_rig import Conductor
-from tests.integration.postgres import Server, postgres
-from tests.integration.webhook_rig import HURRIED, Days, Receiver, Site, receiving, site
+from tests.rigs.jobs import Conductor
+from tests.rigs.postgres import Server, postgres
+from tests.rigs.webhooks import HURRIED, Days, Receiver, Site, receiving, site
 
 DURABLE = ("sqlite", "postgresql")
 ENGINES = ("memory", *DURABLE)
@@ -542,7 +542,7 @@ async def test_a_process_that_is_killed_leaves_its_deliveries_to_the_next(
     receiver.answers["/hook"] = [hang, 200] if moment == "during" else [200]
     arguments = (kind, url, str(tmp_path), receiver.url("/hook"), moment)
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.webhook_worker", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.rigs.webhook_worker", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     assert worker.stdout is not None
     job_id = (await worker.stdout.readline()).decode().strip()

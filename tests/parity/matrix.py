@@ -8,8 +8,8 @@ import numpy as np
 
 from local.demo import CANNY, source_picture
 from mesh.pictures import decode
-from tests.hints import make_hint
 from tests.parity.reference import Asked, Pixels, Steered
+from tests.rigs.hints import make_hint
 from unet_svc.schedulers import SCHEDULERS
 
 MODELS = ("demo", "tiny")

@@ -9,15 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from demo.render import render
 from export.annotators import library
-from export.demo.render import render
 from families.annotators import AnnotatorCard
 from families.manifest import GraphFacts
 from local.demo import SKETCH
 from mesh.pictures import decode
 from preprocess_svc.annotators import LONGEST, fit
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Algorithm
+from preprocess_svc.extraction.control import Algorithm
 
 Pixels = NDArray[np.uint8]
 

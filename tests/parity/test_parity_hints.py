@@ -25,8 +25,8 @@ from families.annotators import HEADS
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Annotators, Map, Seen
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Learned
-from tests.seen import HandMade, card
+from preprocess_svc.extraction.control import Learned
+from tests.rigs.annotator_maps import HandMade, card
 
 WIDTH, HEIGHT = 256, 128
 

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.tiny_sd15 import make
-from tests.unit.unet_tasks import latents_of, make_facts
+from tests.rigs.tiny_sd15 import make
+from tests.rigs.unet_tasks import latents_of, make_facts
 from unet_svc.denoiser import residual_scale
 from unet_svc.loops.common import CommonLoop
 from unet_svc.schedulers import SCHEDULERS

@@ -11,7 +11,7 @@ import pytest
 
 from tests.parity.matrix import COMPARED, FEATURES, MODELS, Case, cover, fits, full
 from tests.parity.reference import MEAN, MOST, Reference, difference
-from tests.running import DEMO_WEIGHTS, picture
+from tests.rigs.mesh import DEMO_WEIGHTS, picture
 
 Measured = dict[Case, tuple[int, float]]
 

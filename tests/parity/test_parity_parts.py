@@ -16,7 +16,7 @@ from mesh.errors import InvalidInput
 from mesh.pictures import decode
 from mesh.tensors import to_array, to_message
 from tests.parity.reference import Reference
-from tests.running import DEMO_WEIGHTS
+from tests.rigs.mesh import DEMO_WEIGHTS
 
 LONG = "a red star, " * 40 + "on a green background"
 

@@ -15,7 +15,7 @@ from mesh.pictures import decode
 from tests.parity.matrix import COMPARED, FEATURES, INVERTING, edges, nearness, repainted
 from tests.parity.matrix import picture as source
 from tests.parity.reference import MEAN, MOST, Asked, Pixels, Reference, Steered, difference
-from tests.running import DEMO_WEIGHTS, GENERATIONS, local_settings, mesh_environment, picture
+from tests.rigs.mesh import DEMO_WEIGHTS, GENERATIONS, local_settings, mesh_environment, picture
 
 #: A picture must not depend on what is computed beside it: at most one 255th, on no more than a thousandth.
 APART, SHARE = 1, 0.001

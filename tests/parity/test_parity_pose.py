@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from export.annotators import library
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Learned
+from preprocess_svc.extraction.control import Learned
 from preprocess_svc.pose.body import find_people
-from tests.pose_maps import Maps, Network, Networks, body_maps, point_maps, standing
+from tests.rigs.pose_maps import Maps, Network, Networks, body_maps, point_maps, standing
 
 Pixels = NDArray[np.uint8]
 

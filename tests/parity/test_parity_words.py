@@ -11,7 +11,7 @@ import torch
 
 from tests.parity.matrix import edges
 from tests.parity.reference import MEAN, MOST, Asked, Reference, Steered, difference
-from tests.running import DEMO_WEIGHTS, picture
+from tests.rigs.mesh import DEMO_WEIGHTS, picture
 
 LONG = "a red star on a green background, " * 12
 #: What the caller writes -> the same in pieces.

@@ -12,13 +12,13 @@ import obstore
 import requests
 from moto.server import ThreadedMotoServer
 
-from gateway.assets import Assets
-from gateway.database import Database, open_database
-from gateway.sealing import Seal
-from gateway.signing import Links, shared_key
-from gateway.stores import S3Access, open_store
-from gateway.tenant_storage import StorageOptions, TenantStorages
-from gateway.uploads import Uploads
+from gateway.database.connection import Database, open_database
+from gateway.database.encryption import Seal
+from gateway.files.assets import Assets
+from gateway.files.links import Links, shared_key
+from gateway.files.stores import S3Access, open_store
+from gateway.files.tenant_storage import StorageOptions, TenantStorages
+from gateway.files.uploads import Uploads
 from mesh.pictures import Format, encode
 
 ACCESS_KEY, SECRET_KEY = "AKIAEXAMPLE", "a-secret-that-nobody-may-see"

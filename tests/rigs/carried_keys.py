@@ -7,8 +7,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.contract.enterprise_client import PATH as ENTERPRISE
-from tests.contract.enterprise_client import PICTURE, SAMPLE
+from tests.rigs.enterprise_client import PATH as ENTERPRISE
+from tests.rigs.enterprise_client import PICTURE, SAMPLE
 
 NATIVE = "/controlmesh/v1/generations"
 SCENARIO = "/v1/models"

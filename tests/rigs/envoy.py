@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from controlmesh.v1 import generation_pb2_grpc, preprocess_pb2_grpc, unet_pb2_grpc, vae_pb2_grpc
 from local.envoy import envoy_command, local_bootstrap
-from tests.ports import free_port
+from tests.rigs.ports import free_port
 
 BOOTSTRAP = Path(__file__).parents[2] / "k8s" / "envoy" / "envoy.yaml"
 ROOMS = {

@@ -23,7 +23,7 @@ from controlmesh.v1 import (
     vae_pb2_grpc,
 )
 from mesh.channels import open_channel
-from tests.integration.envoy_rig import Envoy, Relay, Room, running_envoy, running_room
+from tests.rigs.envoy import Envoy, Relay, Room, running_envoy, running_room
 
 HEADER = "x-controlmesh-service"
 

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from tests.integration.envoy_rig import Envoy, manager, running_envoy, running_http
-from tests.ports import free_port
+from tests.rigs.envoy import Envoy, manager, running_envoy, running_http
+from tests.rigs.ports import free_port
 
 
 @dataclass

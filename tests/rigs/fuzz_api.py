@@ -1,4 +1,5 @@
-"""Requests by the thousand against the native API, made from its own description: `python -m tests.fuzz_api --cases N`.
+"""Requests by the thousand against the native API, made from its own description:
+`python -m tests.rigs.fuzz_api --cases N`.
 
 Half of them are as the description says and half break it somewhere. Every answer must be as the description says, and
 none may be a fault of the service. Ids of what was made before are put into paths, so that not all of them miss.

@@ -8,7 +8,7 @@ from mesh.pictures import Pixels
 from preprocess_svc import hints
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Algorithm, Extractor
+from preprocess_svc.extraction.control import Algorithm, Extractor
 from preprocess_svc.hints import MadeHint, Wish
 
 NO_ANNOTATORS = Annotators()

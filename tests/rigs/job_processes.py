@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-WORKER = Path(__file__).resolve().parents[1] / "integration" / "job_worker.py"
+WORKER = Path(__file__).resolve().parent / "job_worker.py"
 PATIENCE_S = 60
 
 
 class Worker:
-    """One such process; see tests/integration/job_worker.py for what is said.
+    """One such process; see tests/rigs/job_worker.py for what is said.
 
     Attributes:
         said: every line so far.

@@ -20,18 +20,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from sqlalchemy import Connection
 
-from gateway.database import open_database
-from gateway.durable_jobs import DurableJobs
-from gateway.generation import Generation
-from gateway.jobs import Job, JobEngine, Order
-from gateway.outside import Outside
-from gateway.pipeline import Outcome, Progress
+from gateway.database.connection import open_database
+from gateway.egress.hosts import Outside
+from gateway.generation.generation import Generation
+from gateway.generation.pipeline import Outcome, Progress
+from gateway.jobs.engine import DurableJobs
+from gateway.jobs.job import Job, JobEngine, Order
 from gateway.settings import GatewaySettings
-from gateway.webhooks import Webhooks
+from gateway.webhooks.deliveries import Webhooks
 from mesh.errors import Unavailable
 from mesh.telemetry import configure
-from tests.integration.job_rig import Conductor, running
-from tests.integration.webhook_rig import ANNOUNCERS
+from tests.rigs.jobs import Conductor, running
+from tests.rigs.webhooks import ANNOUNCERS
 
 
 def say(**line: Any) -> None:

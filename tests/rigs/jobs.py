@@ -9,13 +9,13 @@ from typing import Any
 
 from obstore.store import LocalStore
 
-from gateway.assets import Assets
-from gateway.database import open_database
-from gateway.durable_jobs import DurableJobs
-from gateway.generation import Generation
-from gateway.jobs import JobEngine
-from gateway.memory_jobs import MemoryJobs
-from gateway.pipeline import Outcome, Picture, Progress
+from gateway.database.connection import open_database
+from gateway.files.assets import Assets
+from gateway.generation.generation import Generation
+from gateway.generation.pipeline import Outcome, Picture, Progress
+from gateway.jobs.engine import DurableJobs
+from gateway.jobs.job import JobEngine
+from gateway.jobs.memory_engine import MemoryJobs
 
 ENGINES = ("memory", "sqlite", "postgresql")
 PICTURE = (
@@ -74,7 +74,7 @@ def database_url(kind: str, folder: Path) -> Iterator[str]:
     if kind == "sqlite":
         yield f"sqlite:///{folder}/records.db"
         return
-    from tests.integration.postgres import postgres
+    from tests.rigs.postgres import postgres
 
     with postgres() as server:
         yield server.new_database()

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from local.settings import LocalSettings
 from mesh.pictures import decode, encode
 
-ROOT = Path(__file__).resolve().parent.parent
-DEMO_WEIGHTS = ROOT / "export" / "demo" / "weights"
+ROOT = Path(__file__).resolve().parents[2]
+DEMO_WEIGHTS = ROOT / "demo" / "weights"
 DEMO_CONTROLS = ("canny", "depth", "inpaint", "scribble", "segmentation")
 GENERATIONS = "/controlmesh/v1/generations"
 

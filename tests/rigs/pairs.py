@@ -1,6 +1,6 @@
 """Documented requests and answers as data: what a pair says, and when an answer fits.
 
-A pair is an object in a JSON file of the folder `pairs`, whose name begins with the dialect's:
+A pair is an object in a JSON file of the folder `tests/contract/<dialect>/pairs`:
 
 - `name`; `paths`, each of which must answer alike;
 - `method`, POST unless it says otherwise; `headers`, null for one that is not sent at all; the body: `send`, JSON, or
@@ -41,7 +41,7 @@ from mesh.pictures import encode
 Pair = dict[str, Any]
 Kind = Callable[[Any], bool]
 
-FOLDER = Path(__file__).parent / "pairs"
+CONTRACT = Path(__file__).parents[1] / "contract"
 
 
 def _grey(level: int, width: int = 64) -> bytes:
@@ -64,17 +64,21 @@ FILLED: Mapping[str, Any] = {
 
 
 def _shapes() -> dict[str, Any]:
-    return {name: shape for path in FOLDER.glob("shapes*.json") for name, shape in json.loads(path.read_text()).items()}
+    return {
+        name: shape
+        for path in CONTRACT.glob("*/pairs/shapes.json")
+        for name, shape in json.loads(path.read_text()).items()
+    }
 
 
 SHAPES = _shapes()
-PREPARATIONS: Mapping[str, list[Pair]] = json.loads((FOLDER / "preparations.json").read_text())
+PREPARATIONS: Mapping[str, list[Pair]] = json.loads((CONTRACT / "pairs" / "preparations.json").read_text())
 
 
-def load(prefix: str = "") -> list[Pair]:
-    """All pairs of the files whose names begin with `prefix`, each with its `dialect`."""
-    files = [path for path in sorted(FOLDER.glob(f"{prefix}*.json")) if not path.stem.startswith(("shapes", "prepar"))]
-    pairs = [(path.stem.partition("_")[0], pair) for path in files for pair in json.loads(path.read_text())]
+def load() -> list[Pair]:
+    """All pairs, each with its `dialect`."""
+    files = [path for path in sorted(CONTRACT.glob("*/pairs/*.json")) if path.stem != "shapes"]
+    pairs = [(path.parents[1].name, pair) for path in files for pair in json.loads(path.read_text())]
     return [{"dialect": dialect, **filled(pair, {})} for dialect, pair in pairs]
 
 

@@ -1,7 +1,7 @@
 """Resident memory that pieces of work take at their highest, measured in processes of their own.
 
-`python -m tests.peak NAME...` prints {name: bytes above what the process held before}; names as in DECODES, EXTRACTORS
-and READY, all of them if none is given.
+`python -m tests.rigs.peak_memory NAME...` prints {name: bytes above what the process held before}; names as in DECODES,
+EXTRACTORS and READY, all of them if none is given.
 """
 
 import io
@@ -17,7 +17,7 @@ from PIL import Image
 
 from mesh.pictures import MAX_PIXELS, decode
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Algorithm, Written
+from preprocess_svc.extraction.control import Algorithm, Written
 
 #: Bytes that a picture may take at its highest, as a multiple of 4 bytes a pixel: while it is decoded, and while a
 #: control makes its hint.

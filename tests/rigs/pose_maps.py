@@ -10,7 +10,7 @@ from families.annotators import HEADS
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Annotators, Seen
 from preprocess_svc.pose.skeleton import AFFINITIES, LIMBS, PARTS
-from tests.seen import card
+from tests.rigs.annotator_maps import card
 
 Figure = dict[int, tuple[float, float]]
 Maps = NDArray[np.float32]

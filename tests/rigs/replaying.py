@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.contract.pairing import CONTENTS, Pair, at, filled, misfits, pictured, steps
-from tests.integration.webhook_rig import Receiver, receiving
+from tests.rigs.pairs import CONTENTS, Pair, at, filled, misfits, pictured, steps
+from tests.rigs.webhooks import Receiver, receiving
 
 ALONE = frozenset({"settings", "rooms", "fresh", "webhook"})
 """What a pair has that needs a gateway of its own."""

@@ -18,7 +18,7 @@ from controlmesh.v1 import (
     vae_pb2,
     vae_pb2_grpc,
 )
-from gateway.rooms import SERVICES
+from gateway.generation.services import SERVICES
 from mesh.channels import MESSAGE_OPTIONS
 from mesh.errors import InvalidInput, MeshError
 from mesh.interceptors import Edge

@@ -1,8 +1,8 @@
 """A random SD1.5-shaped model in a diffusers folder, for tests: the real architecture, a thousandth of the size.
 
-`python tests/tiny_sd15.py FOLDER` writes one. What Stable Diffusion 1.5 has is there: four levels, 12 + 1 residuals,
-epsilon prediction, leading timesteps, attention in the middle of the VAE, a tokenizer in vocab.json and merges.txt.
-Its output layers are scaled so that predictions, pictures and latents have the spread of a trained model's;
+`python tests/rigs/tiny_sd15.py FOLDER` writes one. What Stable Diffusion 1.5 has is there: four levels, 12 + 1
+residuals, epsilon prediction, leading timesteps, attention in the middle of the VAE, a tokenizer in vocab.json and
+merges.txt. Its output layers are scaled so that predictions, pictures and latents have the spread of a trained model's;
 ControlNets have non-zero output layers. A test that feeds it a wrong picture, text, hint or scale therefore gets
 another picture.
 """
@@ -19,7 +19,7 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-TOKENIZER = Path(__file__).parents[1] / "export" / "demo" / "weights" / "tokenizer"
+TOKENIZER = Path(__file__).parents[2] / "demo" / "weights" / "tokenizer"
 """The demo's: byte-level BPE in CLIP's format, some 700 tokens."""
 WIDTH = 32
 """Channels of a token's hidden state."""

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from families.manifest import ModelFacts
-from tests.cards import facts
-from unet_svc.levels import NoiseLevels, mix_of
-from unet_svc.loop import Denoising, Step
-from unet_svc.loops.walk import Predict
+from tests.rigs.model_cards import facts
+from unet_svc.denoising import Denoising, Step
+from unet_svc.loops.contract import Predict
+from unet_svc.noise_levels import NoiseLevels, mix_of
 from unet_svc.task import Posterior, Task
 
 BETAS: dict[str, Any] = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}

@@ -1,6 +1,6 @@
 """A process that makes one job and is killed: by itself before its webhook is sent, or by the test while it is.
 
-python -m tests.integration.webhook_worker KIND DATABASE FOLDER WEBHOOK before|during
+python -m tests.rigs.webhook_worker KIND DATABASE FOLDER WEBHOOK before|during
 """
 
 import asyncio
@@ -9,10 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
-from gateway.generation import Generation
-from gateway.jobs import Order
-from tests.integration.job_rig import Conductor
-from tests.integration.webhook_rig import site
+from gateway.generation.generation import Generation
+from gateway.jobs.job import Order
+from tests.rigs.jobs import Conductor
+from tests.rigs.webhooks import site
 
 
 async def main(kind: str, url: str, folder: str, webhook: str, moment: str) -> None:

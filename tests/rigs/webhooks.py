@@ -11,18 +11,18 @@ from aiohttp import web
 from obstore.store import LocalStore
 from sqlalchemy import Dialect, Float, literal
 
-from gateway.announcement import Announcer
-from gateway.assets import Assets
-from gateway.database import Database, open_database
-from gateway.delivery import Sender
-from gateway.dialects.native_webhooks import announce
-from gateway.durable_jobs import DurableJobs
-from gateway.jobs import JobEngine
-from gateway.memory_jobs import MemoryJobs
-from gateway.outside import Outside
-from gateway.tables import Moment
-from gateway.webhook_records import Delivery, DeliveryStatus
-from gateway.webhooks import Clock, Webhooks
+from gateway.database.connection import Database, open_database
+from gateway.database.tables import Moment
+from gateway.dialects.native.webhooks import announce
+from gateway.egress.hosts import Outside
+from gateway.files.assets import Assets
+from gateway.jobs.engine import DurableJobs
+from gateway.jobs.job import JobEngine
+from gateway.jobs.memory_engine import MemoryJobs
+from gateway.webhooks.announcement import Announcer
+from gateway.webhooks.deliveries import Clock, Webhooks
+from gateway.webhooks.records import Delivery, DeliveryStatus
+from gateway.webhooks.sender import Sender
 
 ANNOUNCERS: Mapping[str, Announcer] = {"native": announce}
 HURRIED = (0.0, 0.05, 0.05, 0.05)

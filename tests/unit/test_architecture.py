@@ -35,7 +35,7 @@ VENDORS_WORDS = (
     "paginationToken",
     "enabledEvents",
 )
-DIALECTS_OF_VENDORS = re.compile(r"gateway/dialects/(enterprise|huggingface|scenario)\w*\.py")
+DIALECTS_OF_VENDORS = re.compile(r"gateway/dialects/(enterprise|huggingface|scenario)/.*\.py")
 
 
 def sources(*rooms: str) -> Iterator[Path]:

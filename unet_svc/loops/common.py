@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from unet_svc.loops.walk import Canvas, Model, Plan
+from unet_svc.loops.contract import Canvas, Model, Plan
 
 
 class CommonLoop:

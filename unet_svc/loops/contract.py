@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unet_svc.levels import NoiseLevels
+from unet_svc.noise_levels import NoiseLevels
 
 
 class Predict(Protocol):

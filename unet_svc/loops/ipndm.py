@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unet_svc.levels import NoiseLevels, mix_of
-from unet_svc.loops.walk import Canvas, Model, Plan, mixed
+from unet_svc.loops.contract import Canvas, Model, Plan, mixed
+from unet_svc.noise_levels import NoiseLevels, mix_of
 
 
 class IpndmLoop:

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 import torch
 from torch import Tensor
 
-from unet_svc.levels import mix_of
-from unet_svc.loops.walk import Canvas, Model, Plan, mixed
+from unet_svc.loops.contract import Canvas, Model, Plan, mixed
+from unet_svc.noise_levels import mix_of
 
 
 class ScoreSdeVeLoop:

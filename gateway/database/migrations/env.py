@@ -1,8 +1,8 @@
-"""What alembic runs: the connection comes from gateway.database.migrate."""
+"""What alembic runs: the connection comes from gateway.database.connection.migrate."""
 
 from alembic import context
 
-from gateway.tables import METADATA
+from gateway.database.tables import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -9,11 +9,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import bodies, idempotency
-from gateway.disconnect import unless_gone
-from gateway.generation import Generation
-from gateway.jobs import DEFAULT_PRIORITY, Job, Order
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.generation.generation import Generation
+from gateway.jobs import idempotency
+from gateway.jobs.job import DEFAULT_PRIORITY, Job, Order
+from gateway.web import bodies
+from gateway.web.disconnect import unless_gone
 from mesh.errors import Cancelled, InternalError, MeshError
 from mesh.telemetry import log, request_id
 

@@ -2,7 +2,7 @@
 case."""
 
 from controlmesh.v1 import unet_pb2
-from gateway.catalogue import Offer
+from gateway.generation.catalogue import Offer
 
 _SUFFIX = "scheduler"
 

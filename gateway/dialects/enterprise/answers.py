@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from families.limits import MOST_CONTROLS
-from gateway.announcement import Announcement
-from gateway.assets import PATH
-from gateway.dialects.dialect import renamed
-from gateway.jobs import Job, Status
+from gateway.dialects.common.dialect import renamed
+from gateway.files.assets import PATH
+from gateway.jobs.job import Job, Status
+from gateway.webhooks.announcement import Announcement
 from mesh.errors import Conflict, Forbidden, InvalidInput, MeshError, NotEnabled, NotFound, Overloaded, Unauthenticated
 
 _CHECKLIST = (

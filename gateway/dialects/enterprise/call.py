@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.dialects.coercion import Fields
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.enterprise.fields import Fields
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 from dataclasses import replace
 
 from families.limits import WEIGHT
-from gateway.catalogue import Offer
-from gateway.dialects import enterprise_kinds, enterprise_pictures, enterprise_request, enterprise_solver
-from gateway.dialects.coercion import Fields, missing
-from gateway.dialects.enterprise_kinds import Wanted
-from gateway.dialects.enterprise_pictures import Reader, Roles, assign
-from gateway.dialects.enterprise_request import Circumstances, Reading
-from gateway.generation import Control, Generation
+from gateway.dialects.enterprise import kinds as enterprise_kinds
+from gateway.dialects.enterprise import pictures as enterprise_pictures
+from gateway.dialects.enterprise import request as enterprise_request
+from gateway.dialects.enterprise import solver as enterprise_solver
+from gateway.dialects.enterprise.fields import Fields, missing
+from gateway.dialects.enterprise.kinds import Wanted
+from gateway.dialects.enterprise.pictures import Reader, Roles, assign
+from gateway.dialects.enterprise.request import Circumstances, Reading
+from gateway.generation.catalogue import Offer
+from gateway.generation.generation import Control, Generation
 
 EXAMPLE = {
     "key": "...",

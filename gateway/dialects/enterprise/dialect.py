@@ -15,27 +15,23 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import bodies, problem
-from gateway.auth import bearer
-from gateway.dialects import enterprise_absent as absent
-from gateway.dialects import enterprise_answers as answers
-from gateway.dialects import enterprise_controlnet as controlnet
-from gateway.dialects import enterprise_management as management
-from gateway.dialects import enterprise_meta
-from gateway.dialects import enterprise_models as models
-from gateway.dialects import enterprise_siblings as siblings
-from gateway.dialects import enterprise_uploads as uploads
-from gateway.dialects.coercion import Fields, missing
-from gateway.dialects.dialect import Handler, Submission, answering, base_url, generate, json_example
-from gateway.dialects.enterprise_call import Call, Function, number_of
-from gateway.dialects.enterprise_options import Options
-from gateway.dialects.enterprise_paths import ADMIN, PATHS, TASKS, fetch_path, nothing_yet, version
-from gateway.dialects.enterprise_request import Circumstances
-from gateway.jobs import Job
-from gateway.keys import ADMIN as ADMINISTERS
-from gateway.keys import GENERATE, Holder
-from gateway.own_pictures import OwnPictures
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.common.dialect import Handler, Submission, answering, base_url, generate, json_example
+from gateway.dialects.enterprise import answers, controlnet, management, models, uploads
+from gateway.dialects.enterprise import echo as enterprise_meta
+from gateway.dialects.enterprise import uncontrolled as siblings
+from gateway.dialects.enterprise import unsupported as absent
+from gateway.dialects.enterprise.call import Call, Function, number_of
+from gateway.dialects.enterprise.fields import Fields, missing
+from gateway.dialects.enterprise.options import Options
+from gateway.dialects.enterprise.own_pictures import OwnPictures
+from gateway.dialects.enterprise.paths import ADMIN, PATHS, TASKS, fetch_path, nothing_yet, version
+from gateway.dialects.enterprise.request import Circumstances
+from gateway.jobs.job import Job
+from gateway.keys.keys import ADMIN as ADMINISTERS
+from gateway.keys.keys import GENERATE, Holder
+from gateway.web import bodies, problem
+from gateway.web.authorization import bearer
 from mesh.errors import InvalidInput, MeshError, NotFound
 
 _READERS = {task: controlnet.read if task == "controlnet" else siblings.read for task in TASKS}

@@ -5,9 +5,9 @@ import math
 from typing import Any
 
 from families.limits import FRACTION
-from gateway.dialects.coercion import Fields
-from gateway.dialects.enterprise_request import CLIP_SKIP_COUNTED, Circumstances, Reading, strength
-from gateway.dialects.enterprise_siblings import NEEDS
+from gateway.dialects.enterprise.fields import Fields
+from gateway.dialects.enterprise.request import CLIP_SKIP_COUNTED, Circumstances, Reading, strength
+from gateway.dialects.enterprise.uncontrolled import NEEDS
 
 _LONGEST_ECHO = 4096
 

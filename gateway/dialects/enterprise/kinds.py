@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from families.limits import MOST_CONTROLS
-from gateway.catalogue import Offer, Refusal
-from gateway.dialects.coercion import Fields, missing
+from gateway.dialects.enterprise.fields import Fields, missing
+from gateway.generation.catalogue import Offer, Refusal
 from mesh.errors import InvalidInput
 
 # The vendor's kinds -> kinds of the mesh, the best first: later ones have hints that the same ControlNets take.

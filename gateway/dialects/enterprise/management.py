@@ -7,13 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.dialects.coercion import missing
-from gateway.dialects.dialect import renamed
-from gateway.dialects.enterprise_absent import Absent
-from gateway.dialects.enterprise_call import Call, Function, done
-from gateway.dialects.enterprise_paths import version
-from gateway.jobs import Filter, Status
-from gateway.tenant_storage import StorageOptions
+from gateway.dialects.common.dialect import renamed
+from gateway.dialects.enterprise.call import Call, Function, done
+from gateway.dialects.enterprise.fields import missing
+from gateway.dialects.enterprise.paths import version
+from gateway.dialects.enterprise.unsupported import Absent
+from gateway.files.tenant_storage import StorageOptions
+from gateway.jobs.job import Filter, Status
 from mesh.errors import MeshError
 
 # In this order, the mesh's others behind them.

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controlmesh.v1 import unet_pb2
-from gateway.dialects import enterprise_kinds
-from gateway.dialects.coercion import Fields, missing
-from gateway.dialects.dialect import renamed
-from gateway.dialects.enterprise_absent import (
+from gateway.dialects.common.dialect import renamed
+from gateway.dialects.enterprise import kinds as enterprise_kinds
+from gateway.dialects.enterprise.call import Call, Function, done
+from gateway.dialects.enterprise.fields import Fields, missing
+from gateway.dialects.enterprise.unsupported import (
     MODEL_FORMATS,
     MODEL_TYPES,
     WITHOUT_COMMAND,
@@ -18,9 +19,8 @@ from gateway.dialects.enterprise_absent import (
     of_type,
     something,
 )
-from gateway.dialects.enterprise_call import Call, Function, done
-from gateway.dialects.enterprise_webhooks import LOAD_NAMES
-from gateway.loads import Load
+from gateway.dialects.enterprise.webhooks import LOAD_NAMES
+from gateway.models.loads import Load
 from mesh.errors import MeshError, NotFound
 
 _CONTROLNET = "controlnet"

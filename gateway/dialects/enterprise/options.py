@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from gateway.keys import Holder
+from gateway.keys.keys import Holder
 from gateway.settings import GatewaySettings
 
 DIALECT = "enterprise"

@@ -2,14 +2,14 @@
 
 from urllib.parse import parse_qs, urlsplit
 
-from gateway.assets import PATH, Asset, Assets
-from gateway.images import Pictures
+from gateway.files.assets import PATH, Asset, Assets
+from gateway.generation.pictures import Pictures
 from mesh.errors import Forbidden, InvalidInput, NotFound
 from mesh.pictures import check
 
 
 class OwnPictures:
-    """As gateway.images.Pictures, which reads what is not here.
+    """As gateway.generation.pictures.Pictures, which reads what is not here.
 
     A link is as good as it is for whoever opens it: one that has ended is refused.
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.dialects.coercion import Fields, missing
+from gateway.dialects.enterprise.fields import Fields, missing
 
 
 class Reader(Protocol):
-    """Where pictures come from; see gateway.images.Pictures."""
+    """Where pictures come from; see gateway.generation.pictures.Pictures."""
 
     async def read(self, value: object, field: str) -> bytes:
         """The encoded picture that `value` holds or names."""

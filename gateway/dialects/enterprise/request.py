@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from families.limits import CLIP_SKIP, GUIDANCE, SAMPLES, SEED, SIDE, STRENGTH, Range
-from gateway.catalogue import Offer
-from gateway.dialects import enterprise_absent, enterprise_paths
-from gateway.dialects.coercion import Fields
-from gateway.dialects.enterprise_solver import Solver
-from gateway.generation import Generation
+from gateway.dialects.enterprise import paths as enterprise_paths
+from gateway.dialects.enterprise import unsupported as enterprise_absent
+from gateway.dialects.enterprise.fields import Fields
+from gateway.dialects.enterprise.solver import Solver
+from gateway.generation.catalogue import Offer
+from gateway.generation.generation import Generation
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from controlmesh.v1 import unet_pb2
-from gateway.catalogue import Offer
-from gateway.dialects import schedulers
-from gateway.dialects.coercion import Fields
+from gateway.dialects.common import schedulers
+from gateway.dialects.enterprise.fields import Fields
+from gateway.generation.catalogue import Offer
 
 SCHEDULER_DEFAULT = "UniPCMultistepScheduler"
 # The vendor spaces the noise levels so unless told otherwise.

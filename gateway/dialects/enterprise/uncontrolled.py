@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.dialects import enterprise_request, enterprise_solver
-from gateway.dialects.coercion import Fields, missing
-from gateway.dialects.enterprise_pictures import Reader
-from gateway.dialects.enterprise_request import Circumstances, Reading
-from gateway.generation import Generation
+from gateway.dialects.enterprise import request as enterprise_request
+from gateway.dialects.enterprise import solver as enterprise_solver
+from gateway.dialects.enterprise.fields import Fields, missing
+from gateway.dialects.enterprise.pictures import Reader
+from gateway.dialects.enterprise.request import Circumstances, Reading
+from gateway.generation.generation import Generation
 
 # Task -> the pictures that it needs.
 NEEDS: Mapping[str, tuple[str, ...]] = {

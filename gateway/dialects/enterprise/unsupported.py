@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from gateway.dialects.coercion import Fields
+from gateway.dialects.enterprise.fields import Fields
 from mesh.errors import NotEnabled
 
 _NONE = frozenset({"", "none", "no", "false"})

@@ -5,11 +5,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.asset_records import AssetRecord
-from gateway.dialects.coercion import missing
-from gateway.dialects.enterprise_call import Call, Function, number_of
-from gateway.images import decode_base64
-from gateway.jobs import NUMBERS
+from gateway.dialects.enterprise.call import Call, Function, number_of
+from gateway.dialects.enterprise.fields import missing
+from gateway.files.records import AssetRecord
+from gateway.generation.pictures import decode_base64
+from gateway.jobs.job import NUMBERS
 from mesh.errors import InvalidInput, NotFound
 from mesh.pictures import check, decode, encode
 

@@ -5,12 +5,12 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gateway.announcement import EVENTS, Announcement, Link
-from gateway.dialects.dialect import renamed
-from gateway.dialects.enterprise_answers import announced
-from gateway.jobs import Job
-from gateway.loads import Load
-from gateway.parts import Voice
+from gateway.bootstrap import Voice
+from gateway.dialects.common.dialect import renamed
+from gateway.dialects.enterprise.answers import announced
+from gateway.jobs.job import Job
+from gateway.models.loads import Load
+from gateway.webhooks.announcement import EVENTS, Announcement, Link
 from mesh.errors import MeshError
 
 LOAD_NAMES = {"model": "model_id", "source": "url", "kind": "controlnet_type", "base": "base_model"}

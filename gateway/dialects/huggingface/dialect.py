@@ -16,14 +16,14 @@ from prometheus_client import Gauge
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from gateway import problem
-from gateway.accept import negotiate
-from gateway.auth import bearer
-from gateway.dialects import huggingface_request as asking
-from gateway.dialects.dialect import Submission, answering, generate, json_example, renamed
-from gateway.jobs import Job, Status
-from gateway.limits import TooOften
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.common.dialect import Submission, answering, generate, json_example, renamed
+from gateway.dialects.huggingface import request as asking
+from gateway.jobs.job import Job, Status
+from gateway.keys.limits import TooOften
+from gateway.web import problem
+from gateway.web.accept import negotiate
+from gateway.web.authorization import bearer
 from mesh.errors import DeadlineExceeded, Forbidden, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable
 from mesh.pictures import decode
 

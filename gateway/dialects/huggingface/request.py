@@ -14,12 +14,12 @@ from typing import Any
 from starlette.requests import Request
 
 from families.limits import GUIDANCE
-from gateway import bodies
-from gateway.catalogue import Offer
-from gateway.dialects import schedulers
-from gateway.generation import Control, Generation
-from gateway.images import Pictures
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.common import schedulers
+from gateway.generation.catalogue import Offer
+from gateway.generation.generation import Control, Generation
+from gateway.generation.pictures import Pictures
+from gateway.web import bodies
 from mesh.errors import InvalidInput
 from mesh.pictures import check
 

@@ -6,16 +6,16 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import bodies
-from gateway.asset_names import MEDIA_TYPES, unknown
-from gateway.asset_records import AssetRecord
-from gateway.auth import bearer
-from gateway.dialects.dialect import base_url
-from gateway.dialects.native_json import given, next_link, refuse_unknown, respond
-from gateway.dialects.native_models import EXPIRES_S, AssetBody
-from gateway.dialects.native_request import limit
-from gateway.fields import number, text
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.common.dialect import base_url
+from gateway.dialects.native.body import given, next_link, refuse_unknown, respond
+from gateway.dialects.native.docs.requests import EXPIRES_S, AssetBody
+from gateway.dialects.native.request import limit
+from gateway.files.names import MEDIA_TYPES, unknown
+from gateway.files.records import AssetRecord
+from gateway.generation.checks import number, text
+from gateway.web import bodies
+from gateway.web.authorization import bearer
 from mesh.errors import InvalidInput, NotFound
 
 UPLOADED = "uploaded"
@@ -26,7 +26,8 @@ _FIELDS = frozenset(AssetBody.model_fields)
 
 
 async def picture(parts: Parts, value: object, field: str, owner: str) -> bytes:
-    """The encoded picture that `value` holds or names: as gateway.images reads it, or one of the owner's files.
+    """The encoded picture that `value` holds or names: as gateway.generation.pictures reads it, or one of the owner's
+    files.
 
     Raises:
         InvalidInput: no picture, or not to be had.

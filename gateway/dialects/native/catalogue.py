@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from controlmesh.v1 import unet_pb2
-from gateway import problem
-from gateway.auth import bearer
-from gateway.dialects.native_json import respond
-from gateway.fields import identifier
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.native.body import respond
+from gateway.generation.checks import identifier
+from gateway.web import problem
+from gateway.web.authorization import bearer
 from mesh.errors import NotFound
 
 

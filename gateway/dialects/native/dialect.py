@@ -8,23 +8,23 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import bodies, problem
-from gateway.auth import bearer
-from gateway.bounds import job_id
-from gateway.dialects import native_docs as docs
-from gateway.dialects import native_events
-from gateway.dialects.dialect import Submission, answering, base_url, generate
-from gateway.dialects.native_assets import NativeAssets, picture
-from gateway.dialects.native_endpoints import NativeEndpoints
-from gateway.dialects.native_hints import NativeHints
-from gateway.dialects.native_json import next_link, respond
-from gateway.dialects.native_offer import NativeOffer
-from gateway.dialects.native_record import PICTURES, record
-from gateway.dialects.native_request import asked, limit, waiting, which
-from gateway.dialects.native_webhooks import NAME
-from gateway.generation import Generation
-from gateway.jobs import Job
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.common.dialect import Submission, answering, base_url, generate
+from gateway.dialects.native import events as native_events
+from gateway.dialects.native.assets import NativeAssets, picture
+from gateway.dialects.native.body import next_link, respond
+from gateway.dialects.native.catalogue import NativeOffer
+from gateway.dialects.native.docs import routes as docs
+from gateway.dialects.native.endpoints import NativeEndpoints
+from gateway.dialects.native.hints import NativeHints
+from gateway.dialects.native.record import PICTURES, record
+from gateway.dialects.native.request import asked, limit, waiting, which
+from gateway.dialects.native.webhooks import NAME
+from gateway.generation.generation import Generation
+from gateway.jobs.bounds import job_id
+from gateway.jobs.job import Job
+from gateway.web import bodies, problem
+from gateway.web.authorization import bearer
 from mesh.errors import MeshError
 
 PREFIX = "/controlmesh/v1"

@@ -6,15 +6,15 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import bodies
-from gateway.announcement import ALL_EVENTS
-from gateway.auth import bearer
-from gateway.dialects.native_json import given, refuse_unknown, respond
-from gateway.dialects.native_models import WebhookEndpointBody, WebhookEndpointChange
-from gateway.dialects.native_webhooks import NAME
-from gateway.endpoint_records import Endpoint
-from gateway.fields import flag
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.native.body import given, refuse_unknown, respond
+from gateway.dialects.native.docs.requests import WebhookEndpointBody, WebhookEndpointChange
+from gateway.dialects.native.webhooks import NAME
+from gateway.generation.checks import flag
+from gateway.web import bodies
+from gateway.web.authorization import bearer
+from gateway.webhooks.announcement import ALL_EVENTS
+from gateway.webhooks.endpoint_records import Endpoint
 from mesh.errors import InvalidInput
 
 # What only its receiver may know lies in no cache on the way.

@@ -13,12 +13,12 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import problem
-from gateway.dialects.native_json import png_url
-from gateway.dialects.native_record import record
-from gateway.jobs import Job, Status
-from gateway.parts import Parts
-from gateway.pipeline import Preview
+from gateway.bootstrap import Parts
+from gateway.dialects.native.body import png_url
+from gateway.dialects.native.record import record
+from gateway.generation.pipeline import Preview
+from gateway.jobs.job import Job, Status
+from gateway.web import problem
 
 _HEARTBEAT_S = 10
 RETRY_MS = 2000

@@ -11,20 +11,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from families.limits import MOST_HINTS
-from gateway import bodies
-from gateway.accept import negotiate
-from gateway.auth import bearer
-from gateway.dialects import native_json
-from gateway.dialects.dialect import renamed
-from gateway.dialects.native_assets import picture
-from gateway.dialects.native_docs import ANNOTATOR_HEADER, EXTRACTOR_HEADER, NOTES_HEADER
-from gateway.dialects.native_models import HintBatchBody, HintBody
-from gateway.disconnect import unless_gone
-from gateway.fields import wrong
-from gateway.generation import MOST_PICTURE_BYTES
-from gateway.hints import Hint, HintRequest
-from gateway.parts import Parts
-from gateway.together import together
+from gateway.bootstrap import Parts
+from gateway.dialects.common.dialect import renamed
+from gateway.dialects.native import body as native_json
+from gateway.dialects.native.assets import picture
+from gateway.dialects.native.docs.requests import HintBatchBody, HintBody
+from gateway.dialects.native.docs.routes import ANNOTATOR_HEADER, EXTRACTOR_HEADER, NOTES_HEADER
+from gateway.generation.checks import wrong
+from gateway.generation.generation import MOST_PICTURE_BYTES
+from gateway.generation.hints import Hint, HintRequest
+from gateway.web import bodies
+from gateway.web.accept import negotiate
+from gateway.web.authorization import bearer
+from gateway.web.disconnect import unless_gone
+from mesh.concurrency import together
 from mesh.errors import InvalidInput, MeshError
 
 _PNG = "image/png"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway import problem
-from gateway.jobs import Job
-from gateway.webhook_records import Delivery
+from gateway.jobs.job import Job
+from gateway.web import problem
+from gateway.webhooks.records import Delivery
 
 # Of a request and of a control; all that a record does not repeat.
 PICTURES = ("image", "mask")

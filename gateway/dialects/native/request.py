@@ -9,14 +9,14 @@ from typing import Any
 from starlette.requests import Request
 
 from families.limits import MOST_CONTROLS, Range
-from gateway.bounds import DEADLINE_S, LIMIT, LIMIT_DEFAULT, PRIORITY
-from gateway.dialects import native_models as models
-from gateway.dialects.native_json import given, refuse_unknown
-from gateway.dialects.native_record import PICTURES
-from gateway.fields import number, whole, wrong
-from gateway.generation import Control, Generation
-from gateway.jobs import Filter, Status
-from gateway.prefer import Waiting, read_prefer
+from gateway.dialects.native.body import given, refuse_unknown
+from gateway.dialects.native.docs import requests as models
+from gateway.dialects.native.record import PICTURES
+from gateway.generation.checks import number, whole, wrong
+from gateway.generation.generation import Control, Generation
+from gateway.jobs.bounds import DEADLINE_S, LIMIT, LIMIT_DEFAULT, PRIORITY
+from gateway.jobs.job import Filter, Status
+from gateway.web.prefer import Waiting, read_prefer
 from mesh.errors import InvalidInput
 
 WAIT = Range(0, 300)

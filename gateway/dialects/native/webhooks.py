@@ -1,9 +1,9 @@
 """What webhooks carry in the native API: an event with the record of the generation."""
 
-from gateway.announcement import EVENTS, Announcement, Link
-from gateway.dialects.native_record import record
-from gateway.jobs import Job
-from gateway.parts import Voice
+from gateway.bootstrap import Voice
+from gateway.dialects.native.record import record
+from gateway.jobs.job import Job
+from gateway.webhooks.announcement import EVENTS, Announcement, Link
 
 NAME = "native"
 

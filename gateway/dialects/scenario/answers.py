@@ -10,10 +10,10 @@ from opentelemetry import trace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import bodies, problem
-from gateway.dialects.scenario_names import spoken
-from gateway.dialects.scenario_record import told
-from gateway.jobs import Job, Status
+from gateway.dialects.scenario.errors import spoken
+from gateway.dialects.scenario.job_view import told
+from gateway.jobs.job import Job, Status
+from gateway.web import bodies, problem
 from mesh.errors import (
     HTTP_STATUS,
     DeadlineExceeded,

@@ -6,17 +6,16 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.asset_records import AssetRecord
-from gateway.dialects import scenario_answers as answers
-from gateway.dialects import scenario_lists as lists
-from gateway.dialects.dialect import base_url
-from gateway.dialects.scenario_fields import wrong
-from gateway.dialects.scenario_pictures import UPLOADED
-from gateway.dialects.scenario_record import told
-from gateway.dialects.scenario_table import Room, Table
-from gateway.images import decode_base64
-from gateway.jobs import Job
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.common.dialect import base_url
+from gateway.dialects.scenario import answers, lists
+from gateway.dialects.scenario.fields import wrong
+from gateway.dialects.scenario.job_view import told
+from gateway.dialects.scenario.pictures import UPLOADED
+from gateway.dialects.scenario.resource import Room, Table
+from gateway.files.records import AssetRecord
+from gateway.generation.pictures import decode_base64
+from gateway.jobs.job import Job
 from mesh.errors import NotFound
 
 MOST_LISTED = 100

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 from controlmesh.v1 import preprocess_pb2
 from families.limits import Range
-from gateway.catalogue import Offer
-from gateway.dialects.scenario_fields import Fields
-from gateway.dialects.scenario_pictures import Reader, first, missing
-from gateway.generation import Control, Generation
+from gateway.dialects.scenario.fields import Fields
+from gateway.dialects.scenario.pictures import Reader, first, missing
+from gateway.generation.catalogue import Offer
+from gateway.generation.generation import Control, Generation
 from mesh.errors import InvalidInput
 
 KINDS: Mapping[str, str] = {

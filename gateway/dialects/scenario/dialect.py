@@ -10,25 +10,28 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import bodies
-from gateway.auth import basic, bearer
-from gateway.dialects import scenario_answers as answers
-from gateway.dialects import scenario_detect, scenario_docs, scenario_modality, scenario_request
-from gateway.dialects.dialect import Submission, answering, generate
-from gateway.dialects.scenario_assets import ScenarioAssets
-from gateway.dialects.scenario_fields import Fields
-from gateway.dialects.scenario_jobs import ScenarioJobs
-from gateway.dialects.scenario_models import ScenarioModels
-from gateway.dialects.scenario_names import spoken
-from gateway.dialects.scenario_pictures import Reader, first
-from gateway.dialects.scenario_record import NAME
-from gateway.dialects.scenario_routes import CUSTOM, DETECT, DETECTION, NOT_ENABLED, PREFIX, ROUTES, of_parts
-from gateway.dialects.scenario_table import Table, is_dry
-from gateway.dialects.scenario_uploads import ScenarioUploads
-from gateway.dialects.scenario_webhooks import ScenarioWebhooks
-from gateway.generation import Generation
-from gateway.jobs import Job
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.common.dialect import Submission, answering, generate
+from gateway.dialects.scenario import answers
+from gateway.dialects.scenario import detect as scenario_detect
+from gateway.dialects.scenario import docs as scenario_docs
+from gateway.dialects.scenario import modality as scenario_modality
+from gateway.dialects.scenario import request as scenario_request
+from gateway.dialects.scenario.assets import ScenarioAssets
+from gateway.dialects.scenario.errors import spoken
+from gateway.dialects.scenario.fields import Fields
+from gateway.dialects.scenario.job_view import NAME
+from gateway.dialects.scenario.jobs import ScenarioJobs
+from gateway.dialects.scenario.models import ScenarioModels
+from gateway.dialects.scenario.pictures import Reader, first
+from gateway.dialects.scenario.resource import Table, is_dry
+from gateway.dialects.scenario.routes import CUSTOM, DETECT, DETECTION, NOT_ENABLED, PREFIX, ROUTES, of_parts
+from gateway.dialects.scenario.uploads import ScenarioUploads
+from gateway.dialects.scenario.webhooks import ScenarioWebhooks
+from gateway.generation.generation import Generation
+from gateway.jobs.job import Job
+from gateway.web import bodies
+from gateway.web.authorization import basic, bearer
 from mesh.errors import MeshError, NotEnabled, NotFound
 
 _GENERATE = f"{PREFIX}/generate"

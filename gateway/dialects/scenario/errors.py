@@ -1,7 +1,7 @@
 """The mesh's errors in the Scenario dialect's words."""
 
 from families.limits import MOST_CONTROLS
-from gateway.dialects.dialect import renamed
+from gateway.dialects.common.dialect import renamed
 from mesh.errors import MeshError
 
 _OF_CONTROL = {

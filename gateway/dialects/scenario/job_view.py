@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.dialects.scenario_modality import spoken
-from gateway.dialects.scenario_routes import DETECT, DETECTION, of_parts
-from gateway.generation import Generation
-from gateway.jobs import Job
+from gateway.dialects.scenario.modality import spoken
+from gateway.dialects.scenario.routes import DETECT, DETECTION, of_parts
+from gateway.generation.generation import Generation
+from gateway.jobs.job import Job
 
 NAME = "scenario"
 

@@ -10,14 +10,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import bodies
-from gateway.dialects import scenario_answers as answers
-from gateway.dialects import scenario_lists as lists
-from gateway.dialects.scenario_assets import asset_body
-from gateway.dialects.scenario_fields import Fields, wrong
-from gateway.dialects.scenario_record import told
-from gateway.dialects.scenario_table import Room, Table
-from gateway.jobs import Filter, Job, Status
+from gateway.dialects.scenario import answers, lists
+from gateway.dialects.scenario.assets import asset_body
+from gateway.dialects.scenario.fields import Fields, wrong
+from gateway.dialects.scenario.job_view import told
+from gateway.dialects.scenario.resource import Room, Table
+from gateway.jobs.job import Filter, Job, Status
+from gateway.web import bodies
 from mesh.errors import NotFound
 
 MOST_LISTED = 200

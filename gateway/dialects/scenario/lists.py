@@ -7,7 +7,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from families.limits import Range
-from gateway.dialects.scenario_fields import wrong
+from gateway.dialects.scenario.fields import wrong
 from mesh.errors import InvalidInput
 
 Entry = TypeVar("Entry")

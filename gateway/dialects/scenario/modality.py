@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.catalogue import Offer, Refusal
+from gateway.generation.catalogue import Offer, Refusal
 from mesh.errors import InvalidInput
 
 

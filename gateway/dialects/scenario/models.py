@@ -11,13 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from families.limits import FRACTION, GUIDANCE, PROMPT_CHARACTERS, SAMPLES, SEED, SIDE, STEPS, STRENGTH, Range
-from gateway.catalogue import Offer
-from gateway.dialects import scenario_answers as answers
-from gateway.dialects import scenario_lists as lists
-from gateway.dialects import scenario_modality as modality
-from gateway.dialects.scenario_request import SIZE, STEPS_DEFAULT, STRENGTH_DEFAULT
-from gateway.dialects.scenario_routes import ROUTES
-from gateway.dialects.scenario_table import Room, Table
+from gateway.dialects.scenario import answers, lists, modality
+from gateway.dialects.scenario.request import SIZE, STEPS_DEFAULT, STRENGTH_DEFAULT
+from gateway.dialects.scenario.resource import Room, Table
+from gateway.dialects.scenario.routes import ROUTES
+from gateway.generation.catalogue import Offer
 from mesh.errors import InvalidInput, NotFound
 
 MOST_LISTED = 500

@@ -3,9 +3,9 @@
 What came inline becomes an asset, and the echo names that: a job's record never holds a picture.
 """
 
-from gateway.dialects.scenario_answers import ASSET_ID, asset_id
-from gateway.dialects.scenario_fields import Fields, wrong
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.scenario.answers import ASSET_ID, asset_id
+from gateway.dialects.scenario.fields import Fields, wrong
 from mesh.errors import InvalidInput, NotFound
 
 UPLOADED = "uploaded"

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from families.limits import FRACTION, GUIDANCE, SAMPLES, SEED, SIDE, STEPS, STRENGTH, Range
-from gateway.catalogue import Offer
-from gateway.dialects import scenario_modality as modality
-from gateway.dialects import schedulers
-from gateway.dialects.scenario_fields import Fields, wrong
-from gateway.dialects.scenario_pictures import Reader, first, missing
-from gateway.dialects.scenario_routes import Route
-from gateway.generation import Control, Generation
+from gateway.dialects.common import schedulers
+from gateway.dialects.scenario import modality
+from gateway.dialects.scenario.fields import Fields, wrong
+from gateway.dialects.scenario.pictures import Reader, first, missing
+from gateway.dialects.scenario.routes import Route
+from gateway.generation.catalogue import Offer
+from gateway.generation.generation import Control, Generation
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput, NotFound
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from starlette.requests import Request
 
-from gateway import bodies
-from gateway.dialects.dialect import Handler
-from gateway.dialects.scenario_fields import Fields
-from gateway.parts import Parts
+from gateway.bootstrap import Parts
+from gateway.dialects.common.dialect import Handler
+from gateway.dialects.scenario.fields import Fields
+from gateway.web import bodies
 
 Owner = Callable[[Request], str]
 """Whose request it is."""

@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from families.limits import Range
-from gateway.dialects import scenario_answers as answers
-from gateway.dialects.dialect import base_url
-from gateway.dialects.scenario_fields import wrong
-from gateway.dialects.scenario_table import Room, Table, is_dry
-from gateway.uploads import MOST_PARTS, Upload
+from gateway.dialects.common.dialect import base_url
+from gateway.dialects.scenario import answers
+from gateway.dialects.scenario.fields import wrong
+from gateway.dialects.scenario.resource import Room, Table, is_dry
+from gateway.files.uploads import MOST_PARTS, Upload
 from mesh.errors import NotEnabled, NotFound
 from mesh.pictures import MAX_BYTES
 

@@ -13,15 +13,15 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.announcement import ALL_EVENTS, Announcement, Link
-from gateway.dialects import scenario_answers as answers
-from gateway.dialects.scenario_fields import Fields, wrong
-from gateway.dialects.scenario_record import NAME
-from gateway.dialects.scenario_table import Room, Table
-from gateway.endpoint_records import Endpoint
-from gateway.jobs import Job, Status
-from gateway.parts import Voice
-from gateway.webhook_records import Delivery, DeliveryStatus
+from gateway.bootstrap import Voice
+from gateway.dialects.scenario import answers
+from gateway.dialects.scenario.fields import Fields, wrong
+from gateway.dialects.scenario.job_view import NAME
+from gateway.dialects.scenario.resource import Room, Table
+from gateway.jobs.job import Job, Status
+from gateway.webhooks.announcement import ALL_EVENTS, Announcement, Link
+from gateway.webhooks.endpoint_records import Endpoint
+from gateway.webhooks.records import Delivery, DeliveryStatus
 from mesh.errors import InvalidInput, NotFound
 
 EVENTS = {

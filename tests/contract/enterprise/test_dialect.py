@@ -8,11 +8,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway.dialects.enterprise_paths import PATHS
+from gateway.dialects.enterprise.paths import PATHS
 from mesh.pictures import check
 from tests.contract.conftest import Running, Start
-from tests.contract.enterprise_client import ALIASES, CONTENT, META, PATH, PICTURE, SAMPLE, SUCCESS, ask, shaped
-from tests.contract.rooms import QUALITY
+from tests.rigs.enterprise_client import ALIASES, CONTENT, META, PATH, PICTURE, SAMPLE, SUCCESS, ask, shaped
+from tests.rigs.services import QUALITY
 
 
 async def test_the_documented_sample_succeeds_with_the_documented_answer(start: Start) -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from gateway.dialects.enterprise_paths import PATHS, TASKS
-from gateway.dialects.enterprise_siblings import EXAMPLES
+from gateway.dialects.enterprise.paths import PATHS, TASKS
+from gateway.dialects.enterprise.uncontrolled import EXAMPLES
 from tests.contract.conftest import Running, running
-from tests.contract.enterprise_client import MASK, PICTURE, SAMPLE, SENT
+from tests.rigs.enterprise_client import MASK, PICTURE, SAMPLE, SENT
 
 FIELDS = sorted(
     {

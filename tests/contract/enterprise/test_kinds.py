@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.enterprise_kinds import KINDS, WITHOUT_TYPE
+from gateway.dialects.enterprise.kinds import KINDS, WITHOUT_TYPE
 from mesh.errors import InvalidInput
 from tests.contract.conftest import Running
-from tests.contract.enterprise_client import CONTROL, INIT, MASK, SENT, SILENT, ask, made, rooms
-from tests.contract.rooms import CONTROLNETS, UNLOADED
+from tests.rigs.enterprise_client import CONTROL, INIT, MASK, SENT, SILENT, ask, made, rooms
+from tests.rigs.services import CONTROLNETS, UNLOADED
 
 # The vendor's lists of 2023 to 2026.
 DOCUMENTED = {

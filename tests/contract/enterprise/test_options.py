@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.contract.conftest import Running, Start
-from tests.contract.enterprise_client import CONTROL, INIT, MASK, SENT, SILENT, ask, made, poll, rooms
-from tests.contract.rooms import QUALITY, SCHEDULERS
+from tests.rigs.enterprise_client import CONTROL, INIT, MASK, SENT, SILENT, ask, made, poll, rooms
+from tests.rigs.services import QUALITY, SCHEDULERS
 
 
 @pytest.mark.parametrize("name", sorted(set(SCHEDULERS) - {"DDIMInverseScheduler"}))

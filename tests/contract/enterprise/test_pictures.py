@@ -7,7 +7,7 @@ import pytest
 
 from mesh.errors import InvalidInput
 from tests.contract.conftest import Running
-from tests.contract.enterprise_client import CONTROL, INIT, MASK, OTHER, SENT, SILENT, ask, made, rooms
+from tests.rigs.enterprise_client import CONTROL, INIT, MASK, OTHER, SENT, SILENT, ask, made, rooms
 
 
 @pytest.mark.parametrize("prompt", ["", None, "a boat"])

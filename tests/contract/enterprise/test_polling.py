@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.enterprise_paths import PATHS
+from gateway.dialects.enterprise.paths import PATHS
 from mesh.errors import InvalidInput, Unavailable
 from tests.contract.conftest import Running, Start
-from tests.contract.enterprise_client import META, NOT_READY, PATH, PROCESSING, SAMPLE, ask, poll, shaped
+from tests.rigs.enterprise_client import META, NOT_READY, PATH, PROCESSING, SAMPLE, ask, poll, shaped
 
 
 async def test_what_takes_longer_than_the_hold_is_polled(start: Start) -> None:

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from gateway import key_records
-from gateway.dialects.enterprise_uploads import MOST_BYTES
-from gateway.key_records import NewKey
-from gateway.keys import digest_of
+from gateway.dialects.enterprise.uploads import MOST_BYTES
+from gateway.keys import records as key_records
+from gateway.keys.keys import digest_of
+from gateway.keys.records import NewKey
 from mesh.errors import InvalidInput
 from mesh.pictures import check, decode, encode
 from tests.contract.conftest import Running, Start
-from tests.contract.enterprise_client import INIT, META, SENT, SILENT, SUCCESS, ask, poll, shaped
+from tests.rigs.enterprise_client import INIT, META, SENT, SILENT, SUCCESS, ask, poll, shaped
 
 E = "/api/v1/enterprise"
 

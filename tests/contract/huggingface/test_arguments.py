@@ -4,7 +4,7 @@ import pytest
 
 from mesh.pictures import check
 from tests.contract.conftest import Running
-from tests.contract.huggingface_client import CONTENT, CONTROL, MASK, PAYLOAD, PICTURE, SENT, posted, refused
+from tests.rigs.huggingface_client import CONTENT, CONTROL, MASK, PAYLOAD, PICTURE, SENT, posted, refused
 
 
 @pytest.mark.parametrize("nested", [False, True])

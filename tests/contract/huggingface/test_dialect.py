@@ -10,7 +10,7 @@ from PIL import Image
 
 from mesh.pictures import check
 from tests.contract.conftest import Running
-from tests.contract.huggingface_client import CONTENT, PAYLOAD, PICTURE, PNG, refused
+from tests.rigs.huggingface_client import CONTENT, PAYLOAD, PICTURE, PNG, refused
 
 FULL = {
     **PAYLOAD,

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.huggingface_request import ALIASES, CONTROL_TYPES
+from gateway.dialects.huggingface.request import ALIASES, CONTROL_TYPES
 from mesh.errors import DeadlineExceeded, InvalidInput, Overloaded
 from tests.contract.conftest import Running, Start
-from tests.contract.huggingface_client import CONTROL, PAYLOAD, PICTURE, PNG, SENT, refused
-from tests.contract.rooms import UNLOADED
+from tests.rigs.huggingface_client import CONTROL, PAYLOAD, PICTURE, PNG, SENT, refused
+from tests.rigs.services import UNLOADED
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from controlmesh.v1 import types_pb2
-from gateway.jobs import Filter, Status
+from gateway.jobs.job import Filter, Status
 from mesh.errors import InvalidInput, Unavailable
 from mesh.pictures import check, decode, encode
 from tests.contract.conftest import Running, Start
-from tests.contract.rooms import KINDS, UNLOADED
+from tests.rigs.services import KINDS, UNLOADED
 
 API = "/controlmesh/v1"
 PICTURE = base64.b64encode(encode(np.zeros((64, 96, 3), np.uint8))).decode()

@@ -9,7 +9,7 @@ import pytest
 
 from mesh.pictures import encode
 from tests.contract.conftest import Running, Start
-from tests.contract.test_native_api import API, PICTURE
+from tests.contract.native.test_api import API, PICTURE
 
 ASSETS = f"{API}/assets"
 CONTENT = base64.b64decode(PICTURE)

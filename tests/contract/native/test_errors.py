@@ -6,8 +6,8 @@ import pytest
 
 from mesh.errors import DeadlineExceeded, Overloaded, Unavailable
 from tests.contract.conftest import Running
-from tests.contract.rooms import UNLOADED
-from tests.contract.test_native_api import API, CANNY, PICTURE
+from tests.contract.native.test_api import API, CANNY, PICTURE
+from tests.rigs.services import UNLOADED
 
 INPAINT = {"kind": "inpaint", "image": PICTURE}
 

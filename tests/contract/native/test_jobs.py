@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from gateway import problem
+from gateway.web import problem
 from tests.contract.conftest import Running, Start
-from tests.contract.test_native_api import API, events
+from tests.contract.native.test_api import API, events
 
 GENERATIONS = f"{API}/generations"
 

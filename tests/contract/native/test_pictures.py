@@ -10,7 +10,7 @@ import pytest
 from mesh.errors import InvalidInput
 from mesh.pictures import decode, encode
 from tests.contract.conftest import Running
-from tests.contract.test_native_api import API, events
+from tests.contract.native.test_api import API, events
 
 SOURCE = encode(np.full((64, 96, 3), 50, np.uint8))
 OTHER = encode(np.full((128, 128, 3), 90, np.uint8), "JPEG")

@@ -10,8 +10,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.contract.conftest import Running, Start
-from tests.integration.job_rig import eventually
-from tests.integration.webhook_rig import Receiver, receiving
+from tests.rigs.jobs import eventually
+from tests.rigs.webhooks import Receiver, receiving
 
 API = "/controlmesh/v1"
 ENDPOINTS, SECRET = f"{API}/webhook-endpoints", f"{API}/webhook-secret"

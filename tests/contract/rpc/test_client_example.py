@@ -8,16 +8,16 @@ import grpc
 import numpy as np
 
 from controlmesh.v1 import generation_pb2_grpc
-from gateway.dialects.announcements import VOICES
-from gateway.grpc_face import Generations
-from gateway.parts import open_parts
+from gateway.bootstrap import open_parts
+from gateway.dialects.voices import VOICES
+from gateway.rpc.servicer import Generations
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput
 from mesh.interceptors import Edge
 from mesh.pictures import check, decode, encode
-from tests.contract.rooms import FakeRooms
+from tests.rigs.services import FakeRooms
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CLIENT = ROOT / "docs" / "examples" / "grpc_client.py"
 
 

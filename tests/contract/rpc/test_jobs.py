@@ -10,7 +10,7 @@ import pytest
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc, types_pb2
 from mesh.errors import InvalidInput
 from mesh.pictures import check, decode
-from tests.contract.test_grpc_face import PICTURE, face
+from tests.contract.rpc.test_servicer import PICTURE, face
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = (
     generation_pb2.JOB_STATUS_QUEUED,

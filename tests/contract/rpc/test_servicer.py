@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc, types_pb2
-from gateway.dialects.announcements import VOICES
-from gateway.grpc_face import Generations
-from gateway.parts import open_parts
+from gateway.bootstrap import open_parts
+from gateway.dialects.voices import VOICES
+from gateway.rpc.servicer import Generations
 from gateway.settings import GatewaySettings
 from mesh.interceptors import Edge
 from mesh.pictures import decode, encode
-from tests.contract.rooms import FakeRooms
+from tests.rigs.services import FakeRooms
 
 PICTURE = encode(np.zeros((64, 96, 3), np.uint8))
 GOOD, BROKEN = types_pb2.Image(content=PICTURE), types_pb2.Image(content=b"no picture")

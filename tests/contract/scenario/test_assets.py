@@ -6,7 +6,7 @@ import pytest
 
 from mesh.pictures import check
 from tests.contract.conftest import Running, Start
-from tests.contract.scenario_client import CONTENT, DATA_URL, PICTURE, ask, data_url, grey, made
+from tests.rigs.scenario_client import CONTENT, DATA_URL, PICTURE, ask, data_url, grey, made
 
 KEY = {"Authorization": "Basic " + base64.b64encode(b"key:a secret of this deployment's").decode()}
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.contract.conftest import Running, Start
-from tests.contract.scenario_client import BODY, DATA_URL, ERROR, ask, ended, shaped, submit
 from tests.contract.test_hostile_requests import VALUES, spoiled
+from tests.rigs.scenario_client import BODY, DATA_URL, ERROR, ask, ended, shaped, submit
 
 HOSTILE = [
     *VALUES,

@@ -7,7 +7,7 @@ import pytest
 
 from mesh.errors import Unavailable
 from tests.contract.conftest import Running, Start
-from tests.contract.scenario_client import (
+from tests.rigs.scenario_client import (
     ASSET_ID,
     BODY,
     ERROR,

@@ -6,7 +6,7 @@ import pytest
 
 from mesh.errors import InvalidInput
 from tests.contract.conftest import Running, Start
-from tests.contract.scenario_client import BODY, DATA_URL, ask, data_url, ended, grey, made, refused, submit
+from tests.rigs.scenario_client import BODY, DATA_URL, ask, data_url, ended, grey, made, refused, submit
 
 CONTROL, INIT, MASK = grey(20), grey(30), grey(255)
 

@@ -10,9 +10,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from mesh.errors import InvalidInput
 from tests.contract.conftest import Start
-from tests.contract.scenario_client import DATE, ENDPOINT, FAILED, JOB, NUMBER, ask, ended, made, shaped, submit
-from tests.integration.job_rig import eventually
-from tests.integration.webhook_rig import receiving
+from tests.rigs.jobs import eventually
+from tests.rigs.scenario_client import DATE, ENDPOINT, FAILED, JOB, NUMBER, ask, ended, made, shaped, submit
+from tests.rigs.webhooks import receiving
 
 PATH = "/v1/teams/team_x/webhook-endpoints"
 ENDS = ["generation.completed", "generation.failed", "inference.cancelled"]

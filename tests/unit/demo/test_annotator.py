@@ -11,29 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from export.demo import annotator_judge as judge
-from export.demo.annotator_net import CONFIG, MULTIPLE, WEIGHTS, AnnotatorNet, load_net, save_net
-from export.demo.annotator_pictures import SIDES, WEARS, Shape, compressed, fitted, random_shape, training_picture
-from export.demo.annotator_report import (
-    FIGURES,
-    ROWS,
-    Floor,
-    held_out,
-    markdown,
-    measure,
-    missed,
-    pictures,
-    sheet,
-    shown,
-)
-from export.demo.annotator_train import as_input, loss, redrawn
-from export.demo.annotator_truth import Maps, truth, window
-from export.demo.corpus import to_tensor
-from export.demo.hints import SEGMENT_COLOURS, hint, nearness
-from export.demo.render import render
-from export.demo.scene import CANVAS, Scene, Solid, Stream, sample_scene, scene_generator
-from export.demo.softedge import OUTLINE, TEXTURE, soft_edges
-from export.demo.vae import build_vae, calibrate
+from demo import annotator_judge as judge
+from demo.annotator_net import CONFIG, MULTIPLE, WEIGHTS, AnnotatorNet, load_net, save_net
+from demo.annotator_pictures import SIDES, WEARS, Shape, compressed, fitted, random_shape, training_picture
+from demo.annotator_report import FIGURES, ROWS, Floor, held_out, markdown, measure, missed, pictures, sheet, shown
+from demo.annotator_train import as_input, loss, redrawn
+from demo.annotator_truth import Maps, truth, window
+from demo.corpus import to_tensor
+from demo.hints import SEGMENT_COLOURS, hint, nearness
+from demo.render import render
+from demo.scene import CANVAS, Scene, Solid, Stream, sample_scene, scene_generator
+from demo.softedge import OUTLINE, TEXTURE, soft_edges
+from demo.vae import build_vae, calibrate
 
 BALL = Scene("white", None, "plain", (Solid("circle", "red", 64, 64, 30, 0),), (0.3, -0.5), 0.25, 16, 0, True)
 SCENES = [sample_scene(scene_generator(Stream.HELD_OUT, seed)) for seed in range(8)]

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from export.demo.__main__ import app
-from export.demo.adherence import COLUMNS, FLOORS, Request, missed, requests
-from export.demo.evaluate import (
+from demo.__main__ import app
+from demo.adherence import COLUMNS, FLOORS, Request, missed, requests
+from demo.evaluate import (
     GENERATIONS,
     MODELS,
     ROWS,
@@ -29,14 +29,14 @@ from export.demo.evaluate import (
     offered,
     png,
 )
-from export.demo.hints import hint
-from export.demo.judge import Pixels
-from export.demo.recipe import CONTROLS
-from export.demo.render import render
-from export.demo.repaint import repaint
-from export.demo.report import markdown, screen_table, write_grid
-from export.demo.sweep import ENDS, GUESSES, POINTS, WEIGHTS, Point, sweep
-from export.demo.sweep_report import PAGE, PLOT, write
+from demo.hints import hint
+from demo.judge import Pixels
+from demo.recipe import CONTROLS
+from demo.render import render
+from demo.repaint import repaint
+from demo.report import markdown, screen_table, write_grid
+from demo.sweep import ENDS, GUESSES, POINTS, WEIGHTS, Point, sweep
+from demo.sweep_report import PAGE, PLOT, write
 
 PROMPTS = requests(10, first_seed=500)
 BY_SEED = dict(enumerate(PROMPTS))

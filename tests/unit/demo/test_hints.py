@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from export.demo.hints import hint, masked
-from export.demo.masks import AREA, SHARES, random_mask, spot
-from export.demo.render import Rendering, render
-from export.demo.scene import CANVAS, Scene, Solid, Stream, sample_scene, scene_generator
-from export.demo.scribble import scribble
+from demo.hints import hint, masked
+from demo.masks import AREA, SHARES, random_mask, spot
+from demo.render import Rendering, render
+from demo.scene import CANVAS, Scene, Solid, Stream, sample_scene, scene_generator
+from demo.scribble import scribble
 
 RENDERINGS = [render(sample_scene(scene_generator(Stream.TRAINING, seed))) for seed in range(80)]
 

@@ -8,13 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from export.demo import judge
-from export.demo.adherence import FLOORS, Adherence, Floor, adherence, missed, psnr, references, requests
-from export.demo.hints import edges
-from export.demo.judge import Pixels
-from export.demo.render import render
-from export.demo.repaint import change_outside, repaint, wanted_is_there
-from export.demo.scene import COLOURS, PALETTE, SHAPES, Scene, Solid
+from demo import judge
+from demo.adherence import FLOORS, Adherence, Floor, adherence, missed, psnr, references, requests
+from demo.hints import edges
+from demo.judge import Pixels
+from demo.render import render
+from demo.repaint import change_outside, repaint, wanted_is_there
+from demo.scene import COLOURS, PALETTE, SHAPES, Scene, Solid
 
 SCENES = [request.scene for request in requests(96)]
 RENDERS = [render(scene).image for scene in SCENES]

@@ -7,20 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from export.demo.captions import SENTENCES, caption, prompt
-from export.demo.hints import HINTS, edges, hint
-from export.demo.render import render
-from export.demo.scene import (
-    COLOURS,
-    PALETTE,
-    SHAPES,
-    SMOOTH_STYLES,
-    Scene,
-    Solid,
-    Stream,
-    sample_scene,
-    scene_generator,
-)
+from demo.captions import SENTENCES, caption, prompt
+from demo.hints import HINTS, edges, hint
+from demo.render import render
+from demo.scene import COLOURS, PALETTE, SHAPES, SMOOTH_STYLES, Scene, Solid, Stream, sample_scene, scene_generator
 from families.graphs import hint_channels
 
 

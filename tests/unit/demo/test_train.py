@@ -13,15 +13,15 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from export.demo import annotator_train, controlnet, corpus, recipe, stages, text_encoder, train, unet, vae
-from export.demo.annotator_net import AnnotatorNet, load_net, save_net
-from export.demo.assemble import assemble
-from export.demo.descent import descend
-from export.demo.diffusion import NOISE_FROM, Noising, build_scheduler, stratified_timesteps
-from export.demo.distributed import Crew, CrewError, Progress, run_crew
-from export.demo.recipe import Schedule
-from export.demo.stages import STAGES, MissingPart, Workshop
-from export.demo.tokenizer import END, START, train_tokenizer
+from demo import annotator_train, controlnet, corpus, recipe, stages, text_encoder, train, unet, vae
+from demo.annotator_net import AnnotatorNet, load_net, save_net
+from demo.assemble import assemble
+from demo.descent import descend
+from demo.diffusion import NOISE_FROM, Noising, build_scheduler, stratified_timesteps
+from demo.distributed import Crew, CrewError, Progress, run_crew
+from demo.recipe import Schedule
+from demo.stages import STAGES, MissingPart, Workshop
+from demo.tokenizer import END, START, train_tokenizer
 
 ALONE = Crew(0, 1, lambda progress: None)
 EXAMPLES = corpus.examples(range(48))

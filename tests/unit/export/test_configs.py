@@ -13,7 +13,7 @@ from export import configs
 from export.facts import facts_of
 from export.source import open_source
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REPOSITORY = ROOT / "model_repository"
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
+from demo.render import render
+from demo.scene import Stream, sample_scene, scene_generator
 from export import preview
-from export.demo.render import render
-from export.demo.scene import Stream, sample_scene, scene_generator
 from export.graphs.vae import Encoder
-from tests.running import DEMO_WEIGHTS
+from tests.rigs.mesh import DEMO_WEIGHTS
 
 DOWNSCALE = 8
 SCENES = 32

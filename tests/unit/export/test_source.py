@@ -16,7 +16,7 @@ from export import hub
 from export.errors import HubUnreachable, SourceRefused
 from export.facts import facts_of, residuals
 from export.source import DEMO_WEIGHTS, default_name, open_source
-from tests.running import DEMO_CONTROLS, ROOT
+from tests.rigs.mesh import DEMO_CONTROLS, ROOT
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

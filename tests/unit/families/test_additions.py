@@ -18,7 +18,7 @@ from mesh.tensors import to_array
 from preprocess_svc.controls import CONTROLS
 from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.styles import load_styles
-from tests.cards import card
+from tests.rigs.model_cards import card
 from unet_svc.denoiser import Denoiser
 
 
@@ -105,7 +105,7 @@ def servicer(tmp_path: Path) -> PreprocessServicer:
     loaded = steered(card(controls=("depth",), text_width=2, pad_token_id=707, bos_token_id=706, eos_token_id=707))
     target = tokenizer_path(tmp_path, loaded.name)
     target.parent.mkdir()
-    shutil.copyfile(Path(__file__).parents[2] / "export/demo/weights/tokenizer/tokenizer.json", target)
+    shutil.copyfile(Path(__file__).parents[3] / "demo/weights/tokenizer/tokenizer.json", target)
     server: Any = ModelServer()
     return PreprocessServicer([loaded], tmp_path, server, Admission(2, 2, "requests in preparation"), load_styles())
 

@@ -10,7 +10,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 from families import graphs
 from families.manifest import ModelFacts
 from families.profiles import GPU, PROFILES, profile_of
-from tests.cards import facts as small
+from tests.rigs.model_cards import facts as small
 
 
 def facts(**changes: object) -> ModelFacts:

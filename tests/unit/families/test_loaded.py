@@ -9,7 +9,7 @@ import pytest
 from families.loaded import LoadedModels
 from families.manifest import Manifest, write_manifest
 from mesh.errors import NotFound
-from tests.cards import card
+from tests.rigs.model_cards import card
 
 
 def written(repository: Path, name: str) -> None:

@@ -9,7 +9,7 @@ import yaml
 
 from local.envoy import BootstrapError, envoy_command, local_bootstrap
 
-BOOTSTRAP = Path(__file__).parents[2] / "k8s" / "envoy" / "envoy.yaml"
+BOOTSTRAP = Path(__file__).parents[3] / "k8s" / "envoy" / "envoy.yaml"
 UPSTREAMS = {
     "gateway": "127.0.0.1:41081",
     "gateway_grpc": "127.0.0.1:41050",

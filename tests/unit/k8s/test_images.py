@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LOCK = """\
 one==1.0 \\
     --hash=sha256:aa \\
@@ -76,8 +76,13 @@ def test_the_context_holds_what_the_images_copy() -> None:
         for line in re.findall(r"^COPY (?!--from)(.+)$", dockerfile.read_text(), re.M):
             *sources, _ = line.split()
             for source in sources:
-                wanted = extras().keys() if source == "${SERVICE}" else [source]
-                assert all(any(each == top or each.startswith(f"{top}/") for top in allowed) for each in wanted), line
+                assert source == "." or any(source == top or source.startswith(f"{top}/") for top in allowed), line
+
+
+def test_the_context_holds_every_room_that_becomes_an_image() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    # The exporter's image takes the demo model along.
+    assert extras().keys() | {"demo"} <= allowed
 
 
 def test_torch_goes_only_where_it_is_used(script: ModuleType) -> None:

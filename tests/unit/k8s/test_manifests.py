@@ -12,7 +12,7 @@ import pytest
 from families.manifest import manifest_path
 from mesh.settings import variable
 from model_server.container import command
-from tests.unit.k8s_rendering import ROOT, VARIANTS, Document, containers, environment, of_kind, pods, renderings
+from tests.rigs.k8s_rendering import ROOT, VARIANTS, Document, containers, environment, of_kind, pods, renderings
 
 # Container -> where its settings are declared.
 SETTINGS = {

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tests.unit.k8s_rendering import K8S, VARIANTS, Document, containers, of_kind, pods, renderings
+from tests.rigs.k8s_rendering import K8S, VARIANTS, Document, containers, of_kind, pods, renderings
 
 
 @pytest.fixture(params=VARIANTS)

@@ -17,7 +17,7 @@ from local.gallery_inputs import SIZE, inputs
 from mesh.pictures import decode, encode
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Algorithm, Written
+from preprocess_svc.extraction.control import Algorithm, Written
 
 DRAWN = ("canny", "depth", "inpaint")
 NOTE = "made by a stand-in"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import InvalidInput
 from mesh.pictures import MAX_PIXELS, MAX_SIDE, check, decode, sniff, upright_size
-from tests.broken import broken, whole
+from tests.rigs.broken_pictures import broken, whole
 
 MAGIC = (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBPVP8")
 whole_files = pytest.mark.parametrize("content", whole().values(), ids=whole())

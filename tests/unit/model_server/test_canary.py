@@ -11,7 +11,7 @@ from families import annotators, graphs
 from model_server.canary import Answer, Count, covering
 from model_server.canary_inputs import canary_request, card_of, faults
 from model_server.watch import ModelLost, Watch
-from tests.cards import annotator, facts
+from tests.rigs.model_cards import annotator, facts
 
 FACTS = facts(
     residuals=((16, 1), (16, 1), (32, 2), (64, 16), (64, 16)),

@@ -17,7 +17,7 @@ from model_server.workspace import shm_prefix, sweep
 
 
 def test_this_machine_passes_the_check_that_setup_runs() -> None:
-    script = Path(__file__).parents[2] / "model_server" / "platform_check.py"
+    script = Path(__file__).parents[3] / "model_server" / "platform_check.py"
     subprocess.run([sys.executable, "-I", "-S", script], check=True)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from mesh.errors import InvalidInput
 from preprocess_svc.annotators import LONGEST, fit
-from tests.seen import card
+from tests.rigs.annotator_maps import card
 
 
 def fitted(width: int, height: int, asked: int = 0, /, **changes: object) -> tuple[int, int]:

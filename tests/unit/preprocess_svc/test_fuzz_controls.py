@@ -11,10 +11,10 @@ from families.limits import SIDE
 from mesh.errors import MeshError
 from mesh.pictures import encode
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Algorithm, Parameter, Written
+from preprocess_svc.extraction.control import Algorithm, Parameter, Written
 from preprocess_svc.hints import Wish
-from tests.broken import broken
-from tests.hints import made
+from tests.rigs.broken_pictures import broken
+from tests.rigs.hints import made
 
 every_kind = pytest.mark.parametrize("kind", CONTROLS)
 sides = st.integers(8, 40).map(lambda eighths: eighths * SIDE.multiple)

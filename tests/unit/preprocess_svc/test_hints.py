@@ -9,8 +9,8 @@ from families.annotators import HEADS
 from mesh.errors import InvalidInput
 from mesh.pictures import encode
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Algorithm, Extractor, Learned
-from tests.hints import make_hint
+from preprocess_svc.extraction.control import Algorithm, Extractor, Learned
+from tests.rigs.hints import make_hint
 
 SQUARE = np.full((64, 96, 3), 30, np.uint8)
 SQUARE[16:48, 24:72] = (220, 60, 40)

@@ -8,7 +8,7 @@ from PIL import Image
 from mesh.errors import InvalidInput
 from mesh.pictures import Pixels, encode
 from preprocess_svc.masks import fit_mask, mark
-from tests.hints import make_hint
+from tests.rigs.hints import make_hint
 
 DRAW = np.random.default_rng(7)
 NOISE = DRAW.integers(0, 256, (96, 160, 3), np.uint8)

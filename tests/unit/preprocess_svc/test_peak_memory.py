@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from tests import peak
-from tests.running import ROOT
+from tests.rigs import peak_memory as peak
+from tests.rigs.mesh import ROOT
 
 
 @pytest.fixture(scope="module")
 def peaks() -> dict[str, int]:
-    command = [sys.executable, "-m", "tests.peak"]
+    command = [sys.executable, "-m", "tests.rigs.peak_memory"]
     return json.loads(subprocess.run(command, check=True, cwd=ROOT, capture_output=True, timeout=300).stdout)
 
 

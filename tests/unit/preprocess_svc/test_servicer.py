@@ -15,8 +15,8 @@ from mesh.tensors import to_array
 from preprocess_svc.controls import CONTROLS
 from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.styles import load_styles
-from tests.cards import card
-from tests.hints import usual
+from tests.rigs.hints import usual
+from tests.rigs.model_cards import card
 
 MODEL = card(
     name="demo",
@@ -42,7 +42,7 @@ class Encoder:
 def servicer(tmp_path: Path) -> PreprocessServicer:
     target = tokenizer_path(tmp_path, "demo")
     target.parent.mkdir()
-    shutil.copyfile(Path(__file__).parents[2] / "export/demo/weights/tokenizer/tokenizer.json", target)
+    shutil.copyfile(Path(__file__).parents[3] / "demo/weights/tokenizer/tokenizer.json", target)
     admission = Admission(2, 2, "requests in preparation")
     return PreprocessServicer([MODEL], tmp_path, Encoder(), admission, load_styles())
 

@@ -11,8 +11,8 @@ from mesh.errors import InvalidInput
 from mesh.pictures import MAX_PIXELS, MAX_SIDE, encode
 from preprocess_svc.hints import Wish
 from preprocess_svc.sizes import fitted_size, picture_size, target_size
-from tests.cards import facts
-from tests.hints import made
+from tests.rigs.hints import made
+from tests.rigs.model_cards import facts
 
 
 @dataclasses.dataclass

@@ -12,9 +12,9 @@ from families.manifest import tokenizer_path
 from mesh.errors import InvalidInput
 from preprocess_svc.chunks import Tokens, chunks_needed, lay_out
 from preprocess_svc.text import TextEncoder
-from tests.cards import card
+from tests.rigs.model_cards import card
 
-TOKENIZER = Path("export/demo/weights/tokenizer/tokenizer.json")
+TOKENIZER = Path("demo/weights/tokenizer/tokenizer.json")
 BOS, EOS, PAD, WIDTH = 706, 707, 5, 8
 
 FACTS = card(name="demo", text_width=WIDTH, pad_token_id=PAD, bos_token_id=BOS, eos_token_id=EOS)
@@ -49,7 +49,7 @@ def triton() -> Encoder:
 def encoder(tmp_path: Path, triton: Encoder) -> TextEncoder:
     target = tokenizer_path(tmp_path, "demo")
     target.parent.mkdir()
-    shutil.copyfile(Path(__file__).parents[2] / TOKENIZER, target)
+    shutil.copyfile(Path(__file__).parents[3] / TOKENIZER, target)
     return TextEncoder(FACTS, tmp_path, triton)
 
 

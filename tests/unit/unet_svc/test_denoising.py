@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from mesh.errors import InvalidInput
-from tests.unit.unet_tasks import CONFIGS, bent, exact, known_picture, latents_of, make_facts, make_task, steps_of
+from tests.rigs.unet_tasks import CONFIGS, bent, exact, known_picture, latents_of, make_facts, make_task, steps_of
 from unet_svc.denoiser import residual_scale
-from unet_svc.loop import Denoising, denoise
+from unet_svc.denoising import Denoising, denoise
 from unet_svc.loops.common import CommonLoop
 from unet_svc.schedulers import SCHEDULERS, default_scheduler, find_scheduler
 from unet_svc.task import Hint

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.unet_tasks import CONFIGS, DEVIATION, MEAN, exact, known_picture, latents_of, make_task
+from tests.rigs.unet_tasks import CONFIGS, DEVIATION, MEAN, exact, known_picture, latents_of, make_task
 
 SIZE = (48, 48)
 OWN_LOOPS = ("IPNDMScheduler", "KarrasVeScheduler", "ScoreSdeVeScheduler")

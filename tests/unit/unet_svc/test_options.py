@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mesh.errors import InvalidInput
-from tests.unit.unet_tasks import CONFIGS, known_picture, latents_of, make_task
-from unet_svc.loop import Denoising
+from tests.rigs.unet_tasks import CONFIGS, known_picture, latents_of, make_task
+from unet_svc.denoising import Denoising
 from unet_svc.options import read_options
 from unet_svc.schedulers import ALGORITHM_TYPES, SCHEDULERS
 

@@ -14,8 +14,8 @@ from mesh.admission import Admission
 from mesh.errors import InvalidInput
 from mesh.pictures import decode
 from mesh.tensors import to_array, to_message
-from tests.cards import card
-from tests.unit.unet_tasks import CONFIGS, exact, latents_of, make_facts, make_task
+from tests.rigs.model_cards import card
+from tests.rigs.unet_tasks import CONFIGS, exact, latents_of, make_facts, make_task
 from unet_svc.denoiser import Denoiser
 from unet_svc.preview import make_preview
 from unet_svc.schedulers import SCHEDULERS

@@ -10,8 +10,8 @@ from controlmesh.v1 import types_pb2, unet_pb2
 from families import limits
 from mesh.errors import InvalidInput
 from mesh.tensors import to_message
-from tests.unit.unet_tasks import CONFIGS, known_picture, make_facts, make_task
-from unet_svc.loop import Denoising
+from tests.rigs.unet_tasks import CONFIGS, known_picture, make_facts, make_task
+from unet_svc.denoising import Denoising
 from unet_svc.task import read_task
 
 FACTS = make_facts(CONFIGS["v"])

@@ -13,7 +13,7 @@ from mesh.admission import Admission
 from mesh.errors import InvalidInput, NotFound
 from mesh.pictures import decode, encode
 from mesh.tensors import to_array
-from tests.cards import card
+from tests.rigs.model_cards import card
 from vae_svc.servicer import VaeServicer
 
 CARD = card()

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from gateway.jobs import Status
-from gateway.webhook_records import DeliveryStatus
+from gateway.jobs.job import Status
+from gateway.webhooks.records import DeliveryStatus
 
 
 class HintAnswer(BaseModel):

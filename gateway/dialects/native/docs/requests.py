@@ -1,5 +1,5 @@
 """How the native API's requests look in its documentation. Limits are those of families.limits, defaults those of
-gateway.generation."""
+gateway.generation.generation."""
 
 from dataclasses import fields
 from typing import Any
@@ -7,12 +7,12 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from families import limits
-from gateway.announcement import EVENTS
-from gateway.bounds import DEADLINE_S, PRIORITY
-from gateway.generation import FORMATS, Control, Generation
-from gateway.hints import HintRequest
-from gateway.jobs import DEFAULT_PRIORITY
-from gateway.webhook_endpoints import LONGEST_DESCRIPTION, MOST_EVENTS
+from gateway.generation.generation import FORMATS, Control, Generation
+from gateway.generation.hints import HintRequest
+from gateway.jobs.bounds import DEADLINE_S, PRIORITY
+from gateway.jobs.job import DEFAULT_PRIORITY
+from gateway.webhooks.announcement import EVENTS
+from gateway.webhooks.endpoints import LONGEST_DESCRIPTION, MOST_EVENTS
 
 _DEFAULTS: dict[str, Any] = {
     field.name: field.default for cls in (HintRequest, Generation, Control) for field in fields(cls)

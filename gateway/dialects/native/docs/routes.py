@@ -7,14 +7,12 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway import problem
-from gateway.bounds import LIMIT, LIMIT_DEFAULT
-from gateway.dialects import native_answers as answers
-from gateway.dialects import native_examples as examples
-from gateway.dialects import native_lists as lists
-from gateway.dialects.native_request import WAIT, WAIT_DEFAULT_S
-from gateway.idempotency import HEADER, MOST_CHARACTERS
-from gateway.jobs import Status
+from gateway.dialects.native.docs import answers, examples, lists
+from gateway.dialects.native.request import WAIT, WAIT_DEFAULT_S
+from gateway.jobs.bounds import LIMIT, LIMIT_DEFAULT
+from gateway.jobs.idempotency import HEADER, MOST_CHARACTERS
+from gateway.jobs.job import Status
+from gateway.web import problem
 
 # What a hint's PNG comes with.
 EXTRACTOR_HEADER = "X-ControlMesh-Extractor"

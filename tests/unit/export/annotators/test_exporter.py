@@ -24,9 +24,9 @@ from export.options import Options
 from export.source import open_source as open_model
 from families.annotators import HEADS, AnnotatorCard, read_card, write_annotator
 from model_server.repository import RepositoryError, models_to_load
-from tests.cards import annotator, card
+from tests.rigs.model_cards import annotator, card
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 KINDS = {"depth", "normal", "softedge", "hed", "mlsd", "lineart", "lineart_anime", "openpose", "face", "segmentation"}
 DPT = {"architectures": ["DPTForDepthEstimation"], "model_type": "dpt"}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.database import open_database
-from gateway.key_command import command
-from gateway.outside import Outside
-from gateway.webhooks import Webhooks
+from gateway.commands.keys import command
+from gateway.database.connection import open_database
+from gateway.egress.hosts import Outside
+from gateway.webhooks.deliveries import Webhooks
 
 
 class Cli:

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import Connection
 
-from gateway.database import RecordsAway, open_database
+from gateway.database.connection import RecordsAway, open_database
 
 
 async def test_work_whose_asker_left_is_done_before_the_folder_goes() -> None:

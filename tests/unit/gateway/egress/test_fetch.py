@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from gateway.fetch import Fetcher
+from gateway.egress.fetch import Fetcher
 from mesh.errors import InvalidInput
 
 PICTURE = b"\x89PNG the fetcher does not look inside"

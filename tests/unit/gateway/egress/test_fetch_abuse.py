@@ -10,9 +10,9 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from prometheus_client import REGISTRY
 
-from gateway.fetch import MOST_REDIRECTS, Fetcher
-from gateway.images import Pictures
-from gateway.outside import Outside
+from gateway.egress.fetch import MOST_REDIRECTS, Fetcher
+from gateway.egress.hosts import Outside
+from gateway.generation.pictures import Pictures
 from mesh.errors import InvalidInput
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.outside import DENIED, is_denied
+from gateway.egress.hosts import DENIED, is_denied
 
 
 @pytest.mark.parametrize("block", [str(block) for block in DENIED])

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from obstore.store import LocalStore
 
-from gateway.asset_names import is_name, is_private, label, names, new_name
-from gateway.assets import Assets
-from gateway.parts import s3_access
-from gateway.sealing import Seal
+from gateway.bootstrap import s3_access
+from gateway.database.encryption import Seal
+from gateway.files.assets import Assets
+from gateway.files.links import Links
+from gateway.files.names import is_name, is_private, label, names, new_name
+from gateway.files.stores import S3Access, open_store
 from gateway.settings import GatewaySettings
-from gateway.signing import Links
-from gateway.stores import S3Access, open_store
 from mesh.errors import Forbidden, NotEnabled, NotFound, Unavailable
 from mesh.settings import SettingsError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 PICTURE = b"\x89PNG"
 
 
@@ -95,11 +95,11 @@ async def test_a_store_that_refuses_is_unavailable_and_says_nothing_about_itself
 FULL_DISK = """
 import asyncio, json, resource, signal, sys
 from obstore.store import LocalStore
-from gateway.assets import Assets
-from gateway.generation import Generation
-from gateway.jobs import Order
-from gateway.memory_jobs import MemoryJobs
-from gateway.pipeline import Outcome, Picture
+from gateway.files.assets import Assets
+from gateway.generation.generation import Generation
+from gateway.jobs.job import Order
+from gateway.jobs.memory_engine import MemoryJobs
+from gateway.generation.pipeline import Outcome, Picture
 
 async def conduct(generation, progress):
     return Outcome((Picture(bytes(100_000), 1, 8, 8),), (), "", "")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from families.limits import SIDE
-from gateway.generation import MOST_PICTURE_BYTES, Control, Generation
+from gateway.generation.generation import MOST_PICTURE_BYTES, Control, Generation
 from mesh.errors import InvalidInput
 
 PLAIN = Generation(prompt="a boat")

@@ -7,8 +7,8 @@ import zlib
 import numpy as np
 import pytest
 
-from gateway.fetch import Fetcher
-from gateway.images import Pictures, decode_base64
+from gateway.egress.fetch import Fetcher
+from gateway.generation.pictures import Pictures, decode_base64
 from mesh.errors import InvalidInput
 from mesh.pictures import MAX_BYTES, encode
 

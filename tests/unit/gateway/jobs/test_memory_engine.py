@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from obstore.store import LocalStore
 
-from gateway.assets import Assets
-from gateway.generation import Control, Generation
-from gateway.jobs import Job, Order, Status
-from gateway.memory_jobs import MemoryJobs
-from gateway.pipeline import Outcome, Picture, Preview, Progress
-from gateway.turns import Turns
+from gateway.files.assets import Assets
+from gateway.generation.generation import Control, Generation
+from gateway.generation.pipeline import Outcome, Picture, Preview, Progress
+from gateway.jobs.job import Job, Order, Status
+from gateway.jobs.memory_engine import MemoryJobs
+from gateway.jobs.places import Turns
 from mesh.errors import InternalError, InvalidInput, NotFound, Overloaded, Unavailable
 
 ASKED = Generation(prompt="a boat", seed=7, steps=2, controls=(Control(kind="canny", image=b"png"),))

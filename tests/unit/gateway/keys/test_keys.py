@@ -8,12 +8,12 @@ import pytest
 from opentelemetry.instrumentation.asgi import collect_request_attributes
 from opentelemetry.sdk.trace import TracerProvider
 
-from gateway.auth import basic
-from gateway.edge import hide_query
-from gateway.generation import Generation
-from gateway.jobs import Order
-from gateway.keys import ADMIN, ANYBODY, GENERATE, UNGUESSABLE, Holder, Keys, digest_of
-from gateway.limits import CALLER, WRONG_KEYS_PER_MINUTE, Caller, TooOften
+from gateway.app.middleware import hide_query
+from gateway.generation.generation import Generation
+from gateway.jobs.job import Order
+from gateway.keys.keys import ADMIN, ANYBODY, GENERATE, UNGUESSABLE, Holder, Keys, digest_of
+from gateway.keys.limits import CALLER, WRONG_KEYS_PER_MINUTE, Caller, TooOften
+from gateway.web.authorization import basic
 from mesh.errors import Forbidden, Unauthenticated
 
 KEY = "cm_" + 43 * "a"

@@ -6,7 +6,7 @@ import pytest
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
 
-from gateway.limits import Limits, TooOften
+from gateway.keys.limits import Limits, TooOften
 from mesh.settings import SettingsError
 
 

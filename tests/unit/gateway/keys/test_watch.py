@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, update
 
-from gateway import key_records
-from gateway.database import Database, open_database
-from gateway.key_records import NewKey
-from gateway.key_watch import REFRESH_S, KeyWatch, open_keys
-from gateway.keys import Keys
+from gateway.database.connection import Database, open_database
+from gateway.database.tables import KEYS
+from gateway.keys import records as key_records
+from gateway.keys.keys import Keys
+from gateway.keys.records import NewKey
+from gateway.keys.watch import REFRESH_S, KeyWatch, open_keys
 from gateway.settings import GatewaySettings
-from gateway.tables import KEYS
 from mesh.errors import Unauthenticated, Unavailable
 from mesh.settings import SettingsError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.accept import negotiate
+from gateway.web.accept import negotiate
 
 OFFERED = ("image/png", "image/jpeg", "image/webp", "application/json")
 

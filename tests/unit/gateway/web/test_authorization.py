@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.auth import bearer
-from gateway.keys import ANYBODY, Keys
+from gateway.keys.keys import ANYBODY, Keys
+from gateway.web.authorization import bearer
 from mesh.errors import Unauthenticated
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gateway.bodies import Malformed, json_object, multipart, urlencoded
+from gateway.web.bodies import Malformed, json_object, multipart, urlencoded
 
 BOUNDARY = "multipart/form-data; boundary=x"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from gateway.disconnect import unless_gone
+from gateway.web.disconnect import unless_gone
 from mesh.errors import Cancelled, InvalidInput
 
 

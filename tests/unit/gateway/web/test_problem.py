@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from gateway import problem
-from gateway.bodies import BodyCompressed, BodyTooLarge, Malformed
-from gateway.dialects.dialect import renamed
+from gateway.dialects.common.dialect import renamed
+from gateway.web import problem
+from gateway.web.bodies import BodyCompressed, BodyTooLarge, Malformed
 from mesh.errors import BY_CODE, HTTP_STATUS, InvalidInput, Overloaded
 
 NAMES = {"steps": "num_inference_steps", "image": "init_image", "controls[0].image": "init_image", "model": "model_id"}

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.announcement import Announcement
-from gateway.dialects.announcements import VOICES
-from gateway.generation import Control, Generation
-from gateway.jobs import Job, Status, StoredPicture
+from gateway.dialects.voices import VOICES
+from gateway.generation.generation import Control, Generation
+from gateway.jobs.job import Job, Status, StoredPicture
+from gateway.webhooks.announcement import Announcement
 from mesh.errors import InvalidInput
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

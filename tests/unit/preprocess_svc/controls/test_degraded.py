@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mesh.pictures import encode, resize
-from tests import hints
-from tests.hints import make_hint
+from tests.rigs import hints
+from tests.rigs.hints import make_hint
 
 NOISE = np.random.default_rng(1).integers(0, 256, (96, 128, 3), np.uint8)
 SOFT = cv2.GaussianBlur(NOISE, (0, 0), 4)

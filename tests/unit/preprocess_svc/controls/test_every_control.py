@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import InvalidInput
 from preprocess_svc.controls import CONTROLS, Parameter
-from preprocess_svc.controls.control import Algorithm, Extractor
+from preprocess_svc.extraction.control import Algorithm, Extractor
 
 EXTRACTORS = {f"{kind}-{one.name}": one for kind, control in CONTROLS.items() for one in control.extractors}
 ALGORITHMS = {name: one for name, one in EXTRACTORS.items() if isinstance(one, Algorithm)}

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from tests import hints
+from tests.rigs import hints
 
 
 def extracted(kind: str, picture: np.ndarray, **parameters: float) -> np.ndarray:

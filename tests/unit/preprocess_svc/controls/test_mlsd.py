@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Learned
 from preprocess_svc.controls.mlsd import find_lines
-from tests.seen import HandMade
+from preprocess_svc.extraction.control import Learned
+from tests.rigs.annotator_maps import HandMade
 
 UNSURE = -9.0
 

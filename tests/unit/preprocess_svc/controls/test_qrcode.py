@@ -8,7 +8,7 @@ from mesh.errors import InvalidInput
 from mesh.pictures import encode
 from preprocess_svc.controls.qrcode import QRCODE
 from preprocess_svc.hints import Wish
-from tests.hints import made, make_hint
+from tests.rigs.hints import made, make_hint
 
 WRITTEN = next(extractor for extractor in QRCODE.extractors if extractor.name == "text")
 TEXTS = {

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.hints import extracted
+from tests.rigs.hints import extracted
 
 PICTURE = np.random.default_rng(7).integers(0, 256, (96, 160, 3), np.uint8)
 

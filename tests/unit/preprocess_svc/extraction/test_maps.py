@@ -13,9 +13,9 @@ from mesh.errors import InternalError, InvalidInput
 from mesh.pictures import encode
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Algorithm, Learned
+from preprocess_svc.extraction.control import Algorithm, Learned
 from preprocess_svc.hints import MadeHint, Wish, make_hint
-from tests.seen import HandMade
+from tests.rigs.annotator_maps import HandMade
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
 NOBODY = Annotators()

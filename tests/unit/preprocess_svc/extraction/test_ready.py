@@ -13,9 +13,9 @@ from skimage import data
 
 from mesh.pictures import decode, encode
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.ready import Looks, Ready, looks
+from preprocess_svc.extraction.ready import Looks, Ready, looks
 from preprocess_svc.hints import Wish
-from tests.hints import extracted, made
+from tests.rigs.hints import extracted, made
 
 STROKES = sorted(kind for kind, control in CONTROLS.items() if control.ready.light_on_dark)
 LINES = Ready(grey=True, light_on_dark=True)

@@ -22,8 +22,8 @@ from preprocess_svc.pose.skeleton import (
     RIGHT_SHOULDER,
     RIGHT_WRIST,
 )
-from tests.pose_maps import Figure, body_maps, standing
-from tests.seen import card
+from tests.rigs.annotator_maps import card
+from tests.rigs.pose_maps import Figure, body_maps, standing
 
 SIZE = (512, 512)
 SEEN, CELLS = (184, 184), (23, 23)

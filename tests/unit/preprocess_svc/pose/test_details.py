@@ -8,7 +8,7 @@ from preprocess_svc.pose.boxes import Box, face_box, hand_boxes
 from preprocess_svc.pose.faces import SIDE, face_picture, face_points
 from preprocess_svc.pose.hands import SIDES, hand_picture, hand_points
 from preprocess_svc.pose.resampling import between_corners
-from tests.pose_maps import blot, point_maps
+from tests.rigs.pose_maps import blot, point_maps
 
 SIZE = (512, 640)
 

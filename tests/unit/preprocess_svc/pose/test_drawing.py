@@ -9,13 +9,13 @@ import pytest
 from mesh.errors import InternalError, InvalidInput
 from mesh.pictures import Pixels
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.controls.control import Learned
-from preprocess_svc.controls.skeletons import MOST_DETAILED
+from preprocess_svc.extraction.control import Learned
+from preprocess_svc.extraction.skeletons import MOST_DETAILED
 from preprocess_svc.pose.body import MOST_PEOPLE
 from preprocess_svc.pose.drawing import Pose, draw
 from preprocess_svc.pose.skeleton import COLOURS, DRAWN_LIMBS, FINGERS, LEFT_EAR, LIMBS, NECK, PARTS, RIGHT_SHOULDER
-from tests.hints import NO_ANNOTATORS
-from tests.pose_maps import Maps, Network, Networks, body_maps, point_maps, standing
+from tests.rigs.hints import NO_ANNOTATORS
+from tests.rigs.pose_maps import Maps, Network, Networks, body_maps, point_maps, standing
 
 SIZE = (400, 600)
 WHITE, BLUE = [255, 255, 255], [0, 0, 255]

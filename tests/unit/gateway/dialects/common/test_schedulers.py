@@ -3,8 +3,8 @@
 import pytest
 
 from controlmesh.v1 import unet_pb2
-from gateway.catalogue import Offer
-from gateway.dialects.schedulers import find
+from gateway.dialects.common.schedulers import find
+from gateway.generation.catalogue import Offer
 
 # What the documentation of the vendors lists.
 NAMES = (

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from families.limits import SIDE, Range
-from gateway.dialects.coercion import Fields
+from gateway.dialects.enterprise.fields import Fields
 from mesh.errors import InvalidInput
 
 ANY = Range(-1000, 1000)

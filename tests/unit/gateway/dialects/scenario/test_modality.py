@@ -3,8 +3,7 @@
 import pytest
 
 from controlmesh.v1 import preprocess_pb2, unet_pb2
-from gateway.catalogue import Offer
-from gateway.dialects.scenario_modality import (
+from gateway.dialects.scenario.modality import (
     FAMILIES,
     KINDS,
     PRESETS,
@@ -15,6 +14,7 @@ from gateway.dialects.scenario_modality import (
     read,
     spoken,
 )
+from gateway.generation.catalogue import Offer
 from mesh.errors import InvalidInput
 
 SD15 = ("canny", "openpose", "depth", "mlsd", "segmentation", "scribble", "lineart", "normal", "illusion")

@@ -1,0 +1,1 @@
+"""The HTTP application: routes that belong to no dialect, middleware, stored files, API documents."""

@@ -1,0 +1,1 @@
+"""The database: connection, tables, migrations, cursors, encryption and secrets of rows."""

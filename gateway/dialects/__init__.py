@@ -1,0 +1,1 @@
+"""The public JSON APIs, one folder each; `table` lists them."""

@@ -1,0 +1,1 @@
+"""What every dialect is, and what several of them share."""

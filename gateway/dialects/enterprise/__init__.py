@@ -1,0 +1,1 @@
+"""The enterprise API of stablediffusionapi and ModelsLab."""

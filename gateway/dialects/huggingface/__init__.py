@@ -1,0 +1,1 @@
+"""Hugging Face Inference Endpoints' handler for ControlNets."""

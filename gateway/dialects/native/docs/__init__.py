@@ -1,0 +1,1 @@
+"""How the native API is described: bodies of requests and answers, examples, routes."""

@@ -1,0 +1,1 @@
+"""Files: pictures in a store, their records, links, uploads, owners' own storages."""

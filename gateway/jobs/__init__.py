@@ -1,0 +1,1 @@
+"""Jobs: taken, run, watched, cancelled, expired; their records."""

@@ -1,0 +1,1 @@
+"""API keys: who asks, what they may do and how often."""

@@ -1,0 +1,1 @@
+"""Models that administrators load and delete."""

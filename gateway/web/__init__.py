@@ -1,0 +1,1 @@
+"""Pieces of HTTP that know nothing of this API: bodies, negotiation, preferences, problems."""

@@ -1,0 +1,1 @@
+"""Webhooks: endpoints, announcements, deliveries and their attempts."""

@@ -1,0 +1,1 @@
+"""Durable workflows: the port, and DBOS behind it."""

@@ -1,0 +1,1 @@
+"""What control types are made of: extractors, maps of annotators, ready hints, edges, skeletons."""
