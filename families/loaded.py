@@ -14,7 +14,7 @@ Served = Callable[[Manifest], Awaitable[bool]]
 
 
 @dataclass(frozen=True)
-class News:
+class Difference:
     """What has changed in the repository.
 
     Attributes:
@@ -50,17 +50,17 @@ class LoadedModels(dict[str, Manifest]):
         """When the card that is served was written, seconds since 1970; 0 if that is unknown."""
         return self._written.get(name, 0) // 1_000_000_000
 
-    def news(self) -> News:
+    def difference(self) -> Difference:
         """What has changed since; a card counts as news until `adopt` or `drop` is told of it. Reads the folder.
 
         A card appears after the graphs it speaks of, and goes before them.
         """
         if self._repository is None:
-            return News()
+            return Difference()
         there = {path.parent.name for path in self._repository.glob(f"*/{MANIFEST_FILE}")}
         changed = [name for name in sorted(there) if self._written_ns(name) != self._written.get(name)]
         come = [card for name in changed if (card := self._read(name)) is not None]
-        return News(tuple(come), tuple(card for name, card in self.items() if name not in there))
+        return Difference(tuple(come), tuple(card for name, card in self.items() if name not in there))
 
     def adopt(self, card: Manifest) -> None:
         """Serve it, in place of one of its name."""
@@ -76,12 +76,12 @@ class LoadedModels(dict[str, Manifest]):
 
     async def renew(self, is_served: Served, dropped: Callable[[Manifest], Awaitable[object]] | None = None) -> None:
         """Drop what went, telling `dropped` of each, then adopt what came, once `is_served` is true of it."""
-        news = await asyncio.to_thread(self.news)
-        for card in news.gone:
+        difference = await asyncio.to_thread(self.difference)
+        for card in difference.gone:
             self.drop(card.name)
             if dropped is not None:
                 await dropped(card)
-        for card in news.come:
+        for card in difference.come:
             if await is_served(card):
                 self.adopt(card)
 

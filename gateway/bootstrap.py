@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from gateway.database.connection import Database, open_database
-from gateway.database.encryption import Seal
+from gateway.database.encryption import Cipher
 from gateway.egress.fetch import Fetcher
-from gateway.egress.hosts import Outside
+from gateway.egress.hosts import Egress
 from gateway.files.assets import Assets
 from gateway.files.links import Links, shared_key
 from gateway.files.records import places
@@ -23,7 +23,7 @@ from gateway.generation.catalogue import Catalogue
 from gateway.generation.hints import Hints
 from gateway.generation.pictures import Pictures
 from gateway.generation.pipeline import Pipeline
-from gateway.generation.services import Rooms
+from gateway.generation.services import Services
 from gateway.jobs.engine import DurableJobs
 from gateway.jobs.job import Conductor, Job, JobEngine, Outbox
 from gateway.jobs.memory_engine import MemoryJobs
@@ -59,7 +59,7 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Gateway:
     """What a request may need.
 
     Attributes:
@@ -70,7 +70,7 @@ class Parts:
 
     settings: GatewaySettings
     keys: Keys
-    rooms: Rooms
+    services: Services
     catalogue: Catalogue
     jobs: JobEngine
     assets: Assets
@@ -85,9 +85,9 @@ class Parts:
 
 
 @asynccontextmanager
-async def open_parts(
+async def open_gateway(
     settings: GatewaySettings, voices: Mapping[str, Voice], fetcher: Fetcher | None = None
-) -> AsyncIterator[Parts]:
+) -> AsyncIterator[Gateway]:
     """All parts, for as long as the context lasts; what becomes of unfinished jobs at its end, see JobEngine.close.
 
     Args:
@@ -96,20 +96,20 @@ async def open_parts(
         fetcher: of pictures; None for the one that the settings describe.
     """
     async with AsyncExitStack() as stack:
-        rooms = Rooms(settings.mesh_address)
-        stack.push_async_callback(rooms.close)
+        services = Services(settings.mesh_address)
+        stack.push_async_callback(services.close)
         database = stack.enter_context(open_database(settings.database_url))
         keys = await stack.enter_async_context(open_keys(settings, database))
         assets = await _assets(settings, database, stack)
         uploads = Uploads(assets, database)
         webhooks = _webhooks(settings, database, assets, voices)
         outbox = _each(partial(of_job, retention_s=settings.retention_s), webhooks.outbox)
-        jobs = await _engine(settings, database, Pipeline(rooms, settings.deadline_s).run, assets, outbox, webhooks)
+        jobs = await _engine(settings, database, Pipeline(services, settings.deadline_s).run, assets, outbox, webhooks)
         stack.push_async_callback(jobs.close)
         webhooks.open()
         # Before the engine, which waits for what is being sent.
         stack.push_async_callback(webhooks.close)
-        catalogue = Catalogue(rooms, settings.default_model)
+        catalogue = Catalogue(services, settings.default_model)
         models = ModelAdmin(settings, catalogue, database, _loads_outbox(webhooks, voices), webhooks.written)
         models.open()
         stack.push_async_callback(models.close)
@@ -122,17 +122,17 @@ async def open_parts(
 
         sweeping = asyncio.create_task(every(min(600.0, settings.retention_s / 10), sweep))
         stack.callback(sweeping.cancel)
-        yield Parts(
+        yield Gateway(
             settings=settings,
             keys=keys,
-            rooms=rooms,
+            services=services,
             catalogue=catalogue,
             jobs=jobs,
             assets=assets,
             uploads=uploads,
             webhooks=webhooks,
             pictures=Pictures(fetcher),
-            hints=Hints(rooms, settings.deadline_s),
+            hints=Hints(services, settings.deadline_s),
             models=models,
             database=database,
         )
@@ -152,8 +152,8 @@ def s3_access(settings: GatewaySettings) -> S3Access:
 async def _assets(settings: GatewaySettings, database: Database, stack: AsyncExitStack) -> Assets:
     store = stack.enter_context(open_store(settings.storage_url, s3_access(settings)))
     key = await database.run(partial(shared_key, name="links"))
-    seal = await asyncio.to_thread(Seal, settings.secret, passing=not database.durable)
-    storages = TenantStorages(database, seal, settings.storage_allow)
+    cipher = await asyncio.to_thread(Cipher, settings.secret, passing=not database.durable)
+    storages = TenantStorages(database, cipher, settings.storage_allow)
     return Assets(store, settings.retention_s, database, links=Links(key), urls=settings.asset_urls, storages=storages)
 
 
@@ -164,7 +164,7 @@ def _webhooks(settings: GatewaySettings, database: Database, assets: Assets, voi
 
     return Webhooks(
         database,
-        Outside(allow=settings.webhook_allow),
+        Egress(allow=settings.webhook_allow),
         {name: voice.announce for name, voice in voices.items() if voice.announce},
         signers={name: voice.sign for name, voice in voices.items() if voice.sign},
         events={name: voice.events for name, voice in voices.items() if voice.events},
@@ -181,7 +181,7 @@ def _loads_outbox(webhooks: Webhooks, voices: Mapping[str, Voice]) -> LoadOutbox
             announce = voices[load.dialect].announce_load
             assert announce is not None
             told = announce(load, failure)
-            webhooks.tell(connection, load.id, load.owner, load.webhook, load.dialect, told)
+            webhooks.enqueue(connection, load.id, load.owner, load.webhook, load.dialect, told)
 
     return write
 

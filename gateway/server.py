@@ -9,7 +9,7 @@ import uvicorn
 
 from controlmesh.v1 import generation_pb2_grpc
 from gateway.app.application import make_app
-from gateway.bootstrap import open_parts
+from gateway.bootstrap import open_gateway
 from gateway.dialects.voices import VOICES
 from gateway.rpc import servicer as grpc_face
 from gateway.settings import GatewaySettings, split_address
@@ -28,11 +28,11 @@ class _Http(uvicorn.Server):
 async def run(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT: then not ready, serving on for `drain_s`, and `grace_s` for what is unfinished."""
     host, port = split_address(settings.address)
-    async with open_parts(settings, VOICES) as parts:
-        stop = parts.ending
+    async with open_gateway(settings, VOICES) as gateway:
+        stop = gateway.ending
         http = _Http(
             uvicorn.Config(
-                make_app(parts),
+                make_app(gateway),
                 host=host,
                 port=port,
                 log_config=None,
@@ -45,7 +45,7 @@ async def run(settings: GatewaySettings) -> None:
 
         async def drain() -> None:
             await stop.wait()
-            parts.leaving.set()
+            gateway.leaving.set()
             await asyncio.sleep(settings.drain_s)
             http.should_exit = True
 
@@ -66,10 +66,10 @@ async def run(settings: GatewaySettings) -> None:
                     replace(settings, address=settings.grpc_address),
                     {
                         grpc_face.NAME: lambda server: generation_pb2_grpc.add_GenerationServiceServicer_to_server(
-                            grpc_face.Generations(parts), server
+                            grpc_face.Generations(gateway), server
                         )
                     },
-                    parts.rooms.probe,
+                    gateway.services.probe,
                     stop,
                 )
             )

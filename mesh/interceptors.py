@@ -19,7 +19,7 @@ from mesh.telemetry import REQUEST_ID_METADATA, RPC_SECONDS, RPCS, log, request_
 _QUIET = "/grpc."
 
 
-class Edge(ServerInterceptor):
+class CallInterceptor(ServerInterceptor):
     """Wraps every method: request id, metrics, one log line; MeshError -> its status, anything else -> INTERNAL."""
 
     async def intercept_service(

@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.grpc.filters import service_prefix
 
 from mesh.channels import MESSAGE_OPTIONS
 from mesh.errors import MeshError
-from mesh.interceptors import Edge
+from mesh.interceptors import CallInterceptor
 from mesh.settings import Common, setting
 from mesh.telemetry import log, serve_metrics
 
@@ -59,7 +59,7 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     # Our own services only: the interceptor takes every stream for a generator, which Health.Watch is not.
     traces = aio_server_interceptor(filter_=service_prefix("controlmesh."))  # type: ignore[no-untyped-call]
-    server = grpc.aio.server(interceptors=[traces, Edge()], options=MESSAGE_OPTIONS)
+    server = grpc.aio.server(interceptors=[traces, CallInterceptor()], options=MESSAGE_OPTIONS)
     for add in services.values():
         add(server)
     checks = health.aio.HealthServicer()

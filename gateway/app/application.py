@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from gateway.app.files import asset_routes
-from gateway.app.middleware import Edge, hide_query
+from gateway.app.middleware import RequestObserver, hide_query
 from gateway.app.openapi import NATIVE, Documents
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.database.connection import RecordsAway
 from gateway.dialects.table import DIALECTS
 from gateway.web import problem
@@ -22,12 +22,12 @@ from mesh.errors import MeshError
 from mesh.telemetry import log, request_id
 
 
-def make_app(parts: Parts) -> FastAPI:
-    """The application over `parts`."""
+def make_app(gateway: Gateway) -> FastAPI:
+    """The application over `gateway`."""
     app = FastAPI(redirect_slashes=False, openapi_url=None)
-    routers: dict[str, list[APIRouter]] = {NATIVE: [_own_routes(parts), asset_routes(parts)]}
+    routers: dict[str, list[APIRouter]] = {NATIVE: [_own_routes(gateway), asset_routes(gateway)]}
     for make in DIALECTS:
-        dialect = make(parts)
+        dialect = make(gateway)
         routers.setdefault(dialect.name, []).append(dialect.routes())
     for router in (router for several in routers.values() for router in several):
         app.include_router(router)
@@ -37,7 +37,7 @@ def make_app(parts: Parts) -> FastAPI:
     app.add_exception_handler(MeshError, _failed)
     app.add_exception_handler(Exception, _unexpected)
     FastAPIInstrumentor.instrument_app(app, excluded_urls="/healthz,/readyz,/metrics", server_request_hook=hide_query)
-    app.add_middleware(Edge)
+    app.add_middleware(RequestObserver)
     return app
 
 
@@ -48,7 +48,7 @@ class Readiness(BaseModel):
     missing: list[str]
 
 
-def _own_routes(parts: Parts) -> APIRouter:
+def _own_routes(gateway: Gateway) -> APIRouter:
     router = APIRouter(tags=["operation"])
 
     @router.get("/healthz", response_class=PlainTextResponse)
@@ -60,10 +60,10 @@ def _own_routes(parts: Parts) -> APIRouter:
     async def readyz() -> Response:
         """A request for pictures would be served: every service and the database answer, and this process is here to
         stay."""
-        missing = ["gateway"] if parts.leaving.is_set() else await parts.rooms.missing()
+        missing = ["gateway"] if gateway.leaving.is_set() else await gateway.services.missing()
         try:
             async with asyncio.timeout(2.0):
-                await parts.database.probe()
+                await gateway.database.probe()
         except (RecordsAway, TimeoutError):
             missing.append("database")
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)

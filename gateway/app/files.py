@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.files import uploads
 from gateway.files.assets import PATH, Elsewhere
 from gateway.files.names import MEDIA_TYPES
@@ -20,7 +20,7 @@ _PICTURE = {
 _AWAY = {"description": "The file lies elsewhere."}
 
 
-def asset_routes(parts: Parts) -> APIRouter:
+def asset_routes(gateway: Gateway) -> APIRouter:
     """Routes that take no key: an unguessable name or a signed link is the permission."""
     router = APIRouter(tags=["operation"])
 
@@ -29,14 +29,14 @@ def asset_routes(parts: Parts) -> APIRouter:
         """A stored picture; its unguessable name, or a signed link, is the permission to read it. `.base64` after the
         name: the same as text."""
         encoded, name = name.endswith(_BASE64), name.removesuffix(_BASE64)
-        found = await parts.assets.serve(name, expires, signature)
+        found = await gateway.assets.serve(name, expires, signature)
         headers = {
-            "Cache-Control": f"private, max-age={int(parts.settings.retention_s)}, immutable",
+            "Cache-Control": f"private, max-age={int(gateway.settings.retention_s)}, immutable",
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "Access-Control-Allow-Origin": "*",
         }
         if encoded:
-            content = found.content if not isinstance(found, Elsewhere) else (await parts.assets.get(name)).content
+            content = found.content if not isinstance(found, Elsewhere) else (await gateway.assets.get(name)).content
             return Response(pybase64.b64encode(content), 200, headers, "text/plain")
         if isinstance(found, Elsewhere):
             # Where it leads to may change within the life of a link.
@@ -52,8 +52,8 @@ def asset_routes(parts: Parts) -> APIRouter:
         """A piece of an upload, as the body, to the link that the upload gave for it."""
         if not (number.isascii() and number.isdigit() and len(number) <= 4):
             raise NotFound("there is no such part")
-        content = await bodies.read(request, await parts.uploads.room(id, int(number), expires, signature))
-        await parts.uploads.put_part(id, int(number), content, expires, signature)
+        content = await bodies.read(request, await gateway.uploads.room(id, int(number), expires, signature))
+        await gateway.uploads.put_part(id, int(number), content, expires, signature)
         return Response(status_code=204)
 
     return router

@@ -38,7 +38,7 @@ def hide_query(span: Span, scope: Scope) -> None:
         span.set_attribute(name, str((span.attributes or {})[name]).partition("?")[0] if name != "url.query" else "")
 
 
-class Edge:
+class RequestObserver:
     """ASGI middleware around the whole application."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from mesh.errors import NotEnabled, Unavailable
 
 
-class Seal:
+class Cipher:
     """Encrypts and decrypts.
 
     Args:
@@ -22,7 +22,7 @@ class Seal:
             secret = secrets.token_hex(32)
         self._fernet = Fernet(_key(secret)) if secret else None
 
-    def close(self, text: str) -> str:
+    def encrypt(self, text: str) -> str:
         """`text`, encrypted.
 
         Raises:
@@ -32,8 +32,8 @@ class Seal:
             raise NotEnabled("this deployment keeps no secrets of others: set CN_GATEWAY_SECRET to allow it")
         return self._fernet.encrypt(text.encode()).decode()
 
-    def open(self, sealed: str) -> str:
-        """What `close` encrypted.
+    def decrypt(self, sealed: str) -> str:
+        """What `encrypt` gave.
 
         Raises:
             Unavailable: under another secret, or there is none now.

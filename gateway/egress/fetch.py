@@ -8,7 +8,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from gateway.egress.hosts import FAILURES, PORTS, Outside, Refused, count, parsed
+from gateway.egress.hosts import FAILURES, PORTS, Egress, EgressRefused, count, parsed
 from mesh.errors import InvalidInput
 from mesh.pictures import MAX_BYTES
 from mesh.telemetry import log
@@ -37,7 +37,7 @@ class Fetcher:
         max_bytes: int = MAX_BYTES,
         ports: frozenset[int] = PORTS,
     ) -> None:
-        self._outside = Outside(allow=allow, resolver=resolver, ports=ports)
+        self._egress = Egress(allow=allow, resolver=resolver, ports=ports)
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
 
@@ -63,17 +63,17 @@ class Fetcher:
         self, url: URL, headers: Mapping[str, str] | None = None
     ) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
         """See Outside.session."""
-        return self._outside.session(url, headers)
+        return self._egress.session(url, headers)
 
     async def body(self, response: aiohttp.ClientResponse) -> bytes:
-        """All that is answered; Refused past the bound."""
+        """All that is answered; EgressRefused past the bound."""
         if (response.content_length or 0) > self._max_bytes:
-            raise Refused("size", "declared too large")
+            raise EgressRefused("size", "declared too large")
         body = bytearray()
         async for chunk in response.content.iter_chunked(65_536):
             body += chunk
             if len(body) > self._max_bytes:
-                raise Refused("size", "too large")
+                raise EgressRefused("size", "too large")
         return bytes(body)
 
     async def _follow(self, url: str) -> bytes:
@@ -83,7 +83,7 @@ class Fetcher:
             if isinstance(answer, bytes):
                 return answer
             at = parsed(answer, at)
-        raise Refused("redirects", f"more than {MOST_REDIRECTS}")
+        raise EgressRefused("redirects", f"more than {MOST_REDIRECTS}")
 
     async def _get(self, url: URL) -> bytes | str:
         """The body, or the place that it redirects to."""
@@ -94,7 +94,7 @@ class Fetcher:
             if response.status in _REDIRECTS:
                 return response.headers.get("Location", "")
             if response.status != 200:
-                raise Refused("status", str(response.status))
+                raise EgressRefused("status", str(response.status))
             if response.content_type == "text/html":
-                raise Refused("content", response.content_type)
+                raise EgressRefused("content", response.content_type)
             return await self.body(response)

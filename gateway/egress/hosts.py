@@ -42,7 +42,7 @@ _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 _NUMERIC = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
 
 
-class Refused(Exception):
+class EgressRefused(Exception):
     """Why a host is not asked; for the log, never for the caller, who would learn about the network from it.
 
     Args:
@@ -55,14 +55,14 @@ class Refused(Exception):
         self.reason = reason
 
 
-FAILURES = (Refused, aiohttp.ClientError, OSError, TimeoutError, ValueError)
+FAILURES = (EgressRefused, aiohttp.ClientError, OSError, TimeoutError, ValueError)
 """All that asking a host can raise."""
 
 
 def count(error: Exception) -> None:
     """Note one of FAILURES in the metrics."""
     kind = "time" if isinstance(error, TimeoutError) else "connection"
-    BLOCKED.labels(error.reason if isinstance(error, Refused) else kind).inc()
+    BLOCKED.labels(error.reason if isinstance(error, EgressRefused) else kind).inc()
 
 
 def is_denied(address: str) -> bool:
@@ -72,18 +72,22 @@ def is_denied(address: str) -> bool:
 
 
 def parsed(text: str, base: URL | None = None) -> URL:
-    """The one reading of a URL that a client names; Refused for what parsers disagree about, and for user names."""
+    """The one reading of a URL that a client names.
+
+    Raises:
+        EgressRefused: parsers disagree about it, or it has a user name.
+    """
     if not text or _UNSAFE.search(text):
-        raise Refused("spelling", "characters that parsers disagree about")
+        raise EgressRefused("spelling", "characters that parsers disagree about")
     url = URL(text) if base is None else base.join(URL(text))
     if url.scheme not in ("http", "https") or not url.host:
-        raise Refused("scheme", repr(url.scheme))
+        raise EgressRefused("scheme", repr(url.scheme))
     if url.user is not None or url.password is not None:
-        raise Refused("user", "user information")
+        raise EgressRefused("user", "user information")
     return url.with_fragment(None)
 
 
-class Outside:
+class Egress:
     """The public internet, and what of the private networks is allowed by the operator.
 
     Args:
@@ -111,10 +115,10 @@ class Outside:
         """
         try:
             if len(text.encode()) > LONGEST_URL:
-                raise Refused("spelling", "length")
+                raise EgressRefused("spelling", "length")
             url = parsed(text)
             self._host(url, self._allowed(url))
-        except (Refused, ValueError) as error:
+        except (EgressRefused, ValueError) as error:
             count(error)
             raise InvalidInput(
                 f"{field} must be an http or https URL of a public host, of at most {LONGEST_URL} bytes, "
@@ -130,7 +134,7 @@ class Outside:
         Redirects are for the caller to refuse or to check from the start: ask with allow_redirects=False.
 
         Raises:
-            Refused: the URL is not one of a public host, and not an allowed one.
+            EgressRefused: the URL is not one of a public host, and not an allowed one.
         """
         allowed = self._allowed(url)
         connector = aiohttp.TCPConnector(
@@ -152,17 +156,17 @@ class Outside:
         return not self._allow.isdisjoint((f"{url.host}:{url.port}", f"{url.host}:*"))
 
     def _host(self, url: URL, allowed: bool) -> Address | None:
-        """The address that `url` spells out; None for a name. Refused for one that may not be asked."""
+        """The address that `url` spells out; None for a name. EgressRefused for one that may not be asked."""
         if not allowed and url.port not in self._ports:
-            raise Refused("port", str(url.port))
+            raise EgressRefused("port", str(url.port))
         host = url.host or ""
         if literal := _literal(host):
             if not allowed and is_denied(str(literal)):
-                raise Refused("address", "not a public host")
+                raise EgressRefused("address", "not a public host")
             return literal
         if _NUMERIC.fullmatch(host):
             # 2130706433, 0x7f.1 and 127.1 mean an address to some resolvers and a name to others.
-            raise Refused("address", "in an unusual spelling")
+            raise EgressRefused("address", "in an unusual spelling")
         return None
 
     async def _addresses(self, url: URL, allowed: bool) -> list[ResolveResult]:
@@ -172,7 +176,7 @@ class Outside:
             return [ResolveResult(hostname=host, host=str(literal), port=port, family=family, proto=0, flags=0)]
         found = await self._resolver.resolve(host, port, socket.AF_UNSPEC)
         if not found or (not allowed and any(is_denied(entry["host"]) for entry in found)):
-            raise Refused("address", "not a public host")
+            raise EgressRefused("address", "not a public host")
         return found
 
 

@@ -183,8 +183,8 @@ class Assets:
         digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
         kind = "\0".join((owner, source, "kept" if expires_s is None else "passing", digest))
         fingerprint = hashlib.sha256(kind.encode()).hexdigest()
-        again = partial(records.again, fingerprint=fingerprint, expires_s=expires_s)
-        if known := await self._records.run(again):
+        refresh = partial(records.refreshed, fingerprint=fingerprint, expires_s=expires_s)
+        if known := await self._records.run(refresh):
             return known
         id = new_name(format.lower(), private=True)
         row = {

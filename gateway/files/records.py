@@ -66,7 +66,7 @@ class Place:
     url: str
 
 
-def again(connection: Connection, fingerprint: str, expires_s: float | None) -> AssetRecord | None:
+def refreshed(connection: Connection, fingerprint: str, expires_s: float | None) -> AssetRecord | None:
     """The record under that fingerprint if it has not expired, now kept for `expires_s` from now at least."""
     moment = now(connection.dialect)
     alive = and_(ASSETS.c.fingerprint == fingerprint, _alive(connection))
@@ -89,7 +89,7 @@ def add(connection: Connection, row: dict[str, Any], expires_s: float | None) ->
             connection.execute(insert(ASSETS).values(**row, **times))
         return _record(connection.execute(select(ASSETS).where(ASSETS.c.id == row["id"])).one()), True
     except IntegrityError:
-        known = again(connection, row["fingerprint"], expires_s)
+        known = refreshed(connection, row["fingerprint"], expires_s)
         assert known is not None
         return known, False
 
@@ -127,7 +127,7 @@ def drop(connection: Connection, ids: Sequence[str], owner: str) -> list[str]:
 def expire(connection: Connection, most: int) -> list[str]:
     """Forget what has expired; the ids."""
     old = select(ASSETS.c.id).where(~_alive(connection)).limit(most).scalar_subquery()
-    # Asked again: another's `again` may have given it more time in between.
+    # Asked again: another's `refreshed` may have given it more time in between.
     asked = delete(ASSETS).where(ASSETS.c.id.in_(old), ~_alive(connection))
     return list(connection.execute(asked.returning(ASSETS.c.id)).scalars())
 

@@ -21,8 +21,8 @@ from obstore.store import S3Store
 from yarl import URL
 
 from gateway.database.connection import Database
-from gateway.database.encryption import Seal
-from gateway.egress.hosts import FAILURES, PORTS, Outside, Refused, parsed
+from gateway.database.encryption import Cipher
+from gateway.egress.hosts import FAILURES, PORTS, Egress, EgressRefused, parsed
 from gateway.files import records
 from gateway.files.stores import REGION, fixed_credentials
 from mesh.errors import InvalidInput, NotFound, Unavailable
@@ -69,7 +69,7 @@ class StorageOptions:
         for name in ("endpoint", "public_url"):
             try:
                 url = parsed(getattr(self, name))
-            except (Refused, ValueError):
+            except (EgressRefused, ValueError):
                 url = None
             if url is None or url.query_string:
                 raise InvalidInput(f"{name} must be an http(s) URL without user name and query", field=name)
@@ -98,9 +98,9 @@ class TenantStorage:
         outside: knows which addresses may be connected to.
     """
 
-    def __init__(self, options: StorageOptions, outside: Outside) -> None:
+    def __init__(self, options: StorageOptions, egress: Egress) -> None:
         self.options = options
-        self._outside = outside
+        self._egress = egress
         self._signer = S3Store(
             "bucket",  # not in the URLs: they begin with the endpoint
             prefix=options.directory.strip("/") or None,
@@ -166,11 +166,11 @@ class TenantStorage:
         signed = await obstore.sign_async(self._signer, method, name, timedelta(seconds=_LINK_S))
         # Its characters are signed as they are.
         url = URL(signed, encoded=True)
-        async with asyncio.timeout(_TIMEOUT_S), self._outside.session(url) as session:
+        async with asyncio.timeout(_TIMEOUT_S), self._egress.session(url) as session:
             headers = {"Content-Type": media_type} if media_type else {}
             async with session.request(method, url, data=content, headers=headers, allow_redirects=False) as response:
                 if response.status not in (200, 201, 204):
-                    raise Refused("status", f"{method} {response.status}")
+                    raise EgressRefused("status", f"{method} {response.status}")
                 return await _body(response)
 
 
@@ -183,15 +183,15 @@ class TenantStorages:
         allow: host:port of private addresses where storages may be, as in Outside.
     """
 
-    def __init__(self, database: Database, seal: Seal, allow: tuple[str, ...] = ()) -> None:
+    def __init__(self, database: Database, cipher: Cipher, allow: tuple[str, ...] = ()) -> None:
         self._database = database
-        self._seal = seal
-        self._outside = Outside(allow=allow, ports=STORAGE_PORTS)
+        self._cipher = cipher
+        self._egress = Egress(allow=allow, ports=STORAGE_PORTS)
 
     async def use(self, owner: str, options: StorageOptions) -> None:
         """Check the storage, then make it the owner's; the one before stays if the check fails. As `check` raises."""
-        sealed = self._seal.close(options.secret_key)
-        await TenantStorage(options, self._outside).check()
+        sealed = self._cipher.encrypt(options.secret_key)
+        await TenantStorage(options, self._egress).check()
         plain = {name: value for name, value in asdict(options).items() if name != "secret_key"}
         keep = partial(records.set_storage, owner=owner, id=options.id, options=plain, sealed=sealed)
         await self._database.run(keep)
@@ -207,10 +207,10 @@ class TenantStorages:
         if found is None:
             return None
         _, options, sealed = found
-        return TenantStorage(self._opened(options, sealed), self._outside)
+        return TenantStorage(self._opened(options, sealed), self._egress)
 
     def _opened(self, options: Mapping[str, Any], sealed: str) -> StorageOptions:
-        return StorageOptions(**options, secret_key=self._seal.open(sealed))
+        return StorageOptions(**options, secret_key=self._cipher.decrypt(sealed))
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -218,5 +218,5 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_chunked(65_536):
         body += chunk
         if len(body) > _LARGEST:
-            raise Refused("size", "too large")
+            raise EgressRefused("size", "too large")
     return bytes(body)

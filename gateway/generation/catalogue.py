@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from controlmesh.v1 import preprocess_pb2, unet_pb2
 from families.limits import DEFAULT_STRENGTH
 from gateway.generation.generation import Generation
-from gateway.generation.services import Rooms
+from gateway.generation.services import Services
 from mesh.channels import call, outgoing
 from mesh.errors import InvalidInput, Unavailable
 
@@ -139,8 +139,10 @@ class Catalogue:
         timeout_s: seconds that a service gets to answer.
     """
 
-    def __init__(self, rooms: Rooms, default_model: str = "", fresh_s: float = 5.0, timeout_s: float = 5.0) -> None:
-        self._rooms = rooms
+    def __init__(
+        self, services: Services, default_model: str = "", fresh_s: float = 5.0, timeout_s: float = 5.0
+    ) -> None:
+        self._services = services
         self._default_model = default_model
         self._fresh_s = fresh_s
         self._timeout_s = timeout_s
@@ -212,7 +214,7 @@ class Catalogue:
         return replace(generation, model=name, scheduler=scheduler.name, strength=strength).with_seed()
 
     async def _ask(self) -> Offer:
-        unet, preprocess = self._rooms.unet, self._rooms.preprocess
+        unet, preprocess = self._services.unet, self._services.preprocess
         t, m = self._timeout_s, outgoing()
         models, controls, schedulers, styles = await asyncio.gather(
             call(unet.ListModels(unet_pb2.ListModelsRequest(), timeout=t, metadata=m)),

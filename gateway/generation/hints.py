@@ -7,7 +7,7 @@ from controlmesh.v1 import preprocess_pb2, types_pb2
 from families.limits import HINT_CHARACTERS, SIDE
 from gateway.generation.checks import Check, flag, identifier, optional, parameters, whole, words
 from gateway.generation.generation import Control
-from gateway.generation.services import Rooms
+from gateway.generation.services import Services
 from mesh.channels import call, outgoing
 from mesh.errors import DeadlineExceeded, InvalidInput
 
@@ -107,12 +107,12 @@ class Hints:
     """Has hints made by preprocess_svc.
 
     Args:
-        rooms: the services; only preprocess_svc is asked.
+        services: the three; only preprocess_svc is asked.
         deadline_s: seconds that one hint may take.
     """
 
-    def __init__(self, rooms: Rooms, deadline_s: float) -> None:
-        self._rooms = rooms
+    def __init__(self, services: Services, deadline_s: float) -> None:
+        self._services = services
         self._deadline_s = deadline_s
 
     async def make(self, asked: HintRequest) -> Hint:
@@ -139,7 +139,7 @@ class Hints:
         began = time.monotonic()
         try:
             answer = await call(
-                self._rooms.preprocess.ExtractHint(request, timeout=self._deadline_s, metadata=outgoing())
+                self._services.preprocess.ExtractHint(request, timeout=self._deadline_s, metadata=outgoing())
             )
         except DeadlineExceeded:
             raise DeadlineExceeded(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2
 from gateway.generation import messages
 from gateway.generation.generation import Generation
-from gateway.generation.services import Rooms
+from gateway.generation.services import Services
 from mesh.channels import call, outgoing, stream
 from mesh.concurrency import both, together
 from mesh.errors import DeadlineExceeded, InternalError, MeshError
@@ -61,8 +61,8 @@ class Pipeline:
         deadline_s: seconds that one generation may take; passed on to every call.
     """
 
-    def __init__(self, rooms: Rooms, deadline_s: float) -> None:
-        self._rooms = rooms
+    def __init__(self, services: Services, deadline_s: float) -> None:
+        self._services = services
         self._deadline_s = deadline_s
 
     async def run(self, generation: Generation, progress: Progress) -> Outcome:
@@ -75,7 +75,7 @@ class Pipeline:
         Raises:
             MeshError: the first one of any service; DeadlineExceeded after `deadline_s`.
         """
-        walk = _Walk(self._rooms, generation, time.monotonic() + self._deadline_s, _Steps(generation, progress))
+        walk = _Walk(self._services, generation, time.monotonic() + self._deadline_s, _Steps(generation, progress))
         try:
             async with asyncio.timeout(self._deadline_s):
                 return await (walk.to_hint() if generation.hints_only else walk.through())
@@ -88,8 +88,8 @@ class Pipeline:
 class _Walk:
     """One generation's way through the mesh."""
 
-    def __init__(self, rooms: Rooms, generation: Generation, deadline: float, steps: "_Steps") -> None:
-        self._rooms = rooms
+    def __init__(self, services: Services, generation: Generation, deadline: float, steps: "_Steps") -> None:
+        self._services = services
         self._generation = generation
         self._deadline = deadline
         self._steps = steps
@@ -108,7 +108,9 @@ class _Walk:
         """Only the first step of the way, and only for the first control."""
         request = messages.extract(self._generation)
         try:
-            answer = await call(self._rooms.preprocess.ExtractHint(request, timeout=self._left(), metadata=outgoing()))
+            answer = await call(
+                self._services.preprocess.ExtractHint(request, timeout=self._left(), metadata=outgoing())
+            )
         except MeshError as error:
             # There the control stands alone.
             if error.field:
@@ -137,15 +139,15 @@ class _Walk:
 
     async def _prepare(self) -> preprocess_pb2.PrepareResponse:
         request = messages.prepare(self._generation)
-        return await call(self._rooms.preprocess.Prepare(request, timeout=self._left(), metadata=outgoing()))
+        return await call(self._services.preprocess.Prepare(request, timeout=self._left(), metadata=outgoing()))
 
     async def _encode(self, width: int, height: int) -> types_pb2.Posterior:
         request = messages.encode(self._generation, width, height)
-        encoded = await call(self._rooms.vae.Encode(request, timeout=self._left(), metadata=outgoing()))
+        encoded = await call(self._services.vae.Encode(request, timeout=self._left(), metadata=outgoing()))
         return encoded.posterior
 
     async def _denoise(self, index: int, request: unet_pb2.DenoiseRequest) -> tuple[types_pb2.Latents, list[str]]:
-        answers = self._rooms.unet.Denoise(request, timeout=self._left(), metadata=outgoing())
+        answers = self._services.unet.Denoise(request, timeout=self._left(), metadata=outgoing())
         result = None
         try:
             # Read to the end, so that a finished loop does not count as cancelled.
@@ -162,7 +164,7 @@ class _Walk:
 
     async def _decode(self, conditioning: types_pb2.Conditioning, latents: types_pb2.Latents) -> types_pb2.Image:
         request = messages.decode(self._generation, conditioning, latents)
-        decoded = await call(self._rooms.vae.Decode(request, timeout=self._left(), metadata=outgoing()))
+        decoded = await call(self._services.vae.Decode(request, timeout=self._left(), metadata=outgoing()))
         return decoded.images[0]
 
     def _left(self) -> float:

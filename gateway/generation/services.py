@@ -18,7 +18,7 @@ SERVICES = (
 )
 
 
-class Rooms:
+class Services:
     """Stubs of the three services.
 
     Args:

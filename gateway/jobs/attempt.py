@@ -15,7 +15,7 @@ from gateway.generation.pipeline import Outcome as Made
 from gateway.generation.pipeline import Preview
 from gateway.jobs import records
 from gateway.jobs.job import Conductor, Status, StoredPicture, too_late
-from gateway.jobs.places import Turns
+from gateway.jobs.places import Places
 from gateway.jobs.rows import error_row, stored_row, with_pictures
 from mesh.errors import InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable
 from mesh.telemetry import carry_on, log
@@ -36,7 +36,7 @@ MOST_ATTEMPTS = 20
 _PASSING = (Unavailable, Overloaded)
 
 
-class Making:
+class Attempt:
     """A job at work.
 
     Args:
@@ -55,7 +55,7 @@ class Making:
         begun: records.Begun,
         database: Database,
         assets: Assets,
-        turns: Turns,
+        places: Places,
         conduct: Conductor,
         executor: str,
         changed: Callable[[], None],
@@ -66,7 +66,7 @@ class Making:
         self._begun = begun
         self._database = database
         self._assets = assets
-        self._turns = turns
+        self._places = places
         self._conduct = conduct
         self._executor = executor
         self._changed = changed
@@ -98,7 +98,7 @@ class Making:
     async def _through(self) -> Outcome:
         generation = with_pictures(self.job.generation, await self._pictures())
         places = generation.samples
-        await self._turns.take(places)
+        await self._places.acquire(places)
         try:
             start = partial(records.start, id=self.job.id, executor=self._executor)
             if not await self._answered(lambda: self._database.run(start)):
@@ -106,7 +106,7 @@ class Making:
             self._update(status=Status.RUNNING, started_at=self.job.started_at or datetime.now(UTC))
             made = await self._tried(generation)
         finally:
-            self._turns.give_back(places)
+            self._places.release(places)
         return await self._stored(made)
 
     async def _tried(self, generation: Generation) -> Made:

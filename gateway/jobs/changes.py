@@ -12,7 +12,7 @@ LOOK_S = 0.25
 """How often the records are looked at of jobs that somebody waits for: another process may be running them."""
 
 
-class News:
+class Changes:
     """Those who wait, by the job.
 
     Args:

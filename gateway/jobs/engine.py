@@ -15,14 +15,14 @@ from sqlalchemy.exc import IntegrityError
 from gateway.database.connection import Database
 from gateway.files.assets import Assets
 from gateway.jobs import records
-from gateway.jobs.attempt import Making, Outcome
-from gateway.jobs.changes import LOOK_S, News
+from gateway.jobs.attempt import Attempt, Outcome
+from gateway.jobs.changes import LOOK_S, Changes
 from gateway.jobs.job import FINISHED, RUNNING, SUBMITTED, Conductor, Filter, Job, Order, Outbox, Page, Status
-from gateway.jobs.places import Turns
+from gateway.jobs.places import Places
 from gateway.jobs.rows import pictures_of
-from gateway.jobs.upkeep import Care
+from gateway.jobs.upkeep import Upkeep
 from gateway.workflows.dbos import Workflows
-from gateway.workflows.port import Attempt, Written, nobody
+from gateway.workflows.port import Deliver, Notify, notify_nobody
 from mesh.errors import MeshError, Unavailable
 from mesh.periodic import every
 from mesh.pictures import check
@@ -63,8 +63,8 @@ class DurableJobs:
         assets: Assets,
         *,
         outbox: Outbox = lambda connection, job: None,
-        written: Written = nobody,
-        deliver: Attempt | None = None,
+        written: Notify = notify_nobody,
+        deliver: Deliver | None = None,
         max_pictures: int,
         max_waiting: int,
         retention_s: float,
@@ -80,12 +80,12 @@ class DurableJobs:
         self.executor = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.workflows = Workflows(url, self.executor, max_pictures, poll_s, deliver)
         self._conduct = conduct
-        self._turns = Turns(max_pictures)
-        self._making: dict[str, Making] = {}
-        self._news = News(database, self._runs)
+        self._places = Places(max_pictures)
+        self._attempts: dict[str, Attempt] = {}
+        self._changes = Changes(database, self._runs)
         self._closing = False
-        self._care = Care(
-            self.executor, database, self.workflows, assets, retention_s, self._end, lambda id: id in self._making
+        self._upkeep = Upkeep(
+            self.executor, database, self.workflows, assets, retention_s, self._end, lambda id: id in self._attempts
         )
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -93,18 +93,18 @@ class DurableJobs:
         """Take part: begin to beat, and to take jobs."""
         await self._database.run(partial(records.beat, executor=self.executor))
         await self.workflows.open(self)
-        self._care.open()
-        looks = ((KEEP_S, self._keep), (self._look_s, self._news.look))
+        self._upkeep.open()
+        looks = ((KEEP_S, self._keep), (self._look_s, self._changes.look))
         self._tasks = [asyncio.create_task(every(seconds, act)) for seconds, act in looks]
 
     async def close(self) -> None:
         self._closing = True
-        await self._care.close()
+        await self._upkeep.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        stopping = [making for making in self._making.values() if making.stop()]
-        await asyncio.gather(*(making.over.wait() for making in stopping))
+        stopping = [attempt for attempt in self._attempts.values() if attempt.stop()]
+        await asyncio.gather(*(attempt.over.wait() for attempt in stopping))
         await self.workflows.close()
         with suppress(MeshError):
             await self._database.run(partial(records.leave, executors=[self.executor]))
@@ -162,15 +162,15 @@ class DurableJobs:
             await self.workflows.enqueue(id, id, _rank(ahead, order.priority))
 
     async def get(self, id: str, owner: str) -> Job:
-        making = self._making.get(id)
-        if making and making.job.owner == owner and not making.ended:
-            return making.job
+        attempt = self._attempts.get(id)
+        if attempt and attempt.job.owner == owner and not attempt.ended:
+            return attempt.job
         return await self._database.run(partial(records.get, id=id, owner=owner))
 
     async def find(self, number: int, owner: str) -> Job:
         job = await self._database.run(partial(records.find, number=number, owner=owner))
-        making = self._making.get(job.id)
-        return making.job if making and not making.ended else job
+        attempt = self._attempts.get(job.id)
+        return attempt.job if attempt and not attempt.ended else job
 
     async def page(self, owner: str, which: Filter, limit: int, after: str | None = None) -> Page:
         return await self._database.run(partial(records.page, owner=owner, which=which, limit=limit, after=after))
@@ -178,11 +178,11 @@ class DurableJobs:
     async def watch(self, id: str, owner: str) -> AsyncIterator[Job]:
         told: tuple[object, ...] | None = None
         while True:
-            changed = self._news.of(id)
+            changed = self._changes.of(id)
             job = await self.get(id, owner)
-            news = (job.status, job.step, job.steps, job.preview)
-            if news != told:
-                told = news
+            changes = (job.status, job.step, job.steps, job.preview)
+            if changes != told:
+                told = changes
                 yield job
             if job.is_finished:
                 return
@@ -207,8 +207,8 @@ class DurableJobs:
         return sum(ended)
 
     def load(self) -> tuple[int, int]:
-        running = sum(making.job.status == Status.RUNNING for making in self._making.values())
-        return running, self._care.waiting
+        running = sum(attempt.job.status == Status.RUNNING for attempt in self._attempts.values())
+        return running, self._upkeep.waiting
 
     # --- the workflow's steps -----------------------------------------------------------------------------------
 
@@ -219,19 +219,19 @@ class DurableJobs:
         begun = await self._database.run(partial(records.begin, id=job_id, executor=self.executor))
         if begun is None:
             return {"over": True}
-        changed = partial(self._news.wake, job_id)
-        making = Making(begun, self._database, self._assets, self._turns, self._conduct, self.executor, changed)
-        self._making[job_id] = making
-        self._news.wake(job_id)
+        changed = partial(self._changes.wake, job_id)
+        attempt = Attempt(begun, self._database, self._assets, self._places, self._conduct, self.executor, changed)
+        self._attempts[job_id] = attempt
+        self._changes.wake(job_id)
         try:
             with RUNNING.track_inprogress():
-                outcome = await making.run()
+                outcome = await attempt.run()
             if "stopped" in outcome and self._closing:
                 await self._database.run(partial(records.hand_over, id=job_id, executor=self.executor))
             return outcome
         finally:
-            making.over.set()
-            self._making.pop(job_id, None)
+            attempt.over.set()
+            self._attempts.pop(job_id, None)
 
     async def settle(self, job_id: str, outcome: Outcome) -> None:
         """See gateway.workflows.dbos.Work."""
@@ -239,7 +239,7 @@ class DurableJobs:
             await self._end(job_id, Status.FAILED, error=outcome["error"])
         elif "pictures" in outcome:
             await self._end(job_id, Status.SUCCEEDED, **outcome)
-        self._news.wake(job_id)
+        self._changes.wake(job_id)
 
     async def _end(self, id: str, status: Status, **changes: Any) -> bool:
         """Give the record its final state, and write what follows; False if it had one."""
@@ -253,16 +253,16 @@ class DurableJobs:
         ended = await self._database.run(end)
         if ended:
             FINISHED.labels(status).inc()
-        if making := self._making.get(id):
-            making.ended = True
-            making.stop()
-        self._news.wake(id)
+        if attempt := self._attempts.get(id):
+            attempt.ended = True
+            attempt.stop()
+        self._changes.wake(id)
         if ended:
             await self._tell(id)
         return ended
 
     def _runs(self, id: str) -> bool:
-        return id in self._making and not self._making[id].ended
+        return id in self._attempts and not self._attempts[id].ended
 
     async def _stored(self, order: Order) -> dict[str, str]:
         """The pictures that were sent, put where whoever runs the job finds them: place -> name."""
@@ -274,15 +274,15 @@ class DurableJobs:
 
     async def _keep(self) -> None:
         """Write progress; stop what the record does not know as this process's any more."""
-        makings = list(self._making.values())
-        if not makings:
+        attempts = list(self._attempts.values())
+        if not attempts:
             return
 
-        def note(connection: Connection) -> list[Making]:
+        def note(connection: Connection) -> list[Attempt]:
             return [
-                making
-                for making in makings
-                if not records.advance(connection, making.job.id, self.executor, making.job.step, making.job.steps)
+                attempt
+                for attempt in attempts
+                if not records.advance(connection, attempt.job.id, self.executor, attempt.job.step, attempt.job.steps)
             ]
 
         for lost in await self._database.run(note):

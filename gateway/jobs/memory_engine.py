@@ -33,8 +33,8 @@ from gateway.jobs.job import (
     unknown,
 )
 from gateway.jobs.memory_records import Entry, page
-from gateway.jobs.places import Turns
-from gateway.workflows.port import Written, nobody
+from gateway.jobs.places import Places
+from gateway.workflows.port import Notify, notify_nobody
 from mesh.errors import InternalError, MeshError, Unavailable
 from mesh.telemetry import log
 
@@ -49,7 +49,7 @@ class MemoryJobs:
         max_waiting: generations that may wait.
         max_records: finished records remembered.
         retention_s: seconds that a finished record is remembered.
-        database, outbox, written: what follows from a job is written there by this; see Outbox, and Written.
+        database, outbox, written: what follows from a job is written there by this; see Outbox, and Notify.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class MemoryJobs:
         retention_s: float,
         database: Database | None = None,
         outbox: Outbox = lambda connection, job: None,
-        written: Written = nobody,
+        written: Notify = notify_nobody,
     ) -> None:
         self._conduct = conduct
         self._assets = assets
-        self._turns = Turns(max_pictures)
+        self._places = Places(max_pictures)
         self._max_waiting = max_waiting
         self._max_records = max_records
         self._retention_s = retention_s
@@ -194,12 +194,12 @@ class MemoryJobs:
             places = entry.job.generation.samples
             async with asyncio.timeout(entry.deadline_s):
                 await entry.taken()
-                await self._turns.take(places)
+                await self._places.acquire(places)
                 try:
                     with RUNNING.track_inprogress():
                         await self._make(entry)
                 finally:
-                    self._turns.give_back(places)
+                    self._places.release(places)
         except TimeoutError:
             await self._end(entry, Status.FAILED, error=too_late())
         except asyncio.CancelledError:

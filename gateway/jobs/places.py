@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 
-class Turns:
+class Places:
     """Places for pictures in the mesh, given in the order of asking: a large request is not passed by small ones.
 
     Args:
@@ -20,7 +20,7 @@ class Turns:
         """How many ask for places that are not free yet."""
         return len(self._queue)
 
-    async def take(self, places: int) -> None:
+    async def acquire(self, places: int) -> None:
         """Wait until `places` are free and it is this caller's turn."""
         turn = asyncio.get_running_loop().create_future()
         self._queue.append((places, turn))
@@ -29,13 +29,13 @@ class Turns:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give_back(places)
+                self.release(places)
             else:
                 self._queue = deque(entry for entry in self._queue if entry[1] is not turn)
                 self._call()
             raise
 
-    def give_back(self, places: int) -> None:
+    def release(self, places: int) -> None:
         """Free `places` for the next callers."""
         self._free += places
         self._call()

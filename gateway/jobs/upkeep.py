@@ -29,7 +29,7 @@ _GAP_S = SILENT_S - BEAT_S
 End = Callable[..., Coroutine[Any, Any, bool]]
 
 
-class Care:
+class Upkeep:
     """One process's part in it.
 
     Args:

@@ -25,7 +25,7 @@ from gateway.models import loads
 from gateway.models.exporter import Busy, Exporter
 from gateway.models.loads import Load
 from gateway.settings import GatewaySettings
-from gateway.workflows.port import Written, nobody
+from gateway.workflows.port import Notify, notify_nobody
 from mesh.errors import Conflict, Forbidden, InternalError, InvalidInput, MeshError, NotEnabled, Unavailable
 from mesh.periodic import every
 from mesh.telemetry import log
@@ -57,7 +57,7 @@ class ModelAdmin:
         catalogue: Catalogue,
         database: Database,
         outbox: Outbox = lambda connection, load, failure: None,
-        written: Written = nobody,
+        written: Notify = notify_nobody,
         hold_s: float = _HOLD_S,
     ) -> None:
         self._settings = settings

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.generation.checks import number, whole, wrong
 from gateway.generation.pipeline import Preview
 from gateway.jobs import idempotency
@@ -29,12 +29,12 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
     """Takes jobs from the same parts as the HTTP dialects do.
 
     Args:
-        parts: of the gateway.
+        gateway: its parts.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        settings = parts.settings
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        settings = gateway.settings
         # Callers here know no address of the HTTP side.
         self._base_url = settings.public_url.rstrip("/") or f"http://{settings.public_address}"
 
@@ -45,7 +45,7 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
         job = await self._submit(order)
         shown: Preview | None = None
         try:
-            async for now in self._parts.jobs.watch(job.id, job.owner):
+            async for now in self._gateway.jobs.watch(job.id, job.owner):
                 job = now
                 if not job.is_finished:
                     yield generation_pb2.GenerateResponse(progress=progress(job, shown))
@@ -53,12 +53,12 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
         finally:
             if not job.is_finished and not order.id:
                 # Shielded: this runs because the caller cancelled, and the cancelling must not be cancelled itself.
-                await asyncio.shield(self._parts.jobs.cancel(job.id, job.owner))
+                await asyncio.shield(self._gateway.jobs.cancel(job.id, job.owner))
         if job.error is not None:
             raise job.error
         if not job.pictures:
             raise Cancelled("the generation was cancelled")
-        yield generation_pb2.GenerateResponse(result=result(job, await contents(self._parts.assets, job)))
+        yield generation_pb2.GenerateResponse(result=result(job, await contents(self._gateway.assets, job)))
 
     async def SubmitJob(
         self, request: generation_pb2.SubmitJobRequest, context: Any
@@ -72,33 +72,33 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
             number(DEADLINE_S)("deadline", seconds)
             order = replace(order, deadline_s=seconds)
         if request.webhook:
-            order = replace(order, webhook=self._parts.webhooks.check(request.webhook, "webhook"))
+            order = replace(order, webhook=self._gateway.webhooks.check(request.webhook, "webhook"))
         job = await self._submit(order)
         return generation_pb2.SubmitJobResponse(job=await self._record(job))
 
     async def GetJob(self, request: generation_pb2.GetJobRequest, context: Any) -> generation_pb2.GetJobResponse:
-        job = await self._parts.jobs.get(job_id(request.id), self._owner(context))
+        job = await self._gateway.jobs.get(job_id(request.id), self._owner(context))
         return generation_pb2.GetJobResponse(job=await self._record(job, request.with_content))
 
     async def WatchJob(
         self, request: generation_pb2.WatchJobRequest, context: Any
     ) -> AsyncIterator[generation_pb2.WatchJobResponse]:
         shown: Preview | None = None
-        async for job in self._parts.jobs.watch(job_id(request.id), self._owner(context)):
+        async for job in self._gateway.jobs.watch(job_id(request.id), self._owner(context)):
             yield generation_pb2.WatchJobResponse(job=await self._record(job, request.with_content, shown))
             shown = job.preview
 
     async def CancelJob(
         self, request: generation_pb2.CancelJobRequest, context: Any
     ) -> generation_pb2.CancelJobResponse:
-        job = await self._parts.jobs.cancel(job_id(request.id), self._owner(context))
+        job = await self._gateway.jobs.cancel(job_id(request.id), self._owner(context))
         return generation_pb2.CancelJobResponse(job=await self._record(job))
 
     async def ListJobs(self, request: generation_pb2.ListJobsRequest, context: Any) -> generation_pb2.ListJobsResponse:
         owner = self._owner(context)
         size = request.page_size or LIMIT_DEFAULT
         whole(LIMIT)("page_size", size)
-        page = await self._parts.jobs.page(owner, _filter(request), size, request.page_token)
+        page = await self._gateway.jobs.page(owner, _filter(request), size, request.page_token)
         jobs = [await self._record(job) for job in page.jobs]
         return generation_pb2.ListJobsResponse(jobs=jobs, next_page_token=page.next or "")
 
@@ -116,15 +116,15 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
         return replace(order, id=idempotency.job_id(owner, _DIALECT, key), fingerprint=fingerprint)
 
     async def _submit(self, order: Order) -> Job:
-        resolved = replace(order, generation=await self._parts.catalogue.resolve(order.generation))
-        return await self._parts.jobs.submit(self._parts.keys.bounded(resolved))
+        resolved = replace(order, generation=await self._gateway.catalogue.resolve(order.generation))
+        return await self._gateway.jobs.submit(self._gateway.keys.bounded(resolved))
 
     async def _record(self, job: Job, with_content: bool = False, shown: Preview | None = None) -> generation_pb2.Job:
-        links = await self._parts.assets.urls(self._base_url, [picture.asset for picture in job.pictures])
-        return record(job, links, await contents(self._parts.assets, job) if with_content else (), shown)
+        links = await self._gateway.assets.urls(self._base_url, [picture.asset for picture in job.pictures])
+        return record(job, links, await contents(self._gateway.assets, job) if with_content else (), shown)
 
     def _owner(self, context: Any) -> str:
-        return self._parts.keys.owner(bearer(_metadata(context).get("authorization")))
+        return self._gateway.keys.owner(bearer(_metadata(context).get("authorization")))
 
 
 def _metadata(context: Any) -> dict[str, str]:

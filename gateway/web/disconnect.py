@@ -11,7 +11,7 @@ from mesh.errors import Cancelled
 T = TypeVar("T")
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the client of `request` disconnects.
 
     The body of the request must have been read.

@@ -1,6 +1,6 @@
 """Webhooks: who is told that a job was taken, who that it has ended, and that it is told until it was heard.
 
-A delivery is written in the transaction that takes or ends the job, and tried by the courier afterwards; one whose
+A delivery is written in the transaction that takes or ends the job, and tried by the queue afterwards; one whose
 process died in between, or later, is found when it is overdue. Receivers may hear of the same thing twice, under the
 same id, and of a job's end before its beginning: every message is tried by itself.
 """
@@ -21,13 +21,13 @@ from yarl import URL
 
 from gateway.database import tables
 from gateway.database.connection import Database
-from gateway.egress.hosts import Outside
+from gateway.egress.hosts import Egress
 from gateway.jobs.job import Job
 from gateway.webhooks import endpoint_records, records
 from gateway.webhooks.announcement import ALL_EVENTS, Announcement, Announcer, Link, Signer
 from gateway.webhooks.endpoints import Endpoints, owners_secret
 from gateway.webhooks.sender import Answer, Sender, signature
-from gateway.workflows.port import Courier, Tasks
+from gateway.workflows.port import DeliveryQueue, Tasks
 from mesh.periodic import every
 from mesh.telemetry import log
 
@@ -77,7 +77,7 @@ class Webhooks(Endpoints):
     def __init__(
         self,
         database: Database,
-        outside: Outside,
+        egress: Egress,
         announcers: Mapping[str, Announcer],
         *,
         linking: Linking | None = None,
@@ -92,13 +92,13 @@ class Webhooks(Endpoints):
         grace_s: float = _GRACE_S,
         look_s: float = _LOOK_S,
     ) -> None:
-        super().__init__(database, outside, (clock := clock or Clock()).of_database)
+        super().__init__(database, egress, (clock := clock or Clock()).of_database)
         self._announcers = announcers
         self._linking = linking
         self._signers = signers or {}
         self.events = events or {}
         self._fallback = fallback
-        self._sender = sender or Sender(outside)
+        self._sender = sender or Sender(egress)
         self._clock = clock
         self._jitter = jitter
         self._schedule_s = tuple(schedule_s)
@@ -106,15 +106,15 @@ class Webhooks(Endpoints):
         self._grace_s = grace_s
         self._look_s = look_s
         self._own = Tasks(self.attempt, clock.sleep)
-        self._courier: Courier = self._own
+        self._queue: DeliveryQueue = self._own
         self._written: dict[str, list[records.Waiting]] = {}
         self._trying: set[asyncio.Task[Answer]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
 
-    def use(self, courier: Courier) -> None:
-        """Have deliveries tried by `courier`, which asks `attempt` for it, and not by tasks of this process."""
-        self._courier = courier
+    def use(self, queue: DeliveryQueue) -> None:
+        """Have deliveries tried by `queue`, which asks `attempt` for it, and not by tasks of this process."""
+        self._queue = queue
 
     def open(self) -> None:
         """Begin to look for what is overdue."""
@@ -143,7 +143,7 @@ class Webhooks(Endpoints):
             told.append((None, job.webhook, job.dialect, (ALL_EVENTS,)))
         own = endpoint_records.of_owner(connection, job.owner)
         told += [(one.id, one.url, one.dialect, one.events) for one in own if one.enabled]
-        self._put_down_job(connection, job, told)
+        self._announce(connection, job, told)
 
     async def written(self, job_id: str) -> None:
         """Have tried, at once, what was written about it, once that transaction is done. Never raises."""
@@ -165,7 +165,7 @@ class Webhooks(Endpoints):
     # --- an attempt ---------------------------------------------------------------------------------------------
 
     async def attempt(self, id: str, number: int) -> None:
-        """Try a delivery that was tried `number` times; put it down again for the next one. See couriers.Attempt."""
+        """Try a delivery that was tried `number` times; enqueue the next attempt. See workflows.port.Deliver."""
         if self._closing:
             return
         found = await self._database.run(partial(self._due, id=id, number=number))
@@ -226,11 +226,13 @@ class Webhooks(Endpoints):
 
     # --- what is written and found ------------------------------------------------------------------------------
 
-    def tell(self, connection: Connection, about: str, owner: str, url: str, dialect: str, told: Announcement) -> None:
+    def enqueue(
+        self, connection: Connection, about: str, owner: str, url: str, dialect: str, told: Announcement
+    ) -> None:
         """Write what `url` is to be told of something that is no job, by an id of its own; see `written`."""
-        self._put_down(connection, about, owner, [(None, url, dialect, told)])
+        self._insert_deliveries(connection, about, owner, [(None, url, dialect, told)])
 
-    def _put_down_job(
+    def _announce(
         self, connection: Connection, job: Job, told: Sequence[tuple[str | None, str, str, Sequence[str]]]
     ) -> None:
         wanted = []
@@ -239,9 +241,9 @@ class Webhooks(Endpoints):
             announced = self._announced(dialect, job, link)
             if announced is not None and (announcement := announced.chosen(events)) is not None:
                 wanted.append((endpoint_id, url, dialect, announcement))
-        self._put_down(connection, job.id, job.owner, wanted)
+        self._insert_deliveries(connection, job.id, job.owner, wanted)
 
-    def _put_down(
+    def _insert_deliveries(
         self, connection: Connection, about: str, owner: str, told: Sequence[tuple[str | None, str, str, Announcement]]
     ) -> None:
         rows: list[dict[str, Any]] = [
@@ -265,13 +267,12 @@ class Webhooks(Endpoints):
     def _announced(self, dialect: str, job: Job, link: Link) -> Announcement | None:
         try:
             return self._announcers.get(dialect, self._announcers[self._fallback])(job, link)
-        except Exception as error:
-            # A job must begin and end, even if it can't be told of.
+        except Exception as error:  # A job must begin and end, even if it can't be told of.
             log.error("a webhook can't be phrased", exc_info=error, generation=job.id, dialect=dialect)
             return None
 
     async def _put(self, id: str, number: int, url: str, delay_s: float, again: str = "") -> None:
-        await self._courier.put(id, number, URL(url).host or "", delay_s, again)
+        await self._queue.put(id, number, URL(url).host or "", delay_s, again)
 
     async def _find(self) -> None:
         """Have tried what nobody tries: a process died after it was written, or on the way."""
@@ -279,7 +280,7 @@ class Webhooks(Endpoints):
         def overdue(connection: Connection) -> list[str]:
             return records.overdue(connection, self._now(connection), self._grace_s)
 
-        ids = await self._courier.abandoned(await self._database.run(overdue))
+        ids = await self._queue.abandoned(await self._database.run(overdue))
         if not ids:
             return
 
@@ -296,4 +297,4 @@ class Webhooks(Endpoints):
 
         removed = await self._database.run(remove)
         if removed:
-            await self._courier.forget(removed)
+            await self._queue.forget(removed)

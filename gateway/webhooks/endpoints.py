@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Dialect
 
 from gateway.database.connection import Database
 from gateway.database.tables import Moment
-from gateway.egress.hosts import Outside
+from gateway.egress.hosts import Egress
 from gateway.files.links import shared_key
 from gateway.webhooks import endpoint_records as records
 from gateway.webhooks import records as webhook_records
@@ -49,9 +49,9 @@ class Endpoints:
         now: the moment, as the database is asked for it.
     """
 
-    def __init__(self, database: Database, outside: Outside, now: Callable[[Dialect], Moment]) -> None:
+    def __init__(self, database: Database, egress: Egress, now: Callable[[Dialect], Moment]) -> None:
         self._database = database
-        self._outside = outside
+        self._egress = egress
         self._of_database = now
 
     def check(self, url: object, field: str) -> str:
@@ -62,7 +62,7 @@ class Endpoints:
         """
         if not isinstance(url, str):
             raise InvalidInput(f"{field} must be an http or https URL", field=field)
-        return self._outside.check(url, field)
+        return self._egress.check(url, field)
 
     async def create(
         self,
@@ -150,7 +150,7 @@ class Endpoints:
 
     async def delivery(self, id: str, endpoint_id: str, owner: str) -> Delivery:
         """One of those; NotFound."""
-        return await self._database.run(partial(webhook_records.one, id=id, endpoint_id=endpoint_id, owner=owner))
+        return await self._database.run(partial(webhook_records.get, id=id, endpoint_id=endpoint_id, owner=owner))
 
     def _now(self, connection: Connection) -> Moment:
         return self._of_database(connection.dialect)

@@ -156,7 +156,7 @@ def of_endpoint(
     return tuple(map(_delivery, rows)), following
 
 
-def one(connection: Connection, id: str, endpoint_id: str, owner: str) -> Delivery:
+def get(connection: Connection, id: str, endpoint_id: str, owner: str) -> Delivery:
     """What is delivered to an owner's endpoint under that id; NotFound."""
     own = [DELIVERIES.c.endpoint_id == endpoint_id, DELIVERIES.c.owner == owner]
     asked = select(DELIVERIES).where(DELIVERIES.c.id == endpoint_records.as_id(id), *own)

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 from standardwebhooks import Webhook
 
-from gateway.egress.hosts import FAILURES, Outside, count, parsed
+from gateway.egress.hosts import FAILURES, Egress, count, parsed
 from mesh.telemetry import log
 
 TIMEOUT_S = 15.0
@@ -69,8 +69,8 @@ class Sender:
         timeout_s: seconds for an answer.
     """
 
-    def __init__(self, outside: Outside, timeout_s: float = TIMEOUT_S) -> None:
-        self._outside = outside
+    def __init__(self, egress: Egress, timeout_s: float = TIMEOUT_S) -> None:
+        self._egress = egress
         self._timeout_s = timeout_s
 
     async def post(self, url: str, body: str, headers: Mapping[str, str]) -> Answer:
@@ -81,7 +81,7 @@ class Sender:
             async with asyncio.timeout(self._timeout_s):
                 at = parsed(url)
                 async with (
-                    self._outside.session(at, sent) as session,
+                    self._egress.session(at, sent) as session,
                     session.post(at, data=body.encode(), allow_redirects=False) as response,
                 ):
                     answer = Answer(response.status, _retry_after(response.headers.get("Retry-After")))

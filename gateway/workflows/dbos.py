@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.database.connection import engine_url, why_not
-from gateway.workflows import port as couriers
+from gateway.workflows import port
 from mesh.settings import SettingsError
 from mesh.telemetry import log
 
@@ -49,7 +49,7 @@ class _Post:
     """Who does the work in this process, and where; ids of the workflows that are at it, one may be there twice."""
 
     work: Work
-    deliver: couriers.Attempt
+    deliver: port.Deliver
     loop: asyncio.AbstractEventLoop
     running: list[str] = field(default_factory=list)
 
@@ -108,7 +108,7 @@ async def _nobody(delivery_id: str, number: int) -> None:
 
 
 class Workflows:
-    """DBOS over one database; the Courier of deliveries, too.
+    """DBOS over one database; the DeliveryQueue, too.
 
     Args:
         url: of the gateway's database. PostgreSQL holds DBOS's tables in a schema of their own; beside an SQLite file
@@ -120,14 +120,14 @@ class Workflows:
     """
 
     def __init__(
-        self, url: str, executor: str, concurrency: int, poll_s: float, deliver: couriers.Attempt | None = None
+        self, url: str, executor: str, concurrency: int, poll_s: float, deliver: port.Deliver | None = None
     ) -> None:
         self._url = _workflows_url(url)
         self._executor = executor
         self._concurrency = concurrency
         self._poll_s = poll_s
         self._deliver = deliver or _nobody
-        self._threads = 4 * concurrency + couriers.MOST + 16
+        self._threads = 4 * concurrency + port.MOST + 16
         self._astray: set[str] = set()
 
     async def open(self, work: Work) -> None:
@@ -164,7 +164,7 @@ class Workflows:
         await asyncio.to_thread(_under, workflow_id, put)
 
     async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
-        """See gateway.workflows.port.Courier."""
+        """See gateway.workflows.port.DeliveryQueue."""
 
         def put() -> None:
             delay = delay_s if delay_s > 0 else None
@@ -226,8 +226,8 @@ class Workflows:
         DBOS.register_queue(QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=self._poll_s)
         DBOS.register_queue(
             WEBHOOKS,
-            worker_concurrency=couriers.MOST,
-            partition_worker_concurrency=couriers.MOST_A_HOST,
+            worker_concurrency=port.MOST,
+            partition_worker_concurrency=port.MOST_A_HOST,
             polling_interval_sec=2 * self._poll_s,
         )
 

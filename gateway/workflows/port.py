@@ -12,19 +12,19 @@ MOST = 32
 MOST_A_HOST = 4
 """Of these, to one host: a slow one does not keep the others waiting, and nobody is flooded through us."""
 
-Attempt = Callable[[str, int], Coroutine[Any, Any, None]]
+Deliver = Callable[[str, int], Coroutine[Any, Any, None]]
 """Tries a delivery, by its id, after so many attempts; puts it down again for the next one."""
 
-Written = Callable[[str], Awaitable[None]]
+Notify = Callable[[str], Awaitable[None]]
 """Told the id of a job when it stands in the records that it was taken or has ended, and with it what is to be
 delivered. Never raises."""
 
 
-async def nobody(job_id: str) -> None:
-    """A Written that tells nobody."""
+async def notify_nobody(job_id: str) -> None:
+    """A Notify that tells nobody."""
 
 
-class Courier(Protocol):
+class DeliveryQueue(Protocol):
     """Has deliveries tried."""
 
     async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
@@ -41,14 +41,14 @@ class Courier(Protocol):
 
 
 class Tasks:
-    """The Courier whose deliveries end with this process.
+    """The DeliveryQueue whose deliveries end with this process.
 
     Args:
-        attempt: see Attempt.
+        attempt: see Deliver.
         sleep: waits for so many seconds.
     """
 
-    def __init__(self, attempt: Attempt, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(self, attempt: Deliver, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._attempt = attempt
         self._sleep = sleep
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from gateway.app.application import make_app
-from gateway.bootstrap import Parts, open_parts
+from gateway.bootstrap import Gateway, open_gateway
 from gateway.dialects.voices import VOICES
 from gateway.settings import GatewaySettings
 from tests.rigs.services import FakeRooms
@@ -23,7 +23,7 @@ class Running:
 
     http: aiohttp.ClientSession
     rooms: FakeRooms
-    parts: Parts
+    gateway: Gateway
     url: str
 
 
@@ -40,8 +40,8 @@ async def running(**settings: Any) -> AsyncIterator[Running]:
 @asynccontextmanager
 async def serving(rooms: Any, **settings: Any) -> AsyncIterator[Running]:
     """A gateway with `settings` on a free port, over `rooms`, which are at `mesh_address`."""
-    async with open_parts(GatewaySettings(**settings), VOICES) as parts:
-        config = uvicorn.Config(make_app(parts), port=0, log_config=None, access_log=False, lifespan="off")
+    async with open_gateway(GatewaySettings(**settings), VOICES) as gateway:
+        config = uvicorn.Config(make_app(gateway), port=0, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         listening = asyncio.Event()
         startup = server.startup
@@ -55,7 +55,7 @@ async def serving(rooms: Any, **settings: Any) -> AsyncIterator[Running]:
         await listening.wait()
         url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         async with aiohttp.ClientSession(url) as http:
-            yield Running(http, rooms, parts, url)
+            yield Running(http, rooms, gateway, url)
         # uvicorn's own way out waits for its next tick, which would be most of the time of most tests.
         for socket in server.servers:
             socket.close()

@@ -18,14 +18,14 @@ def picture(level: int = 0, format: Format = "PNG") -> bytes:
 
 
 async def a_result(mesh: Running, content: bytes = b"content") -> str:
-    name = mesh.parts.assets.new_name("png")
-    await mesh.parts.assets.put(name, content, "anybody")
+    name = mesh.gateway.assets.new_name("png")
+    await mesh.gateway.assets.put(name, content, "anybody")
     return name
 
 
 async def test_a_result_is_read_by_its_name_and_can_do_no_harm(mesh: Running) -> None:
     name = await a_result(mesh, picture())
-    assert mesh.parts.assets.url(mesh.url, name) == f"{mesh.url}{ASSETS}/{name}"
+    assert mesh.gateway.assets.url(mesh.url, name) == f"{mesh.url}{ASSETS}/{name}"
     async with mesh.http.get(f"{ASSETS}/{name}") as answer:
         assert answer.status == 200 and await answer.read() == picture() and answer.content_type == "image/png"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -38,12 +38,12 @@ async def test_a_result_is_read_by_its_name_and_can_do_no_harm(mesh: Running) ->
 
 
 async def test_what_a_client_keeps_needs_a_signed_link(mesh: Running) -> None:
-    kept = await mesh.parts.assets.keep(picture(1, "WEBP"), "anybody", source="uploaded")
+    kept = await mesh.gateway.assets.keep(picture(1, "WEBP"), "anybody", source="uploaded")
     for suffix in ("", ".base64", "?expires=1900000000&signature=0", "?signature=0", "?expires=x&signature=%00"):
         async with mesh.http.get(f"{ASSETS}/{kept.id}{suffix}") as answer:
             problem = await answer.json(content_type="application/problem+json")
             assert answer.status == problem["status"] == 403
-    link = mesh.parts.assets.url(mesh.url, kept.id).removeprefix(mesh.url)
+    link = mesh.gateway.assets.url(mesh.url, kept.id).removeprefix(mesh.url)
     async with mesh.http.get(link) as answer:
         assert answer.status == 200 and answer.content_type == "image/webp"
     async with mesh.http.head(link) as answer:
@@ -87,17 +87,17 @@ async def test_a_bucket_s_own_links_lead_to_the_picture(start: Start) -> None:
 async def test_a_finished_job_s_pictures_are_in_its_owner_s_list(mesh: Running) -> None:
     async with mesh.http.post("/controlmesh/v1/generations?wait=30", json={"prompt": "x", "samples": 2}) as answer:
         made = await answer.json()
-    page = await mesh.parts.assets.page("anybody", 10)
+    page = await mesh.gateway.assets.page("anybody", 10)
     names = {image["url"].rpartition("/")[2] for image in made["images"]}
     assert {record.id for record in page.records} == names and len(names) == 2
     assert {record.job_id for record in page.records} == {made["id"]}
-    assert await mesh.parts.assets.drop([page.records[0].id], "anybody") == 1
+    assert await mesh.gateway.assets.drop([page.records[0].id], "anybody") == 1
     async with mesh.http.get(f"{ASSETS}/{page.records[0].id}") as answer:
         assert answer.status == 404
 
 
 async def test_parts_of_an_upload_are_put_to_their_links(mesh: Running) -> None:
-    content, uploads = picture(2), mesh.parts.uploads
+    content, uploads = picture(2), mesh.gateway.uploads
     upload = await uploads.begin(
         mesh.url, "anybody", kind="image", file_name="a.png", size=len(content), content_type="image/png", parts=2
     )
@@ -105,7 +105,7 @@ async def test_parts_of_an_upload_are_put_to_their_links(mesh: Running) -> None:
         async with mesh.http.put(part.url.removeprefix(mesh.url), data=piece) as answer:
             assert answer.status == 204
     done = await uploads.complete(mesh.url, upload.id, "anybody")
-    assert done.record.asset and (await mesh.parts.assets.get(done.record.asset)).content == content
+    assert done.record.asset and (await mesh.gateway.assets.get(done.record.asset)).content == content
     async with mesh.http.put(upload.parts[0].url.removeprefix(mesh.url), data=content) as answer:
         assert answer.status == 409
 
@@ -124,7 +124,7 @@ async def test_parts_of_an_upload_are_put_to_their_links(mesh: Running) -> None:
     ],
 )
 async def test_other_links_take_nothing(mesh: Running, path: str, status: int) -> None:
-    upload = await mesh.parts.uploads.begin(
+    upload = await mesh.gateway.uploads.begin(
         mesh.url, "anybody", kind="image", file_name="a", size=9, content_type="image/png", parts=1
     )
     query = upload.parts[0].url.partition("?")[2]
@@ -133,7 +133,7 @@ async def test_other_links_take_nothing(mesh: Running, path: str, status: int) -
 
 
 async def test_a_part_is_read_up_to_a_bound(mesh: Running) -> None:
-    upload = await mesh.parts.uploads.begin(
+    upload = await mesh.gateway.uploads.begin(
         mesh.url, "anybody", kind="image", file_name="a", size=9, content_type="image/png", parts=1
     )
     for content, status in ((bytes(MAX_BYTES), 413), (bytes(10), 413), (b"", 422)):

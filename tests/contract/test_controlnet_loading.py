@@ -120,5 +120,5 @@ async def test_it_is_deleted_and_gone(start: Start, command: Command) -> None:
 async def _ended(mesh: Running) -> None:
     async with asyncio.timeout(60):
         # The database has no word for it but the row's absence.
-        while await mesh.parts.database.run(lambda connection: loads.is_waiting(connection, "my-edges")):  # noqa: ASYNC110
+        while await mesh.gateway.database.run(lambda connection: loads.is_waiting(connection, "my-edges")):  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -30,7 +30,7 @@ async def test_ready_means_that_every_room_serves(mesh: Running) -> None:
     await mesh.rooms.health.set(SERVICES[1], health_pb2.HealthCheckResponse.NOT_SERVING)
     async with mesh.http.get("/readyz") as response:
         assert (response.status, await response.json()) == (503, {"ready": False, "missing": [SERVICES[1]]})
-    mesh.parts.leaving.set()
+    mesh.gateway.leaving.set()
     async with mesh.http.get("/readyz") as response:
         assert (response.status, (await response.json())["missing"]) == (503, ["gateway"])
     async with mesh.http.get("/healthz") as response:

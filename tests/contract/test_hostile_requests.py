@@ -198,7 +198,7 @@ async def test_no_spoiled_request_is_a_fault_of_ours(mesh: Running, path: str) -
                     and "/etc" not in text.replace("file:///etc/passwd", "")
                 )
     assert refused > 100
-    assert mesh.parts.jobs.load() == (0, 0)
+    assert mesh.gateway.jobs.load() == (0, 0)
 
 
 # What stands for a number and for words in each request, and JSON (or none) to put there.

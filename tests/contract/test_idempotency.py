@@ -82,7 +82,7 @@ async def test_what_was_not_taken_is_not_remembered(start: Start) -> None:
             assert (await post(mesh, f"{GENERATIONS}?wait=0", body, key=f"filling {number}"))[0] == 202
         assert (await post(mesh, GENERATIONS, {"prompt": "a boat"}))[0] == 429
         mesh.rooms.pace.set()
-        await mesh.parts.jobs.clear("anybody")
+        await mesh.gateway.jobs.clear("anybody")
         assert (await post(mesh, GENERATIONS, {"prompt": "a boat"}))[0] == 200
 
 

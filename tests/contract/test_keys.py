@@ -16,7 +16,7 @@ from gateway.keys.keys import digest_of
 from gateway.keys.limits import WRONG_KEYS_PER_MINUTE
 from gateway.keys.records import NewKey
 from gateway.rpc import servicer as grpc_face
-from mesh.interceptors import Edge
+from mesh.interceptors import CallInterceptor
 from tests.contract.conftest import Running, Start
 from tests.rigs.carried_keys import CARRIED, NATIVE, Carried
 from tests.rigs.enterprise_client import PATH as ENTERPRISE
@@ -30,8 +30,8 @@ async def gateway(start: Start, **limits: Any) -> AsyncIterator[tuple[Running, s
     """A gateway with one recorded key."""
     async with start(enterprise_status="strict") as mesh:
         new = NewKey("x", "acme", **limits)
-        record, key = await mesh.parts.database.run(lambda connection: key_records.create(connection, new))
-        mesh.parts.keys.learn({digest_of(key): record.holder}, ever=1)
+        record, key = await mesh.gateway.database.run(lambda connection: key_records.create(connection, new))
+        mesh.gateway.keys.learn({digest_of(key): record.holder}, ever=1)
         yield mesh, key
 
 
@@ -81,8 +81,8 @@ async def test_guessing_is_stopped_and_the_holder_of_a_key_is_not(start: Start) 
 async def test_an_owner_s_queue_has_the_bound_of_its_keys(start: Start) -> None:
     async with start(api_keys=(KEY,), max_pictures=4) as mesh:
         new = NewKey("x", "acme", most_waiting=1)
-        record, key = await mesh.parts.database.run(lambda connection: key_records.create(connection, new))
-        mesh.parts.keys.learn({digest_of(key): record.holder}, ever=1)
+        record, key = await mesh.gateway.database.run(lambda connection: key_records.create(connection, new))
+        mesh.gateway.keys.learn({digest_of(key): record.holder}, ever=1)
         mesh.rooms.pace.clear()
 
         async def begin(key: str) -> int:
@@ -99,8 +99,8 @@ async def test_an_owner_s_queue_has_the_bound_of_its_keys(start: Start) -> None:
 async def test_over_grpc_a_key_is_bounded_the_same_way(start: Start) -> None:
     request = generation_pb2.GenerateRequest(prompt="a boat")
     async with gateway(start, requests_per_minute=2) as (mesh, key):
-        server = grpc.aio.server(interceptors=[Edge()])
-        generation_pb2_grpc.add_GenerationServiceServicer_to_server(grpc_face.Generations(mesh.parts), server)
+        server = grpc.aio.server(interceptors=[CallInterceptor()])
+        generation_pb2_grpc.add_GenerationServiceServicer_to_server(grpc_face.Generations(mesh.gateway), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -134,4 +134,4 @@ async def test_what_another_process_makes_and_revokes_is_known_soon(start: Start
 
 async def _until(mesh: Running, ask: Callable[[], Any], status: int) -> None:
     while (await ask())[0] != status:
-        await mesh.parts.database.run(key_records.mark)
+        await mesh.gateway.database.run(key_records.mark)

@@ -65,7 +65,7 @@ def routes(mesh: Running) -> list[Route]:
             inner = getattr(route, "original_router", None)
             yield from known(inner.routes) if inner is not None else [route]
 
-    found = [route for route in known(make_app(mesh.parts).routes) if isinstance(route, Route)]
+    found = [route for route in known(make_app(mesh.gateway).routes) if isinstance(route, Route)]
     assert len(found) > 150
     return found
 

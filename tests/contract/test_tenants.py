@@ -74,8 +74,8 @@ async def request_number(mesh: Running) -> str:
 async def job(mesh: Running) -> str:
     sent = {"prompt": "a boat", "modelId": "demo", "numSamples": 1}
     id = (await made(mesh, f"{SCENARIO}/generate/txt2img", sent))["job"]["jobId"]
-    owner = mesh.parts.keys.owner(MINE)
-    await mesh.parts.jobs.wait(id.removeprefix("job_"), owner, 10)
+    owner = mesh.gateway.keys.owner(MINE)
+    await mesh.gateway.jobs.wait(id.removeprefix("job_"), owner, 10)
     return id
 
 
@@ -205,7 +205,7 @@ OTHERS = "|".join(
 
 def routes(mesh: Running) -> list[str]:
     """Method and path of every route."""
-    found = iter_route_contexts(make_app(mesh.parts).routes)
+    found = iter_route_contexts(make_app(mesh.gateway).routes)
     return [f"{method} {route.path}" for route in found for method in sorted(getattr(route, "methods", None) or ())]
 
 

@@ -44,8 +44,8 @@ async def test_an_enterprise_request_is_answered_at_once_and_told_of_later(
         assert body["output"] == answer["future_links"]
         async with mesh.http.get(body["output"][0]) as response:
             assert (response.status, response.content_type) == (200, "image/png")
-        owner = (await mesh.parts.jobs.find(answer["id"], mesh.parts.keys.owner(None))).owner
-        secret = await mesh.parts.webhooks.secret_of(owner)
+        owner = (await mesh.gateway.jobs.find(answer["id"], mesh.gateway.keys.owner(None))).owner
+        secret = await mesh.gateway.webhooks.secret_of(owner)
     Webhook(secret).verify(call.body, call.headers)
     expected = hmac.new(secret.encode(), call.body, hashlib.sha256).hexdigest()
     assert call.headers["x-signature-256"] == f"sha256={expected}"

@@ -11,7 +11,7 @@ import pytest
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc
 from gateway.rpc.servicer import Generations
-from mesh.interceptors import Edge
+from mesh.interceptors import CallInterceptor
 from tests.contract.conftest import Running, running
 from tests.rigs import enterprise_client, huggingface_client, scenario_client
 from tests.rigs.jobs import eventually
@@ -38,8 +38,8 @@ SHAPES: dict[str, set[str]] = {
 @asynccontextmanager
 async def grpc_of(mesh: Running) -> AsyncIterator[Any]:
     """A stub of the gateway's gRPC face."""
-    server = grpc.aio.server(interceptors=[Edge()])
-    generation_pb2_grpc.add_GenerationServiceServicer_to_server(Generations(mesh.parts), server)
+    server = grpc.aio.server(interceptors=[CallInterceptor()])
+    generation_pb2_grpc.add_GenerationServiceServicer_to_server(Generations(mesh.gateway), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

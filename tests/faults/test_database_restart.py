@@ -14,7 +14,7 @@ from benchmarks.receiver import Heard, receiver
 from tests.rigs.job_processes import Worker, worker
 from tests.rigs.postgres import Server, postgres
 
-BEAT = "Care._beat"
+BEAT = "Upkeep._beat"
 """What a process does every second, and complains of while the records are away."""
 BEATS = 5
 """Of these, in more seconds than a process may be silent before it is taken for dead."""

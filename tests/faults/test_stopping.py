@@ -15,7 +15,7 @@ import pytest
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc
 from gateway.jobs.job import Filter, Job, JobEngine, Status
 from gateway.rpc import servicer as grpc_face
-from mesh.interceptors import Edge
+from mesh.interceptors import CallInterceptor
 from tests.contract.conftest import Running, running
 from tests.rigs.jobs import ENGINES, eventually
 from tests.rigs.postgres import Server, postgres
@@ -51,17 +51,17 @@ async def ended(mesh: Running, status: Status) -> None:
     await asyncio.wait_for(mesh.rooms.seen.cancelled.wait(), 30)
 
     async def is_final() -> bool:
-        return (await only(mesh.parts.jobs)).is_finished
+        return (await only(mesh.gateway.jobs)).is_finished
 
     await eventually(is_final)
-    assert (await only(mesh.parts.jobs)).status == status
+    assert (await only(mesh.gateway.jobs)).status == status
 
 
 @asynccontextmanager
 async def face(mesh: Running) -> AsyncIterator[Any]:
     """The gRPC face of a gateway."""
-    server = grpc.aio.server(interceptors=[Edge()])
-    generation_pb2_grpc.add_GenerationServiceServicer_to_server(grpc_face.Generations(mesh.parts), server)
+    server = grpc.aio.server(interceptors=[CallInterceptor()])
+    generation_pb2_grpc.add_GenerationServiceServicer_to_server(grpc_face.Generations(mesh.gateway), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -114,7 +114,7 @@ async def test_cancelling(opened: Open, when: str) -> None:
             mesh.rooms.pace.set()
 
             async def first_is_done() -> bool:
-                page = await mesh.parts.jobs.page("anybody", Filter(statuses=(Status.SUCCEEDED,)), 9)
+                page = await mesh.gateway.jobs.page("anybody", Filter(statuses=(Status.SUCCEEDED,)), 9)
                 return len(page.jobs) == 1
 
             await eventually(first_is_done)

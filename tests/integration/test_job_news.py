@@ -12,7 +12,7 @@ from gateway.database.connection import Database, open_database
 from gateway.database.tables import JOBS
 from gateway.generation.generation import Generation
 from gateway.jobs import records as job_records
-from gateway.jobs.changes import News
+from gateway.jobs.changes import Changes
 from gateway.jobs.job import Order
 
 
@@ -34,50 +34,50 @@ async def change(database: Database, id: str) -> None:
 
 
 async def test_a_look_wakes_whom_it_concerns(database: Database) -> None:
-    news = News(database, lambda id: False)
+    changes = Changes(database, lambda id: False)
     ids = [await placed(database) for _ in range(3)]
-    waiting = [news.of(id) for id in ids]
-    await news.look()
+    waiting = [changes.of(id) for id in ids]
+    await changes.look()
     assert all(event.is_set() for event in waiting), "each may have changed before the first look"
-    waiting = [news.of(id) for id in ids]
-    await news.look()
+    waiting = [changes.of(id) for id in ids]
+    await changes.look()
     assert not any(event.is_set() for event in waiting)
     await change(database, ids[1])
-    await news.look()
+    await changes.look()
     assert [event.is_set() for event in waiting] == [False, True, False]
 
 
 async def test_a_record_that_is_gone_is_news(database: Database) -> None:
-    news = News(database, lambda id: False)
+    changes = Changes(database, lambda id: False)
     id = await placed(database)
-    news.of(id)
-    await news.look()
-    waiting = news.of(id)
+    changes.of(id)
+    await changes.look()
+    waiting = changes.of(id)
     await database.run(lambda connection: connection.execute(delete(JOBS)).rowcount)
-    await news.look()
+    await changes.look()
     assert waiting.is_set()
 
 
 async def test_a_look_is_one_question_for_those_that_are_not_known_here(database: Database) -> None:
     own, *others = [await placed(database) for _ in range(5)]
-    news = News(database, lambda id: id == own)
-    waiting = [news.of(id) for id in (own, *others)]
+    changes = Changes(database, lambda id: id == own)
+    waiting = [changes.of(id) for id in (own, *others)]
     asked = []
     event.listen(database.engine, "after_cursor_execute", lambda *told: asked.append(told[2]))
-    await news.look()
+    await changes.look()
     assert len([statement for statement in asked if statement.startswith("SELECT")]) == 1
     assert [event.is_set() for event in waiting] == [False, True, True, True, True]
     del waiting
     asked.clear()
-    await news.look()
+    await changes.look()
     assert asked == [], "nobody waits"
 
 
 async def test_who_is_woken_here_needs_no_look(database: Database) -> None:
-    news = News(database, lambda id: True)
-    waiting = news.of("a job")
-    assert news.of("a job") is waiting
-    news.wake("a job")
+    changes = Changes(database, lambda id: True)
+    waiting = changes.of("a job")
+    assert changes.of("a job") is waiting
+    changes.wake("a job")
     async with asyncio.timeout(30):
         await waiting.wait()
-    assert news.of("a job") is not waiting
+    assert changes.of("a job") is not waiting

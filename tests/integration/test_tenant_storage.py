@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from gateway.database.connection import open_database
-from gateway.database.encryption import Seal
+from gateway.database.encryption import Cipher
 from gateway.files import records as asset_records
 from gateway.files.assets import Assets
 from gateway.files.stores import S3Access, open_store
@@ -123,7 +123,7 @@ async def test_without_a_secret_keys_are_kept_only_as_long_as_the_process(place:
         with pytest.raises(NotEnabled, match="CN_GATEWAY_SECRET"):
             await shelf.assets.use_storage("ann", options)
     with open_database("") as database, open_store("") as store:
-        storages = TenantStorages(database, Seal("", passing=True), (s3.address,))
+        storages = TenantStorages(database, Cipher("", passing=True), (s3.address,))
         assets = Assets(store, 60.0, database, storages=storages)
         await assets.use_storage("ann", options)
         name = assets.new_name("png")
@@ -212,7 +212,7 @@ async def test_a_storage_that_refuses_later_is_asked_three_times(place: Place, s
         options = StorageOptions(url, "key", "secret", url)
         async with opened(place, secret=SECRET, allow=["127.0.0.1:*"]) as shelf:
             plain = {"endpoint": url, "access_key": "key", "public_url": url}
-            row = {"owner": "ann", "id": options.id, "options": plain, "sealed": Seal(SECRET).close("secret")}
+            row = {"owner": "ann", "id": options.id, "options": plain, "sealed": Cipher(SECRET).encrypt("secret")}
             await shelf.database.run(partial(asset_records.set_storage, **row))
             with pytest.raises(Unavailable, match="your own storage") as caught:
                 await put(shelf, "ann")

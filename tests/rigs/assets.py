@@ -13,7 +13,7 @@ import requests
 from moto.server import ThreadedMotoServer
 
 from gateway.database.connection import Database, open_database
-from gateway.database.encryption import Seal
+from gateway.database.encryption import Cipher
 from gateway.files.assets import Assets
 from gateway.files.links import Links, shared_key
 from gateway.files.stores import S3Access, open_store
@@ -112,7 +112,7 @@ async def opened(
     allow = tuple(more.pop("allow", ()))
     with open_database(place.database_url) as database, open_store(place.storage_url, place.access) as store:
         key = await database.run(partial(shared_key, name="links"))
-        storages = TenantStorages(database, Seal(secret), allow)
+        storages = TenantStorages(database, Cipher(secret), allow)
         links = Links(key, lambda: clock[0])
         assets = Assets(store, retention_s, database, links=links, storages=storages, **more)
         yield Shelf(assets, Uploads(assets, database, life_s), database, clock)

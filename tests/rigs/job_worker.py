@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from sqlalchemy import Connection
 
 from gateway.database.connection import open_database
-from gateway.egress.hosts import Outside
+from gateway.egress.hosts import Egress
 from gateway.generation.generation import Generation
 from gateway.generation.pipeline import Outcome, Progress
 from gateway.jobs.engine import DurableJobs
@@ -76,7 +76,7 @@ async def main(url: str, folder: str, manner: str, places: str = "4") -> None:
         conduct.go.set()
 
     with open_database(url) as database:
-        webhooks = Webhooks(database, Outside(allow=("127.0.0.1:*",)), ANNOUNCERS)
+        webhooks = Webhooks(database, Egress(allow=("127.0.0.1:*",)), ANNOUNCERS)
 
         def outbox(connection: Connection, job: Job) -> None:
             if job.is_finished:

@@ -191,7 +191,7 @@ async def submit(mesh: Running, path: str = "controlnet", status: int = 200, **c
 async def ended(mesh: Running, answer: Mapping[str, Any], owner: str = OWNER) -> dict[str, Any]:
     """The poll of a job after its end."""
     id = answer["job"]["jobId"]
-    job = await mesh.parts.jobs.wait(id.removeprefix("job_"), owner, 20)
+    job = await mesh.gateway.jobs.wait(id.removeprefix("job_"), owner, 20)
     assert job.is_finished
     return await ask(mesh, "GET", f"/v1/jobs/{id}")
 

@@ -21,7 +21,7 @@ from controlmesh.v1 import (
 from gateway.generation.services import SERVICES
 from mesh.channels import MESSAGE_OPTIONS
 from mesh.errors import InvalidInput, MeshError
-from mesh.interceptors import Edge
+from mesh.interceptors import CallInterceptor
 from mesh.pictures import check, encode
 from mesh.tensors import to_array, to_message
 
@@ -153,7 +153,7 @@ class FakeRooms(
     async def __aenter__(self) -> "FakeRooms":
         # Envoy, in whose place this stands, lets its clients ping as often as they like.
         patient = [("grpc.http2.max_ping_strikes", 0)]
-        self._server = grpc.aio.server(interceptors=[Edge()], options=[*MESSAGE_OPTIONS, *patient])
+        self._server = grpc.aio.server(interceptors=[CallInterceptor()], options=[*MESSAGE_OPTIONS, *patient])
         preprocess_pb2_grpc.add_PreprocessServiceServicer_to_server(self, self._server)
         unet_pb2_grpc.add_UnetServiceServicer_to_server(self, self._server)
         vae_pb2_grpc.add_VaeServiceServicer_to_server(self, self._server)

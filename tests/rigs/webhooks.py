@@ -14,7 +14,7 @@ from sqlalchemy import Dialect, Float, literal
 from gateway.database.connection import Database, open_database
 from gateway.database.tables import Moment
 from gateway.dialects.native.webhooks import announce
-from gateway.egress.hosts import Outside
+from gateway.egress.hosts import Egress
 from gateway.files.assets import Assets
 from gateway.jobs.engine import DurableJobs
 from gateway.jobs.job import JobEngine
@@ -158,8 +158,8 @@ async def site(
     assets = Assets(LocalStore(str(folder)), 60)
     bounds: dict[str, Any] = {"max_pictures": 4, "max_waiting": 100, "retention_s": 60.0, **(limits or {})}
     with open_database("" if kind == "memory" else url) as database:
-        outside = options.pop("outside", None) or Outside(allow=allow)
-        webhooks = Webhooks(database, outside, announcers, sender=Sender(outside, timeout_s), **options)
+        egress = options.pop("egress", None) or Egress(allow=allow)
+        webhooks = Webhooks(database, egress, announcers, sender=Sender(egress, timeout_s), **options)
         told = {"outbox": webhooks.outbox, "written": written or webhooks.written}
         jobs: JobEngine
         if kind == "memory":

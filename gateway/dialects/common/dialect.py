@@ -9,12 +9,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.generation.generation import Generation
 from gateway.jobs import idempotency
 from gateway.jobs.job import DEFAULT_PRIORITY, Job, Order
 from gateway.web import bodies
-from gateway.web.disconnect import unless_gone
+from gateway.web.disconnect import while_connected
 from mesh.errors import Cancelled, InternalError, MeshError
 from mesh.telemetry import log, request_id
 
@@ -75,7 +75,7 @@ class Dialect(Protocol):
         """The answer for a request that failed."""
 
 
-async def generate(parts: Parts, dialect: Dialect, request: Request) -> Response:
+async def generate(gateway: Gateway, dialect: Dialect, request: Request) -> Response:
     """The life of a request for pictures, the same in every dialect. A client that goes away takes its job with it,
     unless an idempotency key lets it come back for it.
 
@@ -83,15 +83,15 @@ async def generate(parts: Parts, dialect: Dialect, request: Request) -> Response
         MeshError: as the dialect, the catalogue and the job engine raise it.
     """
     submission = await dialect.parse(request)
-    generation = await parts.catalogue.resolve(submission.generation)
-    order = _named(request, submission.order(generation, dialect.name, base_url(parts, request)))
-    job = await parts.jobs.submit(parts.keys.bounded(order))
+    generation = await gateway.catalogue.resolve(submission.generation)
+    order = _named(request, submission.order(generation, dialect.name, base_url(gateway, request)))
+    job = await gateway.jobs.submit(gateway.keys.bounded(order))
     if submission.hold_s > 0:
         try:
-            job = await unless_gone(request, parts.jobs.wait(job.id, job.owner, submission.hold_s))
+            job = await while_connected(request, gateway.jobs.wait(job.id, job.owner, submission.hold_s))
         except Cancelled:
             if not order.id:
-                await parts.jobs.cancel(job.id, job.owner)
+                await gateway.jobs.cancel(job.id, job.owner)
             raise
     return await dialect.render(request, submission, job)
 
@@ -135,14 +135,14 @@ def answering(dialect: Dialect, handler: Handler) -> Handler:
     return answer
 
 
-def base_url(parts: Parts, request: Request) -> str:
+def base_url(gateway: Gateway, request: Request) -> str:
     """Start of absolute URLs in answers, without a slash at its end."""
-    return parts.settings.public_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
+    return gateway.settings.public_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
 
 
-def asset_url(parts: Parts, request: Request, name: str) -> str:
+def asset_url(gateway: Gateway, request: Request, name: str) -> str:
     """Where a client finds the stored picture `name`; works without a key."""
-    return parts.assets.url(base_url(parts, request), name)
+    return gateway.assets.url(base_url(gateway, request), name)
 
 
 def renamed(error: MeshError, names: Mapping[str, str]) -> MeshError:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.enterprise.fields import Fields
 
 
@@ -13,14 +13,14 @@ class Call:
     """What was sent, by whom, to where.
 
     Attributes:
-        parts: of the gateway.
+        gateway: its parts.
         fields: of the body.
         owner: holder of the key, which has the scope that the function asks for.
         path: that it was sent to.
         base: start of absolute URLs in the answer.
     """
 
-    parts: Parts
+    gateway: Gateway
     fields: Fields
     owner: str
     path: str

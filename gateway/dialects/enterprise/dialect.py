@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import Handler, Submission, answering, base_url, generate, json_example
 from gateway.dialects.enterprise import answers, controlnet, management, models, uploads
 from gateway.dialects.enterprise import echo as enterprise_meta
@@ -55,13 +55,13 @@ class Enterprise:
     """Pictures, polling and the functions around them.
 
     Args:
-        parts: of the gateway.
+        gateway: its parts.
     """
 
     name = "enterprise"
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     def routes(self) -> APIRouter:
         router = APIRouter(tags=["enterprise"])
@@ -87,13 +87,13 @@ class Enterprise:
     async def parse(self, request: Request) -> Submission:
         sent = await self._body(request)
         owner = self._holder(request, sent).owner
-        fields, settings, catalogue = Fields(sent), self._parts.settings, self._parts.catalogue
+        fields, settings, catalogue = Fields(sent), self._gateway.settings, self._gateway.catalogue
         path = request.scope["path"]
         around = Circumstances(path, await catalogue.offer(), settings, await catalogue.default_model())
         # Before pictures are fetched for nothing.
         webhook = self._webhook(fields)
         at_once = fields.flag("instant_response", False) or webhook is not None
-        pictures = OwnPictures(self._parts.pictures, self._parts.assets, base_url(self._parts, request))
+        pictures = OwnPictures(self._gateway.pictures, self._gateway.assets, base_url(self._gateway, request))
         reading = await _READERS[around.task](fields, around, pictures)
         return Submission(
             generation=reading.generation,
@@ -112,7 +112,7 @@ class Enterprise:
         )
 
     async def render(self, request: Request, submission: Submission, job: Job) -> Response:
-        path, base = request.scope["path"], base_url(self._parts, request)
+        path, base = request.scope["path"], base_url(self._gateway, request)
         if job.is_finished and not job.pictures:
             if isinstance(job.error, InvalidInput):
                 raise answers.in_vendors_words(job.error, job)
@@ -134,7 +134,7 @@ class Enterprise:
 
     async def _pictures(self, request: Request) -> Response:
         """Make pictures; answers `processing` when they take longer than the hold, or if a webhook is told of them."""
-        return await generate(self._parts, self, request)
+        return await generate(self._gateway, self, request)
 
     async def _fetch(self, request: Request) -> Response:
         """The state of a request by its integer id, in the path or as `request_id`."""
@@ -144,12 +144,12 @@ class Enterprise:
         if not asked:
             raise missing("request_id")
         try:
-            job = await self._parts.jobs.find(number_of(asked), owner)
+            job = await self._gateway.jobs.find(number_of(asked), owner)
         except NotFound:
             job = None
         if job is None or job.dialect != self.name:
             raise NotFound("Request not found")
-        links = await self._links(base_url(self._parts, request), job)
+        links = await self._links(base_url(self._gateway, request), job)
         output = await self._output(job, links, self._options(request).inline)
         return self._json(request, answers.polled(job, output, links))
 
@@ -161,11 +161,11 @@ class Enterprise:
             sent = await self._body(request)
             holder = self._holder(request, sent, ADMINISTERS if name in ADMIN else GENERATE)
             call = Call(
-                parts=self._parts,
+                gateway=self._gateway,
                 fields=Fields(sent),
                 owner=holder.owner,
                 path=request.scope["path"],
-                base=base_url(self._parts, request),
+                base=base_url(self._gateway, request),
             )
             return self._json(request, await function(call))
 
@@ -173,7 +173,7 @@ class Enterprise:
         return serve
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        body = await bodies.read(request, self._parts.settings.max_body_bytes)
+        body = await bodies.read(request, self._gateway.settings.max_body_bytes)
         content_type = request.headers.get("content-type", "")
         kind = content_type.partition(";")[0].strip().lower()
         if kind == "application/x-www-form-urlencoded" and not body.lstrip().startswith(b"{"):
@@ -188,23 +188,23 @@ class Enterprise:
             named.append(request.query_params.get("key"))
         key = next((str(key) for key in named if key), None)
         # How errors are told is the key's own, even if it does not have the scope.
-        holder = self._parts.keys.holder(key)
-        request.state.options = Options.of(self._parts.settings, holder)
+        holder = self._gateway.keys.holder(key)
+        request.state.options = Options.of(self._gateway.settings, holder)
         # Asked for twice, and counted twice, only where it will be refused.
-        return holder if scope in holder.scopes else self._parts.keys.holder(key, scope)
+        return holder if scope in holder.scopes else self._gateway.keys.holder(key, scope)
 
     def _options(self, request: Request) -> Options:
         """Those of the key, once it is known."""
-        return getattr(request.state, "options", None) or Options.of(self._parts.settings)
+        return getattr(request.state, "options", None) or Options.of(self._gateway.settings)
 
     def _webhook(self, fields: Fields) -> str | None:
         if not absent.something(fields, "webhook"):
             return None
-        return self._parts.webhooks.check(fields.text("webhook").strip(), "webhook")
+        return self._gateway.webhooks.check(fields.text("webhook").strip(), "webhook")
 
     async def _links(self, base: str, job: Job) -> list[str]:
         """Where the pictures lie or will lie: for a day, if that was asked for; as base64, if that was."""
-        echo, assets = job.echo, self._parts.assets
+        echo, assets = job.echo, self._gateway.assets
         left_s = None
         if echo.get("temp"):
             left_s = _TEMPORARY_S - (datetime.now(UTC) - job.created_at).total_seconds()
@@ -217,7 +217,7 @@ class Enterprise:
         """What stands for the pictures: their links, or themselves as base64 where that is wanted `inline`."""
         if not (inline and job.pictures and job.echo.get("base64")):
             return links
-        return [pybase64.b64encode_as_string((await self._parts.assets.get(name)).content) for name in job.assets]
+        return [pybase64.b64encode_as_string((await self._gateway.assets.get(name)).content) for name in job.assets]
 
     def _json(self, request: Request, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
         telling = self._options(request).strict or version(request.scope["path"]) == "7"

@@ -50,32 +50,32 @@ _OF_PACE = 20
 
 async def system_details(call: Call) -> dict[str, Any]:
     """How many models are loaded, and how many seconds a new request would wait."""
-    offer = await call.parts.catalogue.offer()
+    offer = await call.gateway.catalogue.offer()
     return {"model_count": len(offer.models), "queue_time": await _queue_s(call), "status": "ok"}
 
 
 async def system_load(call: Call) -> dict[str, Any]:
     """How many requests wait, and for how many seconds."""
-    _, waiting = call.parts.jobs.load()
+    _, waiting = call.gateway.jobs.load()
     return {"queue_num": waiting, "queue_time": await _queue_s(call), "status": "ok"}
 
 
 async def schedulers_list(call: Call) -> dict[str, Any]:
     """Names of the schedulers; without a status, as the vendor has it."""
-    offered = [scheduler.name for scheduler in (await call.parts.catalogue.offer()).schedulers]
+    offered = [scheduler.name for scheduler in (await call.gateway.catalogue.offer()).schedulers]
     known = [name for name in _SCHEDULERS if name in offered]
     return {"schedulers": known + [name for name in offered if name not in known]}
 
 
 async def clear_queue(call: Call) -> dict[str, Any]:
     """Cancel the key's own requests that wait; nothing restarts, whatever the vendor's words say."""
-    await call.parts.jobs.clear(call.owner)
+    await call.gateway.jobs.clear(call.owner)
     return done("Queue cleared, server is restarting")
 
 
 async def clear_cache(call: Call) -> dict[str, Any]:
     """Look at the mesh's lists anew; nothing else is kept that could be cleared."""
-    call.parts.catalogue.forget()
+    call.gateway.catalogue.forget()
     return done("Cache cleared" if version(call.path) == "5" else "Cache cleared successfully")
 
 
@@ -84,9 +84,9 @@ async def restart_server(call: Call) -> dict[str, Any]:
 
     Requests that wait or run are taken up by another gateway, or by this one once it is back.
     """
-    if not call.parts.settings.restartable:
+    if not call.gateway.settings.restartable:
         raise Absent("restart_server", "CN_GATEWAY_RESTARTABLE, and a supervisor that starts the gateway anew")
-    call.parts.ending.set()
+    call.gateway.ending.set()
     return done("server restarting")
 
 
@@ -97,7 +97,7 @@ async def update_s3(call: Call) -> dict[str, Any]:
         if not sent[name]:
             raise missing(theirs)
     try:
-        await call.parts.assets.use_storage(call.owner, StorageOptions(**sent))
+        await call.gateway.assets.use_storage(call.owner, StorageOptions(**sent))
     except MeshError as error:
         raise renamed(error, _STORAGE) from None
     return done("s3 details updated")
@@ -105,22 +105,22 @@ async def update_s3(call: Call) -> dict[str, Any]:
 
 async def reset_s3(call: Call) -> dict[str, Any]:
     """Put results into the deployment's own storage again, and forget the owner's keys."""
-    await call.parts.assets.reset_storage(call.owner)
+    await call.gateway.assets.reset_storage(call.owner)
     return done("s3 details reset")
 
 
 async def _queue_s(call: Call) -> int:
     """Seconds that a new request would wait, from the pace of the owner's last ones; whole, as the vendor's are."""
-    _, waiting = call.parts.jobs.load()
+    _, waiting = call.gateway.jobs.load()
     if not waiting:
         return 0
-    page = await call.parts.jobs.page(call.owner, Filter(statuses=(Status.SUCCEEDED,)), _OF_PACE)
+    page = await call.gateway.jobs.page(call.owner, Filter(statuses=(Status.SUCCEEDED,)), _OF_PACE)
     taken = [
         (job.finished_at - job.started_at).total_seconds() for job in page.jobs if job.finished_at and job.started_at
     ]
     # Nothing is known of the pace at first; a request is then taken to run for ten seconds, as for `eta`.
     pace = sum(taken) / len(taken) if taken else 10.0
-    return math.ceil(waiting * pace / call.parts.settings.max_pictures)
+    return math.ceil(waiting * pace / call.gateway.settings.max_pictures)
 
 
 FUNCTIONS: Mapping[str, Function] = {

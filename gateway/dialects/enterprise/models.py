@@ -28,14 +28,14 @@ _CONTROLNET = "controlnet"
 
 async def get_all_models(call: Call) -> dict[str, Any]:
     """Every loaded model and when it came."""
-    models = (await call.parts.catalogue.offer()).models
+    models = (await call.gateway.catalogue.offer()).models
     listed = [{"load_data": f"{_loaded_at(model):%m/%d/%Y %H:%M:%S}", "model_id": model.name} for model in models]
     return {"models": listed, "status": "success"}
 
 
 async def verify_model(call: Call) -> dict[str, Any]:
     """Whether a model is loaded."""
-    offer, asked = await call.parts.catalogue.offer(), _required(call.fields, "model_id")
+    offer, asked = await call.gateway.catalogue.offer(), _required(call.fields, "model_id")
     # A ControlNet that was loaded is one, too.
     if await _find(call) is None and not any(asked in model.controls for model in offer.models):
         raise NotFound("Model does not exist on server")
@@ -61,7 +61,7 @@ async def model_list(call: Call) -> list[dict[str, Any]]:
             "description": _description(model),
             "screenshots": None,
         }
-        for model in (await call.parts.catalogue.offer()).models
+        for model in (await call.gateway.catalogue.offer()).models
     ]
 
 
@@ -81,7 +81,7 @@ async def delete_model(call: Call) -> dict[str, Any]:
     _check_enabled(call, "delete_model")
     name = _required(call.fields, "model_id")
     try:
-        await call.parts.models.delete(name)
+        await call.gateway.models.delete(name)
     except NotFound:
         raise NotFound("Model does not exist on server") from None
     except MeshError as error:
@@ -101,12 +101,12 @@ async def _load(call: Call, function: str) -> dict[str, Any]:
         raise in_format(format, MODEL_FORMATS[format])
     told: str | None = None
     if something(fields, "webhook"):
-        told = call.parts.webhooks.check(fields.text("webhook").strip(), "webhook")
+        told = call.gateway.webhooks.check(fields.text("webhook").strip(), "webhook")
     wanted = Load(name=name, source=source, owner=call.owner, dialect="enterprise", webhook=told)
     if kind == _CONTROLNET:
         wanted = await _controlnet(call, wanted)
     try:
-        await call.parts.models.load(wanted)
+        await call.gateway.models.load(wanted)
     except MeshError as error:
         raise renamed(error, LOAD_NAMES) from None
     return done("model load started") | _unheard(fields)
@@ -114,8 +114,8 @@ async def _load(call: Call, function: str) -> dict[str, Any]:
 
 async def _controlnet(call: Call, wanted: Load) -> Load:
     """A ControlNet for the model that `base_model` names, or for the default one."""
-    catalogue, asked = call.parts.catalogue, call.fields.text("base_model").strip()
-    model = call.parts.settings.aliases().get(asked, asked) or await catalogue.default_model()
+    catalogue, asked = call.gateway.catalogue, call.fields.text("base_model").strip()
+    model = call.gateway.settings.aliases().get(asked, asked) or await catalogue.default_model()
     kind = enterprise_kinds.taken_by(call.fields, await catalogue.offer(), wanted.source, wanted.name)
     return replace(wanted, kind=kind, model=model)
 
@@ -130,7 +130,7 @@ def _unheard(fields: Fields) -> dict[str, str]:
 
 
 def _check_enabled(call: Call, function: str) -> None:
-    if not call.parts.models.enabled:
+    if not call.gateway.models.enabled:
         raise Absent(function, WITHOUT_COMMAND)
 
 
@@ -143,8 +143,8 @@ def _required(fields: Fields, name: str) -> str:
 
 async def _find(call: Call) -> unet_pb2.Model | None:
     asked = _required(call.fields, "model_id")
-    offer = await call.parts.catalogue.offer()
-    return offer.model(call.parts.settings.aliases().get(asked, asked))
+    offer = await call.gateway.catalogue.offer()
+    return offer.model(call.gateway.settings.aliases().get(asked, asked))
 
 
 def _loaded_at(model: unet_pb2.Model) -> datetime:

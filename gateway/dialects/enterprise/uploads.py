@@ -29,14 +29,14 @@ async def upload_image(call: Call) -> dict[str, Any]:
     if asked not in _TYPES:
         raise InvalidInput(f"image_type must be one of {', '.join(_TYPES)}.", field="image_type")
     record = await _kept(call, content, None)
-    url = call.parts.assets.url(call.base, record.id, _LINK_S)
+    url = call.gateway.assets.url(call.base, record.id, _LINK_S)
     return {"status": "success", "message": "image uploaded", "image_url": url}
 
 
 async def base64_to_url(call: Call) -> dict[str, Any]:
     """Keep a picture that is sent as base64 for 24 hours."""
     record = await _kept(call, _sent(call, "base64_string"), _DAY_S)
-    url = call.parts.assets.url(call.base, record.id, _DAY_S)
+    url = call.gateway.assets.url(call.base, record.id, _DAY_S)
     return {"status": "success", "id": id_of(record), "output": [url]}
 
 
@@ -46,7 +46,7 @@ async def base64_crop(call: Call) -> dict[str, Any]:
     if call.fields.flag("crop", False):
         content = await asyncio.to_thread(_square, content)
     record = await _kept(call, content, None)
-    url = call.parts.assets.url(call.base, record.id, _LINK_S)
+    url = call.gateway.assets.url(call.base, record.id, _LINK_S)
     return {"status": "success", "messege": "image uploaded", "link": url, "request_id": id_of(record)}
 
 
@@ -57,11 +57,11 @@ async def delete_image(call: Call) -> dict[str, Any]:
         raise missing("request_id")
     number = number_of(asked)
     try:
-        job = await call.parts.jobs.find(number, call.owner)
+        job = await call.gateway.jobs.find(number, call.owner)
         names = list(job.assets) if job.is_finished else []
     except NotFound:
         names = [record.id] if (record := await _uploaded(call, number)) else []
-    if not names or not await call.parts.assets.drop(names, call.owner):
+    if not names or not await call.gateway.assets.drop(names, call.owner):
         raise NotFound("Request not found")
     return {"status": "success", "messege": "image deleted"}
 
@@ -87,13 +87,13 @@ def _sent(call: Call, name: str) -> bytes:
 
 
 async def _kept(call: Call, content: bytes, expires_s: float | None) -> AssetRecord:
-    return await call.parts.assets.keep(content, call.owner, source=SOURCE, expires_s=expires_s)
+    return await call.gateway.assets.keep(content, call.owner, source=SOURCE, expires_s=expires_s)
 
 
 async def _uploaded(call: Call, number: int) -> AssetRecord | None:
     after = None
     while True:
-        page = await call.parts.assets.page(call.owner, _AT_ONCE, after, (SOURCE,))
+        page = await call.gateway.assets.page(call.owner, _AT_ONCE, after, (SOURCE,))
         found = next((record for record in page.records if id_of(record) == number), None)
         if found is not None or page.next is None:
             return found

@@ -16,7 +16,7 @@ from prometheus_client import Gauge
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import Submission, answering, generate, json_example, renamed
 from gateway.dialects.huggingface import request as asking
 from gateway.jobs.job import Job, Status
@@ -60,15 +60,15 @@ class HuggingFace:
     """The dialect at the root and, for several endpoints on one host, under /hf/{endpoint_name}.
 
     Args:
-        parts: of the gateway.
+        gateway: its parts.
     """
 
     name = "huggingface"
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        _RUNNING.set_function(lambda: parts.jobs.load()[0])
-        _QUEUED.set_function(lambda: parts.jobs.load()[1])
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        _RUNNING.set_function(lambda: gateway.jobs.load()[0])
+        _QUEUED.set_function(lambda: gateway.jobs.load()[1])
 
     def routes(self) -> APIRouter:
         router = APIRouter(tags=["Hugging Face"])
@@ -83,30 +83,30 @@ class HuggingFace:
         return router
 
     async def parse(self, request: Request) -> Submission:
-        owner = self._parts.keys.owner(bearer(request.headers.get("authorization")))
+        owner = self._gateway.keys.owner(bearer(request.headers.get("authorization")))
         accept = negotiate(request.headers.get("accept"), OFFERED, _JSON)
         if accept is None:
             raise InvalidInput(f"Accept can't be served; supported: {', '.join(OFFERED)}, */*", field="Accept")
-        reading = await asking.read(request, self._parts)
+        reading = await asking.read(request, self._gateway)
         format, _ = _PICTURES.get(accept, ("png", None))
         return Submission(
             generation=replace(reading.generation, format=format),
             owner=owner,
             # The original never answers before it is done; the queue in front of the work has its own bound.
-            hold_s=self._parts.settings.deadline_s,
+            hold_s=self._gateway.settings.deadline_s,
             echo={"accept": accept, "steering": reading.steering},
         )
 
     async def render(self, request: Request, submission: Submission, job: Job) -> Response:
         if not job.is_finished:
-            await self._parts.jobs.cancel(job.id, job.owner)
+            await self._gateway.jobs.cancel(job.id, job.owner)
             raise DeadlineExceeded("the picture was not done in time; ask for fewer steps or try again later")
         if job.error is not None:
             raise renamed(job.error, {"controls[0].image": submission.echo["steering"]})
         if job.status == Status.CANCELLED:
             raise Unavailable("the request was stopped; try again", retry_after_s=2)
         accept = submission.echo["accept"]
-        content = (await self._parts.assets.get(job.pictures[0].asset)).content
+        content = (await self._gateway.assets.get(job.pictures[0].asset)).content
         if accept == _JSON:
             return Response(orjson.dumps(pybase64.b64encode_as_string(content)), media_type=_JSON)
         _, converted = _PICTURES[accept]
@@ -132,7 +132,7 @@ class HuggingFace:
 
     async def _predict(self, request: Request) -> Response:
         """Make one picture; the Accept header chooses between the picture and JSON with its base64."""
-        return await generate(self._parts, self, request)
+        return await generate(self._gateway, self, request)
 
     async def _health(self) -> Response:
         """This process runs."""
@@ -140,7 +140,7 @@ class HuggingFace:
 
     async def _gauges(self) -> Response:
         """How much is being made and how much waits."""
-        running, waiting = self._parts.jobs.load()
+        running, waiting = self._gateway.jobs.load()
         return PlainTextResponse(f"inf_batch_current_size {running}\ninf_queue_size {waiting}\n")
 
 

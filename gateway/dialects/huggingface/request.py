@@ -14,7 +14,7 @@ from typing import Any
 from starlette.requests import Request
 
 from families.limits import GUIDANCE
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.common import schedulers
 from gateway.generation.catalogue import Offer
 from gateway.generation.generation import Control, Generation
@@ -108,18 +108,18 @@ class _Payload:
     asked: Mapping[str, Any]
 
 
-async def read(request: Request, parts: Parts) -> Reading:
+async def read(request: Request, gateway: Gateway) -> Reading:
     """What `request` asks for.
 
     Raises:
         MeshError: naming the client's field, or the canonical one, for which NAMES has the client's.
     """
-    return await _generation(request, parts, await _payload(request, parts))
+    return await _generation(request, gateway, await _payload(request, gateway))
 
 
-async def _payload(request: Request, parts: Parts) -> _Payload:
+async def _payload(request: Request, gateway: Gateway) -> _Payload:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = await bodies.read(request, parts.settings.max_body_bytes)
+    body = await bodies.read(request, gateway.settings.max_body_bytes)
     if content_type.startswith("image/"):
         check(body, field="inputs")
         query = _from_query(request)
@@ -141,7 +141,7 @@ async def _payload(request: Request, parts: Parts) -> _Payload:
         # InferenceClient.image_to_image puts the picture there and the prompt among the parameters.
         inputs, image = asked.get("prompt") or "", inputs
     if image is not None:
-        return _Payload(inputs, await parts.pictures.read(image, "image"), asked)
+        return _Payload(inputs, await gateway.pictures.read(image, "image"), asked)
     if inputs is None:
         raise InvalidInput("Please provide a prompt and base64 encoded image.")
     # InferenceClient.text_to_image asks with `parameters` for a picture that nothing steers.
@@ -150,7 +150,7 @@ async def _payload(request: Request, parts: Parts) -> _Payload:
     return _Payload(inputs, None, asked)
 
 
-async def _generation(request: Request, parts: Parts, payload: _Payload) -> Reading:
+async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> Reading:
     asked = payload.asked
     wanted = _chosen(asked, _PARAMETERS)
     target = asked.get("target_size")
@@ -160,14 +160,14 @@ async def _generation(request: Request, parts: Parts, payload: _Payload) -> Read
     if isinstance(guidance, int | float) and guidance < GUIDANCE.minimum:
         # To diffusers everything up to 1 means the same: no guidance.
         wanted["guidance_scale"] = GUIDANCE.minimum
-    offer = await parts.catalogue.offer()
+    offer = await gateway.catalogue.offer()
     if isinstance(scheduler := wanted.get("scheduler"), str) and (entry := schedulers.find(offer, scheduler)):
         wanted["scheduler"] = entry.name
-    model = _model(request, parts, offer)
+    model = _model(request, gateway, offer)
     controls: tuple[Control, ...] = ()
-    picture, start = await _pictures(payload, parts.pictures)
+    picture, start = await _pictures(payload, gateway.pictures)
     if picture is not None:
-        kind = _kind(asked.get("controlnet_type"), offer, model or await parts.catalogue.default_model())
+        kind = _kind(asked.get("controlnet_type"), offer, model or await gateway.catalogue.default_model())
         controls = (Control(kind=kind, image=picture, **_chosen(asked, _CONTROL_PARAMETERS)),)
     defaults = {"prompt_weighting": False, "steps": STEPS, "seed": SEED}
     generation = Generation(
@@ -201,10 +201,10 @@ async def _pictures(payload: _Payload, pictures: Pictures) -> tuple[bytes | None
     return await pictures.read(control, "control_image"), start
 
 
-def _model(request: Request, parts: Parts, offer: Offer) -> str | None:
+def _model(request: Request, gateway: Gateway, offer: Offer) -> str | None:
     """The model that the endpoint's name stands for; any other name is the default model's."""
     name = request.path_params.get("endpoint_name", "")
-    return next((known for known in (name, parts.settings.aliases().get(name)) if known and offer.model(known)), None)
+    return next((known for known in (name, gateway.settings.aliases().get(name)) if known and offer.model(known)), None)
 
 
 def _kind(sent: object, offer: Offer, model: str) -> str:

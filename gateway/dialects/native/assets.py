@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import base_url
 from gateway.dialects.native.body import given, next_link, refuse_unknown, respond
 from gateway.dialects.native.docs.requests import EXPIRES_S, AssetBody
@@ -25,7 +25,7 @@ REFERENCE = "asset:"
 _FIELDS = frozenset(AssetBody.model_fields)
 
 
-async def picture(parts: Parts, value: object, field: str, owner: str) -> bytes:
+async def picture(gateway: Gateway, value: object, field: str, owner: str) -> bytes:
     """The encoded picture that `value` holds or names: as gateway.generation.pictures reads it, or one of the owner's
     files.
 
@@ -33,38 +33,38 @@ async def picture(parts: Parts, value: object, field: str, owner: str) -> bytes:
         InvalidInput: no picture, or not to be had.
     """
     if not isinstance(value, str) or not value.startswith(REFERENCE):
-        return await parts.pictures.read(value, field)
+        return await gateway.pictures.read(value, field)
     try:
-        record = await parts.assets.record(value.removeprefix(REFERENCE), owner)
-        content = (await parts.assets.get(record.id)).content
+        record = await gateway.assets.record(value.removeprefix(REFERENCE), owner)
+        content = (await gateway.assets.get(record.id)).content
     except NotFound:
         raise InvalidInput(
             f"{field} names a file that is not there; GET /controlmesh/v1/assets lists yours", field=field
         ) from None
-    return await parts.pictures.read(content, field)
+    return await gateway.pictures.read(content, field)
 
 
 class NativeAssets:
     """The routes of the native dialect that keep, list and remove files.
 
     Args:
-        parts: of the gateway.
+        gateway: its parts.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     async def keep(self, request: Request) -> Response:
         """Keep a picture, to be named as `asset:ID` in requests. The same one again is the same file."""
         owner = self._owner(request)
-        content = await bodies.read(request, self._parts.settings.max_body_bytes)
+        content = await bodies.read(request, self._gateway.settings.max_body_bytes)
         settings: Mapping[str, Any] = {}
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() in MEDIA_TYPES.values():
-            content = await self._parts.pictures.read(content, "image")
+            content = await self._gateway.pictures.read(content, "image")
         else:
             settings = _settings(bodies.json_object(content))
-            content = await picture(self._parts, settings["image"], "image", owner)
-        kept = await self._parts.assets.keep(
+            content = await picture(self._gateway, settings["image"], "image", owner)
+        kept = await self._gateway.assets.keep(
             content, owner, source=UPLOADED, name=settings.get("name", ""), expires_s=settings.get("expires_s")
         )
         (record,) = await self._records(request, [kept])
@@ -72,29 +72,29 @@ class NativeAssets:
 
     async def show(self, request: Request) -> Response:
         """What is known of a file."""
-        record = await self._parts.assets.record(request.path_params["id"], self._owner(request))
+        record = await self._gateway.assets.record(request.path_params["id"], self._owner(request))
         return respond((await self._records(request, [record]))[0])
 
     async def page(self, request: Request) -> Response:
         """Your files, the newest first: those kept here and the results of generations."""
         owner = self._owner(request)
         query = request.query_params
-        found = await self._parts.assets.page(owner, limit(request), query.get("after"), query.getlist("source"))
+        found = await self._gateway.assets.page(owner, limit(request), query.get("after"), query.getlist("source"))
         content = {"assets": await self._records(request, found.records), "next": found.next}
         return respond(content, headers=next_link(request, found.next))
 
     async def drop(self, request: Request) -> Response:
         """Remove a file of yours."""
-        if not await self._parts.assets.drop([request.path_params["id"]], self._owner(request)):
+        if not await self._gateway.assets.drop([request.path_params["id"]], self._owner(request)):
             raise unknown()
         return Response(status_code=204)
 
     async def _records(self, request: Request, records: Sequence[AssetRecord]) -> list[dict[str, Any]]:
-        links = await self._parts.assets.urls(base_url(self._parts, request), [record.id for record in records])
+        links = await self._gateway.assets.urls(base_url(self._gateway, request), [record.id for record in records])
         return [_record(record, link) for record, link in zip(records, links, strict=True)]
 
     def _owner(self, request: Request) -> str:
-        return self._parts.keys.owner(bearer(request.headers.get("authorization")))
+        return self._gateway.keys.owner(bearer(request.headers.get("authorization")))
 
 
 def _settings(body: Mapping[str, Any]) -> dict[str, Any]:

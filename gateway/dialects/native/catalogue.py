@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from controlmesh.v1 import unet_pb2
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.native.body import respond
 from gateway.generation.checks import identifier
 from gateway.web import problem
@@ -21,17 +21,17 @@ class NativeOffer:
     """The routes that list what a request can name.
 
     Args:
-        parts: of the gateway.
+        gateway: its parts.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     async def models(self, request: Request) -> Response:
         """The loaded models."""
         self._owner(request)
-        offer = await self._parts.catalogue.offer()
-        default = await self._parts.catalogue.default_model()
+        offer = await self._gateway.catalogue.offer()
+        default = await self._gateway.catalogue.default_model()
         return respond({"models": [_model(model) for model in offer.models], "default": default})
 
     async def controls(self, request: Request) -> Response:
@@ -40,20 +40,20 @@ class NativeOffer:
         model = request.query_params.get("model")
         if model is not None:
             identifier("model", model)
-        offer = await self._parts.catalogue.offer()
+        offer = await self._gateway.catalogue.offer()
         controls = offer.controls if model is None else offer.controls_of(model)
         return respond({"controls": [_plain(control) for control in controls]})
 
     async def styles(self, request: Request) -> Response:
         """The styles that a prompt can be enhanced with, and their words."""
         self._owner(request)
-        offer = await self._parts.catalogue.offer()
+        offer = await self._gateway.catalogue.offer()
         return respond({"styles": [_plain(style) for style in offer.styles]})
 
     async def schedulers(self, request: Request) -> Response:
         """The schedulers and the options that each takes."""
         self._owner(request)
-        offer = await self._parts.catalogue.offer()
+        offer = await self._gateway.catalogue.offer()
         return respond({"schedulers": [_plain(scheduler) for scheduler in offer.schedulers]})
 
     async def problems(self, request: Request) -> Response:
@@ -68,7 +68,7 @@ class NativeOffer:
         raise NotFound(f"there is no such kind of problem; GET {problem.PATH} lists them")
 
     def _owner(self, request: Request) -> str:
-        return self._parts.keys.owner(bearer(request.headers.get("authorization")))
+        return self._gateway.keys.owner(bearer(request.headers.get("authorization")))
 
 
 def _kind(kind: problem.Kind) -> dict[str, Any]:

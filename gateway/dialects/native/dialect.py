@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import Submission, answering, base_url, generate
 from gateway.dialects.native import events as native_events
 from gateway.dialects.native.assets import NativeAssets, picture
@@ -34,18 +34,18 @@ class Native:
     """The dialect that says everything the mesh can do.
 
     Args:
-        parts: of the gateway.
+        gateway: its parts.
     """
 
     name = NAME
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     def routes(self) -> APIRouter:
         router = APIRouter(prefix=PREFIX)
-        assets, offer = NativeAssets(self._parts), NativeOffer(self._parts)
-        endpoints = NativeEndpoints(self._parts)
+        assets, offer = NativeAssets(self._gateway), NativeOffer(self._gateway)
+        endpoints = NativeEndpoints(self._gateway)
         for tag, routes in (
             (
                 "generations",
@@ -57,7 +57,7 @@ class Native:
                     ("/generations/{id}/events", self._events, "GET", docs.EVENTS),
                 ),
             ),
-            ("hints", (("/hints", NativeHints(self._parts).make, "POST", docs.HINTS),)),
+            ("hints", (("/hints", NativeHints(self._gateway).make, "POST", docs.HINTS),)),
             (
                 "assets",
                 (
@@ -96,12 +96,12 @@ class Native:
 
     async def parse(self, request: Request) -> Submission:
         owner = self._owner(request)
-        body = bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes))
+        body = bodies.json_object(await bodies.read(request, self._gateway.settings.max_body_bytes))
         # Numbers and words first: they cost nothing, pictures may have to be fetched.
         want, hold = asked(body), waiting(request)
         handling = dict(want.handling)
         if "webhook" in handling:
-            handling["webhook"] = self._parts.webhooks.check(handling["webhook"], "webhook")
+            handling["webhook"] = self._gateway.webhooks.check(handling["webhook"], "webhook")
         complete = await self._with_pictures(want.outline, want.sent, owner)
         return Submission(generation=complete, owner=owner, hold_s=hold.seconds, **handling)
 
@@ -120,34 +120,34 @@ class Native:
 
     async def _create(self, request: Request) -> Response:
         """Make pictures; answers when they are done or after `wait` seconds."""
-        return await generate(self._parts, self, request)
+        return await generate(self._gateway, self, request)
 
     async def _list(self, request: Request) -> Response:
         """Your generations, the newest first, through whichever API they were asked for."""
         owner = self._owner(request)
-        page = await self._parts.jobs.page(owner, which(request), limit(request), request.query_params.get("after"))
+        page = await self._gateway.jobs.page(owner, which(request), limit(request), request.query_params.get("after"))
         links = iter(await self._links(request, *page.jobs))
         records = [record(job, [next(links) for _ in job.pictures]) for job in page.jobs]
         return respond({"generations": records, "next": page.next}, headers=next_link(request, page.next))
 
     async def _show(self, request: Request) -> Response:
         """The record of a generation, with what webhooks told of it."""
-        job = await self._parts.jobs.get(_id(request), self._owner(request))
-        deliveries = await self._parts.webhooks.of_job(job.id)
+        job = await self._gateway.jobs.get(_id(request), self._owner(request))
+        deliveries = await self._gateway.webhooks.of_job(job.id)
         return respond(record(job, await self._links(request, job), deliveries))
 
     async def _cancel(self, request: Request) -> Response:
         """Stop a generation; one that is finished stays as it is."""
-        job = await self._parts.jobs.cancel(_id(request), self._owner(request))
+        job = await self._gateway.jobs.cancel(_id(request), self._owner(request))
         return respond(await self._record(request, job))
 
     async def _events(self, request: Request) -> Response:
         """Progress as server-sent events, with previews where they were asked for, then `result` or `error`."""
-        job = await self._parts.jobs.get(_id(request), self._owner(request))
-        return native_events.respond(self._parts, request, job, base_url(self._parts, request))
+        job = await self._gateway.jobs.get(_id(request), self._owner(request))
+        return native_events.respond(self._gateway, request, job, base_url(self._gateway, request))
 
     def _owner(self, request: Request) -> str:
-        return self._parts.keys.owner(bearer(request.headers.get("authorization")))
+        return self._gateway.keys.owner(bearer(request.headers.get("authorization")))
 
     async def _with_pictures(self, outline: Generation, sent: Mapping[str, Any], owner: str) -> Generation:
         """`outline` with the pictures that `sent` holds or names."""
@@ -159,7 +159,7 @@ class Native:
 
     async def _pictures(self, sent: Mapping[str, Any], owner: str, at: str = "") -> dict[str, Any]:
         return {
-            name: await picture(self._parts, sent[name], f"{at}{name}", owner)
+            name: await picture(self._gateway, sent[name], f"{at}{name}", owner)
             for name in PICTURES
             if sent.get(name) is not None
         }
@@ -169,7 +169,7 @@ class Native:
 
     async def _links(self, request: Request, *jobs: Job) -> list[str]:
         names = [picture.asset for job in jobs for picture in job.pictures]
-        return await self._parts.assets.urls(base_url(self._parts, request), names)
+        return await self._gateway.assets.urls(base_url(self._gateway, request), names)
 
 
 def _id(request: Request) -> str:

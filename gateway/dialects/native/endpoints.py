@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.native.body import given, refuse_unknown, respond
 from gateway.dialects.native.docs.requests import WebhookEndpointBody, WebhookEndpointChange
 from gateway.dialects.native.webhooks import NAME
@@ -25,11 +25,11 @@ class NativeEndpoints:
     """The routes of the native dialect around webhooks. Endpoints of every dialect are shown, as generations are.
 
     Args:
-        parts: of the gateway.
+        gateway: its parts.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     async def create(self, request: Request) -> Response:
         """Have a URL told of all your generations. This answer alone has the secret that signs what is sent there."""
@@ -38,51 +38,51 @@ class NativeEndpoints:
             raise InvalidInput("url is missing; send the http or https URL that is to be told", field="url")
         events, description = sent.get("events", [ALL_EVENTS]), sent.get("description", "")
         self._check_events(NAME, events)
-        made = await self._parts.webhooks.create(owner, sent["url"], events, description, dialect=NAME)
+        made = await self._gateway.webhooks.create(owner, sent["url"], events, description, dialect=NAME)
         place = {"Location": f"{request.url.path}/{made.id}"}
         return respond({**_record(made), "secret": made.secret}, 201, {**place, **_SECRET})
 
     async def list(self, request: Request) -> Response:
         """Your webhook endpoints, the oldest first, through whichever API they were set up."""
-        known = await self._parts.webhooks.list(self._owner(request))
+        known = await self._gateway.webhooks.list(self._owner(request))
         return respond({"webhook_endpoints": [_record(one) for one in known]})
 
     async def show(self, request: Request) -> Response:
         """A webhook endpoint of yours, without its secret."""
-        return respond(_record(await self._parts.webhooks.get(request.path_params["id"], self._owner(request))))
+        return respond(_record(await self._gateway.webhooks.get(request.path_params["id"], self._owner(request))))
 
     async def change(self, request: Request) -> Response:
         """Change what is sent of a webhook endpoint; enabled again, it hears of what comes from then on."""
         owner, id = self._owner(request), request.path_params["id"]
         sent = await self._sent(request, WebhookEndpointChange.model_fields)
-        known = await self._parts.webhooks.get(id, owner)
+        known = await self._gateway.webhooks.get(id, owner)
         if "enabled" in sent:
             flag("enabled", sent["enabled"])
         if "events" in sent:
             self._check_events(known.dialect, sent["events"])
-        return respond(_record(await self._parts.webhooks.update(id, owner, **sent)))
+        return respond(_record(await self._gateway.webhooks.update(id, owner, **sent)))
 
     async def drop(self, request: Request) -> Response:
         """Send nothing more to a webhook endpoint of yours, and forget it."""
-        await self._parts.webhooks.delete(request.path_params["id"], self._owner(request))
+        await self._gateway.webhooks.delete(request.path_params["id"], self._owner(request))
         return Response(status_code=204)
 
     async def secret(self, request: Request) -> Response:
         """What signs the webhooks that your requests name: the same for all keys of an owner, and always."""
-        secret = await self._parts.webhooks.secret_of(self._owner(request))
+        secret = await self._gateway.webhooks.secret_of(self._owner(request))
         return respond({"secret": secret}, headers=_SECRET)
 
     def _owner(self, request: Request) -> str:
-        return self._parts.keys.owner(bearer(request.headers.get("authorization")))
+        return self._gateway.keys.owner(bearer(request.headers.get("authorization")))
 
     async def _sent(self, request: Request, known: Collection[str]) -> dict[str, Any]:
-        body: Mapping[str, Any] = bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes))
+        body: Mapping[str, Any] = bodies.json_object(await bodies.read(request, self._gateway.settings.max_body_bytes))
         refuse_unknown(body, known)
         return given(body)
 
     def _check_events(self, dialect: str, events: object) -> None:
         """Refuse names that nothing is ever sent under; what is no list at all is refused by whoever takes it."""
-        known = (ALL_EVENTS, *self._parts.webhooks.events[dialect])
+        known = (ALL_EVENTS, *self._gateway.webhooks.events[dialect])
         for name in events if isinstance(events, list) else ():
             if name not in known:
                 raise InvalidInput(f"events has {str(name)[:80]!r}; known: {', '.join(known)}", field="events")

@@ -13,7 +13,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.native.body import png_url
 from gateway.dialects.native.record import record
 from gateway.generation.pipeline import Preview
@@ -25,21 +25,21 @@ RETRY_MS = 2000
 """After which a client whose connection was cut comes back."""
 
 
-def respond(parts: Parts, request: Request, job: Job, base: str) -> Response:
+def respond(gateway: Gateway, request: Request, job: Job, base: str) -> Response:
     """The events of `job`, from now to its end; 204, which no client asks again after, if the end was seen already."""
     seen = request.headers.get("last-event-id")
     if job.is_finished and seen == _id(job):
         return Response(status_code=204)
-    return EventSourceResponse(_events(parts, job, base, seen), ping=_HEARTBEAT_S)
+    return EventSourceResponse(_events(gateway, job, base, seen), ping=_HEARTBEAT_S)
 
 
-async def _events(parts: Parts, job: Job, base: str, seen: str | None) -> AsyncIterator[ServerSentEvent]:
+async def _events(gateway: Gateway, job: Job, base: str, seen: str | None) -> AsyncIterator[ServerSentEvent]:
     shown: Preview | None = None
-    async for now in parts.jobs.watch(job.id, job.owner):
+    async for now in gateway.jobs.watch(job.id, job.owner):
         if now.error is not None:
             yield _event("error", now, problem.details(now.error))
         elif now.is_finished:
-            links = await parts.assets.urls(base, [picture.asset for picture in now.pictures])
+            links = await gateway.assets.urls(base, [picture.asset for picture in now.pictures])
             yield _event("result", now, record(now, links))
         elif _id(now) != seen:
             progress = _progress(now)

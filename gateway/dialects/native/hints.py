@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from families.limits import MOST_HINTS
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import renamed
 from gateway.dialects.native import body as native_json
 from gateway.dialects.native.assets import picture
@@ -23,7 +23,7 @@ from gateway.generation.hints import Hint, HintRequest
 from gateway.web import bodies
 from gateway.web.accept import negotiate
 from gateway.web.authorization import bearer
-from gateway.web.disconnect import unless_gone
+from gateway.web.disconnect import while_connected
 from mesh.concurrency import together
 from mesh.errors import InvalidInput, MeshError
 
@@ -48,16 +48,16 @@ class NativeHints:
     """The route of the native dialect that makes hints.
 
     Args:
-        parts: of the gateway.
+        gateway: its parts.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     async def make(self, request: Request) -> Response:
         """Make hints without pictures of them: one, as PNG or JSON by the Accept header, or several, as JSON."""
-        owner = self._parts.keys.owner(bearer(request.headers.get("authorization")))
-        body = bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes))
+        owner = self._gateway.keys.owner(bearer(request.headers.get("authorization")))
+        body = bodies.json_object(await bodies.read(request, self._gateway.settings.max_body_bytes))
         if body.get("hints") is not None:
             return await self._several(request, body, owner)
         return await self._one(request, body, owner)
@@ -92,18 +92,18 @@ class NativeHints:
             hints = await together(self._hint(one, at) for one, (at, _) in zip(asked, sent, strict=True))
             return list(zip(asked, hints, strict=True))
 
-        return await unless_gone(request, work())
+        return await while_connected(request, work())
 
     async def _with_pictures(self, outline: HintRequest, at: str, body: Mapping[str, Any], owner: str) -> HintRequest:
         """`outline` with the pictures that `body` holds or names."""
         pictures: dict[str, Any] = {
-            name: await picture(self._parts, body[name], f"{at}{name}", owner) for name in _PICTURES if name in body
+            name: await picture(self._gateway, body[name], f"{at}{name}", owner) for name in _PICTURES if name in body
         }
         return replace(outline, **pictures)
 
     async def _hint(self, asked: HintRequest, at: str) -> Hint:
         with _naming(at):
-            return await self._parts.hints.make(asked)
+            return await self._gateway.hints.make(asked)
 
 
 def _negotiated(request: Request, *offered: str) -> str:

@@ -6,13 +6,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import base_url
 from gateway.dialects.scenario import answers, lists
 from gateway.dialects.scenario.fields import wrong
 from gateway.dialects.scenario.job_view import told
 from gateway.dialects.scenario.pictures import UPLOADED
-from gateway.dialects.scenario.resource import Room, Table
+from gateway.dialects.scenario.resource import Resource, Table
 from gateway.files.records import AssetRecord
 from gateway.generation.pictures import decode_base64
 from gateway.jobs.job import Job
@@ -27,7 +27,7 @@ _UNKNOWN = "unknown"
 """Type and source of pictures whose job is forgotten."""
 
 
-def asset_body(parts: Parts, request: Request, record: AssetRecord, job: Job | None) -> dict[str, Any]:
+def asset_body(gateway: Gateway, request: Request, record: AssetRecord, job: Job | None) -> dict[str, Any]:
     """A picture's record in the vendor's shape; `job` is the one that made it, if it is still known."""
     kind, source, made = _origin(record, job)
     at = answers.moment(record.created_at)
@@ -35,7 +35,7 @@ def asset_body(parts: Parts, request: Request, record: AssetRecord, job: Job | N
     size = {"width": record.width, "height": record.height}
     return {
         "id": answers.asset_id(record.id),
-        "url": parts.assets.url(base_url(parts, request), record.id, expires_s=LINK_S),
+        "url": gateway.assets.url(base_url(gateway, request), record.id, expires_s=LINK_S),
         "mimeType": record.media_type,
         "kind": "image",
         "status": "success",
@@ -88,7 +88,7 @@ def _origin(record: AssetRecord, job: Job | None) -> tuple[str, str, dict[str, A
     return said["asset_type"], said["source"], made
 
 
-class ScenarioAssets(Room):
+class ScenarioAssets(Resource):
     """Routes of assets."""
 
     def table(self) -> Table:
@@ -110,7 +110,7 @@ class ScenarioAssets(Room):
         owner, fields = self._owner(request), await self._fields(request)
         name = fields.required("name")
         content = decode_base64(fields.required("image"), "image")
-        record = await self._parts.assets.keep(content, owner, source=UPLOADED, name=name)
+        record = await self._gateway.assets.keep(content, owner, source=UPLOADED, name=name)
         return answers.respond({"asset": await self._body(request, record)})
 
     async def _several(self, request: Request) -> Response:
@@ -128,7 +128,7 @@ class ScenarioAssets(Room):
         """Delete assets; those that are not there don't matter."""
         owner, fields = self._owner(request), await self._fields(request)
         found = [answers.ASSET_ID.fullmatch(id) for id in fields.texts("assetIds", MOST_DELETED)]
-        await self._parts.assets.drop([match[1] for match in found if match], owner)
+        await self._gateway.assets.drop([match[1] for match in found if match], owner)
         return answers.respond({})
 
     async def _list(self, request: Request) -> Response:
@@ -148,7 +148,9 @@ class ScenarioAssets(Room):
         known: dict[str, Job | None] = {}
 
         async def look(limit: int, token: str | None) -> tuple[Sequence[AssetRecord], str | None]:
-            page = await self._parts.assets.page(owner, limit, token, oldest_first=query.get("sortDirection") == "asc")
+            page = await self._gateway.assets.page(
+                owner, limit, token, oldest_first=query.get("sortDirection") == "asc"
+            )
             for record in page.records:
                 if record.job_id not in known:
                     known[record.job_id] = await self._maker(record)
@@ -165,30 +167,30 @@ class ScenarioAssets(Room):
             )
 
         records, token = await lists.picked(look, fits, size, query.get("paginationToken") or None)
-        body = {"assets": [asset_body(self._parts, request, record, known[record.job_id]) for record in records]}
+        body = {"assets": [asset_body(self._gateway, request, record, known[record.job_id]) for record in records]}
         return answers.respond(body | ({"nextPaginationToken": token} if token else {}))
 
     async def _record(self, asked: str, owner: str) -> AssetRecord:
         if found := answers.ASSET_ID.fullmatch(asked):
             try:
-                return await self._parts.assets.record(found[1], owner)
+                return await self._gateway.assets.record(found[1], owner)
             except NotFound:
                 pass
         raise NotFound(f"Asset {asked[:80]} not found")
 
     async def _body(self, request: Request, record: AssetRecord) -> dict[str, Any]:
-        return asset_body(self._parts, request, record, await self._maker(record))
+        return asset_body(self._gateway, request, record, await self._maker(record))
 
     async def _bodies(self, request: Request, records: Sequence[AssetRecord]) -> list[dict[str, Any]]:
         jobs = {record.job_id: record for record in records}
         made = {id: await self._maker(record) for id, record in jobs.items()}
-        return [asset_body(self._parts, request, record, made[record.job_id]) for record in records]
+        return [asset_body(self._gateway, request, record, made[record.job_id]) for record in records]
 
     async def _maker(self, record: AssetRecord) -> Job | None:
         """The job that made it, while it is known."""
         if not record.job_id:
             return None
         try:
-            return await self._parts.jobs.get(record.job_id, record.owner)
+            return await self._gateway.jobs.get(record.job_id, record.owner)
         except NotFound:
             return None

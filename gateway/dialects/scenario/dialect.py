@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import Submission, answering, generate
 from gateway.dialects.scenario import answers
 from gateway.dialects.scenario import detect as scenario_detect
@@ -42,20 +42,20 @@ class Scenario:
     """Pictures, and the routes of everything around them.
 
     Args:
-        parts: of the gateway.
+        gateway: its parts.
     """
 
     name = NAME
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     def routes(self) -> APIRouter:
         router = APIRouter(tags=["scenario"])
         paths = (*ROUTES, DETECT, f"{CUSTOM}/{{model_id}}")
         table: Table = tuple(("POST", f"/generate/{path}", self._generate) for path in paths)
         for room in (ScenarioJobs, ScenarioAssets, ScenarioUploads, ScenarioModels, ScenarioWebhooks):
-            table += room(self._parts, self.owner).table()
+            table += room(self._gateway, self.owner).table()
         for method, path, handler in table:
             shown = scenario_docs.options(method, path)
             router.add_api_route(f"{PREFIX}{path}", answering(self, handler), methods=[method], **shown)
@@ -67,13 +67,13 @@ class Scenario:
         """Holder of the key that the request carries."""
         header = request.headers.get("authorization")
         user, password = basic(header) or ("", "")
-        return self._parts.keys.owner(password or user or bearer(header))
+        return self._gateway.keys.owner(password or user or bearer(header))
 
     async def parse(self, request: Request) -> Submission:
         owner = self.owner(request)
-        body = await bodies.read(request, self._parts.settings.max_body_bytes)
+        body = await bodies.read(request, self._gateway.settings.max_body_bytes)
         fields = Fields(bodies.json_object(body))
-        pictures = Reader(self._parts, owner, keeping=not is_dry(request))
+        pictures = Reader(self._gateway, owner, keeping=not is_dry(request))
         generation, told = await self._read(request, fields, pictures)
         return Submission(
             generation=generation,
@@ -99,9 +99,9 @@ class Scenario:
         """Begin a job; with `dryRun` in the query, say what it would cost."""
         if is_dry(request):
             submission = await self.parse(request)
-            await self._parts.catalogue.resolve(submission.generation)
+            await self._gateway.catalogue.resolve(submission.generation)
             return answers.respond(answers.COST, answers.DRY_RUN)
-        return await generate(self._parts, self, request)
+        return await generate(self._gateway, self, request)
 
     async def _other(self, request: Request) -> Response:
         """Tools that are not enabled here, and paths that never were."""
@@ -113,7 +113,7 @@ class Scenario:
 
     async def _read(self, request: Request, fields: Fields, pictures: Reader) -> tuple[Generation, dict[str, Any]]:
         """The canonical request, and what is remembered of its kind."""
-        offer = await self._parts.catalogue.offer()
+        offer = await self._gateway.catalogue.offer()
         path = request.url.path.removeprefix(f"{_GENERATE}/")
         if path == DETECT:
             generation = await scenario_detect.read(fields, offer, pictures)
@@ -121,7 +121,7 @@ class Scenario:
             return generation, {"route": DETECT, "model": "", "steering": "image", **kinds}
         named = request.path_params.get("model_id")
         asked = named if named is not None else fields.required("modelId")
-        settings, default = self._parts.settings, await self._parts.catalogue.default_model()
+        settings, default = self._gateway.settings, await self._gateway.catalogue.default_model()
         name = scenario_request.model(fields, asked, offer, settings, default)
         if named is not None:
             dialled = scenario_request.newer(fields)

@@ -14,7 +14,7 @@ from gateway.dialects.scenario import answers, lists
 from gateway.dialects.scenario.assets import asset_body
 from gateway.dialects.scenario.fields import Fields, wrong
 from gateway.dialects.scenario.job_view import told
-from gateway.dialects.scenario.resource import Room, Table
+from gateway.dialects.scenario.resource import Resource, Table
 from gateway.jobs.job import Filter, Job, Status
 from gateway.web import bodies
 from mesh.errors import NotFound
@@ -25,7 +25,7 @@ _STATUSES = {spoken: (status,) for status, spoken in answers.STATUSES.items()}
 _NEVER = ("pending", "warming-up", "finalizing")
 
 
-class ScenarioJobs(Room):
+class ScenarioJobs(Resource):
     """Routes of jobs."""
 
     def table(self) -> Table:
@@ -57,7 +57,7 @@ class ScenarioJobs(Room):
             return answers.respond({"jobs": []})
 
         async def look(limit: int, token: str | None) -> tuple[Sequence[Job], str | None]:
-            page = await self._parts.jobs.page(owner, which, limit, token)
+            page = await self._gateway.jobs.page(owner, which, limit, token)
             return page.jobs, page.next
 
         def fits(job: Job) -> bool:
@@ -74,19 +74,19 @@ class ScenarioJobs(Room):
     async def _act(self, request: Request) -> Response:
         """Cancel a job; one that has ended stays as it is."""
         job = await self._job(request)
-        sent = bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes))
+        sent = bodies.json_object(await bodies.read(request, self._gateway.settings.max_body_bytes))
         action = Fields(sent).required("action")
         if action != "cancel":
             raise wrong("action", "cancel", action)
         if not job.is_finished:
-            job = await self._parts.jobs.cancel(job.id, job.owner)
+            job = await self._gateway.jobs.cancel(job.id, job.owner)
         return await self._polled(request, job)
 
     async def _job(self, request: Request) -> Job:
         owner, asked = self._owner(request), request.path_params["id"]
         if found := answers.JOB_ID.fullmatch(asked):
             try:
-                return await self._parts.jobs.get(found[1], owner)
+                return await self._gateway.jobs.get(found[1], owner)
             except NotFound:
                 pass
         raise NotFound(f"Job {asked[:80]} not found")
@@ -95,8 +95,8 @@ class ScenarioJobs(Room):
         asset = None
         if job.status == Status.SUCCEEDED and len(job.pictures) == 1:
             try:
-                record = await self._parts.assets.record(job.pictures[0].asset, job.owner)
-                asset = asset_body(self._parts, request, record, job)
+                record = await self._gateway.assets.record(job.pictures[0].asset, job.owner)
+                asset = asset_body(self._gateway, request, record, job)
             except NotFound:
                 # It was deleted, or it is older than files get.
                 pass

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from families.limits import FRACTION, GUIDANCE, PROMPT_CHARACTERS, SAMPLES, SEED, SIDE, STEPS, STRENGTH, Range
 from gateway.dialects.scenario import answers, lists, modality
 from gateway.dialects.scenario.request import SIZE, STEPS_DEFAULT, STRENGTH_DEFAULT
-from gateway.dialects.scenario.resource import Room, Table
+from gateway.dialects.scenario.resource import Resource, Table
 from gateway.dialects.scenario.routes import ROUTES
 from gateway.generation.catalogue import Offer
 from mesh.errors import InvalidInput, NotFound
@@ -23,7 +23,7 @@ MOST_AT_ONCE = 200
 _PAGE_SIZE = 100
 
 
-class ScenarioModels(Room):
+class ScenarioModels(Resource):
     """Routes of models."""
 
     def table(self) -> Table:
@@ -67,9 +67,9 @@ class ScenarioModels(Room):
 
     async def _known(self) -> tuple[Offer, dict[str, str]]:
         """The offer, and the name of the loaded model behind each id."""
-        offer = await self._parts.catalogue.offer()
+        offer = await self._gateway.catalogue.offer()
         loaded = {model.name: model.name for model in offer.models}
-        aliases = {id: name for id, name in self._parts.settings.aliases().items() if name in loaded}
+        aliases = {id: name for id, name in self._gateway.settings.aliases().items() if name in loaded}
         return offer, {**aliases, **loaded}
 
 

@@ -3,7 +3,7 @@
 What came inline becomes an asset, and the echo names that: a job's record never holds a picture.
 """
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.scenario.answers import ASSET_ID, asset_id
 from gateway.dialects.scenario.fields import Fields, wrong
 from mesh.errors import InvalidInput, NotFound
@@ -17,13 +17,13 @@ class Reader:
     """Reads the pictures of one request; one that is named twice is read once.
 
     Args:
-        parts: of the gateway.
+        gateway: its parts.
         owner: whose assets may be named.
         keeping: whether inline pictures become assets; False for requests that only ask for a price.
     """
 
-    def __init__(self, parts: Parts, owner: str, keeping: bool) -> None:
-        self._parts = parts
+    def __init__(self, gateway: Gateway, owner: str, keeping: bool) -> None:
+        self._gateway = gateway
         self._owner = owner
         self._keeping = keeping
         self._known: dict[str, tuple[bytes, str]] = {}
@@ -47,14 +47,14 @@ class Reader:
     async def _had(self, name: str, value: str) -> tuple[bytes, str]:
         if value.startswith("asset_"):
             return await self._stored(name, value), value
-        content = await self._parts.pictures.read(value, name)
+        content = await self._gateway.pictures.read(value, name)
         if value[:8].lower().startswith(_URL_STARTS):
             return content, value
         if not self._keeping:
             return content, ""
         # As long as a job's own pictures; what is uploaded for itself is kept until it is deleted.
-        expires_s = self._parts.settings.retention_s
-        record = await self._parts.assets.keep(content, self._owner, source=UPLOADED, expires_s=expires_s)
+        expires_s = self._gateway.settings.retention_s
+        record = await self._gateway.assets.keep(content, self._owner, source=UPLOADED, expires_s=expires_s)
         return content, asset_id(record.id)
 
     async def _stored(self, name: str, value: str) -> bytes:
@@ -62,8 +62,8 @@ class Reader:
         try:
             if found is None:
                 raise NotFound("")
-            record = await self._parts.assets.record(found[1], self._owner)
-            return (await self._parts.assets.get(record.id)).content
+            record = await self._gateway.assets.record(found[1], self._owner)
+            return (await self._gateway.assets.get(record.id)).content
         except NotFound:
             raise InvalidInput(f'"{name}": Asset {value[:80]} not found', field=name) from None
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from starlette.requests import Request
 
-from gateway.bootstrap import Parts
+from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import Handler
 from gateway.dialects.scenario.fields import Fields
 from gateway.web import bodies
@@ -17,16 +17,16 @@ Table = tuple[tuple[str, str, Handler], ...]
 """Method, path behind the version, handler."""
 
 
-class Room(ABC):
+class Resource(ABC):
     """The routes around one kind of thing.
 
     Args:
-        parts: of the gateway.
+        gateway: its parts.
         owner: says whose request it is.
     """
 
-    def __init__(self, parts: Parts, owner: Owner) -> None:
-        self._parts = parts
+    def __init__(self, gateway: Gateway, owner: Owner) -> None:
+        self._gateway = gateway
         self._owner = owner
 
     @abstractmethod
@@ -35,7 +35,7 @@ class Room(ABC):
 
     async def _fields(self, request: Request) -> Fields:
         """What the body says."""
-        return Fields(bodies.json_object(await bodies.read(request, self._parts.settings.max_body_bytes)))
+        return Fields(bodies.json_object(await bodies.read(request, self._gateway.settings.max_body_bytes)))
 
 
 def is_dry(request: Request) -> bool:

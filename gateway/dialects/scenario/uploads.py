@@ -14,7 +14,7 @@ from families.limits import Range
 from gateway.dialects.common.dialect import base_url
 from gateway.dialects.scenario import answers
 from gateway.dialects.scenario.fields import wrong
-from gateway.dialects.scenario.resource import Room, Table, is_dry
+from gateway.dialects.scenario.resource import Resource, Table, is_dry
 from gateway.files.uploads import MOST_PARTS, Upload
 from mesh.errors import NotEnabled, NotFound
 from mesh.pictures import MAX_BYTES
@@ -24,7 +24,7 @@ _ID = re.compile(r"upload_([0-9a-f]{32})")
 _ELSEWHERE = ("url", "civitaiModelUrl", "huggingFaceModelName")
 
 
-class ScenarioUploads(Room):
+class ScenarioUploads(Resource):
     """Routes of uploads."""
 
     def table(self) -> Table:
@@ -47,8 +47,8 @@ class ScenarioUploads(Room):
         content_type = fields.required("contentType")
         if is_dry(request):
             return answers.respond(answers.COST, answers.DRY_RUN)
-        begun = await self._parts.uploads.begin(
-            base_url(self._parts, request),
+        begun = await self._gateway.uploads.begin(
+            base_url(self._gateway, request),
             owner,
             kind="image",
             file_name=file_name,
@@ -62,7 +62,7 @@ class ScenarioUploads(Room):
         """Where an upload is."""
         owner, id = self._owner(request), _named(request)
         try:
-            found = await self._parts.uploads.get(base_url(self._parts, request), id, owner)
+            found = await self._gateway.uploads.get(base_url(self._gateway, request), id, owner)
         except NotFound:
             raise _unknown(request) from None
         return answers.respond({"upload": _body(request, found)})
@@ -74,7 +74,7 @@ class ScenarioUploads(Room):
         if action != "complete":
             raise wrong("action", "complete", action)
         try:
-            done = await self._parts.uploads.complete(base_url(self._parts, request), id, owner)
+            done = await self._gateway.uploads.complete(base_url(self._gateway, request), id, owner)
         except NotFound:
             raise _unknown(request) from None
         return answers.respond({"upload": _body(request, done)})

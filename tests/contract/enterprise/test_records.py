@@ -61,7 +61,7 @@ async def test_polls_are_answered_after_a_restart(start: Start, tmp_path: Path) 
 
 async def test_jobs_of_other_dialects_are_not_polled_here(mesh: Running) -> None:
     async with mesh.http.post("/controlmesh/v1/generations?wait=30", json={"prompt": "a boat"}) as response:
-        job = await mesh.parts.jobs.get((await response.json())["id"], "anybody")
+        job = await mesh.gateway.jobs.get((await response.json())["id"], "anybody")
     assert (await call(mesh, f"{E}/fetch", request_id=job.number))["message"] == "Request not found"
 
 
@@ -71,7 +71,7 @@ async def test_a_temporary_link_ends_after_a_day(mesh: Running) -> None:
     async with mesh.http.get(link) as response:
         assert response.status == 200
     ends = int(link.partition("expires=")[2].partition("&")[0])
-    job = await mesh.parts.jobs.find(body["id"], "anybody")
+    job = await mesh.gateway.jobs.find(body["id"], "anybody")
     assert 0 <= ends - job.created_at.timestamp() - 86_400 < 120
     async with mesh.http.get(link.replace(f"expires={ends}", f"expires={ends + 60}")) as response:
         assert response.status == 403, "nobody makes it longer"
@@ -95,9 +95,11 @@ async def test_base64_in_the_answer_itself_where_the_key_says_so(start: Start, d
         for inline in (True, False, None):
             options = {} if inline is None else {"enterprise": {"inline": inline}}
             new = NewKey("x", "acme", options=options)
-            record, key = await mesh.parts.database.run(lambda connection, new=new: key_records.create(connection, new))
+            record, key = await mesh.gateway.database.run(
+                lambda connection, new=new: key_records.create(connection, new)
+            )
             keys[digest_of(key)] = record.holder
-            mesh.parts.keys.learn(keys, ever=1)
+            mesh.gateway.keys.learn(keys, ever=1)
             body = await ask(mesh, **SILENT, key=key, base64="yes")
             wanted = deployment == "inline" if inline is None else inline
             assert (body["output"] != body["future_links"]) == wanted
@@ -114,9 +116,11 @@ async def test_errors_tell_by_their_status_where_the_key_says_so(start: Start, d
         for strict, status in ((True, 400), (False, 200), (None, 400 if deployment == "strict" else 200)):
             options = {} if strict is None else {"enterprise": {"strict": strict}}
             new = NewKey("x", "acme", options=options)
-            record, key = await mesh.parts.database.run(lambda connection, new=new: key_records.create(connection, new))
+            record, key = await mesh.gateway.database.run(
+                lambda connection, new=new: key_records.create(connection, new)
+            )
             keys[digest_of(key)] = record.holder
-            mesh.parts.keys.learn(keys, ever=1)
+            mesh.gateway.keys.learn(keys, ever=1)
             async with mesh.http.post(f"{E}/controlnet", json={"key": key, "model_id": "demo"}) as response:
                 assert (response.status, (await response.json())["status"]) == (status, "error")
 
@@ -242,9 +246,9 @@ async def test_clearing_the_queue_cancels_one_s_own(start: Start) -> None:
 async def test_a_restart_is_asked_of_the_process_by_operators_alone(start: Start) -> None:
     async with start(api_keys=("good",), restartable=True) as mesh:
         await call(mesh, f"{E}/restart_server", key="bad")
-        assert not mesh.parts.ending.is_set()
+        assert not mesh.gateway.ending.is_set()
         await call(mesh, f"{E}/restart_server", key="good")
-        assert mesh.parts.ending.is_set()
+        assert mesh.gateway.ending.is_set()
 
 
 async def test_cross_origin_requests_are_let_in_everywhere(mesh: Running) -> None:

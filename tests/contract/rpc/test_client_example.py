@@ -8,12 +8,12 @@ import grpc
 import numpy as np
 
 from controlmesh.v1 import generation_pb2_grpc
-from gateway.bootstrap import open_parts
+from gateway.bootstrap import open_gateway
 from gateway.dialects.voices import VOICES
 from gateway.rpc.servicer import Generations
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput
-from mesh.interceptors import Edge
+from mesh.interceptors import CallInterceptor
 from mesh.pictures import check, decode, encode
 from tests.rigs.services import FakeRooms
 
@@ -35,10 +35,10 @@ async def test_it_submits_watches_saves_and_says_what_is_wrong(tmp_path: Path) -
     source.write_bytes(encode(np.zeros((64, 96, 3), np.uint8)))
     async with (
         FakeRooms() as rooms,
-        open_parts(GatewaySettings(mesh_address=rooms.address, api_keys=("mine",)), VOICES) as parts,
+        open_gateway(GatewaySettings(mesh_address=rooms.address, api_keys=("mine",)), VOICES) as gateway,
     ):
-        server = grpc.aio.server(interceptors=[Edge()])
-        generation_pb2_grpc.add_GenerationServiceServicer_to_server(Generations(parts), server)
+        server = grpc.aio.server(interceptors=[CallInterceptor()])
+        generation_pb2_grpc.add_GenerationServiceServicer_to_server(Generations(gateway), server)
         address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         await server.start()
         to = ("--address", address, "--key", "mine", "--out", tmp_path / "made")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc, types_pb2
-from gateway.bootstrap import open_parts
+from gateway.bootstrap import open_gateway
 from gateway.dialects.voices import VOICES
 from gateway.rpc.servicer import Generations
 from gateway.settings import GatewaySettings
-from mesh.interceptors import Edge
+from mesh.interceptors import CallInterceptor
 from mesh.pictures import decode, encode
 from tests.rigs.services import FakeRooms
 
@@ -26,10 +26,10 @@ GOOD, BROKEN = types_pb2.Image(content=PICTURE), types_pb2.Image(content=b"no pi
 async def face(**settings: Any) -> AsyncIterator[tuple[FakeRooms, generation_pb2_grpc.GenerationServiceStub]]:
     async with (
         FakeRooms() as rooms,
-        open_parts(GatewaySettings(mesh_address=rooms.address, **settings), VOICES) as parts,
+        open_gateway(GatewaySettings(mesh_address=rooms.address, **settings), VOICES) as gateway,
     ):
-        server = grpc.aio.server(interceptors=[Edge()])
-        generation_pb2_grpc.add_GenerationServiceServicer_to_server(Generations(parts), server)
+        server = grpc.aio.server(interceptors=[CallInterceptor()])
+        generation_pb2_grpc.add_GenerationServiceServicer_to_server(Generations(gateway), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

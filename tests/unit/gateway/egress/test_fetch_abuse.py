@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from prometheus_client import REGISTRY
 
 from gateway.egress.fetch import MOST_REDIRECTS, Fetcher
-from gateway.egress.hosts import Outside
+from gateway.egress.hosts import Egress
 from gateway.generation.pictures import Pictures
 from mesh.errors import InvalidInput
 
@@ -259,7 +259,7 @@ async def test_what_is_refused_is_counted_by_its_reason(url: str, reason: str) -
         await Fetcher().fetch(url, "image")
     assert counted() == before + 1
     with pytest.raises(InvalidInput):
-        Outside().check(url, "webhook")
+        Egress().check(url, "webhook")
     assert counted() == before + 2
 
 

@@ -11,7 +11,7 @@ import pytest
 from obstore.store import LocalStore
 
 from gateway.bootstrap import s3_access
-from gateway.database.encryption import Seal
+from gateway.database.encryption import Cipher
 from gateway.files.assets import Assets
 from gateway.files.links import Links
 from gateway.files.names import is_name, is_private, label, names, new_name
@@ -195,12 +195,12 @@ def test_a_changed_link_is_refused(change: dict[str, object]) -> None:
 
 
 def test_sealed_secrets_open_with_the_same_secret_alone() -> None:
-    sealed = Seal("a long enough secret").close("the key")
-    assert "the key" not in sealed and Seal("a long enough secret").open(sealed) == "the key"
-    for other in (Seal("another long secret"), Seal("", passing=True), Seal("")):
+    sealed = Cipher("a long enough secret").encrypt("the key")
+    assert "the key" not in sealed and Cipher("a long enough secret").decrypt(sealed) == "the key"
+    for other in (Cipher("another long secret"), Cipher("", passing=True), Cipher("")):
         with pytest.raises(Unavailable):
-            other.open(sealed)
+            other.decrypt(sealed)
     with pytest.raises(Unavailable):
-        Seal("a long enough secret").open(sealed[:-4] + "AAAA")
+        Cipher("a long enough secret").decrypt(sealed[:-4] + "AAAA")
     with pytest.raises(NotEnabled):
-        Seal("").close("the key")
+        Cipher("").encrypt("the key")

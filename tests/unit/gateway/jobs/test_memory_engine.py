@@ -14,7 +14,7 @@ from gateway.generation.generation import Control, Generation
 from gateway.generation.pipeline import Outcome, Picture, Preview, Progress
 from gateway.jobs.job import Job, Order, Status
 from gateway.jobs.memory_engine import MemoryJobs
-from gateway.jobs.places import Turns
+from gateway.jobs.places import Places
 from mesh.errors import InternalError, InvalidInput, NotFound, Overloaded, Unavailable
 
 ASKED = Generation(prompt="a boat", seed=7, steps=2, controls=(Control(kind="canny", image=b"png"),))
@@ -281,12 +281,12 @@ async def test_closing_stops_everything_and_takes_nothing_more(engine: Any) -> N
 
 
 async def test_a_turn_that_was_given_to_one_who_left_is_given_on() -> None:
-    turns = Turns(1)
-    await turns.take(1)
-    leaving, next_one = asyncio.create_task(turns.take(1)), asyncio.create_task(turns.take(1))
+    places = Places(1)
+    await places.acquire(1)
+    leaving, next_one = asyncio.create_task(places.acquire(1)), asyncio.create_task(places.acquire(1))
     await asyncio.sleep(0)
-    turns.give_back(1)
+    places.release(1)
     # The turn has been given; the task learns of both in the same moment.
     leaving.cancel()
     await asyncio.wait_for(next_one, 1)
-    assert leaving.cancelled() and turns.waiting == 0
+    assert leaving.cancelled() and places.waiting == 0

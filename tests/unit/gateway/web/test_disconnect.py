@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from gateway.web.disconnect import unless_gone
+from gateway.web.disconnect import while_connected
 from mesh.errors import Cancelled, InvalidInput
 
 
@@ -29,7 +29,7 @@ async def test_a_client_that_stays_gets_the_result() -> None:
     async def work() -> int:
         return 7
 
-    assert await unless_gone(Client().request, work()) == 7
+    assert await while_connected(Client().request, work()) == 7
 
 
 async def test_the_error_of_the_work_is_the_works_own() -> None:
@@ -37,7 +37,7 @@ async def test_the_error_of_the_work_is_the_works_own() -> None:
         raise InvalidInput("no")
 
     with pytest.raises(InvalidInput):
-        await unless_gone(Client().request, work())
+        await while_connected(Client().request, work())
 
 
 async def test_a_client_that_leaves_takes_the_work_with_it() -> None:
@@ -50,7 +50,7 @@ async def test_a_client_that_leaves_takes_the_work_with_it() -> None:
         finally:
             stopped.set()
 
-    answer = asyncio.create_task(unless_gone(client.request, work()))
+    answer = asyncio.create_task(while_connected(client.request, work()))
     await begun.wait()
     client.left.set()
     with pytest.raises(Cancelled):
@@ -69,7 +69,7 @@ async def test_nothing_is_left_running_when_the_handler_is_cancelled() -> None:
             stopped.set()
 
     before = asyncio.all_tasks()
-    answer = asyncio.create_task(unless_gone(Client().request, work()))
+    answer = asyncio.create_task(while_connected(Client().request, work()))
     await begun.wait()
     answer.cancel()
     with pytest.raises(asyncio.CancelledError):
