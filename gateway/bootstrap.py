@@ -11,10 +11,11 @@ from sqlalchemy import Connection
 
 from gateway.database.connection import Database, open_database
 from gateway.database.encryption import Cipher
+from gateway.database.secrets import shared_key
 from gateway.egress.fetch import Fetcher
 from gateway.egress.hosts import Egress
 from gateway.files.assets import Assets
-from gateway.files.links import Links, shared_key
+from gateway.files.links import Links
 from gateway.files.records import places
 from gateway.files.stores import S3Access, open_store
 from gateway.files.tenant_storage import TenantStorages

@@ -3,14 +3,9 @@
 import hashlib
 import hmac
 import math
-import secrets
 import time
 from collections.abc import Callable
 
-from sqlalchemy import Connection, insert, select
-from sqlalchemy.exc import IntegrityError
-
-from gateway.database.tables import SECRETS
 from mesh.errors import Forbidden
 
 _GRAIN_S = 60
@@ -55,16 +50,3 @@ class Links:
 
     def _signature(self, subject: str, end: int) -> str:
         return hmac.new(self._key, f"{end}\n{subject}".encode(), hashlib.sha256).hexdigest()
-
-
-def shared_key(connection: Connection, name: str) -> bytes:
-    """The deployment's random key of that name, 32 bytes, made at its first use; it never changes."""
-    asked = select(SECRETS.c.value).where(SECRETS.c.name == name)
-    if (known := connection.execute(asked).scalar_one_or_none()) is None:
-        try:
-            with connection.begin_nested():
-                connection.execute(insert(SECRETS).values(name=name, value=secrets.token_hex(32)))
-        except IntegrityError:
-            pass  # another process was quicker
-        known = connection.execute(asked).scalar_one()
-    return bytes.fromhex(known)

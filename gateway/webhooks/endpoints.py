@@ -12,9 +12,9 @@ import pybase64
 from sqlalchemy import Connection, Dialect
 
 from gateway.database.connection import Database
+from gateway.database.secrets import shared_key
 from gateway.database.tables import Moment
 from gateway.egress.hosts import Egress
-from gateway.files.links import shared_key
 from gateway.webhooks import endpoint_records as records
 from gateway.webhooks import records as webhook_records
 from gateway.webhooks.announcement import ALL_EVENTS

@@ -16,8 +16,8 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from gateway.database.connection import open_database
+from gateway.database.secrets import shared_key
 from gateway.files.assets import Assets
-from gateway.files.links import shared_key
 from gateway.files.records import AssetRecord, of_job
 from gateway.files.stores import UNFINISHED_S, S3Access
 from gateway.generation.generation import Generation

@@ -14,8 +14,9 @@ from moto.server import ThreadedMotoServer
 
 from gateway.database.connection import Database, open_database
 from gateway.database.encryption import Cipher
+from gateway.database.secrets import shared_key
 from gateway.files.assets import Assets
-from gateway.files.links import Links, shared_key
+from gateway.files.links import Links
 from gateway.files.stores import S3Access, open_store
 from gateway.files.tenant_storage import StorageOptions, TenantStorages
 from gateway.files.uploads import Uploads
