@@ -28,7 +28,7 @@ from rich.table import Table
 
 from gateway.database.connection import open_database
 from gateway.files.assets import Assets
-from gateway.generation.generation import Generation
+from gateway.generation.generation import Generation, Task
 from gateway.generation.pipeline import Outcome, Picture, Progress
 from gateway.jobs.engine import DurableJobs
 from gateway.jobs.job import Job, JobEngine, Order
@@ -76,7 +76,7 @@ class Begun:
     def __init__(self) -> None:
         self.at = 0.0
 
-    async def __call__(self, generation: Generation, progress: Progress) -> Outcome:
+    async def __call__(self, generation: Generation, progress: Progress, task: Task) -> Outcome:
         self.at = time.perf_counter()
         return Outcome(tuple(Picture(PICTURE, seed, 1, 1) for seed in generation.seeds()), (), "", "")
 

@@ -40,6 +40,8 @@ SIDE = Range(64, 1024, multiple=8)
 STEPS = Range(1, 150)
 GUIDANCE = Range(1, 20)
 """Guidance scale; 1 means without guidance."""
+TRUE_GUIDANCE = Range(1, 20)
+"""Guidance scale of models that also take one as an input; 1 means without guidance."""
 SEED = Range(0, 2**32 - 1)
 SAMPLES = Range(1, 4)
 CLIP_SKIP = Range(0, 8)

@@ -90,6 +90,12 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         InvalidInput: anything out of range, naming the field, its range and what was sent.
     """
     conditioning = request.conditioning
+    if request.HasField("true_guidance_scale"):
+        raise InvalidInput(
+            f"true_guidance_scale can't be used: model {facts.name!r} takes no guidance scale as an input, so its "
+            "guidance_scale is the only one; leave it out",
+            field="true_guidance_scale",
+        )
     _check_ranges(
         ("width", conditioning.width, limits.SIDE),
         ("height", conditioning.height, limits.SIDE),

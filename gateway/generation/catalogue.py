@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from controlmesh.v1 import preprocess_pb2, unet_pb2
 from families.limits import DEFAULT_STRENGTH
-from gateway.generation.generation import Generation
+from gateway.generation.generation import Generation, Task
 from gateway.generation.services import Services
 from mesh.channels import call, outgoing
 from mesh.errors import InvalidInput, Unavailable
@@ -179,8 +179,8 @@ class Catalogue:
             raise Unavailable("no model is loaded; load one, then try again", retry_after_s=5)
         return models[0].name
 
-    async def resolve(self, generation: Generation) -> Generation:
-        """`generation` with model, scheduler, strength and seed filled in, so that it can be repeated exactly.
+    async def resolve(self, generation: Generation, task: Task = Task.PICTURES) -> Generation:
+        """`generation` with model, scheduler, strength and seed filled in, so that `task` can be repeated exactly.
 
         Raises:
             InvalidInput: a model, scheduler, variant or control that does not exist here; names those that do. Also a
@@ -191,7 +191,7 @@ class Catalogue:
         model = offer.model(name)
         if model is None:
             raise _unknown("model", name, [known.name for known in offer.models])
-        if generation.hints_only:
+        if task == Task.HINT:
             # No ControlNet is asked, so any kind will do; what it needs is preprocess_svc's to say.
             return replace(generation, model=name).with_seed()
         _check_controls(generation, offer, model.name)

@@ -2,17 +2,30 @@
 
 import re
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from families.limits import PROMPT_CHARACTERS, Range
 from mesh.errors import InvalidInput
 
-Check = Callable[[str, object], None]
-"""Takes a field's name and value.
 
-Raises:
-    InvalidInput: the value can't be taken.
-"""
+@dataclass(frozen=True)
+class Check:
+    """What a field may be.
+
+    Attributes:
+        take: takes the field's name and value; raises InvalidInput if the value can't be taken.
+        limits: the same in JSON Schema's keywords, beside the type.
+    """
+
+    take: Callable[[str, object], None]
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, name: str, value: object) -> None:
+        """Raises InvalidInput, naming the field, what it must be and what was sent."""
+        self.take(name, value)
+
 
 FINITE = Range(-sys.float_info.max, sys.float_info.max)
 MOST_PARAMETERS = 16
@@ -28,12 +41,15 @@ def wrong(name: str, expected: str, value: object) -> InvalidInput:
     return InvalidInput(f"{name} must be {expected}, not {sent if len(sent) <= 80 else sent[:77] + '...'}", field=name)
 
 
-def text(name: str, value: object) -> None:
-    """Text of at most PROMPT_CHARACTERS."""
+def _text(name: str, value: object) -> None:
     if not isinstance(value, str):
         raise wrong(name, "text", value)
     if len(value) > PROMPT_CHARACTERS:
         raise InvalidInput(f"{name} has {len(value)} characters; at most {PROMPT_CHARACTERS} are taken", field=name)
+
+
+text = Check(_text, {"maxLength": PROMPT_CHARACTERS})
+"""Text of at most PROMPT_CHARACTERS."""
 
 
 def words(limit: int) -> Check:
@@ -45,25 +61,34 @@ def words(limit: int) -> Check:
         if len(value) > limit:
             raise InvalidInput(f"{name} has {len(value)} characters; at most {limit} are taken", field=name)
 
-    return check
+    return Check(check, {"minLength": 1, "maxLength": limit})
 
 
-def identifier(name: str, value: object) -> None:
-    """The name of a model, scheduler, kind or parameter."""
+def _identifier(name: str, value: object) -> None:
     if not isinstance(value, str) or not _NAME.fullmatch(value) or ".." in value:
         raise wrong(name, "a name of letters, digits, '.', '_' and '-', at most 128 characters", value)
 
 
-def label(name: str, value: object) -> None:
-    """A name that is only ever compared: a style, a variant of a solver."""
+identifier = Check(_identifier)
+"""The name of a model, scheduler, kind or parameter."""
+
+
+def _label(name: str, value: object) -> None:
     if not isinstance(value, str) or not 0 < len(value) <= _LABEL_CHARACTERS or not value.isprintable():
         raise wrong(name, f"a name of 1 to {_LABEL_CHARACTERS} printable characters", value)
 
 
-def flag(name: str, value: object) -> None:
-    """True or false, and no number that stands for one."""
+label = Check(_label)
+"""A name that is only ever compared: a style, a variant of a solver."""
+
+
+def _flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise wrong(name, "true or false", value)
+
+
+flag = Check(_flag)
+"""True or false, and no number that stands for one."""
 
 
 def whole(limits: Range) -> Check:
@@ -76,7 +101,7 @@ def whole(limits: Range) -> Check:
         if not isinstance(value, int) or isinstance(value, bool) or not limits.holds(value):
             raise wrong(name, words, value)
 
-    return check
+    return Check(check, _bounds(limits))
 
 
 def number(limits: Range) -> Check:
@@ -87,11 +112,15 @@ def number(limits: Range) -> Check:
         if not isinstance(value, int | float) or isinstance(value, bool) or not limits.holds(value):
             raise wrong(name, words, value)
 
-    return check
+    return Check(check, {} if limits is FINITE else _bounds(limits))
 
 
-def parameters(name: str, value: object) -> None:
-    """Numbers by name, as an extractor takes them."""
+def _bounds(limits: Range) -> dict[str, Any]:
+    multiple = {"multipleOf": limits.multiple} if limits.multiple > 1 else {}
+    return {"minimum": limits.minimum, "maximum": limits.maximum, **multiple}
+
+
+def _parameters(name: str, value: object) -> None:
     if not isinstance(value, dict) or len(value) > MOST_PARAMETERS:
         raise wrong(name, f"an object of at most {MOST_PARAMETERS} numbers by name", value)
     check = number(FINITE)
@@ -100,14 +129,18 @@ def parameters(name: str, value: object) -> None:
         check(f"{name}.{parameter}", setting)
 
 
-def one_of(known: Container[str], words: str) -> Check:
-    """One of a few words, listed in `words`."""
+parameters = Check(_parameters)
+"""Numbers by name, as an extractor takes them."""
+
+
+def one_of(known: Sequence[str]) -> Check:
+    """One of a few words."""
 
     def check(name: str, value: object) -> None:
         if not isinstance(value, str) or value not in known:
-            raise wrong(name, f"one of {words}", value)
+            raise wrong(name, f"one of {', '.join(known)}", value)
 
-    return check
+    return Check(check, {"enum": list(known)})
 
 
 def optional(check: Check) -> Check:
@@ -117,4 +150,4 @@ def optional(check: Check) -> Check:
         if value is not None:
             check(name, value)
 
-    return checked
+    return Check(checked, check.limits)

@@ -1,12 +1,15 @@
-"""The one canonical request, checked against the limits of families/limits.py; every default stands here."""
+"""The one canonical request, checked against the limits of families/limits.py; every field stands here, once."""
 
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
 
 from controlmesh.v1 import types_pb2
 from families.limits import (
     CLIP_SKIP,
     DEFAULT_END,
+    DEFAULT_STRENGTH,
     DEFAULT_WEIGHT,
     FRACTION,
     GUIDANCE,
@@ -18,10 +21,10 @@ from families.limits import (
     SIDE,
     STEPS,
     STRENGTH,
+    TRUE_GUIDANCE,
     WEIGHT,
 )
 from gateway.generation.checks import (
-    Check,
     flag,
     identifier,
     label,
@@ -34,6 +37,7 @@ from gateway.generation.checks import (
     words,
     wrong,
 )
+from gateway.generation.declared import asked, check_fields, nested, picture, pictures_of
 from mesh.channels import MAX_MESSAGE_BYTES
 from mesh.errors import InvalidInput
 
@@ -45,37 +49,49 @@ FORMATS: dict[str, types_pb2.ImageFormat.ValueType] = {
 
 MOST_PICTURE_BYTES = MAX_MESSAGE_BYTES - 1024 * 1024
 """Of all pictures of a request: they travel in one message, which has room for words besides."""
+PICTURE_WORDS = "PNG, JPEG or WebP as base64, data URL, http(s) URL or `asset:ID` of a file kept here; at most 16 MiB."
+_SIDE_WORDS = "Pixels; left out: as `image`, else as the first control's picture."
+
+
+class Task(StrEnum):
+    """What is wanted of a generation: its pictures, or its only control's hint, as a PNG."""
+
+    PICTURES = "pictures"
+    HINT = "hint"
 
 
 @dataclass(frozen=True)
 class Control:
     """One picture that steers the generation.
 
-    Attributes:
-        kind: control kind such as "canny".
-        image: the encoded picture, whose header has been checked; None takes the request's `image`, unless there is
-            `text`.
-        auto_hint: True extracts the hint from `image`, False takes `image` as the hint.
-        weight: conditioning scale.
-        start: fraction of the steps at which the control begins.
-        end: fraction of the steps at which it ends, not before `start`.
-        parameters: of the extractor, by name.
-        mask: encoded picture whose white marks what to repaint, for kinds that read one (the catalogue refuses it for
-            others); None takes the request's.
-        extractor: which of the kind's extractors makes the hint; None takes the usual one. preprocess_svc judges it.
-        text: words that the hint is made from in place of a picture, for kinds that can; None for none.
+    Pictures are encoded files whose headers have been checked. Which extractors a kind has is preprocess_svc's to
+    judge; that a kind which reads no mask gets one is refused by the catalogue.
     """
 
-    kind: str
-    image: bytes | None = field(default=None, repr=False)
-    auto_hint: bool = True
-    weight: float = DEFAULT_WEIGHT
-    start: float = 0.0
-    end: float = DEFAULT_END
-    parameters: dict[str, float] = field(default_factory=dict)
-    mask: bytes | None = field(default=None, repr=False)
-    extractor: str | None = None
-    text: str | None = field(default=None, repr=False)
+    kind: str = asked(identifier, "Control kind; GET /controlmesh/v1/controls lists them.", examples=("canny",))
+    image: bytes | None = picture(f"{PICTURE_WORDS} Left out: the request's `image`, or none beside `text`.")
+    auto_hint: bool = asked(flag, "Extract the hint; false: the image is the hint.", True)
+    weight: float = asked(number(WEIGHT), "Conditioning scale; 1 is the trained strength.", DEFAULT_WEIGHT)
+    start: float = asked(number(FRACTION), "Fraction of the steps at which the control begins.", 0.0)
+    end: float = asked(number(FRACTION), "Fraction of the steps at which the control ends.", DEFAULT_END)
+    parameters: dict[str, float] = asked(parameters, "Of the extractor, by name.", dict)
+    mask: bytes | None = picture(
+        "A picture, as `image`, whose white marks what to repaint; only for kinds that read a mask. Left out: the "
+        "request's `mask`."
+    )
+    extractor: str | None = asked(
+        optional(identifier),
+        "Which of the kind's extractors makes the hint; GET /controlmesh/v1/controls lists them. Left out: the first "
+        "that is available and no stand-in.",
+        None,
+        examples=("canny",),
+    )
+    text: str | None = asked(
+        optional(words(HINT_CHARACTERS)),
+        "Words to make the hint from in place of a picture, for kinds with an extractor that reads text.",
+        None,
+        examples=("https://example.org",),
+    )
 
 
 @dataclass(frozen=True)
@@ -85,67 +101,64 @@ class Generation:
     Pictures are encoded files whose headers have been checked. b"" stands for one that was sent and is not at hand: not
     read yet, or not kept.
 
-    Attributes:
-        prompt: what the picture should show; may be empty.
-        negative_prompt: what it should not show.
-        model: name of a loaded model; None takes the default one.
-        controls: what steers the picture.
-        width, height: pixels; None leaves the size to `image`, else to the first control's picture, else to the model.
-        steps: denoising steps.
-        guidance_scale: classifier-free guidance; 1 is none.
-        scheduler: name of a scheduler; None takes the model's own.
-        seed: of the first picture; None is random, and reported.
-        samples: number of pictures.
-        format: of the pictures, a key of FORMATS.
-        clip_skip: last layers of the text encoder to skip.
-        image: encoded picture to start from; None starts from noise.
-        mask: encoded picture whose white marks what to repaint of `image`; None changes all of it. Without `image` it
-            is refused: a control that reads a mask has a mask of its own for that case.
-        strength: how much of `image` is changed; None takes DEFAULT_STRENGTH. Without `image` it is refused.
-        guess_mode: the hints lead, the prompt may be empty; refused without controls.
-        use_karras_sigmas: spacing of the noise levels; None as the model's own configuration says.
-        algorithm_type: variant of the solver; None takes the scheduler's own.
-        prompt_weighting: read weights and long prompts; False takes the words as they stand.
-        enhance_prompt: append words of quality.
-        enhance_style: name of a style whose words are put around the prompts.
-        preview_every: model calls from one preview to the next; 0 for none.
-        keep_unmasked: leave what the mask keeps as it is in `image`, to the pixel; False leaves it as the VAE gives it
-            back. Without `mask` it is refused.
-        hints_only: the only control's hint is what is wanted, as a PNG, and no picture is made of it.
-
     Raises:
         InvalidInput: naming the field, its range and what was sent.
     """
 
-    prompt: str
-    negative_prompt: str = ""
-    model: str | None = None
-    controls: tuple[Control, ...] = ()
-    width: int | None = None
-    height: int | None = None
-    steps: int = 20
-    guidance_scale: float = 7.5
-    scheduler: str | None = None
-    seed: int | None = None
-    samples: int = 1
-    format: str = "png"
-    clip_skip: int = 0
-    image: bytes | None = field(default=None, repr=False)
-    mask: bytes | None = field(default=None, repr=False)
-    strength: float | None = None
-    guess_mode: bool = False
-    use_karras_sigmas: bool | None = None
-    algorithm_type: str | None = None
-    prompt_weighting: bool = True
-    enhance_prompt: bool = False
-    enhance_style: str | None = None
-    preview_every: int = 0
-    keep_unmasked: bool = False
-    hints_only: bool = False
+    prompt: str = asked(
+        text, "What the picture should show; required but in guess mode. (words), (words:1.3) and [words] weigh."
+    )
+    model: str | None = asked(optional(identifier), "Name of a loaded model; left out: the default one.", None)
+    negative_prompt: str = asked(text, "What it should not show.", "")
+    controls: tuple[Control, ...] = nested(Control, MOST_CONTROLS, "What steers the picture.")
+    width: int | None = asked(optional(whole(SIDE)), _SIDE_WORDS, None)
+    height: int | None = asked(optional(whole(SIDE)), _SIDE_WORDS, None)
+    steps: int = asked(whole(STEPS), "Denoising steps.", 20)
+    guidance_scale: float = asked(number(GUIDANCE), "Classifier-free guidance; 1 is none.", 7.5)
+    true_guidance_scale: float | None = asked(
+        optional(number(TRUE_GUIDANCE)),
+        "Classifier-free guidance by a second prediction, for models whose `guidance_scale` is an input of the model; "
+        "left out: none. Models that have no use for it refuse it.",
+        None,
+    )
+    scheduler: str | None = asked(optional(identifier), "Name of a scheduler; left out: the model's own.", None)
+    seed: int | None = asked(optional(whole(SEED)), "Of the first picture; left out: random, and reported.", None)
+    samples: int = asked(whole(SAMPLES), "Number of pictures; their seeds count up.", 1)
+    format: str = asked(one_of(tuple(FORMATS)), "Of the pictures.", "png")
+    clip_skip: int = asked(whole(CLIP_SKIP), "Last layers of the text encoder to skip.", 0)
+    image: bytes | None = picture(f"The picture to start from: {PICTURE_WORDS}")
+    mask: bytes | None = picture(
+        "A picture, as `image`, whose white marks what to repaint of `image`; left out: all of it."
+    )
+    strength: float | None = asked(
+        optional(number(STRENGTH)), f"How much of `image` to change; left out: {DEFAULT_STRENGTH:g}.", None
+    )
+    guess_mode: bool = asked(flag, "The controls lead, the prompt may be left out.", False)
+    use_karras_sigmas: bool | None = asked(
+        optional(flag),
+        "Space the noise levels as Karras et al. (2022); left out: as the model's configuration says.",
+        None,
+    )
+    algorithm_type: str | None = asked(
+        optional(label),
+        "Variant of the solver; GET /controlmesh/v1/schedulers lists them; left out: the scheduler's own.",
+        None,
+        examples=("sde-dpmsolver++",),
+    )
+    prompt_weighting: bool = asked(flag, "Read weights and long prompts; false: the words as they stand.", True)
+    enhance_prompt: bool = asked(flag, "Append words of quality to the prompt.", False)
+    enhance_style: str | None = asked(
+        optional(label), "Style whose words are put around the prompts; GET /controlmesh/v1/styles lists them.", None
+    )
+    preview_every: int = asked(
+        whole(PREVIEW_EVERY), "Model calls from one preview among the events to the next; 0: none.", 0
+    )
+    keep_unmasked: bool = asked(
+        flag, "Leave what `mask` keeps as it is in `image`, to the pixel; false: as the VAE gives it back.", False
+    )
 
     def __post_init__(self) -> None:
-        for name, check in _CHECKS.items():
-            check(name, getattr(self, name))
+        check_fields(self)
         if len(self.controls) > MOST_CONTROLS:
             raise InvalidInput(
                 f"controls has {len(self.controls)} entries; at most {MOST_CONTROLS} are taken", field="controls"
@@ -158,8 +171,6 @@ class Generation:
                     raise InvalidInput(f"{name} needs an initial picture (`image`), and none was sent", field=name)
         if self.keep_unmasked and self.mask is None:
             raise InvalidInput("keep_unmasked needs a mask (`mask`), and none was sent", field="keep_unmasked")
-        if self.hints_only and (len(self.controls) != 1 or self.samples != 1 or self.format != "png"):
-            raise InvalidInput("a hint alone is one control's, as a png", field="controls")
         if self.guess_mode and not self.controls:
             raise InvalidInput("guess_mode needs at least one control to lead, and none was sent", field="guess_mode")
         size = sum(len(content) for content in self._pictures())
@@ -187,11 +198,8 @@ class Generation:
 
     def without_pictures(self) -> "Generation":
         """The same without the bytes of any picture, to be remembered."""
-        controls = tuple(
-            replace(control, image=_forgotten(control.image), mask=_forgotten(control.mask))
-            for control in self.controls
-        )
-        return replace(self, controls=controls, image=_forgotten(self.image), mask=_forgotten(self.mask))
+        controls = tuple(replace(control, **_forgotten(control)) for control in self.controls)
+        return replace(self, controls=controls, **_forgotten(self))
 
     def _pictures(self) -> list[bytes]:
         """All that travels to preprocess_svc."""
@@ -199,45 +207,8 @@ class Generation:
         return [picture for picture in (*map(self.picture_of, self.controls), *masks) if picture]
 
 
-_CHECKS: dict[str, Check] = {
-    "prompt": text,
-    "negative_prompt": text,
-    "model": optional(identifier),
-    "width": optional(whole(SIDE)),
-    "height": optional(whole(SIDE)),
-    "steps": whole(STEPS),
-    "guidance_scale": number(GUIDANCE),
-    "scheduler": optional(identifier),
-    "seed": optional(whole(SEED)),
-    "samples": whole(SAMPLES),
-    "format": one_of(FORMATS, ", ".join(FORMATS)),
-    "clip_skip": whole(CLIP_SKIP),
-    "strength": optional(number(STRENGTH)),
-    "guess_mode": flag,
-    "use_karras_sigmas": optional(flag),
-    "algorithm_type": optional(label),
-    "prompt_weighting": flag,
-    "enhance_prompt": flag,
-    "enhance_style": optional(label),
-    "preview_every": whole(PREVIEW_EVERY),
-    "keep_unmasked": flag,
-    "hints_only": flag,
-}
-_CONTROL_CHECKS: dict[str, Check] = {
-    "kind": identifier,
-    "auto_hint": flag,
-    "weight": number(WEIGHT),
-    "start": number(FRACTION),
-    "end": number(FRACTION),
-    "parameters": parameters,
-    "extractor": optional(identifier),
-    "text": optional(words(HINT_CHARACTERS)),
-}
-
-
 def _check_control(at: str, control: Control, initial: bytes | None) -> None:
-    for name, check in _CONTROL_CHECKS.items():
-        check(f"{at}.{name}", getattr(control, name))
+    check_fields(control, f"{at}.")
     if control.end < control.start:
         raise wrong(f"{at}.end", f"at least {at}.start, which is {control.start:g}", control.end)
     if control.text is not None:
@@ -252,5 +223,15 @@ def _check_control(at: str, control: Control, initial: bytes | None) -> None:
         )
 
 
-def _forgotten(picture: bytes | None) -> bytes | None:
-    return None if picture is None else b""
+def _forgotten(holder: Generation | Control) -> dict[str, Any]:
+    return {name: None if getattr(holder, name) is None else b"" for name in pictures_of(holder)}
+
+
+def check_task(task: Task, generation: Generation) -> None:
+    """Whether `task` can be done with `generation`.
+
+    Raises:
+        InvalidInput: a hint is wanted and there is not exactly one control, or another format or number of pictures.
+    """
+    if task == Task.HINT and (len(generation.controls), generation.samples, generation.format) != (1, 1, "png"):
+        raise InvalidInput("a hint alone is one control's, as a png", field="controls")

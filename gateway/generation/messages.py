@@ -1,8 +1,15 @@
-"""What the services are asked, made of the canonical request."""
+"""What the services are asked, made of the canonical request: a message's field takes the value of the same name."""
+
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2, vae_pb2
+from gateway.generation.declared import pictures_of
 from gateway.generation.generation import FORMATS, Control, Generation
 from mesh.pictures import upright_size
+
+Filled = TypeVar("Filled", bound=Message)
 
 
 def prepare(generation: Generation) -> preprocess_pb2.PrepareRequest:
@@ -10,35 +17,24 @@ def prepare(generation: Generation) -> preprocess_pb2.PrepareRequest:
     picture_width, picture_height = 0, 0
     if generation.image is not None:
         picture_width, picture_height = upright_size(generation.image)
-    return preprocess_pb2.PrepareRequest(
-        model=generation.model or "",
-        prompt=generation.prompt,
-        negative_prompt=generation.negative_prompt,
+    return _filled(
+        preprocess_pb2.PrepareRequest,
+        generation,
         guidance=generation.guidance_scale > 1,
-        controls=[_control(generation, control) for control in generation.controls],
-        width=generation.width or 0,
-        height=generation.height or 0,
-        clip_skip=generation.clip_skip,
-        mask=_image(generation.mask),
-        prompt_weighting=generation.prompt_weighting,
-        enhance_prompt=generation.enhance_prompt,
-        enhance_style=generation.enhance_style or "",
+        controls=[_control(control, generation.picture_of(control)) for control in generation.controls],
         picture_width=picture_width,
         picture_height=picture_height,
     )
 
 
-def extract(generation: Generation) -> preprocess_pb2.ExtractHintRequest:
-    """The first control's hint alone, at the size that was asked for or in the proportions of its picture."""
-    return preprocess_pb2.ExtractHintRequest(
-        control=_control(generation, generation.controls[0]),
-        width=generation.width or 0,
-        height=generation.height or 0,
-    )
+def extract(control: Control, size: object) -> preprocess_pb2.ExtractHintRequest:
+    """A control's hint alone, of the `width`, `height` or `short_side` of `size`, or in its picture's proportions."""
+    return _filled(preprocess_pb2.ExtractHintRequest, size, control=_control(control, control.image))
 
 
 def encode(generation: Generation, width: int, height: int) -> vae_pb2.EncodeRequest:
     """The initial picture, to be fitted to `width` x `height` pixels."""
+    # Not by equal names: its seed would draw a sample of the posterior, which is unet_svc's to draw.
     return vae_pb2.EncodeRequest(
         model=generation.model or "", image=_image(generation.image), width=width, height=height
     )
@@ -48,19 +44,7 @@ def denoise(
     generation: Generation, conditioning: types_pb2.Conditioning, initial: types_pb2.Posterior | None, seed: int
 ) -> unet_pb2.DenoiseRequest:
     """One picture's loop, from `initial` or, without one, from noise."""
-    return unet_pb2.DenoiseRequest(
-        conditioning=conditioning,
-        scheduler=generation.scheduler or "",
-        steps=generation.steps,
-        guidance_scale=generation.guidance_scale,
-        seed=seed,
-        initial=initial,
-        strength=generation.strength,
-        guess_mode=generation.guess_mode,
-        use_karras_sigmas=generation.use_karras_sigmas,
-        algorithm_type=generation.algorithm_type or "",
-        preview_every=generation.preview_every,
-    )
+    return _filled(unet_pb2.DenoiseRequest, generation, conditioning=conditioning, initial=initial, seed=seed)
 
 
 def decode(
@@ -71,19 +55,17 @@ def decode(
     return vae_pb2.DecodeRequest(latents=latents, format=FORMATS[generation.format], **merged)  # type: ignore[arg-type]
 
 
-def _control(generation: Generation, control: Control) -> types_pb2.Control:
-    return types_pb2.Control(
-        kind=control.kind,
-        image=_image(generation.picture_of(control)),
-        auto_hint=control.auto_hint,
-        weight=control.weight,
-        start=control.start,
-        end=control.end,
-        parameters=control.parameters,
-        mask=_image(control.mask),
-        extractor=control.extractor or "",
-        text=control.text or "",
-    )
+def _control(control: Control, picture: bytes | None) -> types_pb2.Control:
+    return _filled(types_pb2.Control, control, image=_image(picture))
+
+
+def _filled(kind: type[Filled], source: object, **given: Any) -> Filled:
+    """A message of `kind`: `given`, and of `source` what has the name of a field; None leaves a field out."""
+    pictures = pictures_of(source)
+    for name in set(kind.DESCRIPTOR.fields_by_name) - given.keys():
+        value = getattr(source, name, None)
+        given[name] = _image(value) if name in pictures else value
+    return kind(**{name: value for name, value in given.items() if value is not None})
 
 
 def _image(content: bytes | None) -> types_pb2.Image | None:

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2
 from gateway.generation import messages
-from gateway.generation.generation import Generation
+from gateway.generation.generation import Generation, Task
+from gateway.generation.hints import HintRequest, extract
 from gateway.generation.services import Services
 from mesh.channels import call, outgoing, stream
 from mesh.concurrency import both, together
@@ -65,12 +66,13 @@ class Pipeline:
         self._services = services
         self._deadline_s = deadline_s
 
-    async def run(self, generation: Generation, progress: Progress) -> Outcome:
-        """Make the pictures of `generation`, whose model and seed are set. Cancelling this stops every service.
+    async def run(self, generation: Generation, progress: Progress, task: Task = Task.PICTURES) -> Outcome:
+        """Make what is wanted of `generation`, whose model and seed are set. Cancelling this stops every service.
 
         Args:
             generation: what to make.
             progress: told of every model call.
+            task: whether its pictures or its hint.
 
         Raises:
             MeshError: the first one of any service; DeadlineExceeded after `deadline_s`.
@@ -78,7 +80,7 @@ class Pipeline:
         walk = _Walk(self._services, generation, time.monotonic() + self._deadline_s, _Steps(generation, progress))
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await (walk.to_hint() if generation.hints_only else walk.through())
+                return await (walk.to_hint() if task == Task.HINT else walk.through())
         except TimeoutError:
             raise DeadlineExceeded(
                 f"the pictures were not done after {self._deadline_s:g} seconds; ask for fewer steps or pictures"
@@ -106,18 +108,16 @@ class _Walk:
 
     async def to_hint(self) -> Outcome:
         """Only the first step of the way, and only for the first control."""
-        request = messages.extract(self._generation)
+        asked, control = self._generation, self._generation.controls[0]
+        wanted = HintRequest(replace(control, image=asked.picture_of(control)), asked.width, asked.height)
         try:
-            answer = await call(
-                self._services.preprocess.ExtractHint(request, timeout=self._left(), metadata=outgoing())
-            )
+            made = await extract(self._services, wanted, self._left())
         except MeshError as error:
             # There the control stands alone.
             if error.field:
                 error.field = error.field.replace("control.", "controls[0].", 1)
             raise
-        hint = Picture(answer.hint.content, self._generation.seeds()[0], answer.hint.width, answer.hint.height)
-        return Outcome((hint,), tuple(answer.notes), "", "")
+        return Outcome((Picture(made.content, asked.seeds()[0], made.width, made.height),), made.notes, "", "")
 
     async def _start(self) -> tuple[preprocess_pb2.PrepareResponse, types_pb2.Posterior | None]:
         """What all pictures have in common: conditioning, and the initial picture in latent space if there is one."""

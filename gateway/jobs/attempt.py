@@ -115,7 +115,7 @@ class Attempt:
         pause_s, ends_at = FIRST_PAUSE_S, time.monotonic() + patience_s
         while True:
             try:
-                return await self._conduct(generation, self._advance)
+                return await self._conduct(generation, self._advance, self.job.task)
             except _PASSING as error:
                 if time.monotonic() + pause_s > ends_at:
                     raise

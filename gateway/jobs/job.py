@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from prometheus_client import Counter, Gauge
 from sqlalchemy import Connection
 
-from gateway.generation.generation import Generation
+from gateway.generation.generation import Generation, Task, check_task
 from gateway.generation.pipeline import Outcome, Picture, Preview, Progress
 from gateway.jobs.idempotency import HEADER
 from mesh.errors import Conflict, DeadlineExceeded, MeshError, NotFound, Overloaded
@@ -29,8 +29,8 @@ DEFAULT_PRIORITY = 5
 NUMBERS = range(100_000_000, 1_000_000_000)
 """Integer ids of jobs."""
 
-Conductor = Callable[[Generation, Progress], Awaitable[Outcome]]
-"""Makes the pictures of a generation; cancelling it stops the services."""
+Conductor = Callable[[Generation, Progress, Task], Awaitable[Outcome]]
+"""Does a task with a generation; cancelling it stops the services."""
 
 
 class Status(StrEnum):
@@ -80,6 +80,10 @@ class Order:
         deadline_s: seconds from now after which it is of no use; None for the deployment's own.
         webhook: URL that is told of the end; None for none.
         most_waiting: jobs that the owner may have waiting; None for the deployment's own bound alone.
+        task: what is wanted of the generation.
+
+    Raises:
+        InvalidInput: the task can't be done with this generation.
     """
 
     generation: Generation
@@ -93,6 +97,10 @@ class Order:
     deadline_s: float | None = None
     webhook: str | None = None
     most_waiting: int | None = None
+    task: Task = Task.PICTURES
+
+    def __post_init__(self) -> None:
+        check_task(self.task, self.generation)
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,7 @@ class Job:
         generation: what was asked, as the catalogue resolved it; without the pictures' bytes once finished.
         assets: names under which the pictures will lie, decided at the start.
         number: the same job as an integer of nine digits, for dialects whose ids are integers; no secret.
-        dialect, echo, priority, webhook: as in its Order.
+        dialect, echo, priority, webhook, task: as in its Order.
         attempts: how often it was begun.
         step, steps: model calls done and in all, over all pictures.
         preview: the last one, while it runs in this process.
@@ -122,6 +130,7 @@ class Job:
     echo: Mapping[str, Any] = field(default_factory=dict)
     priority: int = DEFAULT_PRIORITY
     webhook: str | None = None
+    task: Task = Task.PICTURES
     attempts: int = 0
     status: Status = Status.QUEUED
     step: int = 0

@@ -100,6 +100,7 @@ class MemoryJobs:
             echo=order.echo,
             priority=order.priority,
             webhook=order.webhook,
+            task=order.task,
             steps=order.generation.steps * order.generation.samples,
         )
         entry = self._entries[job.id] = Entry(job, order)
@@ -244,7 +245,7 @@ class MemoryJobs:
     async def _make(self, entry: Entry) -> None:
         job = entry.job
         entry.update(status=Status.RUNNING, started_at=datetime.now(UTC), attempts=1)
-        outcome = await self._conduct(job.generation, entry.advance)
+        outcome = await self._conduct(job.generation, entry.advance, job.task)
         made = list(zip(job.assets, outcome.pictures, strict=True))
         await asyncio.gather(*(self._assets.put(name, picture.content, job.owner) for name, picture in made))
         pictures = tuple(StoredPicture.of(name, picture) for name, picture in made)

@@ -54,7 +54,7 @@ def place(
         "owner": order.owner,
         "dialect": order.dialect,
         "echo": dict(order.echo),
-        "generation": generation_row(generation),
+        "generation": generation_row(generation, order.task),
         "inputs": dict(inputs),
         "carried": carried(),
         "fingerprint": order.fingerprint,

@@ -7,15 +7,18 @@ from typing import Any
 from sqlalchemy import Row
 
 from gateway.database.tables import moment
-from gateway.generation.generation import Control, Generation
+from gateway.generation import declared
+from gateway.generation.generation import Control, Generation, Task
 from gateway.jobs.job import Job, Status, StoredPicture
 from mesh import errors
 from mesh.errors import InternalError, MeshError
 
 _ERRORS: dict[str, type[MeshError]] = {cls.__name__: cls for cls in errors.BY_CODE.values()}
-_PICTURES = ("image", "mask")
+_PICTURES = declared.pictures_of(Generation)
 _KNOWN = frozenset(field.name for field in fields(Generation)) - {*_PICTURES, "controls"}
-_KNOWN_OF_CONTROL = frozenset(field.name for field in fields(Control)) - {*_PICTURES}
+_KNOWN_OF_CONTROL = frozenset(field.name for field in fields(Control)) - {*declared.pictures_of(Control)}
+# The task, as rows have always told of it.
+_HINT = "hints_only"
 
 
 def pictures_of(generation: Generation) -> dict[str, bytes]:
@@ -27,9 +30,10 @@ def pictures_of(generation: Generation) -> dict[str, bytes]:
     }
 
 
-def generation_row(generation: Generation) -> dict[str, Any]:
-    """All of the request but its pictures, as JSON."""
-    plain = {name: getattr(generation, name) for name in sorted(_KNOWN)}
+def generation_row(generation: Generation, task: Task) -> dict[str, Any]:
+    """All of the request but its pictures, as JSON, and what is wanted of it."""
+    plain: dict[str, Any] = {name: getattr(generation, name) for name in sorted(_KNOWN)}
+    plain[_HINT] = task == Task.HINT
     plain["controls"] = [
         {name: getattr(control, name) for name in sorted(_KNOWN_OF_CONTROL)} for control in generation.controls
     ]
@@ -47,6 +51,11 @@ def generation_of(row: Mapping[str, Any], pictures: Mapping[str, bytes]) -> Gene
     )
     plain = {name: value for name, value in row.items() if name in _KNOWN}
     return Generation(**plain, controls=controls, **_own(pictures, ""))
+
+
+def task_of(row: Mapping[str, Any]) -> Task:
+    """What is wanted of the generation that `generation_row` wrote."""
+    return Task.HINT if row.get(_HINT) else Task.PICTURES
 
 
 def with_pictures(generation: Generation, pictures: Mapping[str, bytes]) -> Generation:
@@ -87,6 +96,7 @@ def job_of(row: Row[Any]) -> Job:
         echo=row.echo,
         priority=row.priority,
         webhook=row.webhook,
+        task=task_of(row.generation),
         attempts=row.attempts,
         status=Status(row.status),
         step=row.step,

@@ -1,32 +1,20 @@
-"""Requests of GenerationService as they are read."""
+"""Requests of GenerationService as they are read: a field of the canonical request takes the message's of its name."""
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import MISSING
+from typing import Any, TypeVar
 
-from controlmesh.v1 import generation_pb2, types_pb2
-from gateway.generation.generation import FORMATS, Control, Generation
+from google.protobuf.message import Message
+
+from controlmesh.v1 import generation_pb2
+from gateway.generation.declared import Declared, default_of, fields_of
+from gateway.generation.generation import FORMATS, Generation
 from mesh.errors import InvalidInput
 from mesh.pictures import check
 
 _FORMAT_NAMES = {number: name for name, number in FORMATS.items()}
-# Absent means the default, which is another than the type's zero.
-_OPTIONAL = (
-    "width",
-    "height",
-    "steps",
-    "guidance_scale",
-    "seed",
-    "samples",
-    "clip_skip",
-    "strength",
-    "use_karras_sigmas",
-    "prompt_weighting",
-)
-# Empty means none.
-_NAMES = ("model", "scheduler", "algorithm_type", "enhance_style")
-_PLAIN = ("prompt", "negative_prompt", "guess_mode", "enhance_prompt", "preview_every", "keep_unmasked")
-_PICTURES = ("image", "mask")
-_OPTIONAL_OF_CONTROL = ("auto_hint", "weight", "end")
-_NAMES_OF_CONTROL = ("extractor", "text")
+
+Request = TypeVar("Request")
 
 
 def generation_of(request: generation_pb2.GenerateRequest) -> Generation:
@@ -35,41 +23,40 @@ def generation_of(request: generation_pb2.GenerateRequest) -> Generation:
     Raises:
         InvalidInput: naming the field.
     """
-    given = {name: getattr(request, name) for name in _OPTIONAL if request.HasField(name)}  # type: ignore[arg-type]
-    if request.format:
-        given["format"] = _format(request.format)
-    return Generation(
-        controls=tuple(_control(index, control) for index, control in enumerate(request.controls)),
-        **{name: getattr(request, name) for name in _PLAIN},
-        **{name: getattr(request, name) for name in _NAMES if getattr(request, name)},
-        **_pictures(request),
-        **given,
-    )
+    return _read(request, Generation)
+
+
+def _read(message: Message, cls: type[Request], at: str = "") -> Request:
+    """`message` as a `cls`, whose fields' names begin with `at` in errors."""
+    return cls(**dict(_given(message, cls, at)))
+
+
+def _given(message: Message, cls: type, at: str) -> Iterator[tuple[str, Any]]:
+    """The fields that say something. Where the protocol can't tell zero from absent, zero is none, and the default."""
+    for field, declared in fields_of(cls):
+        known = message.DESCRIPTOR.fields_by_name.get(field.name)
+        if known is None:
+            continue
+        value = getattr(message, field.name)
+        is_there = message.HasField(field.name) if known.has_presence else bool(value)
+        if is_there or default_of(field) is MISSING:
+            yield field.name, _value(known, declared, value, f"{at}{field.name}")
+
+
+def _value(known: Any, declared: Declared, value: Any, at: str) -> Any:
+    if declared.is_picture:
+        check(value.content, field=at)
+        return value.content
+    if declared.nested is not None:
+        return tuple(_read(one, declared.nested, f"{at}[{index}].") for index, one in enumerate(value))
+    if known.message_type is not None:
+        return dict(value)
+    if known.enum_type is not None:
+        return _format(value)
+    return value
 
 
 def _format(number: int) -> str:
     if number not in _FORMAT_NAMES:
         raise InvalidInput(f"format {number} is unknown", field="format")
     return _FORMAT_NAMES[number]  # type: ignore[index]
-
-
-def _control(index: int, control: types_pb2.Control) -> Control:
-    given = {name: getattr(control, name) for name in _OPTIONAL_OF_CONTROL if control.HasField(name)}  # type: ignore[arg-type]
-    return Control(
-        kind=control.kind,
-        start=control.start,
-        parameters=dict(control.parameters),
-        **{name: getattr(control, name) for name in _NAMES_OF_CONTROL if getattr(control, name)},
-        **_pictures(control, f"controls[{index}]."),
-        **given,
-    )
-
-
-def _pictures(message: generation_pb2.GenerateRequest | types_pb2.Control, at: str = "") -> dict[str, Any]:
-    """The pictures that `message` has, their headers checked."""
-    found = {}
-    for name in _PICTURES:
-        if message.HasField(name):  # type: ignore[arg-type]
-            found[name] = getattr(message, name).content
-            check(found[name], field=f"{at}{name}")
-    return found

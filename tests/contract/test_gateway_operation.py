@@ -174,7 +174,7 @@ async def test_the_documentation_knows_every_field_and_nothing_else(mesh: Runnin
         ("GenerationBody", Generation, "GenerationSettings", {"priority", "deadline_s", "webhook"}),
         ("ControlBody", Control, "ControlSettings", set()),
     ):
-        known = {field.name for field in dataclasses.fields(kind)} - {"hints_only"}
+        known = {field.name for field in dataclasses.fields(kind)}
         assert set(schemas[name]["properties"]) == known | besides
         assert set(schemas[settings]["properties"]) == known - {"image", "mask"}
     strength = schemas["GenerationBody"]["properties"]["strength"]

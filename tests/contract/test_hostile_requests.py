@@ -95,6 +95,7 @@ REQUESTS = {
         "enhance_style": "comic",
         "preview_every": 1,
         "keep_unmasked": True,
+        "true_guidance_scale": 2,
         "priority": 5,
         "deadline_s": 60,
         "webhook": None,

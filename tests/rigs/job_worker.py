@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 
 from gateway.database.connection import open_database
 from gateway.egress.hosts import Egress
-from gateway.generation.generation import Generation
+from gateway.generation.generation import Generation, Task
 from gateway.generation.pipeline import Outcome, Progress
 from gateway.jobs.engine import DurableJobs
 from gateway.jobs.job import Job, JobEngine, Order
@@ -43,7 +43,7 @@ def say(**line: Any) -> None:
 class Told(Conductor):
     """Says what it begins and what is taken from it."""
 
-    async def __call__(self, generation: Generation, progress: Progress) -> Outcome:
+    async def __call__(self, generation: Generation, progress: Progress, task: Task) -> Outcome:
         say(begun=generation.prompt)
         try:
             return await super().__call__(generation, progress)

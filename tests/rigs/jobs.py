@@ -11,7 +11,7 @@ from obstore.store import LocalStore
 
 from gateway.database.connection import open_database
 from gateway.files.assets import Assets
-from gateway.generation.generation import Generation
+from gateway.generation.generation import Generation, Task
 from gateway.generation.pipeline import Outcome, Picture, Progress
 from gateway.jobs.engine import DurableJobs
 from gateway.jobs.job import JobEngine
@@ -42,7 +42,7 @@ class Conductor:
                 self.news.clear()
                 await self.news.wait()
 
-    async def __call__(self, generation: Generation, progress: Progress) -> Outcome:
+    async def __call__(self, generation: Generation, progress: Progress, task: Task = Task.PICTURES) -> Outcome:
         self.begun.append(generation.prompt)
         self.seen.append(generation)
         self.news.set()

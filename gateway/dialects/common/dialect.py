@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
-from gateway.generation.generation import Generation
+from gateway.generation.generation import Generation, Task
 from gateway.jobs import idempotency
 from gateway.jobs.job import DEFAULT_PRIORITY, Job, Order
 from gateway.web import bodies
@@ -29,7 +29,7 @@ class Submission:
         hold_s: seconds that the answer may be held back for the pictures.
         remarks: sentences for the caller about what was not taken as sent.
         echo: what the dialect needs again to render the answer, JSON: another process may have to.
-        priority, deadline_s, webhook: as in an Order.
+        priority, deadline_s, webhook, task: as in an Order.
     """
 
     generation: Generation
@@ -40,6 +40,7 @@ class Submission:
     priority: int = DEFAULT_PRIORITY
     deadline_s: float | None = None
     webhook: str | None = None
+    task: Task = Task.PICTURES
 
     def order(self, generation: Generation, dialect: str, base_url: str) -> Order:
         """What is submitted for it; `generation` is its own, as the catalogue resolved it."""
@@ -53,6 +54,7 @@ class Submission:
             priority=self.priority,
             deadline_s=self.deadline_s,
             webhook=self.webhook,
+            task=self.task,
         )
 
 
@@ -83,7 +85,7 @@ async def generate(gateway: Gateway, dialect: Dialect, request: Request) -> Resp
         MeshError: as the dialect, the catalogue and the job engine raise it.
     """
     submission = await dialect.parse(request)
-    generation = await gateway.catalogue.resolve(submission.generation)
+    generation = await gateway.catalogue.resolve(submission.generation, submission.task)
     order = _named(request, submission.order(generation, dialect.name, base_url(gateway, request)))
     job = await gateway.jobs.submit(gateway.keys.bounded(order))
     if submission.hold_s > 0:

@@ -18,7 +18,8 @@ from gateway.dialects.native.assets import picture
 from gateway.dialects.native.docs.requests import HintBatchBody, HintBody
 from gateway.dialects.native.docs.routes import ANNOTATOR_HEADER, EXTRACTOR_HEADER, NOTES_HEADER
 from gateway.generation.checks import wrong
-from gateway.generation.generation import MOST_PICTURE_BYTES
+from gateway.generation.declared import fields_of, pictures_of
+from gateway.generation.generation import MOST_PICTURE_BYTES, Control
 from gateway.generation.hints import Hint, HintRequest
 from gateway.web import bodies
 from gateway.web.accept import negotiate
@@ -30,7 +31,8 @@ from mesh.errors import InvalidInput, MeshError
 _PNG = "image/png"
 _FIELDS = frozenset(HintBody.model_fields)
 _BATCH_FIELDS = frozenset(HintBatchBody.model_fields)
-_PICTURES = ("image", "mask")
+_PICTURES = pictures_of(Control)
+_SIZE = frozenset(field.name for field, _ in fields_of(HintRequest))
 # Where preprocess_svc's errors say that a field stands: in the request's one control.
 _CONTROL = "control."
 
@@ -99,7 +101,7 @@ class NativeHints:
         pictures: dict[str, Any] = {
             name: await picture(self._gateway, body[name], f"{at}{name}", owner) for name in _PICTURES if name in body
         }
-        return replace(outline, **pictures)
+        return replace(outline, control=replace(outline.control, **pictures))
 
     async def _hint(self, asked: HintRequest, at: str) -> Hint:
         with _naming(at):
@@ -129,8 +131,9 @@ def _outline(at: str, body: Mapping[str, Any]) -> HintRequest:
     if "kind" not in body:
         raise InvalidInput(f"{at}kind is missing; name the control, such as canny", field=f"{at}kind")
     fields: dict[str, Any] = {name: b"" if name in _PICTURES else value for name, value in body.items()}
+    size = {name: fields.pop(name) for name in _SIZE if name in fields}
     with _naming(at):
-        return HintRequest(**fields)
+        return HintRequest(Control(**fields), **size)
 
 
 @contextmanager
@@ -144,7 +147,7 @@ def _naming(at: str) -> Iterator[None]:
 
 
 def _check_bytes(asked: Sequence[HintRequest]) -> None:
-    size = sum(len(one.image or b"") + len(one.mask or b"") for one in asked)
+    size = sum(len(getattr(one.control, name) or b"") for one in asked for name in _PICTURES)
     if size > MOST_PICTURE_BYTES:
         raise InvalidInput(
             f"hints have {size} bytes of pictures in all; at most {MOST_PICTURE_BYTES} are taken", field="hints"
@@ -156,7 +159,7 @@ def _answer(asked: HintRequest, hint: Hint) -> dict[str, Any]:
         "image": native_json.png_url(hint.content),
         "width": hint.width,
         "height": hint.height,
-        "kind": asked.kind,
+        "kind": asked.control.kind,
         "extractor": hint.extractor or None,
         "annotator": hint.annotator or None,
         "notes": list(hint.notes),

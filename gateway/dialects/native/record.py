@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.generation.declared import pictures_of
+from gateway.generation.generation import Generation
 from gateway.jobs.job import Job
 from gateway.web import problem
 from gateway.webhooks.records import Delivery
 
 # Of a request and of a control; all that a record does not repeat.
-PICTURES = ("image", "mask")
-# What only other dialects ask for.
-_OTHERS = ("hints_only",)
+PICTURES = pictures_of(Generation)
 
 
 def record(job: Job, links: Sequence[str], deliveries: Sequence[Delivery] | None = None) -> dict[str, Any]:
@@ -62,8 +62,6 @@ def _delivery(delivery: Delivery) -> dict[str, Any]:
 def _settings(job: Job) -> dict[str, Any]:
     """What makes the same pictures again, together with the pictures that were sent."""
     known = _without_pictures(vars(job.generation))
-    for name in _OTHERS:
-        known.pop(name)
     known["controls"] = [_without_pictures(vars(control)) for control in job.generation.controls]
     if job.pictures:
         # The size that was derived where none was asked for.

@@ -14,6 +14,7 @@ from gateway.dialects.scenario.job_view import told
 from gateway.dialects.scenario.pictures import UPLOADED
 from gateway.dialects.scenario.resource import Resource, Table
 from gateway.files.records import AssetRecord
+from gateway.generation.generation import Task
 from gateway.generation.pictures import decode_base64
 from gateway.jobs.job import Job
 from mesh.errors import NotFound
@@ -71,7 +72,7 @@ def _origin(record: AssetRecord, job: Job | None) -> tuple[str, str, dict[str, A
     parents = [sent[name] for name in ("image", "imageId", "controlImage", "controlImageId") if name in sent]
     if parents and answers.ASSET_ID.fullmatch(parents[0]):
         made["parentId"] = parents[0]
-    if asked.hints_only:
+    if job.task == Task.HINT:
         return said["asset_type"], said["source"], {**made, "modality": sent["modality"]}
     made |= {
         "prompt": asked.prompt,

@@ -41,7 +41,7 @@ _HUMP = re.compile(r"(?=[A-Z])")
 
 
 async def read(fields: Fields, offer: Offer, pictures: Reader) -> Generation:
-    """The canonical request. What the detector does not take is added to the remarks of `fields`.
+    """The canonical request whose hint is wanted. What the detector does not take is added to the remarks of `fields`.
 
     Raises:
         InvalidInput: naming the vendor's field.
@@ -62,7 +62,7 @@ async def read(fields: Fields, offer: Offer, pictures: Reader) -> Generation:
     if image is None:
         raise missing("image")
     control = Control(kind=kind, image=await pictures.read(fields, image), parameters=parameters)
-    return Generation(prompt="", controls=(control,), hints_only=True)
+    return Generation(prompt="", controls=(control,))
 
 
 def _parameters(fields: Fields, known: Mapping[str, preprocess_pb2.ControlParameter]) -> dict[str, float]:

@@ -28,7 +28,7 @@ from gateway.dialects.scenario.resource import Table, is_dry
 from gateway.dialects.scenario.routes import CUSTOM, DETECT, DETECTION, NOT_ENABLED, PREFIX, ROUTES, of_parts
 from gateway.dialects.scenario.uploads import ScenarioUploads
 from gateway.dialects.scenario.webhooks import ScenarioWebhooks
-from gateway.generation.generation import Generation
+from gateway.generation.generation import Generation, Task
 from gateway.jobs.job import Job
 from gateway.web import bodies
 from gateway.web.authorization import basic, bearer
@@ -77,6 +77,7 @@ class Scenario:
         generation, told = await self._read(request, fields, pictures)
         return Submission(
             generation=generation,
+            task=Task.HINT if told["route"] == DETECT else Task.PICTURES,
             owner=owner,
             hold_s=0,
             remarks=tuple(dict.fromkeys(fields.remarks)),
@@ -99,7 +100,7 @@ class Scenario:
         """Begin a job; with `dryRun` in the query, say what it would cost."""
         if is_dry(request):
             submission = await self.parse(request)
-            await self._gateway.catalogue.resolve(submission.generation)
+            await self._gateway.catalogue.resolve(submission.generation, submission.task)
             return answers.respond(answers.COST, answers.DRY_RUN)
         return await generate(self._gateway, self, request)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.dialects.scenario.modality import spoken
 from gateway.dialects.scenario.routes import DETECT, DETECTION, of_parts
-from gateway.generation.generation import Generation
+from gateway.generation.generation import Generation, Task
 from gateway.jobs.job import Job
 
 NAME = "scenario"
@@ -29,7 +29,7 @@ def _translated(job: Job) -> Mapping[str, Any]:
         "hidden": False,
         "steering": "controlImage",
     }
-    if asked.hints_only:
+    if job.task == Task.HINT:
         kinds = dict.fromkeys(("type", "submitted_type", "asset_type", "source"), DETECTION)
         return {**common, **kinds, "route": DETECT, "input": {"modality": _modality(asked)}}
     route = of_parts(bool(asked.controls), asked.image is not None, asked.mask is not None)

@@ -88,6 +88,7 @@ class GenerateRequest(_message.Message):
     ENHANCE_STYLE_FIELD_NUMBER: _builtins.int
     PREVIEW_EVERY_FIELD_NUMBER: _builtins.int
     KEEP_UNMASKED_FIELD_NUMBER: _builtins.int
+    TRUE_GUIDANCE_SCALE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model; empty takes the default one."""
     prompt: _builtins.str
@@ -132,6 +133,10 @@ class GenerateRequest(_message.Message):
     """Every so many model calls a small preview comes with the progress, 0 to 150; 0 for none."""
     keep_unmasked: _builtins.bool
     """True leaves what `mask` keeps as it is in `image`, to the pixel. False: as the VAE gives it back. Needs `mask`."""
+    true_guidance_scale: _builtins.float
+    """Guidance by a second prediction, 1 to 20, for models whose guidance_scale is an input of the model. Absent: none.
+    Models that have no use for it refuse it.
+    """
     @_builtins.property
     def controls(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Control]:
         """Controls, at most 5."""
@@ -171,10 +176,11 @@ class GenerateRequest(_message.Message):
         enhance_style: _builtins.str = ...,
         preview_every: _builtins.int = ...,
         keep_unmasked: _builtins.bool = ...,
+        true_guidance_scale: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "clip_skip", b"clip_skip", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "mask", b"mask", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "seed", b"seed", "steps", b"steps", "strength", b"strength", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "clip_skip", b"clip_skip", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "mask", b"mask", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "seed", b"seed", "steps", b"steps", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "algorithm_type", b"algorithm_type", "clip_skip", b"clip_skip", "controls", b"controls", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "format", b"format", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "keep_unmasked", b"keep_unmasked", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "preview_every", b"preview_every", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "algorithm_type", b"algorithm_type", "clip_skip", b"clip_skip", "controls", b"controls", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "format", b"format", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "keep_unmasked", b"keep_unmasked", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "preview_every", b"preview_every", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__clip_skip: _TypeAlias = _typing.Literal["clip_skip"]  # noqa: Y015
     _WhichOneofArgType__clip_skip: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip"]  # noqa: Y015
@@ -192,6 +198,8 @@ class GenerateRequest(_message.Message):
     _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
     _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
     _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
+    _WhichOneofReturnType__true_guidance_scale: _TypeAlias = _typing.Literal["true_guidance_scale"]  # noqa: Y015
+    _WhichOneofArgType__true_guidance_scale: _TypeAlias = _typing.Literal["_true_guidance_scale", b"_true_guidance_scale"]  # noqa: Y015
     _WhichOneofReturnType__use_karras_sigmas: _TypeAlias = _typing.Literal["use_karras_sigmas"]  # noqa: Y015
     _WhichOneofArgType__use_karras_sigmas: _TypeAlias = _typing.Literal["_use_karras_sigmas", b"_use_karras_sigmas"]  # noqa: Y015
     _WhichOneofReturnType__width: _TypeAlias = _typing.Literal["width"]  # noqa: Y015
@@ -212,6 +220,8 @@ class GenerateRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__true_guidance_scale) -> _WhichOneofReturnType__true_guidance_scale | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__use_karras_sigmas) -> _WhichOneofReturnType__use_karras_sigmas | None: ...
     @_typing.overload

@@ -37,6 +37,7 @@ class DenoiseRequest(_message.Message):
     ALGORITHM_TYPE_FIELD_NUMBER: _builtins.int
     PREVIEW_EVERY_FIELD_NUMBER: _builtins.int
     NOISE_FIELD_NUMBER: _builtins.int
+    TRUE_GUIDANCE_SCALE_FIELD_NUMBER: _builtins.int
     scheduler: _builtins.str
     """Scheduler name such as "UniPCMultistepScheduler"; empty takes the model's own."""
     steps: _builtins.int
@@ -55,6 +56,10 @@ class DenoiseRequest(_message.Message):
     """Variant of the solver such as "sde-dpmsolver++"; Scheduler.algorithm_types gives those that exist. Empty: its own."""
     preview_every: _builtins.int
     """Every so many model calls a small preview comes with the progress, 0 to 150; 0 for none."""
+    true_guidance_scale: _builtins.float
+    """Guidance by a second prediction, 1 to 20, for models whose guidance_scale is an input of the model. Absent: none.
+    Models that have no use for it refuse it.
+    """
     @_builtins.property
     def conditioning(self) -> _types_pb2.Conditioning:
         """Words and hints as preprocess made them."""
@@ -82,17 +87,22 @@ class DenoiseRequest(_message.Message):
         algorithm_type: _builtins.str = ...,
         preview_every: _builtins.int = ...,
         noise: _types_pb2.Latents | None = ...,
+        true_guidance_scale: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_use_karras_sigmas", b"_use_karras_sigmas", "conditioning", b"conditioning", "initial", b"initial", "noise", b"noise", "strength", b"strength", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "conditioning", b"conditioning", "initial", b"initial", "noise", b"noise", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_use_karras_sigmas", b"_use_karras_sigmas", "algorithm_type", b"algorithm_type", "conditioning", b"conditioning", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "initial", b"initial", "noise", b"noise", "preview_every", b"preview_every", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "algorithm_type", b"algorithm_type", "conditioning", b"conditioning", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "initial", b"initial", "noise", b"noise", "preview_every", b"preview_every", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
     _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
+    _WhichOneofReturnType__true_guidance_scale: _TypeAlias = _typing.Literal["true_guidance_scale"]  # noqa: Y015
+    _WhichOneofArgType__true_guidance_scale: _TypeAlias = _typing.Literal["_true_guidance_scale", b"_true_guidance_scale"]  # noqa: Y015
     _WhichOneofReturnType__use_karras_sigmas: _TypeAlias = _typing.Literal["use_karras_sigmas"]  # noqa: Y015
     _WhichOneofArgType__use_karras_sigmas: _TypeAlias = _typing.Literal["_use_karras_sigmas", b"_use_karras_sigmas"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__strength) -> _WhichOneofReturnType__strength | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__true_guidance_scale) -> _WhichOneofReturnType__true_guidance_scale | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__use_karras_sigmas) -> _WhichOneofReturnType__use_karras_sigmas | None: ...
 

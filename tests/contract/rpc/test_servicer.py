@@ -59,6 +59,7 @@ async def test_absent_fields_take_the_defaults_of_the_http_api() -> None:
     asked = rooms.seen.denoised[0]
     assert (asked.steps, asked.guidance_scale, asked.scheduler) == (20, 7.5, "DDIMScheduler")
 
+    assert not asked.HasField("true_guidance_scale")
     assert (asked.HasField("strength"), asked.HasField("use_karras_sigmas"), asked.preview_every) == (False, False, 0)
     assert rooms.seen.prepared[0].prompt_weighting is True
 
@@ -87,6 +88,7 @@ async def test_every_field_reaches_the_rooms() -> None:
         enhance_style="comic",
         preview_every=2,
         keep_unmasked=True,
+        true_guidance_scale=2.5,
     )
     request.controls.add(kind="qrcode", text="a b", extractor="words")
     async with face() as (rooms, stub):
@@ -103,6 +105,7 @@ async def test_every_field_reaches_the_rooms() -> None:
     assert asked.HasField("initial") and asked.conditioning.HasField("mask")
     assert (asked.strength, asked.guess_mode, asked.algorithm_type) == (0.5, True, "sde-dpmsolver++")
     assert asked.HasField("use_karras_sigmas") and asked.use_karras_sigmas is False
+    assert asked.true_guidance_scale == 2.5
     previews = [m.progress for m in messages if m.WhichOneof("event") == "progress" and m.progress.preview.content]
     assert previews and all(progress.preview.format == types_pb2.IMAGE_FORMAT_PNG for progress in previews)
     for progress in previews:

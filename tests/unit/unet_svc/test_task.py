@@ -144,6 +144,12 @@ def test_what_can_t_be_is_refused(case: str) -> None:
     assert error.value.field == field
 
 
+def test_a_model_that_takes_no_guidance_refuses_true_guidance() -> None:
+    with pytest.raises(InvalidInput, match="guidance_scale is the only one; leave it out") as caught:
+        read_task(request(true_guidance_scale=2), FACTS)
+    assert caught.value.field == "true_guidance_scale"
+
+
 @pytest.mark.parametrize(("steps", "strength"), [(10, 0.0), (10, 0.09), (3, 0.3), (1, 0.9)])
 def test_a_strength_that_leaves_no_step_is_refused(steps: int, strength: float) -> None:
     with pytest.raises(InvalidInput, match=f"strength must be .* to 1 for {steps} steps, not {strength:g}") as error:

@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from gateway.dialects.native.docs.models import record_model
+from gateway.generation.generation import Control, Generation
 from gateway.jobs.job import Status
 from gateway.webhooks.records import DeliveryStatus
 
@@ -65,44 +67,17 @@ class ProblemBody(BaseModel):
     retry_after: float | None = Field(None, description="Seconds after which the same request may succeed.")
 
 
-class ControlSettings(BaseModel):
+class ControlSettings(record_model("ControlRecord", Control)):  # type: ignore[misc]
     """A control as it was applied, without its pictures."""
 
-    kind: str
-    auto_hint: bool
-    weight: float
-    start: float
-    end: float
-    parameters: dict[str, float]
-    extractor: str | None
-    text: str | None
 
-
-class GenerationSettings(BaseModel):
+class GenerationSettings(record_model("GenerationFields", Generation, {Control: ControlSettings})):  # type: ignore[misc]
     """What makes the same pictures again when it is sent with the pictures that were sent."""
 
-    model: str
-    prompt: str
-    negative_prompt: str
-    controls: list[ControlSettings]
-    width: int | None
-    height: int | None
-    steps: int
-    guidance_scale: float
-    scheduler: str
-    seed: int
-    samples: int
-    format: str
-    clip_skip: int
-    strength: float | None
-    guess_mode: bool
-    use_karras_sigmas: bool | None
-    algorithm_type: str | None
-    prompt_weighting: bool
-    enhance_prompt: bool
-    enhance_style: str | None
-    preview_every: int
-    keep_unmasked: bool
+    # Whatever was left out of the request, these are known by now.
+    model: str = Field(description="Name of the model.")
+    scheduler: str = Field(description="Name of the scheduler.")
+    seed: int = Field(description="Of the first picture.")
 
 
 class DeliveryBody(BaseModel):

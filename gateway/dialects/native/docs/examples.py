@@ -118,6 +118,7 @@ RECORD: dict[str, Any] = {
         "enhance_style": None,
         "preview_every": 0,
         "keep_unmasked": False,
+        "true_guidance_scale": None,
     },
 }
 RUNNING = {

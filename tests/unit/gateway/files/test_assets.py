@@ -101,7 +101,7 @@ from gateway.jobs.job import Order
 from gateway.jobs.memory_engine import MemoryJobs
 from gateway.generation.pipeline import Outcome, Picture
 
-async def conduct(generation, progress):
+async def conduct(generation, progress, task):
     return Outcome((Picture(bytes(100_000), 1, 8, 8),), (), "", "")
 
 async def main():

@@ -1,14 +1,18 @@
 """The canonical request: every limit, at both of its ends, and what an error says."""
 
+import dataclasses
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlmesh.v1 import generation_pb2, preprocess_pb2, types_pb2, unet_pb2
 from families.limits import SIDE
-from gateway.generation.generation import MOST_PICTURE_BYTES, Control, Generation
+from gateway.generation.declared import fields_of
+from gateway.generation.generation import MOST_PICTURE_BYTES, Control, Generation, Task, check_task
 from mesh.errors import InvalidInput
 
 PLAIN = Generation(prompt="a boat")
@@ -28,6 +32,9 @@ TAKEN: list[tuple[str, Any]] = [
     ("steps", 1),
     ("steps", 150),
     ("guidance_scale", 1),
+    ("true_guidance_scale", None),
+    ("true_guidance_scale", 1),
+    ("true_guidance_scale", 20.0),
     ("guidance_scale", 20.0),
     ("seed", None),
     ("seed", 0),
@@ -270,6 +277,31 @@ def test_clamping_always_gives_a_size_that_is_taken(value: float) -> None:
 
 @pytest.mark.parametrize("changes", [{"controls": ()}, {"samples": 2}, {"format": "webp"}])
 def test_a_hint_alone_is_one_control_s_and_lossless(changes: dict[str, Any]) -> None:
-    hint = Generation(prompt="", controls=(Control(kind="canny", image=b"png"),), hints_only=True)
+    hint = Generation(prompt="", controls=(Control(kind="canny", image=b"png"),))
+    check_task(Task.HINT, hint)
+    check_task(Task.PICTURES, replace(hint, **changes))
     with pytest.raises(InvalidInput, match="a hint alone is one control's, as a png"):
-        replace(hint, **changes)
+        check_task(Task.HINT, replace(hint, **changes))
+
+
+def test_every_field_is_declared_and_checked() -> None:
+    for cls in (Generation, Control):
+        known = {field.name: declared for field, declared in fields_of(cls)}
+        assert set(known) == {field.name for field in dataclasses.fields(cls)}
+        for name, declared in known.items():
+            assert declared.words, name
+            assert (declared.check is not None) + declared.is_picture + (declared.nested is not None) == 1, name
+
+
+@pytest.mark.parametrize("message", [generation_pb2.GenerateRequest, types_pb2.Control])
+def test_grpc_has_every_field(message: type[Message]) -> None:
+    cls = Generation if message is generation_pb2.GenerateRequest else Control
+    assert {field.name for field, _ in fields_of(cls)} == set(message.DESCRIPTOR.fields_by_name)
+
+
+def test_the_services_are_asked_by_equal_names() -> None:
+    given = {"conditioning", "initial", "noise", "seed"}
+    known = {field.name for field, _ in fields_of(Generation)}
+    assert set(unet_pb2.DenoiseRequest.DESCRIPTOR.fields_by_name) - given <= known
+    derived = {"guidance", "picture_width", "picture_height"}
+    assert set(preprocess_pb2.PrepareRequest.DESCRIPTOR.fields_by_name) - derived <= known

@@ -10,7 +10,7 @@ import pytest
 from obstore.store import LocalStore
 
 from gateway.files.assets import Assets
-from gateway.generation.generation import Control, Generation
+from gateway.generation.generation import Control, Generation, Task
 from gateway.generation.pipeline import Outcome, Picture, Preview, Progress
 from gateway.jobs.job import Job, Order, Status
 from gateway.jobs.memory_engine import MemoryJobs
@@ -31,7 +31,7 @@ class Conductor:
     now: int = 0
     most: int = 0
 
-    async def __call__(self, generation: Generation, progress: Progress) -> Outcome:
+    async def __call__(self, generation: Generation, progress: Progress, task: Task) -> Outcome:
         self.begun.append(generation.prompt)
         self.now += generation.samples
         self.most = max(self.most, self.now)
@@ -90,8 +90,8 @@ async def test_the_last_preview_is_kept_while_it_runs_and_no_longer(engine: Any)
     class Steps(Conductor):
         """Goes on by two steps without a preview after the one with it."""
 
-        async def __call__(self, generation: Generation, progress: Progress) -> Outcome:
-            outcome = asyncio.ensure_future(super().__call__(generation, progress))
+        async def __call__(self, generation: Generation, progress: Progress, task: Task) -> Outcome:
+            outcome = asyncio.ensure_future(super().__call__(generation, progress, task))
             await asyncio.sleep(0)
             progress(2, generation.steps, None)
             return await outcome
