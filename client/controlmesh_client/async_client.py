@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -92,7 +93,7 @@ class AsyncClient:
         idempotency_key: str | None = None,
         **options: Unpack[GenerationOptions],
     ) -> Generation:
-        """Pictures. Stops the generation where this call is interrupted or its time is over.
+        """Pictures. A generation without a key of yours is stopped where this call is interrupted or its time is over.
 
         Args:
             prompt: what they show; left out only in guess mode.
@@ -178,7 +179,7 @@ class AsyncClient:
         """The styles that a prompt can be put into."""
         return await self.run(self._procedures.styles())
 
-    async def play(self, course: wire.Course[T]) -> AsyncIterator[Any]:
+    async def play(self, course: wire.Course[T]) -> AsyncGenerator[Any, None]:
         """Bring a procedure to its end; gives what it tells of on the way."""
         async with wire.AsyncWire(self._http, self._sleep) as mesh:
             wanted = course.go()
@@ -217,8 +218,9 @@ class AsyncJob:
         self._following = following
 
     async def __aiter__(self) -> AsyncIterator[Progress]:
-        async for progress in self._client.play(wire.Course(self._following.watch())):
-            yield progress
+        async with aclosing(self._client.play(wire.Course(self._following.watch()))) as told:
+            async for progress in told:
+                yield progress
 
     @property
     def id(self) -> str:

@@ -89,7 +89,7 @@ class Client:
         idempotency_key: str | None = None,
         **options: Unpack[GenerationOptions],
     ) -> Generation:
-        """Pictures. Stops the generation where this call is interrupted or its time is over.
+        """Pictures. A generation without a key of yours is stopped where this call is interrupted or its time is over.
 
         Args:
             prompt: what they show; left out only in guess mode.

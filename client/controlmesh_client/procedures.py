@@ -1,7 +1,7 @@
 """What a client can do, as procedures that both clients run."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -35,7 +35,7 @@ class Procedures:
         self._uploads = Uploads(calls)
 
     def generate(self, asked: Mapping[str, Any], timeout_s: float | None, key: str | None) -> Steps[Generation]:
-        """Pictures; what nobody waits for any more is stopped.
+        """Pictures; what nobody waits for any more, nor can ask for again, is stopped.
 
         Args:
             asked: the request, pictures in any form.
@@ -48,15 +48,16 @@ class Procedures:
             NoAnswer: nothing heard.
         """
         until = None if timeout_s is None else self._calls.clock() + timeout_s
-        key = key or str(uuid4())
+        own_key = key or str(uuid4())
         body = yield from self._uploads.placed(asked)
         hold_s = HOLD_S if timeout_s is None else max(1, min(HOLD_S, round(timeout_s)))
         try:
-            following = yield from self._created(asked, body, hold_s, key, until)
+            following = yield from self._created(asked, body, hold_s, own_key, until)
             left = None if until is None else until - self._calls.clock()
             return (yield from following.finish(left))
         except _LEFT:
-            yield from self._let_go(self._creating(body, 0, key))
+            if key is None:
+                yield from self._let_go(self._creating(body, 0, own_key))
             raise
 
     def submit(self, asked: Mapping[str, Any], key: str | None) -> Steps[Following]:
@@ -71,9 +72,13 @@ class Procedures:
 
     def hint(self, asked: Mapping[str, Any]) -> Steps[Hint]:
         """A hint. Problem, NoAnswer."""
+        headers = {KEY_HEADER: str(uuid4())}
+
+        def making(body: Mapping[str, Any]) -> Call:
+            return self._calls.call("POST", "/hints", body=body, headers=headers, timeout_s=120)
+
         body = yield from self._uploads.placed(asked)
-        call = self._calls.call("POST", "/hints", body=body, headers={KEY_HEADER: str(uuid4())}, timeout_s=120)
-        return Hint.of((yield from self._calls.json(call)))
+        return Hint.of((yield from self._sent(asked, body, making)))
 
     def upload(self, picture: AnyPicture, name: str, expires_s: float | None) -> Steps[Asset]:
         """A picture that the mesh keeps."""
@@ -121,14 +126,25 @@ class Procedures:
         self, asked: Mapping[str, Any], body: dict[str, Any], hold_s: int, key: str, until: float | None
     ) -> Steps[Following]:
         """The generation of `body`, which is what `asked` became."""
+        record = yield from self._sent(asked, body, lambda body: self._creating(body, hold_s, key), until)
+        return Following(self._calls, record, body)
+
+    def _sent(
+        self,
+        asked: Mapping[str, Any],
+        body: dict[str, Any],
+        making: Callable[[Mapping[str, Any]], Call],
+        until: float | None = None,
+    ) -> Steps[Any]:
+        """What the call that `making` makes of `body` is answered with. Where a picture that was uploaded once is there
+        no more, it is uploaded anew, and `body` changed."""
         try:
-            record = yield from self._calls.json(self._creating(body, hold_s, key), until)
+            return (yield from self._calls.json(making(body), until))
         except Invalid as error:
             if not self._uploads.forget(error.field, body):
                 raise
-            body |= yield from self._uploads.placed(asked)
-            record = yield from self._calls.json(self._creating(body, hold_s, key), until)
-        return Following(self._calls, record, body)
+        body |= yield from self._uploads.placed(asked)
+        return (yield from self._calls.json(making(body), until))
 
     def _creating(self, body: Mapping[str, Any], hold_s: int, key: str) -> Call:
         headers, query = {KEY_HEADER: key}, {"wait": hold_s}

@@ -156,7 +156,7 @@ def test_the_environment_is_what_is_handed_in() -> None:
 
 def test_whoever_interrupts_stops_the_generation() -> None:
     asked = request("a boat", (), None, None, {})
-    course = Course(Procedures(calls()).generate(asked, None, "mine"))
+    course = Course(Procedures(calls()).generate(asked, None, None))
     wanted = course.go()
     assert isinstance(wanted, Send) and wanted.call.url.endswith("/generations?wait=60")
     again = course.fail(KeyboardInterrupt())
@@ -166,6 +166,12 @@ def test_whoever_interrupts_stops_the_generation() -> None:
     assert isinstance(stopped, Send) and (stopped.call.method, stopped.call.url[-6:]) == ("DELETE", "/a%2Fb")
     with pytest.raises(KeyboardInterrupt):
         course.go(Cut("away"))
+
+
+def test_what_has_a_key_of_the_caller_s_own_goes_on() -> None:
+    steps = Procedures(calls()).generate(request("a boat", (), None, None, {}), None, "mine")
+    with pytest.raises(KeyboardInterrupt):
+        played(steps, KeyboardInterrupt())
 
 
 def test_a_goodbye_that_nobody_hears_is_no_error_of_its_own() -> None:
