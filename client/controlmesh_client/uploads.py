@@ -59,7 +59,7 @@ class Uploads:
         return placed
 
     def _reference(self, picture: AnyPicture) -> Steps[str]:
-        content: str | bytes = yield Work(partial(read, picture))
+        content: str | bytes = picture if isinstance(picture, bytes) else (yield Work(partial(read, picture)))
         if isinstance(content, str):
             return content
         if len(content) <= INLINE_BYTES:
