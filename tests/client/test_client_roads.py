@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import sys
 
 import pytest
 
@@ -127,3 +129,15 @@ async def test_a_task_that_is_cancelled_takes_its_generation_along(gateway: Runn
             await waiting
         await asyncio.wait_for(gateway.rooms.seen.cancelled.wait(), 10)
         assert await jobs(gateway) == ["cancelled"]
+
+
+async def test_ctrl_c_takes_the_generation_along(gateway: Running) -> None:
+    gateway.rooms.pace.clear()
+    program = f"from controlmesh_client import Client; Client({gateway.url!r}).generate('a boat')"
+    run = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stderr=asyncio.subprocess.PIPE)
+    await gateway.rooms.seen.started.wait()
+    run.send_signal(signal.SIGINT)
+    _, errors = await run.communicate()
+    assert errors.rstrip().endswith(b"KeyboardInterrupt")
+    await asyncio.wait_for(gateway.rooms.seen.cancelled.wait(), 10)
+    assert await jobs(gateway) == ["cancelled"]
