@@ -69,7 +69,8 @@ async def test_a_cut_stream_of_events_is_taken_up_where_it_was(gateway: Running,
             gateway.rooms.pace.set()
         assert job.status == "succeeded" and heard == sorted(set(heard))
         streams = [head for head in road.asked if "/events" in head.split("\r\n")[0]]
-        assert len(streams) == 2 and mesh.pauses == [1.0]
+        # Its own, or the one that the mesh named in an event before.
+        assert len(streams) == 2 and mesh.pauses in ([1.0], [2.0])
         assert len(await called(job, "result")) == 1
 
 
