@@ -34,9 +34,10 @@ case "$extras" in
       -r requirements/torch.txt ;;
 esac
 SH
-# One room an image: a service holds no code that it can't run. The exporter takes the demo model with it.
+# One room an image: a service holds no code that it can't run. The exporter takes the demo model and the client with it.
 COPY . tree
-RUN mkdir rooms && cp -r "tree/$SERVICE" rooms/ && if [ "$SERVICE" = export ]; then cp -r tree/demo rooms/; fi
+RUN mkdir rooms && cp -r "tree/$SERVICE" rooms/ && if [ "$SERVICE" = export ]; \
+    then cp -r tree/demo tree/client/controlmesh_client rooms/; fi
 
 FROM python:${PYTHON}
 ARG SERVICE

@@ -80,6 +80,7 @@ lint: .venv/.done ## Style, types, import directions, protos, freshness of gener
 	@$(BIN)/lint-imports
 	@cd protos && ../$(BIN)/buf lint
 	@$(BIN)/python protos/generate.py --check
+	@$(BIN)/python client/generate.py --check
 	@$(BIN)/python -m export demo --check-configs
 	@$(BIN)/python -m export annotator demo --check-configs
 	@$(BIN)/python -m local docs --check

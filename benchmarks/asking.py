@@ -1,15 +1,14 @@
 """The requests that the benchmarks send: one canny-controlled picture through the edge, or one loop to unet_svc."""
 
 import asyncio
-import base64
 import time
 from typing import Any
 
-import httpx2
 import numpy as np
 from numpy.typing import NDArray
 
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2, unet_pb2, unet_pb2_grpc
+from controlmesh_client import AsyncClient, Control
 from local.supervision import LocalMesh
 from mesh.channels import open_channel
 from mesh.pictures import Pixels, decode, encode
@@ -19,32 +18,27 @@ STEPS = 20
 GUIDANCE = 3.0
 SCHEDULER = "UniPCMultistepScheduler"
 PROMPT = "a red star on a white to blue gradient background"
+SETTINGS: dict[str, Any] = {
+    "model": "demo",
+    "width": SIZE,
+    "height": SIZE,
+    "steps": STEPS,
+    "guidance_scale": GUIDANCE,
+    "scheduler": SCHEDULER,
+}
 
 
 async def pictures(mesh: LocalMesh, hints: list[tuple[str, Pixels]], concurrency: int) -> list[Pixels]:
     """One picture a (kind, ready hint), seeds counting up from 0, at most `concurrency` at once, through the edge."""
     places = asyncio.Semaphore(concurrency)
 
-    async def one(client: httpx2.AsyncClient, seed: int, kind: str, hint: Pixels) -> Pixels:
-        image = base64.b64encode(encode(hint)).decode()
-        body = {
-            "prompt": PROMPT,
-            "model": "demo",
-            "controls": [{"kind": kind, "image": image, "auto_hint": False}],
-            "width": SIZE,
-            "height": SIZE,
-            "steps": STEPS,
-            "guidance_scale": GUIDANCE,
-            "scheduler": SCHEDULER,
-            "seed": seed,
-        }
+    async def one(client: AsyncClient, seed: int, kind: str, hint: Pixels) -> Pixels:
+        control = Control(kind, encode(hint), auto_hint=False)
         async with places:
-            answer = await client.post("/controlmesh/v1/generations?wait=120", json=body)
-            answer.raise_for_status()
-            file = await client.get(answer.json()["images"][0]["url"])
-        return decode(file.content)
+            made = await client.generate(PROMPT, [control], seed=seed, timeout_s=120, **SETTINGS)
+        return decode(made[0].bytes)
 
-    async with httpx2.AsyncClient(base_url=mesh.url, timeout=180) as client:
+    async with AsyncClient(mesh.url) as client:
         return await asyncio.gather(*(one(client, seed, kind, hint) for seed, (kind, hint) in enumerate(hints)))
 
 

@@ -86,10 +86,10 @@ def evaluate(
     """
     import asyncio
 
-    import httpx2
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from controlmesh_client import AsyncClient
     from demo import report
     from demo.adherence import missed, requests
     from demo.evaluate import MeshError, Settings, offered
@@ -100,7 +100,7 @@ def evaluate(
     columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
     async def ask() -> tuple[dict[str, Any], dict[str, Any]]:
-        async with httpx2.AsyncClient(base_url=url, timeout=settings.wait + 30) as client:
+        async with AsyncClient(url) as client:
             rows = await offered(client)
             with Progress(*columns, console=console) as progress:
                 bars = {row: progress.add_task(row, total=count) for row in rows}
@@ -137,9 +137,9 @@ def sweep(
     """
     import asyncio
 
-    import httpx2
     from rich.progress import Progress
 
+    from controlmesh_client import AsyncClient
     from demo import sweep_report
     from demo.adherence import Adherence, requests
     from demo.evaluate import MeshError, Settings
@@ -151,7 +151,7 @@ def sweep(
     async def ask() -> dict[Point, Adherence]:
         with Progress() as progress:
             bar = progress.add_task("pictures", total=count * len(POINTS))
-            async with httpx2.AsyncClient(base_url=url, timeout=settings.wait + 30) as client:
+            async with AsyncClient(url) as client:
                 return await run(client, prompts, settings, told=lambda: progress.advance(bar))
 
     try:

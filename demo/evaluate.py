@@ -7,15 +7,14 @@ are sent ready-made: what is measured is the model, not an extractor.
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import httpx2
 import numpy as np
 
+from controlmesh_client import AsyncClient, ControlMeshError, NotFinished, Problem
 from demo.adherence import Adherence, Request, adherence, references
 from demo.hints import hint
 from demo.judge import Pixels
@@ -25,8 +24,6 @@ from demo.repaint import repaint
 from demo.scene import Scene
 from families.graphs import MASKED_CONTROLS
 
-GENERATIONS = "/controlmesh/v1/generations"
-MODELS = "/controlmesh/v1/models"
 #: Row of the table -> control kind, or None for pictures from the prompt alone. Every row gets the same prompts.
 ROWS: dict[str, str | None] = {**{kind: kind for kind in CONTROLS}, "free": None}
 
@@ -48,18 +45,18 @@ class Settings:
 
 
 def control(kind: str, scene: Scene, size: int, **changes: Any) -> dict[str, Any]:
-    """The JSON of one control: the scene's exact hint, or its inpainting task; `changes` such as weight."""
+    """What is asked of one control: the scene's exact hint, or its inpainting task; `changes` such as weight."""
     if kind in MASKED_CONTROLS:
         task = repaint(scene, size)
         pictures = {"image": task.source, "mask": np.repeat(task.mask[..., None] * np.uint8(255), 3, axis=2)}
     else:
         pictures = {"image": hint(kind, render(scene, size))}
-    sent = {name: base64.b64encode(png(picture)).decode("ascii") for name, picture in pictures.items()}
+    sent = {name: png(picture) for name, picture in pictures.items()}
     return {"kind": kind, **sent, "auto_hint": False, "weight": 1.0, "start": 0.0, "end": 1.0, **changes}
 
 
 def body(request: Request, kind: str | None, seed: int, settings: Settings) -> dict[str, Any]:
-    """The JSON of one generation: one picture, with the scene's exact hint of `kind` if one is given."""
+    """What is asked of one generation: one picture, with the scene's exact hint of `kind` if one is given."""
     return {
         "prompt": request.prompt,
         "negative_prompt": None,
@@ -75,43 +72,38 @@ def body(request: Request, kind: str | None, seed: int, settings: Settings) -> d
     }
 
 
-async def offered(client: httpx2.AsyncClient) -> dict[str, str | None]:
+async def offered(mesh: AsyncClient) -> dict[str, str | None]:
     """The rows of ROWS that the mesh's default model can be asked for. Raises MeshError when the mesh is not there."""
     try:
-        answer = await client.get(MODELS)
-        answer.raise_for_status()
-    except httpx2.HTTPError as error:
-        raise _unreachable(client, error) from error
-    listed = answer.json()
+        listed = await mesh.models()
+    except ControlMeshError as error:
+        raise _failure(error) from error
     kinds = next(model["controls"] for model in listed["models"] if model["name"] == listed["default"])
     return {row: kind for row, kind in ROWS.items() if kind is None or kind in kinds}
 
 
-async def draw(client: httpx2.AsyncClient, content: dict[str, Any], settings: Settings) -> Pixels:
-    """One picture of the mesh behind `client`, uint8 RGB. Raises MeshError saying what came instead."""
+async def draw(mesh: AsyncClient, content: dict[str, Any], settings: Settings) -> Pixels:
+    """One picture of the mesh, uint8 RGB. Raises MeshError saying what came instead."""
     try:
-        answer = await client.post(GENERATIONS, params={"wait": settings.wait}, json=content)
-        if answer.status_code != 200:
-            raise MeshError(f"The mesh answered {answer.status_code} to {content['prompt']!r}: {answer.text[:500]}")
-        generation = answer.json()
-        if generation["status"] != "succeeded":
-            raise MeshError(
-                f"{content['prompt']!r} was {generation['status']} after {settings.wait} s. "
-                "Ask for fewer pictures at once (--in-flight)."
-            )
-        picture = await client.get(generation["images"][0]["url"])
-        picture.raise_for_status()
-    except httpx2.HTTPError as error:
-        raise _unreachable(client, error) from error
-    return from_png(picture.content)
+        made = await mesh.generate(**content, timeout_s=settings.wait)
+    except NotFinished as error:
+        raise MeshError(
+            f"{content['prompt']!r} was {error.status} after {settings.wait} s. "
+            "Ask for fewer pictures at once (--in-flight)."
+        ) from error
+    except Problem as error:
+        raise MeshError(f"The mesh answered {error.status} to {content['prompt']!r}: {error}") from error
+    except ControlMeshError as error:
+        raise _failure(error) from error
+    return from_png(made[0].bytes)
 
 
-def _unreachable(client: httpx2.AsyncClient, error: Exception) -> MeshError:
-    return MeshError(f"No answer from {client.base_url}: {error or type(error).__name__}. Is the mesh up (`make up`)?")
+def _failure(error: ControlMeshError) -> MeshError:
+    return MeshError(f"{error}. Is the mesh up (`make up`)?")
 
 
 async def draw_all(
-    client: httpx2.AsyncClient,
+    mesh: AsyncClient,
     bodies: Iterable[dict[str, Any]],
     settings: Settings,
     told: Callable[[], None] = lambda: None,
@@ -121,7 +113,7 @@ async def draw_all(
 
     async def one(content: dict[str, Any]) -> Pixels:
         async with slots:
-            picture = await draw(client, content, settings)
+            picture = await draw(mesh, content, settings)
         told()
         return picture
 
@@ -134,7 +126,7 @@ async def draw_all(
 
 
 async def evaluate(
-    client: httpx2.AsyncClient,
+    mesh: AsyncClient,
     requests: Sequence[Request],
     settings: Settings,
     told: Callable[[str], None] = lambda row: None,
@@ -146,7 +138,7 @@ async def evaluate(
     pictures = {}
     for row, kind in rows.items():
         bodies = [body(request, kind, seed, settings) for seed, request in enumerate(requests)]
-        pictures[row] = await draw_all(client, bodies, settings, lambda row=row: told(row))
+        pictures[row] = await draw_all(mesh, bodies, settings, lambda row=row: told(row))
     measured = {row: adherence(scenes, drawn) for row, drawn in pictures.items()}
     reference = references(scenes, settings.size)
     return {"render": reference["render"], **measured, "unrelated": reference["unrelated"]}, pictures

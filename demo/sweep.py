@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
-
+from controlmesh_client import AsyncClient
 from demo.adherence import Adherence, Request, adherence
 from demo.evaluate import Settings, body, draw_all
 
@@ -31,14 +30,14 @@ POINTS = tuple(dict.fromkeys((*WEIGHTS, *ENDS, *GUESSES)))
 
 
 def steered(request: Request, point: Point, seed: int, settings: Settings) -> dict[str, Any]:
-    """The JSON of one generation under KIND's exact hint at `point`."""
+    """What is asked of one generation under KIND's exact hint at `point`."""
     content = body(request, KIND, seed, settings)
     content["controls"][0] |= {"weight": point.weight, "end": point.end}
     return content | {"guess_mode": point.guess_mode} | ({} if point.prompted else {"prompt": ""})
 
 
 async def sweep(
-    client: httpx2.AsyncClient,
+    mesh: AsyncClient,
     requests: Sequence[Request],
     settings: Settings,
     points: Sequence[Point] = POINTS,
@@ -49,5 +48,5 @@ async def sweep(
     measured = {}
     for point in points:
         bodies = [steered(request, point, seed, settings) for seed, request in enumerate(requests)]
-        measured[point] = adherence(scenes, await draw_all(client, bodies, settings, told))
+        measured[point] = adherence(scenes, await draw_all(mesh, bodies, settings, told))
     return measured

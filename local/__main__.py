@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import httpx2
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from local.demo import PROMPT, DemonstrationError, extract_canny, generate, source_picture, write
+from controlmesh_client import Client, ControlMeshError
+from local.demo import PROMPT, extract_canny, generate, source_picture, write
 from local.processes import database_url
 from local.settings import LocalSettings
 from local.supervision import LocalMesh, MeshStartError, stop_running
@@ -94,7 +94,7 @@ def demo(
             bar = progress.add_task("denoising", total=None)
             picture = generate(mesh.url, key, source, lambda s, n: progress.update(bar, completed=s, total=n))
         written = write(out, source, hint, picture)
-    except (DemonstrationError, MeshError) as error:
+    except (ControlMeshError, MeshError) as error:
         console.print(f"[red]the mesh answered: {error}[/]")
         raise typer.Exit(1) from None
     finally:
@@ -138,17 +138,15 @@ def gallery(
 ) -> None:
     """Start everything, show every control type on the same pictures, stop everything."""
     from local import gallery_page
-    from local.gallery import GalleryError
     from local.gallery import gallery as run
     from local.gallery_inputs import inputs
 
     mesh = _start(_settings().with_free_ports())
     key = os.environ.get("CN_GATEWAY_API_KEYS", "").split(",")[0]
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with httpx2.Client(base_url=mesh.url, headers=headers, timeout=150) as client:
+        with Client(mesh.url, key or None) as client:
             sections = run(client, lambda case: console.print(f"  {case.kind} {case.extractor}", style="dim"))
-    except (GalleryError, httpx2.HTTPError) as error:
+    except ControlMeshError as error:
         console.print(f"[red]the mesh answered: {error}[/]")
         raise typer.Exit(1) from None
     finally:

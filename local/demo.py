@@ -1,16 +1,14 @@
 """One controlled generation through a running mesh, with the picture it came from beside the picture it made."""
 
-import base64
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import numpy as np
 
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
+from controlmesh_client import Client, Control
 from demo.render import render
 from demo.scene import Scene, Solid
 from mesh.channels import call, open_channel
@@ -41,10 +39,6 @@ REQUEST: dict[str, Any] = {
     "seed": 7,
 }
 CANNY = {"low_threshold": 60.0, "high_threshold": 140.0}
-
-
-class DemonstrationError(Exception):
-    """The mesh refused or failed; the message is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,31 +77,16 @@ def generate(url: str, key: str, picture: bytes, report: Callable[[int, int], No
         report: called with (steps done, steps in all).
 
     Raises:
-        DemonstrationError: the mesh refused or failed.
+        ControlMeshError: the mesh refused or failed.
     """
-    control = {"kind": "canny", "image": base64.b64encode(picture).decode(), "auto_hint": True, "parameters": CANNY}
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx2.Client(base_url=url, headers=headers, timeout=120) as client:
-        answer = client.post("/controlmesh/v1/generations?wait=0", json={**REQUEST, "controls": [control]})
-        if answer.status_code not in (200, 202):
-            raise DemonstrationError(answer.text)
-        record = _follow(client, answer.json()["id"], report)
-        if record["status"] != "succeeded":
-            raise DemonstrationError(json.dumps(record["error"]))
-        return client.get(record["images"][0]["url"]).raise_for_status().content
-
-
-def _follow(client: httpx2.Client, generation_id: str, report: Callable[[int, int], None]) -> dict[str, Any]:
-    address = f"/controlmesh/v1/generations/{generation_id}"
-    with client.stream("GET", f"{address}/events") as events:
-        for line in events.iter_lines():
-            if line.startswith("data:"):
-                progress = json.loads(line[5:])
-                progress = progress.get("progress", progress)
-                if isinstance(progress, dict) and progress.get("steps"):
-                    report(int(progress["step"]), int(progress["steps"]))
-    record: dict[str, Any] = client.get(address).raise_for_status().json()
-    return record
+    with Client(url, key or None) as mesh:
+        job = mesh.submit(**REQUEST, controls=[Control("canny", picture, parameters=CANNY)])
+        for progress in job:
+            if progress.of:
+                report(progress.done, progress.of)
+        made = job.result()
+    report(made.record["progress"]["step"], made.record["progress"]["steps"])
+    return made[0].bytes
 
 
 def write(folder: Path, source: bytes, hint: bytes, picture: bytes) -> Demonstration:

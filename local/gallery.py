@@ -1,25 +1,21 @@
 """Every control type by every extractor on the same pictures, asked of a running mesh over HTTP."""
 
-import base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx2
 import numpy as np
 
+from controlmesh_client import Client, Invalid, Malformed
 from local.gallery_inputs import SIZE, Input, inputs
 from mesh.pictures import Pixels, decode, encode
-
-CONTROLS = "/controlmesh/v1/controls"
-HINTS = "/controlmesh/v1/hints"
-GENERATIONS = "/controlmesh/v1/generations"
 
 WORDS = "controlmesh"
 MODEL = "demo"
 # Of the model that the pictures are made with.
 _PICTURE_SIZE = 128
-_GENERATION = {
+_PICTURE_S = 120.0
+_GENERATION: dict[str, Any] = {
     "model": MODEL,
     "width": _PICTURE_SIZE,
     "height": _PICTURE_SIZE,
@@ -41,10 +37,6 @@ VARIANTS: Mapping[tuple[str, str], Mapping[str, float]] = {
 }
 #: Kinds whose ready hint is shown, too: a dark drawing on white.
 READY = ("scribble",)
-
-
-class GalleryError(Exception):
-    """The mesh did not answer as it should; the message is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +89,11 @@ class Result:
     error: str = ""
 
 
-def listed(client: httpx2.Client) -> list[Kind]:
-    """Every control type of the mesh, in its order. Raises GalleryError."""
-    rows = _json(client.get(CONTROLS))["controls"]
+def listed(mesh: Client) -> list[Kind]:
+    """Every control type of the mesh, in its order. ControlMeshError."""
     return [
         Kind(row["kind"], row["description"], tuple(row["extractors"]), MODEL in row["models"], row["reads_mask"])
-        for row in rows
+        for row in mesh.controls()["controls"]
     ]
 
 
@@ -118,78 +109,59 @@ def cases(kind: Kind) -> Iterator[Case]:
         yield Case(kind.name, "", label="ready hint")
 
 
-def made(client: httpx2.Client, kind: Kind, case: Case) -> Result:
+def made(mesh: Client, kind: Kind, case: Case) -> Result:
     """The hints of a case on every input, and the pictures that they lead to.
 
-    Raises GalleryError where the mesh fails; a refusal is a result.
+    Raises ControlMeshError where the mesh fails; a refusal of a hint is a result.
     """
     shown = inputs()
     if case.label == "from words":
         shown = shown[:1]
     elif case.label == "ready hint":
         shown = tuple(one for one in shown if one.name == "drawing")
-    answers = []
-    for one in shown:
-        answer = client.post(HINTS, json={**_control(kind, case, one), "width": SIZE, "height": SIZE}, headers=_AS_JSON)
-        if answer.status_code in (400, 422):
-            return Result(case, error=answer.json()["detail"])
-        answers.append(_json(answer))
+    try:
+        hints = [mesh.hint(**_control(kind, case, one), width=SIZE, height=SIZE) for one in shown]
+    except (Invalid, Malformed) as refused:
+        return Result(case, error=refused.detail)
     return Result(
         case,
-        hints=tuple(decode(base64.b64decode(answer["image"].partition(",")[2])) for answer in answers),
-        milliseconds=tuple(answer["service_ms"] for answer in answers),
-        annotator=answers[0]["annotator"] or "",
-        notes=tuple(dict.fromkeys(note for answer in answers for note in answer["notes"])),
+        hints=tuple(decode(hint.bytes) for hint in hints),
+        milliseconds=tuple(hint.answer["service_ms"] for hint in hints),
+        annotator=hints[0].annotator,
+        notes=tuple(dict.fromkeys(note for hint in hints for note in hint.notes)),
         pictures=tuple(
-            _picture(client, _control(kind, case, one), one.repainted if kind.reads_mask else one.prompt)
+            _picture(mesh, _control(kind, case, one), one.repainted if kind.reads_mask else one.prompt)
             for one in (shown if kind.drawn else ())
         ),
     )
 
 
-def gallery(client: httpx2.Client, told: Callable[[Case], None] = lambda case: None) -> list[tuple[Kind, list[Result]]]:
-    """Everything: each kind with its results. told(case) before each. Raises GalleryError."""
+def gallery(mesh: Client, told: Callable[[Case], None] = lambda case: None) -> list[tuple[Kind, list[Result]]]:
+    """Everything: each kind with its results. told(case) before each. ControlMeshError."""
     sections = []
-    for kind in listed(client):
+    for kind in listed(mesh):
         results = []
         for case in cases(kind):
             told(case)
-            results.append(made(client, kind, case))
+            results.append(made(mesh, kind, case))
         sections.append((kind, results))
     return sections
-
-
-_AS_JSON = {"Accept": "application/json"}
 
 
 def _control(kind: Kind, case: Case, one: Input) -> dict[str, Any]:
     control: dict[str, Any] = {"kind": case.kind, "parameters": dict(case.parameters)}
     if case.label == "from words":
         return control | {"extractor": case.extractor, "text": WORDS}
-    control |= {"image": _base64(one.picture), "auto_hint": case.label != "ready hint"}
+    control |= {"image": encode(one.picture), "auto_hint": case.label != "ready hint"}
     if case.extractor:
         control["extractor"] = case.extractor
     if kind.reads_mask:
-        control["mask"] = _base64(one.mask)
+        control["mask"] = encode(one.mask)
     return control
 
 
-def _picture(client: httpx2.Client, control: Mapping[str, Any], prompt: str) -> Pixels:
+def _picture(mesh: Client, control: Mapping[str, Any], prompt: str) -> Pixels:
     """One generated picture, brought to SIZE without smoothing."""
-    body = {**_GENERATION, "prompt": prompt, "controls": [control]}
-    record = _json(client.post(GENERATIONS, params={"wait": 120}, json=body))
-    if record["status"] != "succeeded":
-        raise GalleryError(f"{control['kind']}: {record['status']}, {record['error']}")
-    file = client.get(record["images"][0]["url"]).raise_for_status()
+    generation = mesh.generate(prompt, [control], timeout_s=_PICTURE_S, **_GENERATION)
     scale = SIZE // _PICTURE_SIZE
-    return np.kron(decode(file.content), np.ones((scale, scale, 1), np.uint8))
-
-
-def _json(answer: httpx2.Response) -> Any:
-    if answer.status_code != 200:
-        raise GalleryError(f"{answer.request.url.path} answered {answer.status_code}: {answer.text[:500]}")
-    return answer.json()
-
-
-def _base64(picture: Pixels) -> str:
-    return base64.b64encode(encode(picture)).decode()
+    return np.kron(decode(generation[0].bytes), np.ones((scale, scale, 1), np.uint8))

@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
-import httpx2
 import pytest
 
+from controlmesh_client import AsyncClient
 from demo.adherence import FLOORS, Adherence, asked, requests
 from demo.evaluate import Settings, evaluate, offered
 from demo.sweep import Point, sweep
@@ -22,7 +22,7 @@ UNPROMPTED, GUESSED = Point(prompted=False), Point(prompted=False, guess_mode=Tr
 @pytest.fixture(scope="module")
 async def measured(mesh: LocalMesh) -> dict[Point, Adherence]:
     points = list(dict.fromkeys((*WEIGHTS, *ENDS, UNPROMPTED, GUESSED)))
-    async with httpx2.AsyncClient(base_url=mesh.url, timeout=120) as client:
+    async with AsyncClient(mesh.url) as client:
         return await sweep(client, requests(16), SETTINGS, points)
 
 
@@ -46,7 +46,7 @@ def test_guess_mode_follows_the_hint_without_a_prompt(measured: dict[Point, Adhe
 
 async def test_every_control_of_the_model_leads_over_the_prompt_alone(mesh: LocalMesh) -> None:
     """Half of the lead that a full evaluation must find."""
-    async with httpx2.AsyncClient(base_url=mesh.url, timeout=120) as client:
+    async with AsyncClient(mesh.url) as client:
         rows = await offered(client)
         table, _ = await evaluate(client, requests(12, first_seed=100), SETTINGS, rows=rows)
     leads = [floor for floor in asked(table, FLOORS) if floor.above == "free"]

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("mesh", "families", "gateway", "preprocess_svc", "unet_svc", "vae_svc", "model_server", "local")
-TREE = (*ROOMS, "demo", "export", "benchmarks", "tests")
+TREE = (*ROOMS, "client", "demo", "export", "benchmarks", "tests")
 # Words that only the vendors' APIs use. `num_inference_steps` is diffusers' own, too, but not ours.
 VENDORS_WORDS = (
     "messege",
@@ -95,6 +95,8 @@ def test_no_file_is_longer_than_three_hundred_lines(room: str) -> None:
 def module_of(path: Path, root: Path = ROOT) -> str:
     """The dotted name that the file at `path` is imported under."""
     parts = path.relative_to(root).with_suffix("").parts
+    if parts[0] == "client" and len(parts) > 2:
+        parts = parts[1:]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 

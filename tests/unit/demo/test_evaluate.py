@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from controlmesh_client import AsyncClient
 from demo.__main__ import app
 from demo.adherence import COLUMNS, FLOORS, Request, missed, requests
 from demo.evaluate import (
-    GENERATIONS,
-    MODELS,
     ROWS,
     MeshError,
     Settings,
@@ -54,12 +54,13 @@ class PaintingMesh:
         self._assets: dict[str, bytes] = {}
 
     async def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        if request.url.path == MODELS:
+        path = request.url.path.removeprefix("/controlmesh/v1")
+        if path == "/models":
             models = [{"name": "other", "controls": ["mlsd"]}, {"name": "demo", "controls": self.kinds}]
             return httpx2.Response(200, json={"models": models, "default": "demo"})
         if request.method == "GET":
             return httpx2.Response(200, content=self._assets[request.url.path])
-        assert (request.url.path, request.url.params["wait"]) == (GENERATIONS, "120")
+        assert (path, request.url.params["wait"]) == ("/generations", "60")
         self.together += 1
         self.most_together = max(self.most_together, self.together)
         await asyncio.sleep(0)  # lets the other requests in flight arrive
@@ -69,14 +70,27 @@ class PaintingMesh:
         self._assets[url] = png(self.paint(body))
         self.together -= 1
         image = {"url": url, "seed": body["seed"], "width": body["width"], "height": body["height"]}
-        return httpx2.Response(200, json={"id": "g", "status": "succeeded", "images": [image]})
+        told = {"id": "g", "status": "succeeded", "images": [image], "notes": [], "error": None, "request": body}
+        return httpx2.Response(200, json=told)
 
-    def client(self) -> httpx2.AsyncClient:
+    def client(self) -> AsyncClient:
         return client_of(self)
 
 
-def client_of(answer: Callable[[httpx2.Request], Any]) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://mesh.test")
+def client_of(answer: Callable[[httpx2.Request], Any]) -> AsyncClient:
+    """A client of a mesh that answers so; a second goes by whenever it looks at its clock."""
+    seconds = count()
+
+    async def sleep(pause_s: float) -> None:
+        return
+
+    transport = httpx2.MockTransport(answer)
+    return AsyncClient("http://mesh.test", transport=transport, sleep=sleep, clock=lambda: float(next(seconds)))
+
+
+def sent_picture(text: str) -> Pixels:
+    """The picture in a data URL of a request."""
+    return from_png(base64.b64decode(text.partition(",")[2]))
 
 
 def obedient(body: dict[str, Any]) -> Pixels:
@@ -107,11 +121,11 @@ def test_an_obedient_mesh_reaches_every_floor_and_gets_exact_hints() -> None:
         )
         for control in content["controls"]:
             assert (control["auto_hint"], control["weight"]) == (False, 1.0)
-            sent = from_png(base64.b64decode(control["image"]))
+            sent = sent_picture(control["image"])
             if control["kind"] == "inpaint":
                 task = repaint(request.scene, 128)
                 np.testing.assert_array_equal(sent, task.source)
-                np.testing.assert_array_equal(from_png(base64.b64decode(control["mask"]))[..., 0] > 0, task.mask)
+                np.testing.assert_array_equal(sent_picture(control["mask"])[..., 0] > 0, task.mask)
             else:
                 assert "mask" not in control
                 np.testing.assert_array_equal(sent, hint(control["kind"], render(request.scene)))
@@ -140,7 +154,10 @@ def test_a_mesh_that_ignores_the_request_is_found_out() -> None:
     ("answer", "complaint"),
     [
         (httpx2.Response(429, json={"detail": "busy"}), "answered 429"),
-        (httpx2.Response(200, json={"id": "g", "status": "running", "images": []}), "running after 120 s"),
+        (
+            httpx2.Response(202, json={"id": "g", "status": "running", "progress": {"step": 1, "steps": 2}}),
+            "running after",
+        ),
     ],
 )
 def test_anything_but_a_picture_is_an_error(answer: httpx2.Response, complaint: str) -> None:

@@ -81,8 +81,8 @@ def test_the_context_holds_what_the_images_copy() -> None:
 
 def test_the_context_holds_every_room_that_becomes_an_image() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    # The exporter's image takes the demo model along.
-    assert extras().keys() | {"demo"} <= allowed
+    # The exporter's image takes the demo model and the client along.
+    assert extras().keys() | {"demo", "client/controlmesh_client"} <= allowed
 
 
 def test_torch_goes_only_where_it_is_used(script: ModuleType) -> None:

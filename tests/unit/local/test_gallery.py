@@ -10,9 +10,9 @@ import httpx2
 import numpy as np
 import pytest
 
+from controlmesh_client import Client, ControlMeshError
 from local import gallery_page
-from local.gallery import CONTROLS as CONTROLS_PATH
-from local.gallery import GENERATIONS, HINTS, MODEL, READY, VARIANTS, Case, GalleryError, Kind, Result, cases, gallery
+from local.gallery import MODEL, READY, VARIANTS, Case, Kind, Result, cases, gallery
 from local.gallery_inputs import SIZE, inputs
 from mesh.pictures import decode, encode
 from preprocess_svc.annotators import Annotators
@@ -62,15 +62,18 @@ class AnsweringMesh:
         self._available = {(row["kind"], one["name"]): one for row in listed()["controls"] for one in row["extractors"]}
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        if request.url.path == CONTROLS_PATH:
+        path = request.url.path.removeprefix("/controlmesh/v1")
+        if path == "/controls":
             return httpx2.Response(200, json=listed())
         if request.method == "GET":
             return httpx2.Response(200, content=encode(np.full((128, 128, 3), (255, 0, 200), np.uint8)))
         body = json.loads(request.content)
-        if request.url.path == GENERATIONS:
+        if path == "/generations":
             self.generations.append(body)
-            return httpx2.Response(200, json={"status": "succeeded", "images": [{"url": "/asset.png"}], "error": None})
-        assert request.url.path == HINTS
+            image = {"url": "/asset.png", "seed": body["seed"], "width": body["width"], "height": body["height"]}
+            told = {"id": "g", "status": "succeeded", "images": [image], "notes": [], "error": None, "request": body}
+            return httpx2.Response(200, json=told)
+        assert path == "/hints"
         self.hints.append(body)
         extractor = self._available.get((body["kind"], body.get("extractor", "")), {})
         if extractor.get("how_to_get"):
@@ -92,7 +95,7 @@ def mesh() -> AnsweringMesh:
 
 @pytest.fixture
 def sections(mesh: AnsweringMesh) -> list[tuple[Kind, list[Result]]]:
-    with httpx2.Client(transport=httpx2.MockTransport(mesh), base_url="http://mesh") as client:
+    with Client("http://mesh", transport=httpx2.MockTransport(mesh)) as client:
         return gallery(client)
 
 
@@ -166,8 +169,8 @@ def test_a_failure_of_the_mesh_ends_it_in_its_own_words() -> None:
         return httpx2.Response(503, text="not ready")
 
     with (
-        httpx2.Client(transport=httpx2.MockTransport(broken), base_url="http://mesh") as client,
-        pytest.raises(GalleryError, match="503: not ready"),
+        Client("http://mesh", transport=httpx2.MockTransport(broken), sleep=lambda seconds: None) as client,
+        pytest.raises(ControlMeshError, match="503: not ready"),
     ):
         gallery(client)
 

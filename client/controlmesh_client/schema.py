@@ -1,0 +1,255 @@
+"""What the native API answers. Written by client/generate.py from its OpenAPI description."""
+
+from typing import Literal, NotRequired, TypedDict
+
+
+class ProgressBody(TypedDict):
+    """Model calls done and in all, over all pictures."""
+
+    step: int
+    steps: int
+
+
+class ImageBody(TypedDict):
+    """One finished picture."""
+
+    url: str
+    seed: int
+    width: int
+    height: int
+
+
+class ProblemBody(TypedDict):
+    """An error as RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: NotRequired[str | None]
+    retry_after: NotRequired[float | None]
+
+
+class DeliveryBody(TypedDict):
+    """One webhook on its way to one URL."""
+
+    id: str
+    url: str
+    event: str
+    status: Literal["pending", "delivered", "dead"]
+    attempts: int
+    last_answer: str | None
+    next_at: str | None
+    created_at: str
+    done_at: str | None
+
+
+class ControlSettings(TypedDict):
+    """A control as it was applied, without its pictures."""
+
+    kind: str
+    auto_hint: bool
+    weight: float
+    start: float
+    end: float
+    parameters: dict[str, float]
+    extractor: str | None
+    text: str | None
+
+
+class GenerationSettings(TypedDict):
+    """What makes the same pictures again when it is sent with the pictures that were sent."""
+
+    prompt: str
+    model: str
+    negative_prompt: str
+    controls: list[ControlSettings]
+    width: int | None
+    height: int | None
+    steps: int
+    guidance_scale: float
+    true_guidance_scale: float | None
+    scheduler: str
+    seed: int
+    samples: int
+    format: str
+    clip_skip: int
+    strength: float | None
+    guess_mode: bool
+    use_karras_sigmas: bool | None
+    algorithm_type: str | None
+    prompt_weighting: bool
+    enhance_prompt: bool
+    enhance_style: str | None
+    preview_every: int
+    keep_unmasked: bool
+
+
+class GenerationRecord(TypedDict):
+    """A generation at one moment."""
+
+    id: str
+    dialect: str
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    priority: int
+    attempts: int
+    progress: ProgressBody
+    images: list[ImageBody]
+    notes: list[str]
+    effective_prompt: str | None
+    effective_negative_prompt: str | None
+    error: ProblemBody | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    webhook: str | None
+    deliveries: list[DeliveryBody] | None
+    request: GenerationSettings
+
+
+class GenerationList(TypedDict):
+    """A page of generations, the newest first."""
+
+    generations: list[GenerationRecord]
+    next: str | None
+
+
+class ModelBody(TypedDict):
+    """One loaded model."""
+
+    name: str
+    family: str
+    native_size: int
+    controls: list[str]
+    prediction_type: str
+    default_scheduler: str
+    latent_channels: int
+    exported_at: str
+
+
+class ModelList(TypedDict):
+    """The loaded models and the one that is taken when a request names none."""
+
+    models: list[ModelBody]
+    default: str
+
+
+class ParameterBody(TypedDict):
+    """One number that tunes an extractor."""
+
+    name: str
+    description: str
+    minimum: float
+    maximum: float
+    default_value: float
+
+
+class ExtractorBody(TypedDict):
+    """One way to make a kind's hint."""
+
+    name: str
+    description: str
+    available: bool
+    how_to_get: str
+    stand_in: bool
+    reads_text: bool
+    annotator: str
+    annotator_description: str
+    parameters: list[ParameterBody]
+    source: str
+
+
+class ControlNetsBody(TypedDict):
+    """ControlNets of one family of models that take a kind's hint."""
+
+    family: str
+    ids: list[str]
+
+
+class ControlKindBody(TypedDict):
+    """One control kind."""
+
+    kind: str
+    description: str
+    extractable: bool
+    parameters: list[ParameterBody]
+    models: list[str]
+    reads_mask: bool
+    extractors: list[ExtractorBody]
+    controlnets: list[ControlNetsBody]
+
+
+class ControlList(TypedDict):
+    """The control kinds."""
+
+    controls: list[ControlKindBody]
+
+
+class SchedulerBody(TypedDict):
+    """One scheduler."""
+
+    name: str
+    description: str
+    stochastic: bool
+    karras_sigmas: bool
+    algorithm_types: list[str]
+    model_calls: str
+    inverts: bool
+
+
+class SchedulerList(TypedDict):
+    """The schedulers."""
+
+    schedulers: list[SchedulerBody]
+
+
+class StyleBody(TypedDict):
+    """Words put around a prompt."""
+
+    name: str
+    prompt: str
+    negative_prompt: str
+
+
+class StyleList(TypedDict):
+    """The styles."""
+
+    styles: list[StyleBody]
+
+
+class AssetRecordBody(TypedDict):
+    """What is known of a file."""
+
+    id: str
+    url: str
+    name: str
+    media_type: str
+    width: int
+    height: int
+    size: int
+    sha256: str
+    source: str
+    generation: str | None
+    created_at: str
+    expires_at: str | None
+
+
+class AssetList(TypedDict):
+    """A page of files, the newest first."""
+
+    assets: list[AssetRecordBody]
+    next: str | None
+
+
+class HintAnswer(TypedDict):
+    """One finished hint."""
+
+    image: str
+    width: int
+    height: int
+    kind: str
+    extractor: str | None
+    annotator: str | None
+    notes: list[str]
+    service_ms: float
+    duration_ms: float
