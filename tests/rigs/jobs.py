@@ -1,4 +1,4 @@
-"""Engines of jobs for tests: of one process, durable on SQLite and on PostgreSQL; and a conductor that obeys prompts."""
+"""Engines of jobs for tests: of one process, durable on SQLite and on PostgreSQL; and a conductor for them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
