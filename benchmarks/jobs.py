@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import psutil
 from obstore.store import LocalStore
@@ -30,10 +29,13 @@ from gateway.database.connection import open_database
 from gateway.files.assets import Assets
 from gateway.generation.generation import Generation, Task
 from gateway.generation.pipeline import Outcome, Picture, Progress
-from gateway.jobs.engine import DurableJobs
-from gateway.jobs.job import Job, JobEngine, Order
-from gateway.jobs.memory_engine import MemoryJobs
+from gateway.jobs.engine import JobEngine
+from gateway.jobs.job import Job, Order
+from gateway.jobs.limits import Bounds
 from gateway.settings import GatewaySettings
+from gateway.workflows.dbos import DurableWorkflows
+from gateway.workflows.port import Workflows
+from gateway.workflows.tasks import TaskWorkflows
 from mesh.telemetry import configure
 from tests.contract.conftest import running as running_gateway
 from tests.rigs.jobs import ENGINES, PICTURE
@@ -58,7 +60,7 @@ callers made it 49 and 37 statements, and 24 and 27 ms. Gateways beside each oth
 """Statements and processor time were counted with 200 jobs at once, on two cores that others used as well."""
 GENERATIONS = "/controlmesh/v1/generations"
 HEAD = (
-    "records",
+    "workflows",
     "queue to start, ms (p50)",
     "(p95)",
     "at once to start, ms (p50)",
@@ -83,24 +85,17 @@ class Begun:
 
 @asynccontextmanager
 async def engine(url: str, folder: Path, conduct: Begun) -> AsyncIterator[JobEngine]:
-    """An engine with the gateway's own bounds, except for a longer queue; in memory without a URL."""
+    """An engine with the gateway's own bounds, except for a longer queue; of one process without a URL."""
     usual = GatewaySettings()
-    bounds: dict[str, Any] = {
-        "max_pictures": usual.max_pictures,
-        "max_waiting": 10_000,
-        "retention_s": usual.retention_s,
-    }
-    assets = Assets(LocalStore(str(folder)), usual.retention_s)
-    if not url:
-        memory = MemoryJobs(conduct, assets, max_records=10_000, **bounds)
-        yield memory
-        await memory.close()
-        return
+    bounds = Bounds(usual.max_pictures, 10_000, usual.retention_s)
     with open_database(url) as database:
-        durable = DurableJobs(database, url, conduct, assets, **bounds)
-        await durable.open()
-        yield durable
-        await durable.close()
+        places = bounds.max_pictures
+        workflows: Workflows = DurableWorkflows(url, places) if url else TaskWorkflows(places)
+        assets = Assets(LocalStore(str(folder)), usual.retention_s, database)
+        jobs = JobEngine(database, workflows, conduct, assets, bounds)
+        await jobs.open()
+        yield jobs
+        await jobs.close()
 
 
 async def delays(jobs: JobEngine, conduct: Begun, count: int, at_once: bool) -> list[float]:
@@ -144,7 +139,7 @@ async def requests(url: str, count: int) -> list[float]:
 async def measure(kind: str, server: Server, count: int, found: dict[str, list[float]]) -> None:
     """One round of one engine, with fresh records."""
     with tempfile.TemporaryDirectory() as scratch:
-        urls = {"memory": "", "sqlite": f"sqlite:///{scratch}/records.db", "postgresql": server.new_database()}
+        urls = {"process": "", "sqlite": f"sqlite:///{scratch}/records.db", "postgresql": server.new_database()}
         conduct = Begun()
         async with engine(urls[kind], Path(scratch), conduct) as jobs:
             await delays(jobs, conduct, 2, at_once=False)

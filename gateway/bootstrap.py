@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -25,9 +24,9 @@ from gateway.generation.hints import Hints
 from gateway.generation.pictures import Pictures
 from gateway.generation.pipeline import Pipeline
 from gateway.generation.services import Services
-from gateway.jobs.engine import DurableJobs
-from gateway.jobs.job import Conductor, Job, JobEngine, Outbox
-from gateway.jobs.memory_engine import MemoryJobs
+from gateway.jobs.engine import JobEngine
+from gateway.jobs.job import Job, Outbox
+from gateway.jobs.limits import Bounds
 from gateway.jobs.results import of_job
 from gateway.keys.keys import Keys
 from gateway.keys.watch import open_keys
@@ -36,9 +35,13 @@ from gateway.models.admin import Outbox as LoadOutbox
 from gateway.models.loads import Load, LoadAnnouncer
 from gateway.settings import GatewaySettings
 from gateway.webhooks.announcement import Announcer, Link, Signer
-from gateway.webhooks.deliveries import Webhooks
+from gateway.webhooks.timing import Timing
+from gateway.webhooks.webhooks import Webhooks
+from gateway.workflows.dbos import DurableWorkflows
+from gateway.workflows.port import Workflows
+from gateway.workflows.tasks import TaskWorkflows
 from mesh.errors import MeshError
-from mesh.periodic import every
+from mesh.periodic import every, sweep_every_s
 from mesh.telemetry import log
 
 
@@ -96,6 +99,8 @@ async def open_gateway(
         voices: dialect -> how it speaks in webhooks.
         fetcher: of pictures; None for the one that the settings describe.
     """
+    if settings.max_records is not None:
+        log.warning("CN_GATEWAY_MAX_RECORDS has no effect any more; records are kept CN_GATEWAY_RETENTION_S seconds")
     async with AsyncExitStack() as stack:
         services = Services(settings.mesh_address)
         stack.push_async_callback(services.close)
@@ -103,15 +108,24 @@ async def open_gateway(
         keys = await stack.enter_async_context(open_keys(settings, database))
         assets = await _assets(settings, database, stack)
         uploads = Uploads(assets, database)
-        webhooks = _webhooks(settings, database, assets, voices)
-        outbox = _each(partial(of_job, retention_s=settings.retention_s), webhooks.outbox)
-        jobs = await _engine(settings, database, Pipeline(services, settings.deadline_s).run, assets, outbox, webhooks)
+        workflows = _workflows(settings, database)
+        webhooks = _webhooks(settings, database, workflows, assets, voices)
+        jobs = JobEngine(
+            database,
+            workflows,
+            Pipeline(services, settings.deadline_s).run,
+            assets,
+            Bounds(settings.max_pictures, settings.max_waiting, settings.retention_s),
+            outbox=_each(partial(of_job, retention_s=settings.retention_s), webhooks.outbox.write),
+            notify=webhooks.outbox.written,
+        )
+        await jobs.open(webhooks.deliveries.attempt)
         stack.push_async_callback(jobs.close)
         webhooks.open()
         # Before the engine, which waits for what is being sent.
         stack.push_async_callback(webhooks.close)
         catalogue = Catalogue(services, settings.default_model)
-        models = ModelAdmin(settings, catalogue, database, _loads_outbox(webhooks, voices), webhooks.written)
+        models = ModelAdmin(settings, catalogue, database, _loads_outbox(webhooks, voices), webhooks.outbox.written)
         models.open()
         stack.push_async_callback(models.close)
         fetcher = fetcher or Fetcher(allow=settings.fetch_allow, timeout_s=settings.fetch_timeout_s)
@@ -121,7 +135,7 @@ async def open_gateway(
                 log.info("old files removed", files=removed)
             await uploads.sweep()
 
-        sweeping = asyncio.create_task(every(min(600.0, settings.retention_s / 10), sweep))
+        sweeping = asyncio.create_task(every(sweep_every_s(settings.retention_s), sweep))
         stack.callback(sweeping.cancel)
         yield Gateway(
             settings=settings,
@@ -158,19 +172,29 @@ async def _assets(settings: GatewaySettings, database: Database, stack: AsyncExi
     return Assets(store, settings.retention_s, database, links=Links(key), urls=settings.asset_urls, storages=storages)
 
 
-def _webhooks(settings: GatewaySettings, database: Database, assets: Assets, voices: Mapping[str, Voice]) -> Webhooks:
+def _workflows(settings: GatewaySettings, database: Database) -> Workflows:
+    """Durable where the records are, else of this process."""
+    if database.durable:
+        return DurableWorkflows(settings.database_url, settings.max_pictures)
+    return TaskWorkflows(settings.max_pictures)
+
+
+def _webhooks(
+    settings: GatewaySettings, database: Database, workflows: Workflows, assets: Assets, voices: Mapping[str, Voice]
+) -> Webhooks:
     def linking(connection: Connection, job: Job) -> Link:
         base, placed = str(job.echo.get("base_url", "")), places(connection, job.assets)
         return lambda name: placed[name].url if name in placed else assets.url(base, name)
 
     return Webhooks(
         database,
+        workflows,
         Egress(allow=settings.webhook_allow),
         {name: voice.announce for name, voice in voices.items() if voice.announce},
         signers={name: voice.sign for name, voice in voices.items() if voice.sign},
         events={name: voice.events for name, voice in voices.items() if voice.events},
         linking=linking,
-        retention_s=settings.retention_s,
+        timing=Timing(retention_s=settings.retention_s),
     )
 
 
@@ -182,7 +206,7 @@ def _loads_outbox(webhooks: Webhooks, voices: Mapping[str, Voice]) -> LoadOutbox
             announce = voices[load.dialect].announce_load
             assert announce is not None
             told = announce(load, failure)
-            webhooks.enqueue(connection, load.id, load.owner, load.webhook, load.dialect, told)
+            webhooks.outbox.enqueue(connection, load.id, load.owner, load.webhook, load.dialect, told)
 
     return write
 
@@ -195,27 +219,3 @@ def _each(*outboxes: Outbox) -> Outbox:
             outbox(connection, job)
 
     return write
-
-
-async def _engine(
-    settings: GatewaySettings,
-    database: Database,
-    conduct: Conductor,
-    assets: Assets,
-    outbox: Outbox,
-    webhooks: Webhooks,
-) -> JobEngine:
-    """Durable where there is a database to write to, else of this process."""
-    bounds: dict[str, Any] = {
-        "max_pictures": settings.max_pictures,
-        "max_waiting": settings.max_waiting,
-        "retention_s": settings.retention_s,
-        "outbox": outbox,
-        "written": webhooks.written,
-    }
-    if not database.durable:
-        return MemoryJobs(conduct, assets, max_records=settings.max_records, database=database, **bounds)
-    jobs = DurableJobs(database, settings.database_url, conduct, assets, deliver=webhooks.attempt, **bounds)
-    webhooks.use(jobs.workflows)
-    await jobs.open()
-    return jobs

@@ -78,10 +78,12 @@ class GatewaySettings(ServerSettings):
     database_url: str = setting(
         "",
         "Where records are kept: sqlite:////path on one machine, postgresql://user:password@host/name for several; "
-        "unset: in memory, gone with the process.",
+        "unset: in a temporary file, gone with the process.",
     )
     retention_s: float = setting(86_400.0, "Seconds that results and records are kept.")
-    max_records: int = setting(1000, "Finished generations remembered at most, without a database.")
+    max_records: int | None = setting(
+        None, "Deprecated: no effect any more; records are kept CN_GATEWAY_RETENTION_S seconds."
+    )
     max_pictures: int = setting(16, "Pictures made at the same time in this process at most; at least 4.")
     max_waiting: int = setting(64, "Generations that may wait for their turn at most.")
     deadline_s: float = setting(280.0, "Seconds that a generation may run.")

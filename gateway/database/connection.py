@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -98,9 +99,10 @@ def open_database(url: str) -> Iterator[Database]:
     """
     if not url:
         with tempfile.TemporaryDirectory(prefix="controlmesh-records-") as folder:
-            database = Database(_engine(f"sqlite:///{folder}/records.db"), durable=False)
+            file = Path(folder) / "records.db"
+            file.write_bytes(_empty())
+            database = Database(_engine(f"sqlite:///{file}", durable=False), durable=False)
             try:
-                migrate(database.engine)
                 yield database
             finally:
                 database.close()
@@ -114,6 +116,19 @@ def open_database(url: str) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+@cache
+def _empty() -> bytes:
+    """An SQLite file with all migrations done, which take longer than all else of opening a temporary one."""
+    with tempfile.TemporaryDirectory(prefix="controlmesh-records-") as folder:
+        file = Path(folder) / "records.db"
+        engine = _engine(f"sqlite:///{file}", durable=False)
+        try:
+            migrate(engine)
+        finally:
+            engine.dispose()
+        return file.read_bytes()
 
 
 def why_not(error: Exception) -> str:
@@ -164,21 +179,22 @@ def engine_url(url: str) -> str:
     raise SettingsError(f"CN_GATEWAY_DATABASE_URL is of kind {kind!r}; use sqlite or postgresql")
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, durable: bool = True) -> Engine:
     url = engine_url(url)
     if url.startswith("sqlite"):
         engine = create_engine(url, connect_args={"timeout": _BUSY_S, "check_same_thread": False})
-        event.listen(engine, "connect", _durable)
+        event.listen(engine, "connect", partial(_prepare, durable=durable))
         event.listen(engine, "begin", _begin)
         return engine
     return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=_CONNECTIONS - 10, pool_timeout=_BUSY_S)
 
 
-def _durable(connection: object, record: object) -> None:
-    # What was answered to a client must be on the disk, not on its way there.
+def _prepare(connection: object, record: object, *, durable: bool) -> None:
     connection.isolation_level = None  # type: ignore[attr-defined]
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # What was answered to a client must be on the disk, not on its way there, unless it ends with the process anyway.
+    synchronous = "FULL" if durable else "OFF"
+    for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -49,7 +49,7 @@ class Assets:
     Args:
         store: obstore's; its root holds nothing else.
         retention_s: seconds that results are kept.
-        database: of the records. Without one there is no more than put, get, remove and the sweep by age.
+        database: of the records.
         links: signs links; None for a key of this process.
         urls: how results are reached, one of ASSET_URLS. What clients keep here needs a signed link always.
         storages: owners' own, where their results go; None for none.
@@ -59,7 +59,7 @@ class Assets:
         self,
         store: LocalStore | S3Store,
         retention_s: float,
-        database: Database | None = None,
+        database: Database,
         *,
         links: Links | None = None,
         urls: str = OPEN,
@@ -91,7 +91,7 @@ class Assets:
             return
         await storage.put(name, content, media_type(name))
         place = Place(owner, storage.options.id, storage.options.public(name))
-        await self._records.run(partial(records.put_place, name=name, place=place))
+        await self._database.run(partial(records.put_place, name=name, place=place))
 
     async def get(self, name: str) -> Asset:
         """The file of that name, wherever it lies.
@@ -120,10 +120,9 @@ class Assets:
             raise unknown()
         if expires is not None or signature is not None or self._is_closed(name):
             self.links.check(_subject(name), expires, signature)
-        if self._urls == STORE and (url := await self.files.link(path_of(name), LINK_S)):
-            known = self._database is None or not await self._place(name)
-            if known:
-                return Elsewhere(url)
+        url = await self.files.link(path_of(name), LINK_S) if self._urls == STORE else None
+        if url and not await self._place(name):
+            return Elsewhere(url)
         found = await self._here(name)
         if found is not None:
             return found
@@ -151,7 +150,7 @@ class Assets:
 
     async def urls(self, base: str, names: Sequence[str], expires_s: float | None = None) -> list[str]:
         """As `url`, but of files in owners' own storages their public URLs there."""
-        placed = await self._records.run(partial(records.places, names=names)) if self._database else {}
+        placed = await self._database.run(partial(records.places, names=names))
         return [placed[name].url if name in placed else self.url(base, name, expires_s) for name in names]
 
     # --- records ------------------------------------------------------------------------------------------------
@@ -184,7 +183,7 @@ class Assets:
         kind = "\0".join((owner, source, "kept" if expires_s is None else "passing", digest))
         fingerprint = hashlib.sha256(kind.encode()).hexdigest()
         refresh = partial(records.refreshed, fingerprint=fingerprint, expires_s=expires_s)
-        if known := await self._records.run(refresh):
+        if known := await self._database.run(refresh):
             return known
         id = new_name(format.lower(), private=True)
         row = {
@@ -202,7 +201,7 @@ class Assets:
         }
         # First the file: a record is a promise.
         await self.files.put(path_of(id), content, media_type(id))
-        record, is_new = await self._records.run(partial(records.add, row=row, expires_s=expires_s))
+        record, is_new = await self._database.run(partial(records.add, row=row, expires_s=expires_s))
         if not is_new:
             await self.remove([id])
         return record
@@ -210,7 +209,7 @@ class Assets:
     async def record(self, id: str, owner: str) -> AssetRecord:
         """The owner's file under that id, or under its 32 hex digits alone; NotFound."""
         ids = names([id])
-        found = await self._records.run(partial(records.get, ids=ids, owner=owner)) if ids else None
+        found = await self._database.run(partial(records.get, ids=ids, owner=owner)) if ids else None
         if found is None:
             raise unknown()
         return found
@@ -233,7 +232,7 @@ class Assets:
         fit = tuple(source for source in sources if is_fit(source))
         if sources and not fit:
             return AssetPage(())
-        return await self._records.run(
+        return await self._database.run(
             lambda connection: records.page(connection, owner, limit, after, fit, oldest_first)
         )
 
@@ -245,13 +244,13 @@ class Assets:
         """
         if len(ids) > MOST_IDS:
             raise InvalidInput(f"{len(ids)} files can't be removed at once; name at most {MOST_IDS}")
-        gone = await self._records.run(partial(records.drop, ids=names(ids), owner=owner))
-        placed = await self._records.run(partial(records.places, names=gone))
+        gone = await self._database.run(partial(records.drop, ids=names(ids), owner=owner))
+        placed = await self._database.run(partial(records.places, names=gone))
         storage = await self._storages.of(owner) if self._storages and placed else None
         for name, place in placed.items():
             if storage is not None and storage.options.id == place.storage:
                 await storage.remove(name)
-        await self._records.run(partial(records.forget_places, names=list(placed)))
+        await self._database.run(partial(records.forget_places, names=list(placed)))
         await self.remove([name for name in gone if name not in placed])
         return len(gone)
 
@@ -274,11 +273,6 @@ class Assets:
         """Remove what has expired and what nobody knows; says how many files. See gateway.files.sweep."""
         return await sweep(self.files, self._database, self._retention_s)
 
-    @property
-    def _records(self) -> Database:
-        assert self._database is not None, "these assets have no records"
-        return self._database
-
     def _is_closed(self, name: str) -> bool:
         return self._urls == SIGNED or is_private(name)
 
@@ -289,9 +283,9 @@ class Assets:
         return None if content is None else Asset(content, media_type(name))
 
     async def _place(self, name: str) -> Place | None:
-        if self._database is None or not is_name(name):
+        if not is_name(name):
             return None
-        return (await self._records.run(partial(records.places, names=[name]))).get(name)
+        return (await self._database.run(partial(records.places, names=[name]))).get(name)
 
 
 def _subject(name: str) -> str:

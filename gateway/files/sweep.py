@@ -1,6 +1,6 @@
 """The end of files: what has expired, and what nobody knows."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from gateway.database.connection import Database
@@ -11,15 +11,13 @@ from gateway.files.stores import Files
 _AT_ONCE = 500
 
 
-async def sweep(files: Files, database: Database | None, retention_s: float) -> int:
+async def sweep(files: Files, database: Database, retention_s: float) -> int:
     """Remove expired files, those older than `retention_s` that have no record, and halves of files; says how many.
 
     What clients keep without an end has a record, and so stays. Several processes may sweep at once: a record is taken
     away by one of them, and its file's name never comes back.
     """
     removed = await files.sweep_unfinished()
-    if database is None:
-        return removed + await _sweep_old(files, None, datetime.now(UTC), retention_s)
     while gone := await database.run(partial(records.expire, most=_AT_ONCE)):
         await files.remove([path_of(name) for name in gone])
         removed += len(gone)
@@ -28,7 +26,7 @@ async def sweep(files: Files, database: Database | None, retention_s: float) -> 
     return removed
 
 
-async def _sweep_old(files: Files, database: Database | None, present: datetime, retention_s: float) -> int:
+async def _sweep_old(files: Files, database: Database, present: datetime, retention_s: float) -> int:
     oldest = present - timedelta(seconds=retention_s)
     oldest_part = present - timedelta(seconds=max(retention_s, PART_S))
     removed = 0
@@ -38,7 +36,7 @@ async def _sweep_old(files: Files, database: Database | None, present: datetime,
             for path, changed_at in entries
             if changed_at < (oldest_part if path.startswith(PARTS) else oldest)
         }
-        if old and database:
+        if old:
             for name in await database.run(partial(records.known, names=list(old))):
                 del old[name]
         await files.remove(list(old.values()))

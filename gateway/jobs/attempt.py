@@ -17,13 +17,11 @@ from gateway.jobs import records
 from gateway.jobs.job import Conductor, Status, StoredPicture, too_late
 from gateway.jobs.places import Places
 from gateway.jobs.rows import error_row, stored_row, with_pictures
+from gateway.workflows.port import Outcome
 from mesh.errors import InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable
 from mesh.telemetry import carry_on, log
 
 Answer = TypeVar("Answer")
-Outcome = dict[str, Any]
-"""Of a success: `pictures`, `notes`, `prompt`, `negative_prompt`, `step`, `steps`; of a failure: `error`; `stopped`
-where it was stopped; `over` where the job had ended before."""
 
 PATIENCE_S = 120.0
 """How long a mesh that is away is asked again for a job that nobody waits for; a model server takes its time to come
@@ -41,7 +39,7 @@ class Attempt:
 
     Args:
         begun: its record, which names `executor` as the one that runs it.
-        database, assets, turns, conduct: as in DurableJobs.
+        database, assets, places, conduct, executor: as in JobWork.
         changed: called after each change of `job`.
 
     Attributes:
@@ -77,7 +75,11 @@ class Attempt:
         return self._task is not None and self._task.cancel()
 
     async def run(self) -> Outcome:
-        """The outcome, whatever happens. Raises only for a database that is away."""
+        """The outcome, whatever happens. Raises only for a database that is away.
+
+        Of a success: `pictures`, `notes`, `prompt`, `negative_prompt`, `step`, `steps`; of a failure: `error`;
+        `stopped` where it was stopped; `over` where the job had ended before.
+        """
         carry_on(self._begun.carried)
         if self._begun.too_late:
             return {"error": error_row(too_late())}

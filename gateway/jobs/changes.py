@@ -8,9 +8,6 @@ from weakref import WeakValueDictionary
 from gateway.database.connection import Database
 from gateway.jobs import records
 
-LOOK_S = 0.25
-"""How often the records are looked at of jobs that somebody waits for: another process may be running them."""
-
 
 class Changes:
     """Those who wait, by the job.

@@ -1,11 +1,11 @@
-"""What a job is, and the port of the engines that run jobs: everything else of the gateway knows only these."""
+"""What a job is, what may be asked of one, and what is counted."""
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from prometheus_client import Counter, Gauge
 from sqlalchemy import Connection
@@ -214,43 +214,3 @@ def is_own(id: str, holder: str, owner: str) -> bool:
 def unknown() -> NotFound:
     """What is said of a job that there is not."""
     return NotFound("there is no such generation, or it was kept long enough")
-
-
-class JobEngine(Protocol):
-    """Takes jobs and says how they are doing. Another owner's job is as unknown as one that never was."""
-
-    async def submit(self, order: Order) -> Job:
-        """Take a job, or find the one that `order.id` names already.
-
-        Raises:
-            Overloaded: too many wait already.
-            Conflict: `order.id` stands for another request.
-            Unavailable: the records can't be written; nothing was taken.
-        """
-
-    async def get(self, id: str, owner: str) -> Job:
-        """The record now; NotFound."""
-
-    async def find(self, number: int, owner: str) -> Job:
-        """The record of the job with this number; NotFound."""
-
-    async def page(self, owner: str, which: Filter, limit: int, after: str | None = None) -> Page:
-        """At most `limit` records, the newest first, from the cursor `after` on; InvalidInput for a broken cursor."""
-
-    def watch(self, id: str, owner: str) -> AsyncIterator[Job]:
-        """The record now and after each change, up to the final one; a slow reader misses steps, never the end."""
-
-    async def wait(self, id: str, owner: str, timeout_s: float) -> Job:
-        """The final record, or the one after `timeout_s` seconds."""
-
-    async def cancel(self, id: str, owner: str) -> Job:
-        """Stop it if it is not finished; the record then."""
-
-    async def clear(self, owner: str) -> int:
-        """Cancel all that wait; says how many."""
-
-    def load(self) -> tuple[int, int]:
-        """How many are being made in this process and how many wait."""
-
-    async def close(self) -> None:
-        """Take no more. What is not finished is given to other processes where there can be any, else cancelled."""

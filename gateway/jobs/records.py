@@ -192,6 +192,11 @@ def late(connection: Connection, most: int = 100) -> list[str]:
     return list(connection.execute(select(JOBS.c.id).where(JOBS.c.status.in_(_OPEN), passed).limit(most)).scalars())
 
 
+def unfinished(connection: Connection) -> list[str]:
+    """Ids of all open jobs."""
+    return list(connection.execute(select(JOBS.c.id).where(JOBS.c.status.in_(_OPEN))).scalars())
+
+
 def old(connection: Connection, older_than_s: float, most: int = 100) -> dict[str, list[str]]:
     """Jobs that ended so many seconds ago: id -> names of its input pictures."""
     moment = now(connection.dialect)

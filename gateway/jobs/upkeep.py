@@ -3,17 +3,16 @@ late, forgets what is old."""
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
 
 from gateway.database.connection import Database
 from gateway.files.assets import Assets
 from gateway.jobs import records
 from gateway.jobs.job import OLDEST, QUEUED, Status, too_late
 from gateway.jobs.rows import error_row
-from gateway.workflows.dbos import Workflows
-from mesh.periodic import every
+from gateway.jobs.work import JobWork
+from gateway.workflows.port import Workflows
+from mesh.periodic import every, sweep_every_s
 from mesh.telemetry import log
 
 BEAT_S = 1.0
@@ -26,40 +25,29 @@ _LOOK_S = 2.0
 _GAP_S = SILENT_S - BEAT_S
 """Where this process's own beats lie further apart than this, those of others may for the same reason."""
 
-End = Callable[..., Coroutine[Any, Any, bool]]
-
 
 class Upkeep:
     """One process's part in it.
 
     Args:
-        executor: name of this process.
-        database, workflows, assets, retention_s: as in DurableJobs.
-        end: gives the record of an id a final state.
-        makes: whether this process is making the job of an id.
+        database, workflows, assets: as in JobEngine.
+        retention_s: seconds that a finished record is kept.
+        work: the jobs at work in this process.
 
     Attributes:
         waiting: jobs that waited at the last look, over all processes.
     """
 
     def __init__(
-        self,
-        executor: str,
-        database: Database,
-        workflows: Workflows,
-        assets: Assets,
-        retention_s: float,
-        end: End,
-        makes: Callable[[str], bool],
+        self, database: Database, workflows: Workflows, assets: Assets, retention_s: float, work: JobWork
     ) -> None:
         self.waiting = 0
-        self._executor = executor
+        self._executor = workflows.executor
         self._database = database
         self._workflows = workflows
         self._assets = assets
         self._retention_s = retention_s
-        self._end = end
-        self._makes = makes
+        self._work = work
         self._oldest_s = 0.0
         self._beat_at = self._judges_from = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
@@ -71,7 +59,7 @@ class Upkeep:
         self._tasks = [
             *(asyncio.create_task(every(BEAT_S, act)) for act in (self._beat, self._revive, self._adopt, self._expire)),
             asyncio.create_task(every(_LOOK_S, self._workflows.reclaim)),
-            asyncio.create_task(every(min(600.0, self._retention_s / 10), self._sweep)),
+            asyncio.create_task(every(sweep_every_s(self._retention_s), self._sweep)),
         ]
 
     async def close(self) -> None:
@@ -103,13 +91,13 @@ class Upkeep:
     async def _adopt(self) -> None:
         """Begin again what nobody cares for: a process died between writing a record and starting its workflow."""
         found = await self._database.run(partial(records.orphans, asking=self._executor, idle_s=_ORPHAN_S))
-        for id in await self._workflows.abandoned([id for id in found if not self._makes(id)]):
+        for id in await self._workflows.abandoned([id for id in found if not self._work.has(id)]):
             log.warning("job begun again", generation=id)
             await self._workflows.begin_again(id)
 
     async def _expire(self) -> None:
         for id in await self._database.run(records.late):
-            await self._end(id, Status.FAILED, error=error_row(too_late()))
+            await self._work.end(id, Status.FAILED, error=error_row(too_late()))
 
     async def _sweep(self) -> None:
         # The record goes last: as long as it stands, what hangs on it can be found again.

@@ -45,7 +45,7 @@ class Endpoints:
 
     Args:
         database: of the records.
-        outside: which hosts may be told.
+        egress: which hosts may be told.
         now: the moment, as the database is asked for it.
     """
 

@@ -1,9 +1,8 @@
-"""DBOS, which keeps jobs going: queues in the database, and workflows that another process finishes.
+"""Workflows in DBOS: queues in the database, and workflows that another process finishes.
 
-DBOS is one per process. A workflow is a job's attempt: `make` the pictures, then `settle` the record, each a step whose
-outcome is kept, so that an attempt which is taken up again does not make what was made. Steps run in DBOS's threads and
-do their work on the gateway's event loop, where the channels to the services live. An attempt to deliver a webhook is
-a workflow, too.
+DBOS is one per process. The outcome of each step is kept, so that an attempt which is taken up again does not make what
+was made. Steps run in DBOS's threads and do their work on the gateway's event loop, where the channels to the services
+live.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID, WorkflowStatus
 from dbos._serialization import DBOSPortableJSONSerializer
@@ -20,28 +19,27 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.database.connection import engine_url, why_not
-from gateway.workflows import port
+from gateway.workflows.port import (
+    MOST,
+    MOST_A_HOST,
+    PATIENCE,
+    Deliver,
+    Outcome,
+    Work,
+    deliver_nothing,
+    new_executor,
+)
 from mesh.settings import SettingsError
 from mesh.telemetry import log
 
 QUEUE = "generations"
 WEBHOOKS = "webhooks"
+POLL_S = 0.25
+"""Between two looks at the queue: DBOS has no way to wake them."""
 _LEAVE_S = 5
 """Seconds in which stopped jobs write down how they were left."""
 VERSION = "jobs-1"
 """Of the workflows' steps: processes take up what others of the same version began. Change it when steps change."""
-
-Outcome = dict[str, Any]
-
-
-class Work(Protocol):
-    """What the steps do."""
-
-    async def make(self, job_id: str) -> Outcome:
-        """Make the pictures; the outcome as JSON. Never raises for what a request can cause."""
-
-    async def settle(self, job_id: str, outcome: Outcome) -> None:
-        """Write the final record, and what follows from it."""
 
 
 @dataclass
@@ -49,7 +47,7 @@ class _Post:
     """Who does the work in this process, and where; ids of the workflows that are at it, one may be there twice."""
 
     work: Work
-    deliver: port.Deliver
+    deliver: Deliver
     loop: asyncio.AbstractEventLoop
     running: list[str] = field(default_factory=list)
 
@@ -71,8 +69,12 @@ def _known() -> Iterator[None]:
         running.remove(id)
 
 
-# What a request can cause is an outcome; what is raised is a database that is away for a while.
-_PATIENTLY: dict[str, Any] = {"retries_allowed": True, "max_attempts": 12, "interval_seconds": 0.5, "backoff_rate": 1.5}
+_PATIENTLY: dict[str, Any] = {
+    "retries_allowed": True,
+    "max_attempts": PATIENCE.attempts,
+    "interval_seconds": PATIENCE.pause_s,
+    "backoff_rate": PATIENCE.factor,
+}
 
 
 @DBOS.step(name="make", **_PATIENTLY)
@@ -103,40 +105,30 @@ def _deliver(delivery_id: str, number: int) -> None:
         _attempt(delivery_id, number)
 
 
-async def _nobody(delivery_id: str, number: int) -> None:
-    """Deliver nothing."""
-
-
-class Workflows:
-    """DBOS over one database; the DeliveryQueue, too.
+class DurableWorkflows:
+    """The Workflows of DBOS over one database.
 
     Args:
         url: of the gateway's database. PostgreSQL holds DBOS's tables in a schema of their own; beside an SQLite file
             stands a second one, because two libraries with two ideas of transactions should not share one.
-        executor: name of this process, which no other one has or had.
         concurrency: jobs of the queue that this process runs at once.
         poll_s: seconds between two looks at the queue.
-        deliver: tries a webhook; None where there are none.
+
+    Attributes:
+        executor: see Workflows.
     """
 
-    def __init__(
-        self, url: str, executor: str, concurrency: int, poll_s: float, deliver: port.Deliver | None = None
-    ) -> None:
+    def __init__(self, url: str, concurrency: int, poll_s: float = POLL_S) -> None:
+        self.executor = new_executor()
         self._url = _workflows_url(url)
-        self._executor = executor
         self._concurrency = concurrency
         self._poll_s = poll_s
-        self._deliver = deliver or _nobody
-        self._threads = 4 * concurrency + port.MOST + 16
+        self._threads = 4 * concurrency + MOST + 16
         self._astray: set[str] = set()
 
-    async def open(self, work: Work) -> None:
-        """Begin to take jobs from the queue; `work` is done on the running event loop.
-
-        Raises:
-            SettingsError: the database of the workflows can't be opened.
-        """
-        _posts.append(_Post(work, self._deliver, asyncio.get_running_loop()))
+    async def open(self, work: Work, deliver: Deliver = deliver_nothing) -> None:
+        """See Workflows."""
+        _posts.append(_Post(work, deliver, asyncio.get_running_loop()))
         try:
             await asyncio.to_thread(self._launch)
         except (sqlite3.Error, SQLAlchemyError) as error:
@@ -146,16 +138,16 @@ class Workflows:
             raise SettingsError(f"the database {which} {why_not(error)}") from error
 
     async def close(self) -> None:
-        """Take no more."""
+        """See Workflows."""
         await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=_LEAVE_S)
         _posts.clear()
 
     async def start(self, workflow_id: str, job_id: str) -> None:
-        """Begin a job in this process, at once."""
+        """See Workflows."""
         await asyncio.to_thread(_under, workflow_id, lambda: DBOS.start_workflow(_generate, job_id))
 
     async def enqueue(self, workflow_id: str, job_id: str, priority: int) -> None:
-        """Put a job into the queue; lower priorities go first, 1 first of all."""
+        """See Workflows."""
 
         def put() -> None:
             with SetEnqueueOptions(priority=priority):
@@ -164,7 +156,7 @@ class Workflows:
         await asyncio.to_thread(_under, workflow_id, put)
 
     async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
-        """See gateway.workflows.port.DeliveryQueue."""
+        """See DeliveryQueue."""
 
         def put() -> None:
             delay = delay_s if delay_s > 0 else None
@@ -175,11 +167,11 @@ class Workflows:
         await asyncio.to_thread(Context().run, _under, f"{id}-{number}-{again}".rstrip("-"), put)
 
     async def revive(self, executors: Sequence[str]) -> int:
-        """Put what dead executors were at back into the queue; says how many."""
+        """See Workflows."""
         return await asyncio.to_thread(self._revive, list(executors))
 
     async def reclaim(self) -> None:
-        """Put back into the queue what this process has and does not run, if it was so at the last look, too.
+        """See Workflows.
 
         A database that goes away takes with it the answer that says what was taken from the queue, and ends workflows
         in a way that nobody can write down.
@@ -187,7 +179,7 @@ class Workflows:
         await asyncio.to_thread(self._reclaim)
 
     async def begin_again(self, job_id: str) -> None:
-        """Put a job into the queue whose workflows are all over, before all others."""
+        """See Workflows."""
 
         def put() -> None:
             # Named by how many there were, so that two processes which do this at the same moment do it once.
@@ -197,14 +189,14 @@ class Workflows:
 
         await asyncio.to_thread(put)
 
-    async def abandoned(self, job_ids: Sequence[str]) -> list[str]:
-        """Which of these jobs nobody runs or will run. Workflows of a job have its id as the beginning of theirs."""
-        return await asyncio.to_thread(_abandoned, list(job_ids)) if job_ids else []
+    async def abandoned(self, ids: Sequence[str]) -> list[str]:
+        """See DeliveryQueue."""
+        return await asyncio.to_thread(_abandoned, list(ids)) if ids else []
 
-    async def forget(self, job_ids: Sequence[str]) -> None:
-        """Remove what is kept of these jobs' workflows."""
-        if job_ids:
-            await asyncio.to_thread(_forget, list(job_ids))
+    async def forget(self, ids: Sequence[str]) -> None:
+        """See DeliveryQueue."""
+        if ids:
+            await asyncio.to_thread(_forget, list(ids))
 
     def _launch(self) -> None:
         if self._url.startswith("sqlite"):
@@ -214,7 +206,7 @@ class Workflows:
                 name="controlmesh",
                 system_database_url=self._url,
                 application_version=VERSION,
-                executor_id=self._executor,
+                executor_id=self.executor,
                 # The default writes pickles into the database, which run code when they are read.
                 serializer=DBOSPortableJSONSerializer(),
                 log_level="WARNING",
@@ -226,8 +218,8 @@ class Workflows:
         DBOS.register_queue(QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=self._poll_s)
         DBOS.register_queue(
             WEBHOOKS,
-            worker_concurrency=port.MOST,
-            partition_worker_concurrency=port.MOST_A_HOST,
+            worker_concurrency=MOST,
+            partition_worker_concurrency=MOST_A_HOST,
             polling_interval_sec=2 * self._poll_s,
         )
 
@@ -239,7 +231,7 @@ class Workflows:
         return len(left)
 
     def _reclaim(self) -> None:
-        had = DBOS.list_workflows(executor_id=self._executor, status="PENDING", load_input=False, load_output=False)
+        had = DBOS.list_workflows(executor_id=self.executor, status="PENDING", load_input=False, load_output=False)
         running = list(_posts[-1].running)
         # Where all threads are busy, some may have been taken that wait for one.
         astray = {each.workflow_id for each in had} - set(running) if len(running) < self._threads else set()
@@ -263,9 +255,9 @@ def _under(workflow_id: str, begin: Callable[[], Any]) -> None:
         begin()
 
 
-def _abandoned(job_ids: list[str]) -> list[str]:
+def _abandoned(ids: list[str]) -> list[str]:
     # Nearly always a job's one workflow has its very id, which is quickly looked up; prefixes are not.
-    left = job_ids
+    left = ids
     for by in ("workflow_ids", "workflow_id_prefix"):
         if left:
             which: dict[str, Any] = {by: left, "status": ["PENDING", "ENQUEUED", "DELAYED"]}
@@ -275,8 +267,8 @@ def _abandoned(job_ids: list[str]) -> list[str]:
     return left
 
 
-def _forget(job_ids: list[str]) -> None:
-    known = DBOS.list_workflows(workflow_id_prefix=job_ids, load_input=False, load_output=False)
+def _forget(ids: list[str]) -> None:
+    known = DBOS.list_workflows(workflow_id_prefix=ids, load_input=False, load_output=False)
     DBOS.delete_workflows([workflow.workflow_id for workflow in known])
 
 

@@ -57,7 +57,7 @@ async def test_a_model_is_exported_offered_and_told_of(start: Start, command: Co
     async with receiver() as (address, heard), start(**command.settings, webhook_allow=(address,)) as mesh:
         webhook = f"http://{address}/hook"
         assert await call(mesh, "load_model", **HUB, webhook=webhook) == STARTED
-        mesh.services.models.append("mine")
+        mesh.rooms.models.append("mine")
         told, headers = await asyncio.wait_for(heard.get(), 60)
         assert told == {"status": "success", "model_id": "mine", "message": "model loaded"}
         assert headers["webhook-signature"].startswith("v1,")
@@ -72,7 +72,7 @@ async def test_a_model_is_exported_offered_and_told_of(start: Start, command: Co
 @pytest.mark.parametrize("whole", [True, False])
 async def test_a_folder_below_a_configured_one(start: Start, command: Command, whole: bool) -> None:
     async with receiver() as (address, heard), start(**command.settings, webhook_allow=(address,)) as mesh:
-        mesh.services.models.append("mine")
+        mesh.rooms.models.append("mine")
         place = str(command.sources / "good")
         url = place if whole else "good"
         assert await call(mesh, "load_model_v2", url=url, model_id="mine", webhook=f"http://{address}/") == STARTED
@@ -162,7 +162,7 @@ async def test_what_a_gateway_left_is_told_by_the_next(start: Start, command: Co
                 while not command.calls:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
         async with start(**{**shared, "export_command": "true"}) as mesh:
-            mesh.services.models.append("mine")
+            mesh.rooms.models.append("mine")
             told, _ = await asyncio.wait_for(heard.get(), 60)
             assert told == {"status": "success", "model_id": "mine", "message": "model loaded"}
             again = await call(mesh, "load_model", **HUB)
@@ -172,9 +172,9 @@ async def test_what_a_gateway_left_is_told_by_the_next(start: Start, command: Co
 
 async def test_a_model_is_deleted_and_gone(start: Start, command: Command) -> None:
     async with start(**command.settings, protected_models=("demo",)) as mesh:
-        mesh.services.models.append("mine")
+        mesh.rooms.models.append("mine")
         deleting = asyncio.create_task(call(mesh, "delete_model", model_id="mine"))
-        mesh.services.models.remove("mine")
+        mesh.rooms.models.remove("mine")
         assert await deleting == {"status": "success", "message": "Model deleted on server"}
         assert (await call(mesh, "delete_model", model_id="refused"))["message"] == "Model does not exist on server"
         kept = await call(mesh, "delete_model", model_id="demo")

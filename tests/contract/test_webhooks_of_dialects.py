@@ -4,8 +4,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
@@ -14,7 +12,7 @@ from tests.contract.conftest import Start
 from tests.rigs.enterprise_client import ALIASES, PATH, SAMPLE
 from tests.rigs.webhooks import Receiver, receiving
 
-LOOPBACK = ("127.0.0.1:*",)
+SETTINGS = {**ALIASES, "webhook_allow": ("127.0.0.1:*",)}
 NATIVE = "/controlmesh/v1/generations"
 
 
@@ -24,16 +22,8 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield receiver
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
-    url = f"sqlite:///{tmp_path}/records.db" if request.param == "sqlite" else ""
-    return {**ALIASES, "webhook_allow": LOOPBACK, "database_url": url}
-
-
-async def test_an_enterprise_request_is_answered_at_once_and_told_of_later(
-    start: Start, settings: dict[str, Any], receiver: Receiver
-) -> None:
-    async with start(**settings) as mesh:
+async def test_an_enterprise_request_is_answered_at_once_and_told_of_later(start: Start, receiver: Receiver) -> None:
+    async with start(**SETTINGS) as mesh:
         asked = {**SAMPLE, "webhook": receiver.url("/hook"), "track_id": "order-7"}
         async with mesh.http.post(PATH, json=asked) as response:
             answer = await response.json()
@@ -51,8 +41,8 @@ async def test_an_enterprise_request_is_answered_at_once_and_told_of_later(
     assert call.headers["x-signature-256"] == f"sha256={expected}"
 
 
-async def test_a_native_record_shows_what_was_told(start: Start, settings: dict[str, Any], receiver: Receiver) -> None:
-    async with start(**settings) as mesh:
+async def test_a_native_record_shows_what_was_told(start: Start, receiver: Receiver) -> None:
+    async with start(**SETTINGS) as mesh:
         asked = {"prompt": "a boat", "webhook": receiver.url("/hook")}
         async with mesh.http.post(NATIVE, params={"wait": "0"}, json=asked) as response:
             assert response.status == 202

@@ -13,7 +13,8 @@ import grpc
 import pytest
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc
-from gateway.jobs.job import Filter, Job, JobEngine, Status
+from gateway.jobs.engine import JobEngine
+from gateway.jobs.job import Filter, Job, Status
 from gateway.rpc import servicer as grpc_face
 from mesh.interceptors import CallInterceptor
 from tests.contract.conftest import Running, running
@@ -34,7 +35,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(params=ENGINES)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens a gateway over rooms in small, with records of that kind."""
-    urls = {"memory": "", "sqlite": f"sqlite:///{tmp_path}/records.db"}
+    urls = {"process": "", "sqlite": f"sqlite:///{tmp_path}/records.db"}
     if request.param == "postgresql":
         urls["postgresql"] = request.getfixturevalue("server").new_database()
     return partial(running, database_url=urls[request.param])

@@ -18,14 +18,16 @@ from structlog.testing import capture_logs
 from gateway.database.connection import open_database
 from gateway.database.secrets import shared_key
 from gateway.files.assets import Assets
-from gateway.files.records import AssetRecord, of_job
+from gateway.files.records import AssetRecord
 from gateway.files.stores import UNFINISHED_S, S3Access
 from gateway.generation.generation import Generation
+from gateway.jobs.engine import JobEngine
 from gateway.jobs.job import Job, Order, Status, StoredPicture
-from gateway.jobs.memory_engine import MemoryJobs
+from gateway.jobs.results import of_job
+from gateway.workflows.tasks import TaskWorkflows
 from mesh.errors import Forbidden, InvalidInput, NotFound, Unavailable
 from tests.rigs.assets import ACCESS_KEY, SECRET_KEY, Place, S3Server, Shelf, opened, picture, s3_server
-from tests.rigs.jobs import Conductor
+from tests.rigs.jobs import BOUNDS, Conductor
 from tests.rigs.postgres import Server, postgres
 
 PLACES = ("folder-sqlite", "bucket-sqlite", "folder-postgresql")
@@ -304,18 +306,19 @@ async def test_the_sweep_takes_what_has_expired_and_what_nobody_knows(place: Pla
 
 async def test_the_sweep_takes_what_a_killed_writer_left(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
-    assets = Assets(store, 2 * UNFINISHED_S)
-    (tmp_path / "kept").mkdir()
-    name = assets.new_name("png")
-    left, kept, fresh = (tmp_path / "kept" / f"{name}#1", tmp_path / name, tmp_path / f"{name}#2")
-    for path in (left, kept, fresh):
-        path.write_bytes(picture()[:9])
-    long_ago = time.time() - UNFINISHED_S - 60
-    for path in (left, kept):
-        os.utime(path, (long_ago, long_ago))
-    assert await assets.sweep() == 1
-    assert (left.exists(), kept.exists(), fresh.exists()) == (False, True, True)
-    assert await assets.sweep() == 0
+    with open_database("") as database:
+        assets = Assets(store, 2 * UNFINISHED_S, database)
+        (tmp_path / "kept").mkdir()
+        name = assets.new_name("png")
+        left, kept, fresh = (tmp_path / "kept" / f"{name}#1", tmp_path / name, tmp_path / f"{name}#2")
+        for path in (left, kept, fresh):
+            path.write_bytes(picture()[:9])
+        long_ago = time.time() - UNFINISHED_S - 60
+        for path in (left, kept):
+            os.utime(path, (long_ago, long_ago))
+        assert await assets.sweep() == 1
+        assert (left.exists(), kept.exists(), fresh.exists()) == (False, True, True)
+        assert await assets.sweep() == 0
 
 
 @everywhere
@@ -343,8 +346,8 @@ async def test_several_sweep_at_once_and_each_file_ends_once(place: Place) -> No
 async def test_a_job_s_pictures_have_records_when_it_has_succeeded(shelf: Shelf) -> None:
     conduct = Conductor()
     outbox = partial(of_job, retention_s=3600.0)
-    bounds = {"max_pictures": 4, "max_waiting": 4, "max_records": 4, "retention_s": 60.0}
-    jobs = MemoryJobs(conduct, shelf.assets, **bounds, database=shelf.database, outbox=outbox)  # type: ignore[arg-type]
+    jobs = JobEngine(shelf.database, TaskWorkflows(4), conduct, shelf.assets, BOUNDS, outbox=outbox)
+    await jobs.open()
     conduct.go.set()
     job = await jobs.submit(Order(Generation(prompt="x", samples=2, seed=1), "ann"))
     job = await jobs.wait(job.id, "ann", 60)

@@ -1,4 +1,4 @@
-"""What every engine of jobs does, in memory, on SQLite and on PostgreSQL."""
+"""What every engine of jobs does: of one process, and durable on SQLite and on PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.generation.generation import Control, Generation
-from gateway.jobs.job import Filter, Job, JobEngine, Order, Status
-from mesh.errors import Conflict, DeadlineExceeded, InvalidInput, NotFound, Overloaded, Unavailable
-from tests.rigs.jobs import ENGINES, PICTURE, Conductor, running
+from gateway.generation.generation import Control, Generation, Task
+from gateway.generation.pipeline import Outcome, Preview, Progress
+from gateway.jobs.engine import JobEngine
+from gateway.jobs.job import Filter, Job, Order, Status
+from mesh.errors import Conflict, DeadlineExceeded, InternalError, InvalidInput, NotFound, Overloaded, Unavailable
+from tests.rigs.jobs import DURABLE, ENGINES, PICTURE, Conductor, eventually, running
 from tests.rigs.postgres import Server, postgres
 
 ASKED = Generation(
@@ -219,12 +221,6 @@ async def test_lists_go_page_by_page_from_the_newest(jobs: JobEngine, conduct: C
         await jobs.page("me", Filter(), 2, "x")
 
 
-# --- what only engines with records on a disk can do ------------------------------------------------------------
-
-durable = pytest.mark.parametrize("kind", ENGINES[1:])
-
-
-@durable
 async def test_a_mesh_that_is_away_is_asked_again_where_nobody_waits(jobs: JobEngine, conduct: Conductor) -> None:
     conduct.go.set()
     conduct.failures += [Unavailable("away"), Overloaded("full")]
@@ -233,7 +229,6 @@ async def test_a_mesh_that_is_away_is_asked_again_where_nobody_waits(jobs: JobEn
     assert conduct.begun == ["a boat"] * 3
 
 
-@durable
 async def test_a_job_whose_deadline_passed_is_not_begun(opened: Opened, conduct: Conductor) -> None:
     async with opened(conduct) as jobs:
         first = await jobs.submit(Order(replace(WORDS, prompt="stuck", samples=4), "me", at_once=True))
@@ -247,7 +242,7 @@ async def test_a_job_whose_deadline_passed_is_not_begun(opened: Opened, conduct:
         assert "late" not in conduct.begun
 
 
-@durable
+@pytest.mark.parametrize("kind", DURABLE)
 async def test_what_a_process_leaves_another_takes_up(opened: Opened, conduct: Conductor) -> None:
     async with opened(conduct) as jobs:
         job = await jobs.submit(Order(ASKED, "me", echo={"a": 1}, at_once=True))
@@ -260,7 +255,6 @@ async def test_what_a_process_leaves_another_takes_up(opened: Opened, conduct: C
     assert conduct.seen == [ASKED, ASKED]
 
 
-@durable
 async def test_one_owner_s_flood_does_not_keep_others_waiting(opened: Opened, conduct: Conductor) -> None:
     async with opened(conduct, max_pictures=1, max_waiting=50) as jobs:
         first = await jobs.submit(Order(replace(WORDS, prompt="first"), "flood"))
@@ -276,20 +270,19 @@ async def test_one_owner_s_flood_does_not_keep_others_waiting(opened: Opened, co
     assert order.index("usual") <= 3
 
 
-@durable
 async def test_an_end_comes_once(opened: Opened, conduct: Conductor) -> None:
     told: list[tuple[str, bool]] = []
     conduct.go.set()
     async with opened(conduct, outbox=lambda connection, job: told.append((job.id, job.is_finished))) as jobs:
         job = await jobs.submit(Order(WORDS, "me", at_once=True))
         await jobs.wait(job.id, "me", 20)
-        await jobs.settle(job.id, {"error": {"kind": "NotFound", "message": "x", "field": None, "retry_after_s": None}})  # type: ignore[attr-defined]
+        error = {"kind": "NotFound", "message": "x", "field": None, "retry_after_s": None}
+        await jobs.work.settle(job.id, {"error": error})
         await jobs.cancel(job.id, "me")
         assert (await jobs.get(job.id, "me")).status == Status.SUCCEEDED
     assert told == [(job.id, False), (job.id, True)]
 
 
-@durable
 async def test_a_caller_who_leaves_before_the_answer_leaves_no_work(opened: Opened, conduct: Conductor) -> None:
     async with opened(conduct) as jobs:
         for order in (Order(WORDS, "me", at_once=True), Order(WORDS, "me")):
@@ -302,3 +295,133 @@ async def test_a_caller_who_leaves_before_the_answer_leaves_no_work(opened: Open
         assert left.status == Status.CANCELLED
         conduct.go.set()
         assert (await jobs.wait(waiting.id, "me", 20)).status == Status.SUCCEEDED
+
+
+# --- what an engine does with its turns, and with who watches ---------------------------------------------------
+
+
+async def test_the_last_preview_is_kept_while_it_runs_and_no_longer(opened: Opened) -> None:
+    class Steps(Conductor):
+        """Goes on by two steps without a preview after the one with it."""
+
+        async def __call__(self, generation: Generation, progress: Progress, task: Task = Task.PICTURES) -> Outcome:
+            outcome = asyncio.ensure_future(super().__call__(generation, progress, task))
+            await asyncio.sleep(0)
+            progress(1, generation.steps, Preview(b"preview", 0, 1))
+            progress(2, generation.steps, None)
+            return await outcome
+
+    conduct = Steps()
+    async with opened(conduct) as jobs:
+        for how in ("succeeds", "fails", "stops"):
+            conduct.go.clear()
+            conduct.failures = [Unavailable("gone")] if how == "fails" else []
+            job = await jobs.submit(Order(WORDS, "me", at_once=True))
+            async for now in jobs.watch(job.id, "me"):
+                if now.step == 2:
+                    break
+            assert now.preview == Preview(b"preview", 0, 1), "steps without one leave it"
+            assert now.prompt is None
+            conduct.go.set()
+            done = await (jobs.cancel(job.id, "me") if how == "stops" else jobs.wait(job.id, "me", 20))
+            assert done.is_finished and done.preview is None, how
+
+
+async def test_a_watcher_sees_the_progress_and_the_end(jobs: JobEngine, conduct: Conductor) -> None:
+    job = await jobs.submit(Order(WORDS, "me", at_once=True))
+    seen = []
+    async for now in jobs.watch(job.id, "me"):
+        seen.append((now.status, now.step))
+        if now.step == 1:
+            conduct.go.set()
+    assert seen[-1] == (Status.SUCCEEDED, 2)
+    assert (Status.RUNNING, 1) in seen
+
+
+async def test_another_owner_can_t_watch_and_stops_nothing(jobs: JobEngine, conduct: Conductor) -> None:
+    job = await jobs.submit(Order(WORDS, "me", at_once=True))
+    await until(jobs, job, Status.RUNNING)
+    with pytest.raises(NotFound):
+        await jobs.cancel(job.id, "you")
+    with pytest.raises(NotFound):
+        async for _ in jobs.watch(job.id, "you"):
+            raise AssertionError("seen by another owner")
+    assert conduct.cancelled == []
+
+
+async def test_wait_gives_the_record_of_the_moment_when_the_time_is_over(jobs: JobEngine, conduct: Conductor) -> None:
+    job = await jobs.submit(Order(WORDS, "me", at_once=True))
+    await until(jobs, job, Status.RUNNING)
+    assert (await jobs.wait(job.id, "me", 0.05)).status == Status.RUNNING
+
+
+async def test_a_cancelled_job_frees_its_turn_and_a_small_one_does_not_pass_a_large_one(
+    jobs: JobEngine, conduct: Conductor
+) -> None:
+    first = await jobs.submit(Order(replace(WORDS, prompt="first", samples=3), "me", at_once=True))
+    await until(jobs, first, Status.RUNNING)
+    second = await jobs.submit(Order(replace(WORDS, prompt="second", samples=4), "me", at_once=True))
+    third = await jobs.submit(Order(replace(WORDS, prompt="third"), "me", at_once=True))
+
+    async def both_ask() -> bool:
+        return all([(await jobs.get(job.id, "me")).attempts == 1 for job in (second, third)])
+
+    await eventually(both_ask)
+    assert (await jobs.get(third.id, "me")).status == Status.QUEUED
+    assert (await jobs.cancel(second.id, "me")).status == Status.CANCELLED
+    await until(jobs, third, Status.RUNNING)
+    conduct.go.set()
+    await jobs.wait(first.id, "me", 20)
+    assert conduct.begun == ["first", "third"]
+
+
+async def test_no_more_pictures_than_places_in_the_order_of_asking(opened: Opened, conduct: Conductor) -> None:
+    async with opened(conduct, max_waiting=8) as jobs:
+        taken = []
+        for index in range(6):
+            taken.append(await jobs.submit(Order(replace(WORDS, prompt=str(index), samples=3), "me", at_once=True)))
+
+            async def asks() -> bool:
+                return (await jobs.get(taken[-1].id, "me")).attempts == 1
+
+            await eventually(asks)
+        conduct.go.set()
+        ended = [await jobs.wait(job.id, "me", 20) for job in taken]
+    assert {job.status for job in ended} == {Status.SUCCEEDED}
+    assert conduct.begun == [str(index) for index in range(6)]
+    assert conduct.most == 3, "two of them are more than there are places"
+
+
+async def test_a_failure_frees_the_turn(jobs: JobEngine, conduct: Conductor) -> None:
+    conduct.go.set()
+    for _ in range(6):
+        conduct.failures.append(ZeroDivisionError("0x7f /etc"))
+        job = await jobs.submit(Order(replace(WORDS, samples=4), "me", at_once=True))
+        failed = await jobs.wait(job.id, "me", 20)
+        assert (failed.status, failed.pictures) == (Status.FAILED, ())
+        assert isinstance(failed.error, InternalError)
+        assert failed.error.message == "an unexpected error happened; the log has the details"
+
+
+async def test_closing_stops_what_is_made_and_takes_nothing_more(opened: Opened, conduct: Conductor) -> None:
+    async with opened(conduct) as jobs:
+        running_one = await jobs.submit(Order(WORDS, "me", at_once=True))
+        await until(jobs, running_one, Status.RUNNING)
+        await jobs.close()
+        assert conduct.cancelled == ["a boat"]
+        with pytest.raises(Unavailable):
+            await jobs.submit(Order(WORDS, "me"))
+
+
+@pytest.mark.parametrize("kind", ["process"])
+async def test_what_ends_with_its_process_is_cancelled_at_its_end(opened: Opened, conduct: Conductor) -> None:
+    told: list[tuple[str, Status]] = []
+    async with opened(conduct, outbox=lambda connection, job: told.append((job.id, job.status))) as jobs:
+        first = await jobs.submit(Order(replace(WORDS, prompt="stuck", samples=4), "me", at_once=True))
+        second = await jobs.submit(Order(WORDS, "me"))
+        await until(jobs, first, Status.RUNNING)
+        watching = [asyncio.create_task(jobs.wait(job.id, "me", 60)) for job in (first, second)]
+        await asyncio.sleep(0)
+        await jobs.close()
+        assert [job.status for job in await asyncio.gather(*watching)] == [Status.CANCELLED] * 2
+    assert told[2:] == [(first.id, Status.CANCELLED), (second.id, Status.CANCELLED)]

@@ -21,16 +21,14 @@ from structlog.testing import capture_logs
 from gateway.generation.generation import Generation
 from gateway.jobs.job import Job, Order, Status
 from gateway.webhooks.announcement import Announcement, Link
-from gateway.webhooks.deliveries import SCHEDULE_S
 from gateway.webhooks.records import DeliveryStatus
+from gateway.webhooks.timing import SCHEDULE_S
 from gateway.workflows.port import MOST_A_HOST
 from mesh.errors import InvalidInput, NotFound, Overloaded
-from tests.rigs.jobs import Conductor
+from tests.rigs.jobs import DURABLE, ENGINES, Conductor
 from tests.rigs.postgres import Server, postgres
 from tests.rigs.webhooks import HURRIED, Days, Receiver, Site, receiving, site
 
-DURABLE = ("sqlite", "postgresql")
-ENGINES = ("memory", *DURABLE)
 BOAT = Generation(prompt="a boat", steps=2, seed=7)
 ENDS = ("generation.completed", "generation.failed", "generation.cancelled")
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,8 +65,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def opened(tmp_path: Path, conduct: Conductor) -> Opened:
-    """Opens a site without a database."""
-    return lambda **options: site("memory", "", tmp_path, conduct, **options)
+    """Opens a site of one process."""
+    return lambda **options: site("process", "", tmp_path, conduct, **options)
 
 
 async def done(here: Site, owner: str = "me", webhook: str | None = None, prompt: str = "a boat") -> Job:
@@ -126,7 +124,7 @@ async def test_every_end_is_told_once_with_its_own_event(
     assert bodies["/cancelled"]["type"] == "generation.cancelled"
 
 
-@pytest.mark.parametrize("kind", DURABLE)
+@pytest.mark.parametrize("kind", ENGINES)
 async def test_a_repeated_settlement_tells_nothing_twice(
     kind: str, url: str, receiver: Receiver, conduct: Conductor, tmp_path: Path
 ) -> None:
@@ -134,9 +132,9 @@ async def test_a_repeated_settlement_tells_nothing_twice(
         job = await done(here, webhook=receiver.url("/hook"))
         (first,) = await here.settled(job.id)
         # As a workflow that is taken up again, and one of a process that thinks it has the job.
-        await here.jobs.settle(job.id, {"error": {"kind": "InternalError", "message": "zombie"}})  # type: ignore[attr-defined]
-        await here.database.run(lambda connection: here.webhooks.outbox(connection, job))
-        await here.webhooks.written(job.id)
+        await here.jobs.work.settle(job.id, {"error": {"kind": "InternalError", "message": "zombie"}})
+        await here.database.run(lambda connection: here.webhooks.outbox.write(connection, job))
+        await here.webhooks.outbox.written(job.id)
         assert [delivery.id for delivery in await here.webhooks.of_job(job.id)] == [first.id]
         # One that is sent after all of it shows that there is nothing left to come.
         await here.settled((await done(here, webhook=receiver.url("/last"))).id)
@@ -149,7 +147,7 @@ async def test_a_repeated_settlement_tells_nothing_twice(
 async def test_pauses_are_those_of_the_schedule(opened: Opened, receiver: Receiver) -> None:
     receiver.answers["/hook"] = [500, 500, 500, 200]
     days = Days()
-    async with opened(clock=days.clock(), jitter=lambda: 0.0) as here:
+    async with opened(clock=days.clock(), sleep=days.sleep, jitter=lambda: 0.0) as here:
         job = await done(here, webhook=receiver.url("/hook"))
         (delivery,) = await here.settled(job.id)
     assert days.pauses == [0, 5, 300, 1800]
@@ -165,12 +163,12 @@ async def test_a_receiver_that_is_broken_for_days_is_given_up_and_others_are_not
     receiver.answers["/broken"] = [500, 502, 503]
     days = Days()
     # The days pass in no time: what ended on the first is still to be looked at on the last.
-    async with opened(clock=days.clock(), retention_s=7 * 86_400.0) as here:
-        broken = await here.webhooks.create("me", receiver.url("/broken"), ENDS)
-        fine = await here.webhooks.create("me", receiver.url("/fine"), ENDS)
+    async with opened(clock=days.clock(), sleep=days.sleep, retention_s=7 * 86_400.0) as here:
+        broken = await here.webhooks.endpoints.create("me", receiver.url("/broken"), ENDS)
+        fine = await here.webhooks.endpoints.create("me", receiver.url("/fine"), ENDS)
         job = await done(here)
         of = {delivery.endpoint_id: delivery for delivery in await here.settled(job.id)}
-        broken, fine = [await here.webhooks.get(endpoint.id, "me") for endpoint in (broken, fine)]
+        broken, fine = [await here.webhooks.endpoints.get(endpoint.id, "me") for endpoint in (broken, fine)]
     assert (of[fine.id].status, of[fine.id].attempts) == (DeliveryStatus.DELIVERED, 1)
     dead = of[broken.id]
     assert (dead.status, dead.attempts, dead.last_answer, dead.next_at) == (DeliveryStatus.DEAD, 10, "503", None)
@@ -203,9 +201,9 @@ async def test_an_endpoint_that_is_not_broken_for_good_stays(
         days.at += seconds
 
     # The retention is longer than all of it: see above.
-    timing = {"clock": replace(days.clock(), sleep=sleep), "retention_s": 30 * 86_400.0, "jitter": lambda: 0.0}
+    timing = {"clock": days.clock(), "sleep": sleep, "retention_s": 30 * 86_400.0, "jitter": lambda: 0.0}
     async with opened(**timing) as here:
-        endpoint = await here.webhooks.create("me", receiver.url("/hook"), ENDS)
+        endpoint = await here.webhooks.endpoints.create("me", receiver.url("/hook"), ENDS)
         receiver.answers["/hook"] = [500]
         ill = await done(here)
         await asyncio.wait_for(waiting.wait(), 30)
@@ -213,18 +211,18 @@ async def test_an_endpoint_that_is_not_broken_for_good_stays(
             receiver.answers["/hook"] = [200]
             await here.settled((await done(here)).id)
         else:
-            await here.webhooks.update(endpoint.id, "me", description="mended")
+            await here.webhooks.endpoints.update(endpoint.id, "me", description="mended")
         receiver.answers["/hook"] = [500]
         go.set()
         (dead,) = await here.settled(ill.id)
         assert (dead.status, dead.attempts) == (DeliveryStatus.DEAD, 10)
-        kept = await here.webhooks.get(endpoint.id, "me")
+        kept = await here.webhooks.endpoints.get(endpoint.id, "me")
         assert (kept.enabled, kept.disabled_because) == (True, None)
         # The next one that fails to the end, with nothing in between, is one too many.
         await here.settled((await done(here)).id)
-        kept = await here.webhooks.get(endpoint.id, "me")
+        kept = await here.webhooks.endpoints.get(endpoint.id, "me")
         assert (kept.enabled, kept.disabled_because) == (False, "nothing was delivered there for days")
-        again = await here.webhooks.update(endpoint.id, "me", enabled=True)
+        again = await here.webhooks.endpoints.update(endpoint.id, "me", enabled=True)
         assert (again.enabled, again.disabled_because) == (True, None)
 
 
@@ -234,7 +232,7 @@ async def test_a_receiver_may_ask_for_more_time(opened: Opened, receiver: Receiv
 
     receiver.answers["/hook"] = [later("120"), later("1"), later("soon"), 200]
     days = Days()
-    async with opened(clock=days.clock(), jitter=lambda: 0.0) as here:
+    async with opened(clock=days.clock(), sleep=days.sleep, jitter=lambda: 0.0) as here:
         await here.settled((await done(here, webhook=receiver.url("/hook"))).id)
     assert days.pauses == [0, 120, 300, 1800]
 
@@ -281,13 +279,13 @@ async def test_a_redirect_is_a_failure_and_not_followed(opened: Opened, receiver
 async def test_what_is_gone_is_told_nothing_more(opened: Opened, receiver: Receiver) -> None:
     receiver.answers["/gone"] = [410]
     async with opened() as here:
-        gone = await here.webhooks.create("me", receiver.url("/gone"), ENDS)
-        await here.webhooks.create("me", receiver.url("/fine"), ENDS)
+        gone = await here.webhooks.endpoints.create("me", receiver.url("/gone"), ENDS)
+        await here.webhooks.endpoints.create("me", receiver.url("/fine"), ENDS)
         job = await done(here)
         statuses = {delivery.url: delivery.status for delivery in await here.settled(job.id)}
-        disabled = await here.webhooks.get(gone.id, "me")
+        disabled = await here.webhooks.endpoints.get(gone.id, "me")
         again = await here.settled((await done(here)).id)
-        await here.webhooks.update(gone.id, "me", enabled=True)
+        await here.webhooks.endpoints.update(gone.id, "me", enabled=True)
         third = await here.settled((await done(here)).id)
     assert statuses == {
         receiver.url("/gone"): DeliveryStatus.DEAD,
@@ -315,11 +313,11 @@ async def test_an_endpoint_that_is_deleted_in_between_is_told_nothing(opened: Op
         if seconds > 0:
             await go.wait()
 
-    async with opened(clock=replace(days.clock(), sleep=sleep)) as here:
-        endpoint = await here.webhooks.create("me", receiver.url("/hook"), ENDS)
+    async with opened(clock=days.clock(), sleep=sleep) as here:
+        endpoint = await here.webhooks.endpoints.create("me", receiver.url("/hook"), ENDS)
         job = await done(here)
         await receiver.until(1)
-        await here.webhooks.delete(endpoint.id, "me")
+        await here.webhooks.endpoints.delete(endpoint.id, "me")
         go.set()
         (delivery,) = await here.settled(job.id)
     assert (delivery.status, delivery.last_answer) == (DeliveryStatus.DEAD, "no endpoint")
@@ -352,7 +350,7 @@ async def test_what_would_never_be_delivered_is_refused_at_once(opened: Opened, 
             here.webhooks.check(wrong, "webhook")
         assert caught.value.field == "webhook"
         with pytest.raises(InvalidInput):
-            await here.webhooks.create("me", wrong)
+            await here.webhooks.endpoints.create("me", wrong)
         assert here.webhooks.check("https://example.org/hook?x=1", "webhook") == "https://example.org/hook?x=1"
 
 
@@ -361,7 +359,7 @@ async def test_what_would_never_be_delivered_is_refused_at_once(opened: Opened, 
 
 async def test_an_endpoint_has_a_secret_of_its_own(opened: Opened, receiver: Receiver) -> None:
     async with opened() as here:
-        endpoint = await here.webhooks.create("me", receiver.url("/hook"), ENDS)
+        endpoint = await here.webhooks.endpoints.create("me", receiver.url("/hook"), ENDS)
         await here.settled((await done(here)).id)
         owners = await here.webhooks.secret_of("me")
         assert owners == await here.webhooks.secret_of("me") != endpoint.secret
@@ -376,7 +374,7 @@ async def test_an_old_message_played_back_is_refused(
     opened: Opened, receiver: Receiver, age_s: float, fresh: bool
 ) -> None:
     days = Days(start=time.time() - age_s)
-    async with opened(clock=days.clock()) as here:
+    async with opened(clock=days.clock(), sleep=days.sleep) as here:
         await here.settled((await done(here, webhook=receiver.url("/hook"))).id)
         secret = await here.webhooks.secret_of("me")
     (call,) = receiver.calls
@@ -398,7 +396,7 @@ async def test_endpoints_hear_of_their_owner_s_jobs_and_of_what_they_ask_for(
     opened: Opened, receiver: Receiver, conduct: Conductor
 ) -> None:
     async with opened() as here:
-        create = here.webhooks.create
+        create = here.webhooks.endpoints.create
         await create("me", receiver.url("/all"), ["*"])
         await create("me", receiver.url("/failures"), ["generation.failed", "generation.cancelled"])
         await create("you", receiver.url("/yours"), ["*"])
@@ -419,8 +417,8 @@ async def test_endpoints_hear_that_a_job_was_taken_once(
     conduct.go.clear()
     async with site(kind, url, tmp_path, conduct) as here:
         for path, events in (("/all", ["*"]), ("/created", ["generation.created"]), ("/ends", ENDS)):
-            await here.webhooks.create("me", receiver.url(path), events)
-        await here.webhooks.create("you", receiver.url("/yours"), ["*"])
+            await here.webhooks.endpoints.create("me", receiver.url(path), events)
+        await here.webhooks.endpoints.create("you", receiver.url("/yours"), ["*"])
         order = Order(BOAT, "me", "native", id="7" * 32, fingerprint="f", webhook=receiver.url("/hook"))
         job, *again = [await here.jobs.submit(order) for _ in range(3)]
         at_once = asyncio.gather(*(here.jobs.submit(order) for _ in range(3)))
@@ -455,12 +453,12 @@ async def test_endpoints_hear_that_a_job_was_taken_once(
     ]
 
 
-@pytest.mark.parametrize("kind", DURABLE)
+@pytest.mark.parametrize("kind", ENGINES)
 async def test_a_job_that_is_not_taken_is_told_to_nobody(
     kind: str, url: str, receiver: Receiver, conduct: Conductor, tmp_path: Path
 ) -> None:
-    async with site(kind, url, tmp_path, conduct, limits={"max_waiting": 0}) as here:
-        await here.webhooks.create("me", receiver.url("/hook"))
+    async with site(kind, url, tmp_path, conduct, max_waiting=0) as here:
+        await here.webhooks.endpoints.create("me", receiver.url("/hook"))
         with pytest.raises(Overloaded):
             await here.jobs.submit(Order(BOAT, "me", "native", id="7" * 32))
         assert await here.webhooks.of_job("7" * 32) == ()
@@ -477,7 +475,7 @@ async def test_without_endpoints_a_job_that_is_taken_costs_one_select(
 
         def count(connection: Connection) -> None:
             event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2]))
-            here.webhooks.outbox(connection, job)
+            here.webhooks.outbox.write(connection, job)
 
         await here.database.run(count)
         (only,) = asked
@@ -486,10 +484,10 @@ async def test_without_endpoints_a_job_that_is_taken_costs_one_select(
 
 async def test_an_endpoint_s_life(opened: Opened, receiver: Receiver) -> None:
     async with opened() as here:
-        webhooks = here.webhooks
-        made = await webhooks.create("me", receiver.url("/a"), ["*"], "for the shop")
-        assert await webhooks.list("me") == (made,) and await webhooks.list("you") == ()
-        changed = await webhooks.update(made.id, "me", events=["generation.failed"], enabled=False)
+        endpoints = here.webhooks.endpoints
+        made = await endpoints.create("me", receiver.url("/a"), ["*"], "for the shop")
+        assert await endpoints.list("me") == (made,) and await endpoints.list("you") == ()
+        changed = await endpoints.update(made.id, "me", events=["generation.failed"], enabled=False)
         assert (changed.events, changed.enabled, changed.url) == (("generation.failed",), False, made.url)
         assert (changed.secret, changed.description, changed.created_at) == (
             made.secret, made.description, made.created_at,
@@ -497,23 +495,24 @@ async def test_an_endpoint_s_life(opened: Opened, receiver: Receiver) -> None:
         with capture_logs() as said:
             for owner, id in (("you", made.id), ("me", "ep_0")):
                 with pytest.raises(NotFound):
-                    await webhooks.get(id, owner)
+                    await endpoints.get(id, owner)
                 with pytest.raises(NotFound):
-                    await webhooks.update(id, owner, enabled=True)
+                    await endpoints.update(id, owner, enabled=True)
                 with pytest.raises(NotFound):
-                    await webhooks.delete(id, owner)
+                    await endpoints.delete(id, owner)
         told = [(line["endpoint"], line["owner"]) for line in said if "another owner's" in line["event"]]
         assert told == [(made.id, "you")] * 3, "the operator sees who asks for what is not theirs"
-        assert await webhooks.get(made.id, "me") == changed
-        await webhooks.delete(made.id, "me")
-        assert await webhooks.list("me") == ()
+        assert await endpoints.get(made.id, "me") == changed
+        await endpoints.delete(made.id, "me")
+        assert await endpoints.list("me") == ()
 
 
 @pytest.mark.parametrize("events", [[], "*", ["a b"], [""], [7], ["x" * 65], ["a."], None, ["*"] * 51])
 async def test_events_must_be_names(opened: Opened, receiver: Receiver, events: object) -> None:
     async with opened() as here:
         with pytest.raises(InvalidInput, match="enabledEvents") as caught:
-            await here.webhooks.create("me", receiver.url("/"), events, fields=("url", "enabledEvents", "description"))
+            fields = ("url", "enabledEvents", "description")
+            await here.webhooks.endpoints.create("me", receiver.url("/"), events, fields=fields)
         assert caught.value.field == "enabledEvents"
 
 

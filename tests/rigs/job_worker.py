@@ -24,13 +24,14 @@ from gateway.database.connection import open_database
 from gateway.egress.hosts import Egress
 from gateway.generation.generation import Generation, Task
 from gateway.generation.pipeline import Outcome, Progress
-from gateway.jobs.engine import DurableJobs
-from gateway.jobs.job import Job, JobEngine, Order
+from gateway.jobs.engine import JobEngine
+from gateway.jobs.job import Job, Order
 from gateway.settings import GatewaySettings
-from gateway.webhooks.deliveries import Webhooks
+from gateway.webhooks.webhooks import Webhooks
+from gateway.workflows.dbos import DurableWorkflows
 from mesh.errors import Unavailable
 from mesh.telemetry import configure
-from tests.rigs.jobs import Conductor, running
+from tests.rigs.jobs import Conductor, engine
 from tests.rigs.webhooks import ANNOUNCERS
 
 
@@ -46,7 +47,7 @@ class Told(Conductor):
     async def __call__(self, generation: Generation, progress: Progress, task: Task) -> Outcome:
         say(begun=generation.prompt)
         try:
-            return await super().__call__(generation, progress)
+            return await super().__call__(generation, progress, task)
         except asyncio.CancelledError:
             say(stopped=generation.prompt)
             raise
@@ -76,20 +77,19 @@ async def main(url: str, folder: str, manner: str, places: str = "4") -> None:
         conduct.go.set()
 
     with open_database(url) as database:
-        webhooks = Webhooks(database, Egress(allow=("127.0.0.1:*",)), ANNOUNCERS)
+        workflows = DurableWorkflows(url, int(places), poll_s=0.1)
+        webhooks = Webhooks(database, workflows, Egress(allow=("127.0.0.1:*",)), ANNOUNCERS)
 
         def outbox(connection: Connection, job: Job) -> None:
             if job.is_finished:
                 say(ending=job.id)
                 if manner == "holds":
                     threading.Event().wait()
-            webhooks.outbox(connection, job)
+            webhooks.outbox.write(connection, job)
 
-        told = {"outbox": outbox, "written": webhooks.written, "deliver": webhooks.attempt}
-        limits = {"max_pictures": int(places), "max_waiting": 100, **told}
-        async with running(url.partition(":")[0], url, Path(folder), conduct, **limits) as jobs:
-            assert isinstance(jobs, DurableJobs)
-            webhooks.use(jobs.workflows)
+        told = {"outbox": outbox, "notify": webhooks.outbox.written, "deliver": webhooks.deliveries.attempt}
+        limits = {"max_pictures": int(places), "max_waiting": 100}
+        async with engine(database, workflows, Path(folder), conduct, **limits, **told) as jobs:
             webhooks.open()
             say(open=True)
             loop = asyncio.get_running_loop()

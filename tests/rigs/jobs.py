@@ -1,23 +1,27 @@
-"""Engines of jobs for tests: in memory, on SQLite, on PostgreSQL; and a conductor that does as the prompt says."""
+"""Engines of jobs for tests: of one process, durable on SQLite and on PostgreSQL; and a conductor for them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from obstore.store import LocalStore
 
-from gateway.database.connection import open_database
+from gateway.database.connection import Database, open_database
 from gateway.files.assets import Assets
 from gateway.generation.generation import Generation, Task
 from gateway.generation.pipeline import Outcome, Picture, Progress
-from gateway.jobs.engine import DurableJobs
-from gateway.jobs.job import JobEngine
-from gateway.jobs.memory_engine import MemoryJobs
+from gateway.jobs.engine import JobEngine
+from gateway.jobs.limits import Bounds, Timing
+from gateway.workflows.dbos import DurableWorkflows
+from gateway.workflows.port import Deliver, Workflows, deliver_nothing
+from gateway.workflows.tasks import TaskWorkflows
 
-ENGINES = ("memory", "sqlite", "postgresql")
+ENGINES = ("process", "sqlite", "postgresql")
+DURABLE = ENGINES[1:]
+BOUNDS = Bounds(max_pictures=4, max_waiting=4, retention_s=60.0)
 PICTURE = (
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde\x00\x00\x00\x0c"
     b"IDATx\x9cc```\x00\x00\x00\x04\x00\x01\xf6\x178U\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -26,7 +30,8 @@ PICTURE = (
 
 @dataclass
 class Conductor:
-    """Makes pictures when it is let; a prompt that begins with "stuck" is never done. Remembers what it was asked."""
+    """Makes pictures when it is let; a prompt that begins with "stuck" is never done. Remembers what it was asked, and
+    how many pictures it made at once at most."""
 
     go: asyncio.Event = field(default_factory=asyncio.Event)
     begun: list[str] = field(default_factory=list)
@@ -34,6 +39,8 @@ class Conductor:
     failures: list[Exception] = field(default_factory=list)
     seen: list[Generation] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    pictures: int = 0
+    most: int = 0
 
     async def until(self, happened: Callable[[], bool]) -> None:
         """Wait for something that it remembers."""
@@ -45,6 +52,8 @@ class Conductor:
     async def __call__(self, generation: Generation, progress: Progress, task: Task = Task.PICTURES) -> Outcome:
         self.begun.append(generation.prompt)
         self.seen.append(generation)
+        self.pictures += generation.samples
+        self.most = max(self.most, self.pictures)
         self.news.set()
         try:
             progress(1, generation.steps, None)
@@ -57,6 +66,8 @@ class Conductor:
             self.cancelled.append(generation.prompt)
             self.news.set()
             raise
+        finally:
+            self.pictures -= generation.samples
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
@@ -80,22 +91,42 @@ def database_url(kind: str, folder: Path) -> Iterator[str]:
         yield server.new_database()
 
 
+def workflows_of(kind: str, url: str, concurrency: int = 4, poll_s: float = 0.1) -> Workflows:
+    """What keeps jobs going in an engine of that kind."""
+    return TaskWorkflows(concurrency) if kind == "process" else DurableWorkflows(url, concurrency, poll_s)
+
+
 @asynccontextmanager
-async def running(kind: str, url: str, folder: Path, conduct: Any, **limits: Any) -> AsyncIterator[JobEngine]:
-    """An engine of that kind at work."""
-    assets = Assets(LocalStore(str(folder)), 60)
-    bounds: dict[str, Any] = {"max_pictures": 4, "max_waiting": 4, "retention_s": 60.0, **limits}
-    if kind == "memory":
-        jobs = MemoryJobs(conduct, assets, max_records=20, **bounds)
-        try:
+async def engine(
+    database: Database,
+    workflows: Workflows,
+    folder: Path,
+    conduct: Any,
+    deliver: Deliver = deliver_nothing,
+    **told: Any,
+) -> AsyncIterator[JobEngine]:
+    """An engine at work. `told`: fields of Bounds and of Timing, `outbox` and `notify`."""
+    bounds, timing = ({name: told.pop(name) for name in asdict(one) if name in told} for one in (BOUNDS, Timing()))
+    jobs = JobEngine(
+        database,
+        workflows,
+        conduct,
+        Assets(LocalStore(str(folder)), 60, database),
+        replace(BOUNDS, **bounds),
+        timing=Timing(**timing),
+        **told,
+    )
+    await jobs.open(deliver)
+    try:
+        yield jobs
+    finally:
+        await jobs.close()
+
+
+@asynccontextmanager
+async def running(kind: str, url: str, folder: Path, conduct: Any, **told: Any) -> AsyncIterator[JobEngine]:
+    """An engine of that kind at work; see `engine`."""
+    with open_database("" if kind == "process" else url) as database:
+        workflows = workflows_of(kind, url, told.get("max_pictures", BOUNDS.max_pictures))
+        async with engine(database, workflows, folder, conduct, **told) as jobs:
             yield jobs
-        finally:
-            await jobs.close()
-        return
-    with open_database(url) as database:
-        durable = DurableJobs(database, url, conduct, assets, poll_s=0.1, **bounds)
-        await durable.open()
-        try:
-            yield durable
-        finally:
-            await durable.close()

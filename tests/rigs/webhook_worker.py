@@ -23,7 +23,7 @@ async def main(kind: str, url: str, folder: str, webhook: str, moment: str) -> N
         if conduct.go.is_set():
             os.kill(os.getpid(), signal.SIGKILL)
 
-    async with site(kind, url, Path(folder), conduct, written=die if moment == "before" else None) as here:
+    async with site(kind, url, Path(folder), conduct, notify=die if moment == "before" else None) as here:
         job = await here.jobs.submit(Order(Generation(prompt="a boat", steps=2), "me", "native", webhook=webhook))
         print(job.id, flush=True)
         conduct.go.set()

@@ -1,28 +1,27 @@
 """Webhooks at work for tests: an engine of jobs, a receiver on loopback, and a clock that runs days in no time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from obstore.store import LocalStore
 from sqlalchemy import Dialect, Float, literal
 
 from gateway.database.connection import Database, open_database
 from gateway.database.tables import Moment
 from gateway.dialects.native.webhooks import announce
 from gateway.egress.hosts import Egress
-from gateway.files.assets import Assets
-from gateway.jobs.engine import DurableJobs
-from gateway.jobs.job import JobEngine
-from gateway.jobs.memory_engine import MemoryJobs
+from gateway.jobs.engine import JobEngine
 from gateway.webhooks.announcement import Announcer
-from gateway.webhooks.deliveries import Clock, Webhooks
 from gateway.webhooks.records import Delivery, DeliveryStatus
 from gateway.webhooks.sender import Sender
+from gateway.webhooks.timing import Clock, Timing
+from gateway.webhooks.webhooks import Webhooks
+from gateway.workflows.tasks import TaskWorkflows
+from tests.rigs.jobs import engine, workflows_of
 
 ANNOUNCERS: Mapping[str, Announcer] = {"native": announce}
 HURRIED = (0.0, 0.05, 0.05, 0.05)
@@ -100,12 +99,12 @@ class Days:
         self.pauses: list[float] = []
 
     def clock(self) -> Clock:
-        return Clock(seconds=lambda: self.at, of_database=self._moment, sleep=self._sleep)
+        return Clock(seconds=lambda: self.at, of_database=self._moment)
 
     def _moment(self, dialect: Dialect) -> Moment:
         return literal(self.at, Float)
 
-    async def _sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.at += seconds
         await asyncio.sleep(0)
@@ -148,32 +147,25 @@ async def site(
     conduct: Any,
     *,
     allow: Sequence[str] = ("127.0.0.1:*",),
+    egress: Egress | None = None,
     timeout_s: float = 15.0,
-    written: Any = None,
+    notify: Any = None,
     announcers: Mapping[str, Announcer] = ANNOUNCERS,
-    limits: dict[str, Any] | None = None,
-    **options: Any,
+    max_waiting: int = 100,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    **timing: Any,
 ) -> AsyncIterator[Site]:
-    """A site of that kind of engine; `options` are those of Webhooks."""
-    assets = Assets(LocalStore(str(folder)), 60)
-    bounds: dict[str, Any] = {"max_pictures": 4, "max_waiting": 100, "retention_s": 60.0, **(limits or {})}
-    with open_database("" if kind == "memory" else url) as database:
-        egress = options.pop("egress", None) or Egress(allow=allow)
-        webhooks = Webhooks(database, egress, announcers, sender=Sender(egress, timeout_s), **options)
-        told = {"outbox": webhooks.outbox, "written": written or webhooks.written}
-        jobs: JobEngine
-        if kind == "memory":
-            jobs = MemoryJobs(conduct, assets, max_records=100, database=database, **told, **bounds)
-        else:
-            durable = DurableJobs(
-                database, url, conduct, assets, poll_s=0.05, deliver=webhooks.attempt, **told, **bounds
-            )
-            webhooks.use(durable.workflows)
-            await durable.open()
-            jobs = durable
-        webhooks.open()
-        try:
-            yield Site(jobs, webhooks, database)
-        finally:
-            await webhooks.close()
-            await jobs.close()
+    """A site of that kind of engine; `sleep` is one's of a process, `timing` that of the webhooks."""
+    with open_database("" if kind == "process" else url) as database:
+        workflows = TaskWorkflows(4, sleep) if kind == "process" else workflows_of(kind, url, poll_s=0.05)
+        egress = egress or Egress(allow=allow)
+        sender = Sender(egress, timeout_s)
+        webhooks = Webhooks(database, workflows, egress, announcers, sender=sender, timing=Timing(**timing))
+        told = {"outbox": webhooks.outbox.write, "notify": notify or webhooks.outbox.written}
+        deliver = webhooks.deliveries.attempt
+        async with engine(database, workflows, folder, conduct, deliver, max_waiting=max_waiting, **told) as jobs:
+            webhooks.open()
+            try:
+                yield Site(jobs, webhooks, database)
+            finally:
+                await webhooks.close()

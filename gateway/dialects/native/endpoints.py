@@ -38,33 +38,34 @@ class NativeEndpoints:
             raise InvalidInput("url is missing; send the http or https URL that is to be told", field="url")
         events, description = sent.get("events", [ALL_EVENTS]), sent.get("description", "")
         self._check_events(NAME, events)
-        made = await self._gateway.webhooks.create(owner, sent["url"], events, description, dialect=NAME)
+        made = await self._gateway.webhooks.endpoints.create(owner, sent["url"], events, description, dialect=NAME)
         place = {"Location": f"{request.url.path}/{made.id}"}
         return respond({**_record(made), "secret": made.secret}, 201, {**place, **_SECRET})
 
     async def list(self, request: Request) -> Response:
         """Your webhook endpoints, the oldest first, through whichever API they were set up."""
-        known = await self._gateway.webhooks.list(self._owner(request))
+        known = await self._gateway.webhooks.endpoints.list(self._owner(request))
         return respond({"webhook_endpoints": [_record(one) for one in known]})
 
     async def show(self, request: Request) -> Response:
         """A webhook endpoint of yours, without its secret."""
-        return respond(_record(await self._gateway.webhooks.get(request.path_params["id"], self._owner(request))))
+        id, owner = request.path_params["id"], self._owner(request)
+        return respond(_record(await self._gateway.webhooks.endpoints.get(id, owner)))
 
     async def change(self, request: Request) -> Response:
         """Change what is sent of a webhook endpoint; enabled again, it hears of what comes from then on."""
         owner, id = self._owner(request), request.path_params["id"]
         sent = await self._sent(request, WebhookEndpointChange.model_fields)
-        known = await self._gateway.webhooks.get(id, owner)
+        known = await self._gateway.webhooks.endpoints.get(id, owner)
         if "enabled" in sent:
             flag("enabled", sent["enabled"])
         if "events" in sent:
             self._check_events(known.dialect, sent["events"])
-        return respond(_record(await self._gateway.webhooks.update(id, owner, **sent)))
+        return respond(_record(await self._gateway.webhooks.endpoints.update(id, owner, **sent)))
 
     async def drop(self, request: Request) -> Response:
         """Send nothing more to a webhook endpoint of yours, and forget it."""
-        await self._gateway.webhooks.delete(request.path_params["id"], self._owner(request))
+        await self._gateway.webhooks.endpoints.delete(request.path_params["id"], self._owner(request))
         return Response(status_code=204)
 
     async def secret(self, request: Request) -> Response:

@@ -79,7 +79,7 @@ class ScenarioWebhooks(Resource):
 
     async def _list(self, request: Request) -> Response:
         """The holder's endpoints, without their secrets."""
-        known = await self._gateway.webhooks.list(self._owner(request))
+        known = await self._gateway.webhooks.endpoints.list(self._owner(request))
         return answers.respond({"webhookEndpoints": [_body(request, one) for one in known if one.dialect == NAME]})
 
     async def _create(self, request: Request) -> Response:
@@ -88,7 +88,7 @@ class ScenarioWebhooks(Resource):
         url, events = fields.required("url"), _events(fields)
         if events is None:
             raise InvalidInput('"enabledEvents" must be an array of names of events', field="enabledEvents")
-        made = await self._gateway.webhooks.create(
+        made = await self._gateway.webhooks.endpoints.create(
             owner, url, events, fields.text("description") or "", dialect=NAME, fields=_FIELDS
         )
         return answers.respond({"webhookEndpoint": {**_body(request, made), "secret": made.secret}})
@@ -98,7 +98,7 @@ class ScenarioWebhooks(Resource):
         owner, fields = self._owner(request), await self._fields(request)
         known = await self._known(request, owner)
         enabled = None if fields.raw("enabled") is None else fields.flag("enabled")
-        changed = await self._gateway.webhooks.update(
+        changed = await self._gateway.webhooks.endpoints.update(
             known.id,
             owner,
             url=fields.text("url"),
@@ -113,7 +113,7 @@ class ScenarioWebhooks(Resource):
         """Send nothing more there."""
         owner = self._owner(request)
         known = await self._known(request, owner)
-        await self._gateway.webhooks.delete(known.id, owner)
+        await self._gateway.webhooks.endpoints.delete(known.id, owner)
         return answers.respond({})
 
     async def _events(self, request: Request) -> Response:
@@ -121,7 +121,7 @@ class ScenarioWebhooks(Resource):
         owner = self._owner(request)
         known = await self._known(request, owner)
         token = request.query_params.get("paginationToken") or None
-        sent, token = await self._gateway.webhooks.sent(known.id, owner, _EVENTS_LISTED, token)
+        sent, token = await self._gateway.webhooks.endpoints.sent(known.id, owner, _EVENTS_LISTED, token)
         more = {"nextPaginationToken": token} if token else {}
         return answers.respond({"items": [_event(known, one) for one in sent]} | more)
 
@@ -130,7 +130,7 @@ class ScenarioWebhooks(Resource):
         owner, asked = self._owner(request), request.path_params["event_id"]
         known = await self._known(request, owner)
         try:
-            one = await self._gateway.webhooks.delivery(asked, known.id, owner)
+            one = await self._gateway.webhooks.endpoints.delivery(asked, known.id, owner)
         except NotFound:
             raise NotFound(f"Webhook event {asked[:80]} not found") from None
         attempts = [
@@ -146,7 +146,7 @@ class ScenarioWebhooks(Resource):
     async def _known(self, request: Request, owner: str) -> Endpoint:
         asked = request.path_params["id"]
         try:
-            known = await self._gateway.webhooks.get(asked, owner)
+            known = await self._gateway.webhooks.endpoints.get(asked, owner)
             if known.dialect == NAME:
                 return known
         except NotFound:

@@ -112,12 +112,8 @@ async def test_endpoints_of_another_api_are_shown_and_keep_their_names_of_events
     assert (await ask(mesh, "PATCH", one, {"events": ["generation.cancelled"]}, 422))["field"] == "events"
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_an_endpoint_hears_from_the_beginning_to_the_end(
-    start: Start, receiver: Receiver, kind: str, tmp_path: Path
-) -> None:
-    url = f"sqlite:///{tmp_path}/records.db" if kind == "sqlite" else ""
-    async with start(api_keys=(MINE, YOURS), webhook_allow=("127.0.0.1:*",), database_url=url) as mesh:
+async def test_an_endpoint_hears_from_the_beginning_to_the_end(start: Start, receiver: Receiver) -> None:
+    async with start(api_keys=(MINE, YOURS), webhook_allow=("127.0.0.1:*",)) as mesh:
         made = await ask(mesh, "POST", ENDPOINTS, {"url": receiver.url("/hook")}, 201)
         mesh.rooms.pace.clear()
         await ask(mesh, "POST", f"{API}/generations?wait=0", {"prompt": "not mine"}, 202, YOURS)

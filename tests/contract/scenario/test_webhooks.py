@@ -201,6 +201,7 @@ async def test_what_was_sent_comes_page_by_page(start: Start) -> None:
 
 async def test_another_dialect_s_endpoint_is_unknown(start: Start) -> None:
     async with start() as mesh:
-        other = await mesh.gateway.webhooks.create("anybody", "https://example.com/", ["*"], "", dialect="native")
+        endpoints = mesh.gateway.webhooks.endpoints
+        other = await endpoints.create("anybody", "https://example.com/", ["*"], "", dialect="native")
         assert await ask(mesh, "GET", PATH) == {"webhookEndpoints": []}
         await ask(mesh, "DELETE", f"{PATH}/{other.id}", status=404)

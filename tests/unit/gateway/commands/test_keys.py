@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,7 @@ from typer.testing import CliRunner, Result
 
 from gateway.commands.keys import command
 from gateway.database.connection import open_database
-from gateway.egress.hosts import Egress
-from gateway.webhooks.deliveries import Webhooks
+from gateway.webhooks.endpoints import owners_secret
 
 
 class Cli:
@@ -79,7 +79,7 @@ def test_an_owner_s_webhook_secret_is_the_one_that_its_messages_are_signed_with(
 
 async def _signing(folder: Path, owner: str) -> str:
     with open_database(f"sqlite:///{folder}/records.db") as database:
-        return await Webhooks(database, Egress(), {}).secret_of(owner)
+        return await database.run(partial(owners_secret, owner=owner))
 
 
 def test_a_revoked_key_stays_in_the_list_with_its_time(keys: Cli) -> None:

@@ -1,16 +1,18 @@
-"""Stores and names of files, without a database."""
+"""Stores and names of files."""
 
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from obstore.store import LocalStore
 
 from gateway.bootstrap import s3_access
+from gateway.database.connection import Database, open_database
 from gateway.database.encryption import Cipher
 from gateway.files.assets import Assets
 from gateway.files.links import Links
@@ -25,8 +27,14 @@ PICTURE = b"\x89PNG"
 
 
 @pytest.fixture
-def assets(tmp_path: Path) -> Assets:
-    return Assets(LocalStore(str(tmp_path)), retention_s=3600)
+def database() -> Iterator[Database]:
+    with open_database("") as database:
+        yield database
+
+
+@pytest.fixture
+def assets(tmp_path: Path, database: Database) -> Assets:
+    return Assets(LocalStore(str(tmp_path)), 3600, database)
 
 
 async def test_what_is_stored_comes_back_with_its_type(assets: Assets) -> None:
@@ -48,11 +56,11 @@ def test_names_are_random_and_long_and_say_whether_they_are_enough() -> None:
     "name",
     ["", "x.png", "../secret.png", "%2e%2e/secret.png", "/etc/passwd", "a" * 32 + ".svg", "A" * 32 + ".png", "a" * 32],
 )
-async def test_no_other_name_reaches_the_store(tmp_path: Path, name: str) -> None:
+async def test_no_other_name_reaches_the_store(tmp_path: Path, database: Database, name: str) -> None:
     (tmp_path / "secret.png").write_bytes(b"secret")
     (tmp_path / "store").mkdir()
     with pytest.raises(NotFound):
-        await Assets(LocalStore(str(tmp_path / "store")), 3600).get(name)
+        await Assets(LocalStore(str(tmp_path / "store")), 3600, database).get(name)
 
 
 def test_ids_without_ending_stand_for_every_ending() -> None:
@@ -81,10 +89,12 @@ async def test_the_sweep_takes_the_old_and_leaves_the_new(tmp_path: Path, assets
     assert await assets.sweep() == 0
 
 
-async def test_a_store_that_refuses_is_unavailable_and_says_nothing_about_itself(tmp_path: Path) -> None:
+async def test_a_store_that_refuses_is_unavailable_and_says_nothing_about_itself(
+    tmp_path: Path, database: Database
+) -> None:
     folder = tmp_path / "store"
     folder.mkdir()
-    assets = Assets(LocalStore(str(folder)), 3600)
+    assets = Assets(LocalStore(str(folder)), 3600, database)
     folder.rmdir()
     folder.write_text("a file where the folder was")
     with pytest.raises(Unavailable) as caught:
@@ -98,20 +108,27 @@ from obstore.store import LocalStore
 from gateway.files.assets import Assets
 from gateway.generation.generation import Generation
 from gateway.jobs.job import Order
-from gateway.jobs.memory_engine import MemoryJobs
+from gateway.database.connection import open_database
 from gateway.generation.pipeline import Outcome, Picture
+from gateway.jobs.engine import JobEngine
+from gateway.jobs.limits import Bounds
+from gateway.workflows.tasks import TaskWorkflows
 
 async def conduct(generation, progress, task):
-    return Outcome((Picture(bytes(100_000), 1, 8, 8),), (), "", "")
+    # More than there is room for, which is more than the records need.
+    return Outcome((Picture(bytes(30_000_000), 1, 8, 8),), (), "", "")
 
 async def main():
-    assets = Assets(LocalStore(sys.argv[1]), 3600)
-    jobs = MemoryJobs(conduct, assets, max_pictures=4, max_waiting=4, max_records=4, retention_s=60)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
-    job = await jobs.submit(Order(Generation(prompt="x", seed=1), "ann"))
-    job = await jobs.wait(job.id, "ann", 60)
-    print(json.dumps([job.status, type(job.error).__name__, job.error and job.error.message]))
+    with open_database("") as database:
+        assets = Assets(LocalStore(sys.argv[1]), 3600, database)
+        jobs = JobEngine(database, TaskWorkflows(4), conduct, assets, Bounds(4, 4, 60))
+        await jobs.open()
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000_000, resource.RLIM_INFINITY))
+        job = await jobs.submit(Order(Generation(prompt="x", seed=1), "ann"))
+        job = await jobs.wait(job.id, "ann", 60)
+        print(json.dumps([job.status, type(job.error).__name__, job.error and job.error.message]))
+        await jobs.close()
 
 asyncio.run(main())
 """

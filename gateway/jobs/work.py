@@ -1,0 +1,147 @@
+"""The jobs at work in this process: the steps of their workflows, their progress, and the end of every job."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+
+from gateway.database.connection import Database
+from gateway.files.assets import Assets
+from gateway.jobs import records
+from gateway.jobs.attempt import Attempt
+from gateway.jobs.changes import Changes
+from gateway.jobs.job import FINISHED, RUNNING, Conductor, Job, Outbox, Status
+from gateway.jobs.places import Places
+from gateway.workflows.port import Notify, Outcome
+
+
+class JobWork:
+    """Does the Work of the workflows.
+
+    Args:
+        executor: name of this process.
+        database: of the records.
+        assets: where pictures lie: those that were sent, and those that were made.
+        conduct: makes the pictures of a generation.
+        places: how many pictures are made at once.
+        outbox, notify: what follows from a job is written by the one, and told to the other; see there.
+
+    Attributes:
+        changes: those who wait for news of jobs.
+    """
+
+    def __init__(
+        self,
+        executor: str,
+        database: Database,
+        assets: Assets,
+        conduct: Conductor,
+        places: Places,
+        outbox: Outbox,
+        notify: Notify,
+    ) -> None:
+        self.changes = Changes(database, self.runs)
+        self._executor = executor
+        self._database = database
+        self._assets = assets
+        self._conduct = conduct
+        self._places = places
+        self._outbox = outbox
+        self._notify = notify
+        self._attempts: dict[str, Attempt] = {}
+        self._closing = False
+
+    async def close(self) -> None:
+        """Begin nothing more; stop what is being made, and put it back."""
+        self._closing = True
+        stopping = [attempt for attempt in self._attempts.values() if attempt.stop()]
+        await asyncio.gather(*(attempt.over.wait() for attempt in stopping))
+
+    def job(self, id: str) -> Job | None:
+        """The record of a job that is being made here, ahead of the database; None where it is not."""
+        attempt = self._attempts.get(id)
+        return attempt.job if attempt and not attempt.ended else None
+
+    def runs(self, id: str) -> bool:
+        """Whether this process will itself wake those who wait for a job."""
+        return self.job(id) is not None
+
+    def has(self, id: str) -> bool:
+        """Whether this process is at a job, be it only to clear up."""
+        return id in self._attempts
+
+    @property
+    def running(self) -> int:
+        """How many are being made."""
+        return sum(attempt.job.status == Status.RUNNING for attempt in self._attempts.values())
+
+    # --- the workflow's steps -----------------------------------------------------------------------------------
+
+    async def make(self, job_id: str) -> Outcome:
+        """See gateway.workflows.port.Work."""
+        if self._closing:
+            return {"stopped": True}
+        begun = await self._database.run(partial(records.begin, id=job_id, executor=self._executor))
+        if begun is None:
+            return {"over": True}
+        changed = partial(self.changes.wake, job_id)
+        attempt = Attempt(begun, self._database, self._assets, self._places, self._conduct, self._executor, changed)
+        self._attempts[job_id] = attempt
+        self.changes.wake(job_id)
+        try:
+            with RUNNING.track_inprogress():
+                outcome = await attempt.run()
+            if "stopped" in outcome and self._closing:
+                await self._database.run(partial(records.hand_over, id=job_id, executor=self._executor))
+            return outcome
+        finally:
+            attempt.over.set()
+            self._attempts.pop(job_id, None)
+
+    async def settle(self, job_id: str, outcome: Outcome) -> None:
+        """See gateway.workflows.port.Work."""
+        if "error" in outcome:
+            await self.end(job_id, Status.FAILED, error=outcome["error"])
+        elif "pictures" in outcome:
+            await self.end(job_id, Status.SUCCEEDED, **outcome)
+        self.changes.wake(job_id)
+
+    # --- progress and end ---------------------------------------------------------------------------------------
+
+    async def end(self, id: str, status: Status, **changes: Any) -> bool:
+        """Give the record its final state, and write what follows; False if it had one."""
+
+        def end(connection: Connection) -> bool:
+            if not records.settle(connection, id, status, **changes):
+                return False
+            self._outbox(connection, records.any_owners(connection, id))
+            return True
+
+        ended = await self._database.run(end)
+        if ended:
+            FINISHED.labels(status).inc()
+        if attempt := self._attempts.get(id):
+            attempt.ended = True
+            attempt.stop()
+        self.changes.wake(id)
+        if ended:
+            await self._notify(id)
+        return ended
+
+    async def keep(self) -> None:
+        """Write progress; stop what the record does not know as this process's any more."""
+        attempts = list(self._attempts.values())
+        if not attempts:
+            return
+
+        def note(connection: Connection) -> Sequence[Attempt]:
+            return [
+                attempt
+                for attempt in attempts
+                if not records.advance(connection, attempt.job.id, self._executor, attempt.job.step, attempt.job.steps)
+            ]
+
+        for lost in await self._database.run(note):
+            lost.stop()

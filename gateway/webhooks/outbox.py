@@ -1,0 +1,119 @@
+"""The outbox of webhooks: who is told that a job was taken, or has ended, written in the transaction that does it."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+from yarl import URL
+
+from gateway.jobs.job import Job
+from gateway.webhooks import endpoint_records, records
+from gateway.webhooks.announcement import ALL_EVENTS, Announcement, Announcer, Link
+from gateway.webhooks.timing import Timing
+from gateway.workflows.port import DeliveryQueue
+from mesh.telemetry import log
+
+Linking = Callable[[Connection, Job], Link]
+"""The Link of a job's pictures."""
+
+
+class DeliveryOutbox:
+    """Writes deliveries, and has them attempted once they are written.
+
+    A delivery whose process died in between is found when it is overdue; see gateway.webhooks.deliveries.
+
+    Args:
+        queue: attempts what was written.
+        announcers: dialect -> how it tells; the one of `fallback` tells for all others.
+        linking: gives the Link of a job's pictures; None: names as they are.
+        timing: the clock, and the pause before the first attempt.
+        fallback: dialect of those that have no announcer.
+    """
+
+    def __init__(
+        self,
+        queue: DeliveryQueue,
+        announcers: Mapping[str, Announcer],
+        linking: Linking | None,
+        timing: Timing,
+        fallback: str = "native",
+    ) -> None:
+        self._queue = queue
+        self._announcers = announcers
+        self._linking = linking
+        self._timing = timing
+        self._fallback = fallback
+        self._written: dict[str, list[records.Waiting]] = {}
+
+    def write(self, connection: Connection, job: Job) -> None:
+        """Write what is to be delivered of a job that was taken or has ended; see gateway.jobs.job.Outbox.
+
+        The URL of a request is told of the end alone: whoever gave it has the answer to the request.
+        """
+        told: list[tuple[str | None, str, str, Sequence[str]]] = []
+        if job.webhook and job.is_finished:
+            told.append((None, job.webhook, job.dialect, (ALL_EVENTS,)))
+        own = endpoint_records.of_owner(connection, job.owner)
+        told += [(one.id, one.url, one.dialect, one.events) for one in own if one.enabled]
+        self._announce(connection, job, told)
+
+    def enqueue(
+        self, connection: Connection, about: str, owner: str, url: str, dialect: str, told: Announcement
+    ) -> None:
+        """Write what `url` is to be told of something that is no job, by an id of its own; see `written`."""
+        self._insert_deliveries(connection, about, owner, [(None, url, dialect, told)])
+
+    async def written(self, about: str) -> None:
+        """Enqueue the deliveries written about this job, or other thing, once the transaction has committed.
+
+        Never raises.
+        """
+        waiting = self._written.pop(about, [])
+        pause_s = self._timing.schedule_s[0]
+        try:
+            for delivery in waiting:
+                await self._queue.put(delivery.id, delivery.number, URL(delivery.url).host or "", pause_s)
+        except Exception as error:
+            log.warning("deliveries wait to be found", generation=about, reason=type(error).__name__)
+
+    def _announce(
+        self, connection: Connection, job: Job, told: Sequence[tuple[str | None, str, str, Sequence[str]]]
+    ) -> None:
+        wanted = []
+        link = self._linking(connection, job) if told and self._linking else str
+        for endpoint_id, url, dialect, events in told:
+            announced = self._announced(dialect, job, link)
+            if announced is not None and (announcement := announced.chosen(events)) is not None:
+                wanted.append((endpoint_id, url, dialect, announcement))
+        self._insert_deliveries(connection, job.id, job.owner, wanted)
+
+    def _insert_deliveries(
+        self, connection: Connection, about: str, owner: str, told: Sequence[tuple[str | None, str, str, Announcement]]
+    ) -> None:
+        rows: list[dict[str, Any]] = [
+            {
+                "id": f"msg_{secrets.token_hex(16)}",
+                "job_id": about,
+                "owner": owner,
+                "endpoint_id": endpoint_id,
+                "url": url,
+                "event": announcement.event,
+                "dialect": dialect,
+                "body": orjson.dumps(announcement.body).decode(),
+            }
+            for endpoint_id, url, dialect, announcement in told
+        ]
+        if rows:
+            now = self._timing.clock.of_database(connection.dialect)
+            written = set(records.write(connection, now, rows))
+            waiting = [records.Waiting(row["id"], row["url"], 0) for row in rows if row["id"] in written]
+            self._written.setdefault(about, []).extend(waiting)
+
+    def _announced(self, dialect: str, job: Job, link: Link) -> Announcement | None:
+        try:
+            return self._announcers.get(dialect, self._announcers[self._fallback])(job, link)
+        except Exception as error:  # A job must begin and end, even if it can't be told of.
+            log.error("a webhook can't be phrased", exc_info=error, generation=job.id, dialect=dialect)
+            return None

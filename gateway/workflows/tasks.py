@@ -1,0 +1,161 @@
+"""Workflows as tasks of this process: nothing outlives it, for records that don't outlive it either."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import Context
+from itertools import count
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from gateway.workflows.port import (
+    MOST,
+    MOST_A_HOST,
+    PATIENCE,
+    Deliver,
+    Patience,
+    Work,
+    deliver_nothing,
+    new_executor,
+)
+from mesh.telemetry import log
+
+Result = TypeVar("Result")
+
+
+class TaskWorkflows:
+    """The Workflows of one process, which end with it.
+
+    Args:
+        concurrency: jobs of the queue at once.
+        sleep: waits for so many seconds.
+        patience: with steps that raise.
+
+    Attributes:
+        executor: see Workflows.
+    """
+
+    def __init__(
+        self,
+        concurrency: int,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        patience: Patience = PATIENCE,
+    ) -> None:
+        self.executor = new_executor()
+        self._concurrency = concurrency
+        self._sleep = sleep
+        self._patience = patience
+        self._work: Work | None = None
+        self._deliver: Deliver = deliver_nothing
+        # Priority, number in the order of asking, id of the workflow, id of the job.
+        self._queue: asyncio.PriorityQueue[tuple[int, int, str, str]] = asyncio.PriorityQueue()
+        self._numbers = count()
+        self._known: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._places = asyncio.Semaphore(MOST)
+        self._of_host: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def open(self, work: Work, deliver: Deliver = deliver_nothing) -> None:
+        """See Workflows."""
+        self._work, self._deliver = work, deliver
+        for _ in range(self._concurrency):
+            self._spawn(self._work_off())
+
+    async def close(self) -> None:
+        """End; what was not done is lost with this process's records."""
+        self._closed = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def start(self, workflow_id: str, job_id: str) -> None:
+        """See Workflows."""
+        if self._is_new(workflow_id):
+            self._spawn(self._generate(workflow_id, job_id))
+
+    async def enqueue(self, workflow_id: str, job_id: str, priority: int) -> None:
+        """See Workflows."""
+        if self._is_new(workflow_id):
+            self._queue.put_nowait((priority, next(self._numbers), workflow_id, job_id))
+
+    async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
+        """See DeliveryQueue."""
+        workflow_id = f"{id}-{number}-{again}".rstrip("-")
+        if self._is_new(workflow_id):
+            self._spawn(self._attempt(workflow_id, id, number, host, delay_s))
+
+    async def begin_again(self, job_id: str) -> None:
+        """See Workflows."""
+        await self.enqueue(job_id, job_id, priority=1)
+
+    async def abandoned(self, ids: Sequence[str]) -> list[str]:
+        """See DeliveryQueue."""
+        known = {workflow_id.partition("-")[0] for workflow_id in self._known}
+        return [id for id in ids if id not in known]
+
+    async def forget(self, ids: Sequence[str]) -> None:
+        """See DeliveryQueue; of what is over nothing is kept."""
+
+    async def revive(self, executors: Sequence[str]) -> int:
+        """See Workflows; no other process's can be seen from here."""
+        return 0
+
+    async def reclaim(self) -> None:
+        """See Workflows; a process does not lose sight of its own tasks."""
+
+    def _is_new(self, workflow_id: str) -> bool:
+        if self._closed or workflow_id in self._known:
+            return False
+        self._known.add(workflow_id)
+        return True
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # Not as a part of the request that asks for it: jobs say themselves whose they are.
+        task = asyncio.create_task(work, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _work_off(self) -> None:
+        """Do one job of the queue after the other."""
+        while True:
+            _, _, workflow_id, job_id = await self._queue.get()
+            await self._spawn(self._generate(workflow_id, job_id))
+
+    async def _generate(self, workflow_id: str, job_id: str) -> None:
+        work = self._work
+        assert work is not None, "open comes first"
+        try:
+            outcome = await self._patiently(lambda: work.make(job_id))
+            await self._patiently(lambda: work.settle(job_id, outcome))
+        except Exception as error:
+            # Found again as a job that nobody works at.
+            log.error("job given up for now", generation=job_id, reason=type(error).__name__)
+        finally:
+            self._known.discard(workflow_id)
+
+    async def _attempt(self, workflow_id: str, id: str, number: int, host: str, delay_s: float) -> None:
+        try:
+            await self._sleep(delay_s)
+            of_host = self._of_host.get(host)
+            if of_host is None:
+                of_host = self._of_host[host] = asyncio.Semaphore(MOST_A_HOST)
+            async with of_host, self._places:
+                await self._patiently(lambda: self._deliver(id, number))
+        except Exception as error:
+            # Found again when it is overdue.
+            log.error("delivery not attempted", delivery=id, reason=type(error).__name__)
+        finally:
+            self._known.discard(workflow_id)
+
+    async def _patiently(self, step: Callable[[], Awaitable[Result]]) -> Result:
+        pause_s = self._patience.pause_s
+        for _ in range(self._patience.attempts - 1):
+            try:
+                return await step()
+            except Exception as error:
+                log.warning("step tried again", reason=type(error).__name__, pause_s=pause_s)
+            await self._sleep(pause_s)
+            pause_s *= self._patience.factor
+        return await step()
