@@ -95,6 +95,18 @@ async def test_the_life_of_a_job(jobs: JobEngine, conduct: Conductor, at_once: b
     assert again.generation == replace(ASKED, samples=2).without_pictures()
 
 
+@pytest.mark.parametrize("task", Task)
+async def test_what_is_wanted_stands_on_record_and_is_done(jobs: JobEngine, conduct: Conductor, task: Task) -> None:
+    conduct.go.set()
+    steered = replace(WORDS, controls=(Control(kind="canny", image=PICTURE),))
+    job = await jobs.submit(Order(steered, "me", task=task))
+    done = await jobs.wait(job.id, "me", 20)
+    assert (done.status, done.task, (await jobs.get(job.id, "me")).task) == (Status.SUCCEEDED, task, task)
+    assert conduct.tasks == [task]
+    with pytest.raises(InvalidInput, match="one control's"):
+        Order(WORDS, "me", task=Task.HINT)
+
+
 async def test_a_job_is_found_by_its_number_and_by_nobody_else(jobs: JobEngine, conduct: Conductor) -> None:
     job = await jobs.submit(Order(WORDS, "me", at_once=True))
     assert (await jobs.find(job.number, "me")).id == job.id

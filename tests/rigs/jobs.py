@@ -38,6 +38,7 @@ class Conductor:
     cancelled: list[str] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     seen: list[Generation] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     pictures: int = 0
     most: int = 0
@@ -52,6 +53,7 @@ class Conductor:
     async def __call__(self, generation: Generation, progress: Progress, task: Task = Task.PICTURES) -> Outcome:
         self.begun.append(generation.prompt)
         self.seen.append(generation)
+        self.tasks.append(task)
         self.pictures += generation.samples
         self.most = max(self.most, self.pictures)
         self.news.set()
