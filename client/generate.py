@@ -15,7 +15,7 @@ import httpx2
 
 from gateway.app.application import make_app
 from gateway.bootstrap import open_gateway
-from gateway.dialects.voices import VOICES
+from gateway.dialects.table import VOICES
 from gateway.settings import GatewaySettings
 
 FOLDER = Path(__file__).parent / "controlmesh_client"

@@ -6,21 +6,31 @@
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from gateway.commands import keys as key_command
+from gateway.dialects.table import SETTINGS
 from gateway.server import run
 from gateway.settings import GatewaySettings
-from mesh.command import settings_of
+from mesh.command import all_settings_of
 from mesh.settings import SettingsError
 from mesh.telemetry import configure
 
+
+def read(about: str | None, arguments: Sequence[str]) -> tuple[GatewaySettings, dict[str, Any]]:
+    """The gateway's settings, and those of each dialect that has some; or the end of the process."""
+    first, *others = all_settings_of([GatewaySettings, *SETTINGS.values()], about, arguments, os.environ)
+    return first, dict(zip(SETTINGS, others, strict=True))
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["keys"]:
-        key_command.run(sys.argv[2:], lambda: settings_of(GatewaySettings, None, (), os.environ).database_url)
-    settings = settings_of(GatewaySettings, __doc__, sys.argv[1:], os.environ)
+        key_command.run(sys.argv[2:], lambda: read(None, ())[0].database_url)
+    settings, dialect_settings = read(__doc__, sys.argv[1:])
     configure("gateway", settings)
     try:
-        asyncio.run(run(settings))
+        asyncio.run(run(settings, dialect_settings))
     except SettingsError as error:
         # What shows only once the database is open.
         sys.exit(str(error))

@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import uvicorn
 
 from controlmesh.v1 import generation_pb2_grpc
 from gateway.app.application import make_app
 from gateway.bootstrap import open_gateway
-from gateway.dialects.voices import VOICES
+from gateway.dialects.table import VOICES
 from gateway.rpc import servicer as grpc_face
 from gateway.settings import GatewaySettings, split_address
 from mesh.server import serve
@@ -25,14 +26,19 @@ class _Http(uvicorn.Server):
         yield
 
 
-async def run(settings: GatewaySettings) -> None:
-    """Serve until SIGTERM or SIGINT: then not ready, serving on for `drain_s`, and `grace_s` for what is unfinished."""
+async def run(settings: GatewaySettings, dialect_settings: Mapping[str, Any]) -> None:
+    """Serve until SIGTERM or SIGINT: then not ready, serving on for `drain_s`, and `grace_s` for what is unfinished.
+
+    Args:
+        settings: of the gateway.
+        dialect_settings: dialect -> values of its own settings.
+    """
     host, port = split_address(settings.address)
     async with open_gateway(settings, VOICES) as gateway:
         stop = gateway.ending
         http = _Http(
             uvicorn.Config(
-                make_app(gateway),
+                make_app(gateway, dialect_settings),
                 host=host,
                 port=port,
                 log_config=None,

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from mesh.server import ServerSettings
 from mesh.settings import SettingsError, setting
 
-ENTERPRISE_STATUS = ("legacy", "strict")
-ENTERPRISE_BASE64 = ("file", "inline")
 UNKNOWN_MODEL = ("error", "default")
 ASSET_URLS = ("open", "signed", "store")
 SHORTEST_SECRET = 16
@@ -40,10 +38,6 @@ class GatewaySettings(ServerSettings):
     default_model: str = setting("", "Model taken when a request names none; unset: the first loaded one by name.")
     model_aliases: tuple[str, ...] = setting((), "Other names for loaded models, as a list of name=model.")
     unknown_model: str = setting("error", "What an unknown model means to the vendors' dialects: `error` or `default`.")
-    enterprise_status: str = setting("legacy", "Enterprise errors: `legacy` answers 200, `strict` a status of 400 up.")
-    enterprise_base64: str = setting(
-        "file", "Enterprise answers as base64: `file` gives links to texts, `inline` the text itself in place of links."
-    )
     restartable: bool = setting(
         False, "Whether an administrator's request may end this process, for a supervisor to start it anew."
     )
@@ -55,7 +49,6 @@ class GatewaySettings(ServerSettings):
     model_repository: str = setting("model_repository", "Folder that exported models go to, as the command sees it.")
     model_sources: tuple[str, ...] = setting((), "Folders that models may be loaded from, beside a hub.")
     protected_models: tuple[str, ...] = setting((), "Models that nobody may replace or delete.")
-    enterprise_hold_s: float = setting(25.0, "Seconds before an enterprise request answers `processing`.")
     storage_url: str = setting(
         "", "Where files are kept: file:///path or s3://bucket/prefix; unset: a folder that ends with the process."
     )
@@ -103,13 +96,11 @@ class GatewaySettings(ServerSettings):
             SettingsError: naming the variable and what to change.
         """
         super().__post_init__()
-        _among("CN_GATEWAY_ENTERPRISE_STATUS", self.enterprise_status, ENTERPRISE_STATUS)
-        _among("CN_GATEWAY_ENTERPRISE_BASE64", self.enterprise_base64, ENTERPRISE_BASE64)
         for pair in self.model_aliases:
             if "=" not in pair:
                 raise SettingsError(f"CN_GATEWAY_MODEL_ALIASES has {pair!r}, which is not name=model")
-        _among("CN_GATEWAY_UNKNOWN_MODEL", self.unknown_model, UNKNOWN_MODEL)
-        _among("CN_GATEWAY_ASSET_URLS", self.asset_urls, ASSET_URLS)
+        among("CN_GATEWAY_UNKNOWN_MODEL", self.unknown_model, UNKNOWN_MODEL)
+        among("CN_GATEWAY_ASSET_URLS", self.asset_urls, ASSET_URLS)
         if self.secret and len(self.secret) < SHORTEST_SECRET:
             raise SettingsError(f"CN_GATEWAY_SECRET has fewer than {SHORTEST_SECRET} characters")
         if bool(self.storage_access_key) != bool(self.storage_secret_key):
@@ -164,6 +155,7 @@ def is_loopback(address: str) -> bool:
         return host == "localhost"
 
 
-def _among(name: str, value: str, known: tuple[str, ...]) -> None:
+def among(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise SettingsError, naming the variable, for a value that is none of those that are known."""
     if value not in known:
         raise SettingsError(f"{name}={value!r} is unknown; use {' or '.join(known)}")

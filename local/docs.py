@@ -9,6 +9,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from families.annotators import HEADS, folder_name
 from gateway.dialects.enterprise import unsupported as enterprise_absent
+from gateway.dialects.table import SETTINGS
 from gateway.settings import GatewaySettings
 from local.processes import ROOT, procfile
 from local.settings import LocalSettings
@@ -27,14 +28,14 @@ _BLOCK = "<!-- generated: {name} -->\n{text}\n<!-- end -->"
 
 def _settings() -> str:
     sections = {
-        "The whole mesh on one machine (`make up`)": LocalSettings,
-        "Gateway": GatewaySettings,
-        "preprocess_svc": PreprocessSettings,
-        "unet_svc": UnetSettings,
-        "vae_svc": VaeSettings,
-        "Model server": ModelServerSettings,
+        "The whole mesh on one machine (`make up`)": (LocalSettings,),
+        "Gateway": (GatewaySettings, *SETTINGS.values()),
+        "preprocess_svc": (PreprocessSettings,),
+        "unet_svc": (UnetSettings,),
+        "vae_svc": (VaeSettings,),
+        "Model server": (ModelServerSettings,),
     }
-    return "\n\n".join(f"**{title}**\n\n{table(cls)}" for title, cls in sections.items())
+    return "\n\n".join(f"**{title}**\n\n{table(*classes)}" for title, classes in sections.items())
 
 
 def _controls() -> str:

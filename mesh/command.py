@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mesh.settings import SettingsError, read, variable
 
@@ -11,32 +11,42 @@ T = TypeVar("T")
 
 
 def settings_of(cls: type[T], about: str | None, arguments: Sequence[str], environ: Mapping[str, str]) -> T:
+    """As `all_settings_of`, for a process with one settings dataclass."""
+    settings: T
+    (settings,) = all_settings_of([cls], about, arguments, environ)
+    return settings
+
+
+def all_settings_of(
+    classes: Sequence[type[Any]], about: str | None, arguments: Sequence[str], environ: Mapping[str, str]
+) -> list[Any]:
     """The process's settings, or the end of the process: with help, or with one line about what is wrong.
 
     Args:
-        cls: the settings dataclass.
+        classes: the settings dataclasses.
         about: what the process does; the `__main__`'s docstring.
         arguments: of the command line; only --help is known.
         environ: the environment.
     """
     if any(argument in ("-h", "--help") for argument in arguments):
-        print(help_of(cls, about or ""))
+        print(help_of(classes, about or ""))
         sys.exit(0)
     if arguments:
         sys.exit(
             f"unknown argument {arguments[0]!r}: this process is set by its environment; --help lists the variables"
         )
     try:
-        return read(cls, environ)
+        return [read(cls, environ) for cls in classes]
     except SettingsError as error:
         sys.exit(str(error))
 
 
-def help_of(cls: type, about: str) -> str:
+def help_of(classes: Sequence[type], about: str) -> str:
     """What the process does and every variable that it reads, with its default."""
     lines = [about.strip(), "", "Set by environment variables (NAME_FILE reads a value from a file):", ""]
-    for field in dataclasses.fields(cls):
-        shown = field.default if field.default not in ("", (), None) else "unset"
-        lines.append(f"  {variable(cls, field)} ({shown})")
-        lines.append(f"      {field.metadata['doc']}")
+    for cls in classes:
+        for field in dataclasses.fields(cls):
+            shown = field.default if field.default not in ("", (), None) else "unset"
+            lines.append(f"  {variable(cls, field)} ({shown})")
+            lines.append(f"      {field.metadata['doc']}")
     return "\n".join(lines)

@@ -1,6 +1,8 @@
 """The HTTP application: the dialects' routes, the stored files, health and metrics."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -22,13 +24,18 @@ from mesh.errors import MeshError
 from mesh.telemetry import log, request_id
 
 
-def make_app(gateway: Gateway) -> FastAPI:
-    """The application over `gateway`."""
+def make_app(gateway: Gateway, dialect_settings: Mapping[str, Any] | None = None) -> FastAPI:
+    """The application over `gateway`.
+
+    Args:
+        gateway: its parts.
+        dialect_settings: dialect -> values of its own settings; a dialect that is missing has the defaults.
+    """
     app = FastAPI(redirect_slashes=False, openapi_url=None)
     routers: dict[str, list[APIRouter]] = {NATIVE: [_own_routes(gateway), asset_routes(gateway)]}
-    for make in DIALECTS:
-        dialect = make(gateway)
-        routers.setdefault(dialect.name, []).append(dialect.routes())
+    for entry in DIALECTS.values():
+        dialect = entry.dialect(gateway, dialect_settings or {})
+        routers.setdefault(entry.name, []).append(dialect.routes())
     for router in (router for several in routers.values() for router in several):
         app.include_router(router)
     app.include_router(Documents(routers).routes())

@@ -21,22 +21,11 @@ from gateway.dialects.native.docs.requests import (
     WebhookEndpointBody,
     WebhookEndpointChange,
 )
+from gateway.dialects.table import DIALECTS
 from mesh.errors import NotFound
 
 NATIVE = "native"
 _VERSION = "1"
-_TITLES: Mapping[str, tuple[str, str]] = {
-    NATIVE: ("ControlMesh", "Pictures from words, steered by pictures."),
-    "huggingface": (
-        "ControlMesh as a Hugging Face endpoint",
-        "What a ControlNet handler on an Inference Endpoint takes and answers.",
-    ),
-    "enterprise": (
-        "ControlMesh as an enterprise Stable Diffusion endpoint",
-        "What the hosted stablediffusionapi / ModelsLab endpoints take and answer. The key stands in the body.",
-    ),
-    "scenario": ("ControlMesh as the Scenario API", "What Scenario's generation API takes and answers."),
-}
 # Handlers that read their requests themselves name these schemas without FastAPI's knowledge.
 _BODIES = (
     *(GenerationBody, HintBody, HintBatchBody, AssetBody),
@@ -61,9 +50,9 @@ class Documents:
         """The OpenAPI document; NotFound."""
         if name not in self.routers:
             raise NotFound(f"there is no API of this name; there are: {', '.join(self.routers)}")
-        title, description = _TITLES.get(name, (f"ControlMesh: {name}", ""))
+        entry = DIALECTS[name]
         routes = [route for router in self.routers[name] for route in router.routes]
-        document = get_openapi(title=title, version=_VERSION, description=description, routes=routes)
+        document = get_openapi(title=entry.title, version=_VERSION, description=entry.about, routes=routes)
         _restore_examples(document, routes)
         if name == NATIVE:
             _complete(document)

@@ -1,13 +1,10 @@
-"""What keys may choose for themselves: each dialect's options, and how a command line spells them."""
+"""How a command line spells what keys may choose for themselves: the options of the dialects."""
 
 from collections.abc import Iterable, Mapping
 
-from gateway.dialects.enterprise import options as enterprise_options
+from gateway.dialects.table import KEY_OPTIONS
 from gateway.keys.keys import Options
 from mesh.errors import InvalidInput
-
-KEY_OPTIONS: Mapping[str, Mapping[str, str]] = {enterprise_options.DIALECT: enterprise_options.OPTIONS}
-"""Dialect -> option -> what yes means."""
 
 _VALUES: Mapping[str, bool | None] = {"yes": True, "no": False, "default": None}
 
@@ -20,7 +17,7 @@ def help_text() -> str:
 
 
 def read(texts: Iterable[str]) -> Mapping[str, Mapping[str, bool | None]]:
-    """Options spelled as `enterprise.strict=yes`; `=default` is None: as the deployment.
+    """Options spelled as `dialect.name=yes`; `=default` is None: as the deployment.
 
     Raises:
         InvalidInput: one that does not exist; names those that do.

@@ -1,12 +1,32 @@
-"""The dialects, each in a file of its own. To add one: write its file and add its line here."""
+"""The dialects, each in a folder of its own. To add one: write its folder and add its line here."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
-from gateway.bootstrap import Gateway
-from gateway.dialects.common.dialect import Dialect
-from gateway.dialects.enterprise.dialect import Enterprise
-from gateway.dialects.huggingface.dialect import HuggingFace
-from gateway.dialects.native.dialect import Native
-from gateway.dialects.scenario.dialect import Scenario
+from gateway.bootstrap import Voice
+from gateway.dialects.common.entry import Entry
+from gateway.dialects.enterprise import entry as enterprise
+from gateway.dialects.huggingface import entry as huggingface
+from gateway.dialects.native import entry as native
+from gateway.dialects.scenario import entry as scenario
 
-DIALECTS: tuple[Callable[[Gateway], Dialect], ...] = (Native, HuggingFace, Enterprise, Scenario)
+DIALECTS: Mapping[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        native.ENTRY,
+        huggingface.ENTRY,
+        enterprise.ENTRY,
+        scenario.ENTRY,
+    )
+}
+"""Name -> entry, in the order of the documentation."""
+
+VOICES: Mapping[str, Voice] = {name: entry.voice for name, entry in DIALECTS.items() if entry.voice is not None}
+"""Dialect -> how it speaks in webhooks. Those without tell as the native one does."""
+
+KEY_OPTIONS: Mapping[str, Mapping[str, str]] = {
+    name: entry.key_options for name, entry in DIALECTS.items() if entry.key_options
+}
+"""Dialect -> option of a key -> what yes means."""
+
+SETTINGS: Mapping[str, type] = {name: entry.settings for name, entry in DIALECTS.items() if entry.settings is not None}
+"""Dialect -> the dataclass of its settings."""

@@ -12,8 +12,8 @@ import uvicorn
 
 from gateway.app.application import make_app
 from gateway.bootstrap import Gateway, open_gateway
-from gateway.dialects.voices import VOICES
-from gateway.settings import GatewaySettings
+from gateway.dialects.table import VOICES
+from tests.rigs.dialect_settings import split
 from tests.rigs.services import FakeRooms
 
 
@@ -40,8 +40,11 @@ async def running(**settings: Any) -> AsyncIterator[Running]:
 @asynccontextmanager
 async def serving(rooms: Any, **settings: Any) -> AsyncIterator[Running]:
     """A gateway with `settings` on a free port, over `rooms`, which are at `mesh_address`."""
-    async with open_gateway(GatewaySettings(**settings), VOICES) as gateway:
-        config = uvicorn.Config(make_app(gateway), port=0, log_config=None, access_log=False, lifespan="off")
+    own, of_dialects = split(settings)
+    async with open_gateway(own, VOICES) as gateway:
+        config = uvicorn.Config(
+            make_app(gateway, of_dialects), port=0, log_config=None, access_log=False, lifespan="off"
+        )
         server = uvicorn.Server(config)
         listening = asyncio.Event()
         startup = server.startup

@@ -23,10 +23,11 @@ from gateway.dialects.enterprise import uncontrolled as siblings
 from gateway.dialects.enterprise import unsupported as absent
 from gateway.dialects.enterprise.call import Call, Function, number_of
 from gateway.dialects.enterprise.fields import Fields, missing
-from gateway.dialects.enterprise.options import Options
+from gateway.dialects.enterprise.options import DIALECT, Options
 from gateway.dialects.enterprise.own_pictures import OwnPictures
 from gateway.dialects.enterprise.paths import ADMIN, PATHS, TASKS, fetch_path, nothing_yet, version
 from gateway.dialects.enterprise.request import Circumstances
+from gateway.dialects.enterprise.settings import EnterpriseSettings
 from gateway.jobs.job import Job
 from gateway.keys.keys import ADMIN as ADMINISTERS
 from gateway.keys.keys import GENERATE, Holder
@@ -56,12 +57,14 @@ class Enterprise:
 
     Args:
         gateway: its parts.
+        settings: of the dialect.
     """
 
-    name = "enterprise"
+    name = DIALECT
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, settings: EnterpriseSettings) -> None:
         self._gateway = gateway
+        self._settings = settings
 
     def routes(self) -> APIRouter:
         router = APIRouter(tags=["enterprise"])
@@ -98,7 +101,7 @@ class Enterprise:
         return Submission(
             generation=reading.generation,
             owner=owner,
-            hold_s=0.0 if at_once else settings.enterprise_hold_s,
+            hold_s=0.0 if at_once else self._settings.hold_s,
             remarks=tuple(dict.fromkeys(fields.remarks)),
             echo={
                 # Reading the fields again must not repeat the remarks about clamped numbers.
@@ -189,13 +192,13 @@ class Enterprise:
         key = next((str(key) for key in named if key), None)
         # How errors are told is the key's own, even if it does not have the scope.
         holder = self._gateway.keys.holder(key)
-        request.state.options = Options.of(self._gateway.settings, holder)
+        request.state.options = Options.of(self._settings, holder)
         # Asked for twice, and counted twice, only where it will be refused.
         return holder if scope in holder.scopes else self._gateway.keys.holder(key, scope)
 
     def _options(self, request: Request) -> Options:
         """Those of the key, once it is known."""
-        return getattr(request.state, "options", None) or Options.of(self._gateway.settings)
+        return getattr(request.state, "options", None) or Options.of(self._settings)
 
     def _webhook(self, fields: Fields) -> str | None:
         if not absent.something(fields, "webhook"):

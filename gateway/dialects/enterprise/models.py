@@ -10,6 +10,7 @@ from gateway.dialects.common.dialect import renamed
 from gateway.dialects.enterprise import kinds as enterprise_kinds
 from gateway.dialects.enterprise.call import Call, Function, done
 from gateway.dialects.enterprise.fields import Fields, missing
+from gateway.dialects.enterprise.options import DIALECT
 from gateway.dialects.enterprise.unsupported import (
     MODEL_FORMATS,
     MODEL_TYPES,
@@ -102,7 +103,7 @@ async def _load(call: Call, function: str) -> dict[str, Any]:
     told: str | None = None
     if something(fields, "webhook"):
         told = call.gateway.webhooks.check(fields.text("webhook").strip(), "webhook")
-    wanted = Load(name=name, source=source, owner=call.owner, dialect="enterprise", webhook=told)
+    wanted = Load(name=name, source=source, owner=call.owner, dialect=DIALECT, webhook=told)
     if kind == _CONTROLNET:
         wanted = await _controlnet(call, wanted)
     try:

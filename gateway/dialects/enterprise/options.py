@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from gateway.dialects.enterprise.settings import EnterpriseSettings
 from gateway.keys.keys import Holder
-from gateway.settings import GatewaySettings
 
 DIALECT = "enterprise"
 OPTIONS: Mapping[str, str] = {
@@ -23,10 +23,10 @@ class Options:
     inline: bool
 
     @classmethod
-    def of(cls, settings: GatewaySettings, holder: Holder | None = None) -> Self:
+    def of(cls, settings: EnterpriseSettings, holder: Holder | None = None) -> Self:
         """Those of a key, or of the deployment where the key says nothing or is not known yet."""
         own = holder.options.get(DIALECT, {}) if holder else {}
         return cls(
-            strict=own.get("strict", settings.enterprise_status == "strict"),
-            inline=own.get("inline", settings.enterprise_base64 == "inline"),
+            strict=own.get("strict", settings.status == "strict"),
+            inline=own.get("inline", settings.base64 == "inline"),
         )

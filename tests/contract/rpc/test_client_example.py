@@ -9,7 +9,7 @@ import numpy as np
 
 from controlmesh.v1 import generation_pb2_grpc
 from gateway.bootstrap import open_gateway
-from gateway.dialects.voices import VOICES
+from gateway.dialects.table import VOICES
 from gateway.rpc.servicer import Generations
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput

@@ -11,7 +11,7 @@ import pytest
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc, types_pb2
 from gateway.bootstrap import open_gateway
-from gateway.dialects.voices import VOICES
+from gateway.dialects.table import VOICES
 from gateway.rpc.servicer import Generations
 from gateway.settings import GatewaySettings
 from mesh.interceptors import CallInterceptor

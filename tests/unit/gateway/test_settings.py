@@ -48,7 +48,6 @@ def test_keys_come_from_a_file_too(tmp_path: object) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("CN_GATEWAY_ENTERPRISE_STATUS", "loud"),
         ("CN_GATEWAY_UNKNOWN_MODEL", "guess"),
         ("CN_GATEWAY_MODEL_ALIASES", "midjourney"),
         ("CN_GATEWAY_MAX_PICTURES", "3"),

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.dialects.voices import VOICES
+from gateway.dialects.table import VOICES
 from gateway.generation.generation import Control, Generation
 from gateway.jobs.job import Job, Status, StoredPicture
 from gateway.webhooks.announcement import Announcement

@@ -1,0 +1,32 @@
+"""The enterprise dialect's line in the table of dialects."""
+
+from gateway.dialects.common.entry import Entry
+from gateway.dialects.enterprise.dialect import Enterprise
+from gateway.dialects.enterprise.options import DIALECT, OPTIONS
+from gateway.dialects.enterprise.settings import EnterpriseSettings
+from gateway.dialects.enterprise.webhooks import VOICE
+
+ENTRY = Entry(
+    name=DIALECT,
+    title="ControlMesh as an enterprise Stable Diffusion endpoint",
+    about="What the hosted stablediffusionapi / ModelsLab endpoints take and answer. The key stands in the body.",
+    make=Enterprise,
+    words=frozenset(
+        {
+            "messege",
+            "init_image",
+            # Diffusers' own, too, but not ours.
+            "num_inference_steps",
+            "controlnet_type",
+            "controlnet_model",
+            "controlnet_conditioning_scale",
+            "future_links",
+            "track_id",
+            "safety_checker",
+            "qrcode_text",
+        }
+    ),
+    voice=VOICE,
+    key_options=OPTIONS,
+    settings=EnterpriseSettings,
+)

@@ -1,0 +1,13 @@
+"""The Hugging Face dialect's line in the table of dialects."""
+
+from gateway.dialects.common.entry import Entry
+from gateway.dialects.huggingface.dialect import HuggingFace
+
+ENTRY = Entry(
+    name=HuggingFace.name,
+    title="ControlMesh as a Hugging Face endpoint",
+    about="What a ControlNet handler on an Inference Endpoint takes and answers.",
+    make=HuggingFace,
+    # Not diffusers' `guidance_scale` and the like, which are ours, too.
+    words=frozenset({"num_inference_steps", "controlnet_type", "controlnet_conditioning_scale"}),
+)
