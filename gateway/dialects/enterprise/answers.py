@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from families.limits import MOST_CONTROLS
+from gateway.dialects.common.declared import spoken
 from gateway.dialects.common.dialect import renamed
+from gateway.dialects.enterprise.declared import FIELDS
 from gateway.files.assets import PATH
 from gateway.jobs.job import Job, Status
 from gateway.webhooks.announcement import Announcement
@@ -29,18 +31,7 @@ _STATUSES: Mapping[type[MeshError], int] = {
     Overloaded: 429,
 }
 # Fields of the canonical request -> the vendor's, for errors that come from further on.
-_NAMES = {
-    "model": "model_id",
-    "steps": "num_inference_steps",
-    "image": "init_image",
-    "mask": "mask_image",
-    "controls": "control_image",
-    **{f"controls[{index}].kind": "controlnet_model" for index in range(MOST_CONTROLS)},
-    **{f"controls[{index}].mask": "mask_image" for index in range(MOST_CONTROLS)},
-    **{f"controls[{index}].weight": "controlnet_conditioning_scale" for index in range(MOST_CONTROLS)},
-    **{f"controls[{index}].auto_hint": "auto_hint" for index in range(MOST_CONTROLS)},
-    **{f"controls[{index}].text": "qrcode_text" for index in range(MOST_CONTROLS)},
-}
+_NAMES = spoken(tuple(FIELDS["controlnet"].values()))
 _TRY_AGAIN = "Failed, Try Again"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.bootstrap import Gateway
-from gateway.dialects.enterprise.fields import Fields
+from gateway.dialects.common.lenient import Lenient
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Call:
     """
 
     gateway: Gateway
-    fields: Fields
+    fields: Lenient
     owner: str
     path: str
     base: str

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from families.limits import WEIGHT
+from families.limits import DEFAULT_WEIGHT
+from gateway.dialects.common.lenient import Lenient
 from gateway.dialects.enterprise import kinds as enterprise_kinds
 from gateway.dialects.enterprise import pictures as enterprise_pictures
 from gateway.dialects.enterprise import request as enterprise_request
 from gateway.dialects.enterprise import solver as enterprise_solver
-from gateway.dialects.enterprise.fields import Fields, missing
+from gateway.dialects.enterprise.fields import missing
 from gateway.dialects.enterprise.kinds import Wanted
 from gateway.dialects.enterprise.pictures import Reader, Roles, assign
 from gateway.dialects.enterprise.request import Circumstances, Reading
@@ -29,19 +30,19 @@ EXAMPLE = {
 _TO_START_FROM = "init_image beside a control_image, with a strength below 1 and no mask_image"
 
 
-async def read(fields: Fields, around: Circumstances, pictures: Reader) -> Reading:
+async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Reading:
     """The canonical request that `fields` ask for. What could not be taken as sent is added to their remarks.
 
     Raises:
         InvalidInput: naming the vendor's field.
     """
     offer = around.offer
-    guess_mode = fields.flag("guess_mode", False)
+    guess_mode = fields.flag("guess_mode")
     prompt = fields.text("prompt")
     if not prompt and not guess_mode:
         raise missing("prompt")
     name = enterprise_request.model(fields, around)
-    auto_hint = fields.flag("auto_hint", True)
+    auto_hint = fields.flag("auto_hint")
     text = fields.text("qrcode_text")
     asked = enterprise_kinds.read(fields, offer, Wanted(name, auto_hint, text))
     texts = [text if offer.reads_text(kind) else "" for kind in asked]
@@ -70,10 +71,9 @@ async def read(fields: Fields, around: Circumstances, pictures: Reader) -> Readi
     return Reading(generation, solver, roles.steering)
 
 
-def _weights(fields: Fields, count: int) -> list[float]:
+def _weights(fields: Lenient, count: int) -> list[float]:
     """Conditioning scale of each control; a shorter list repeats its last."""
-    name = "controlnet_conditioning_scale"
-    listed = [fields.clamped(name, word, WEIGHT) for word in fields.words(name)] or [1.0]
+    listed = fields.numbers("controlnet_conditioning_scale") or [DEFAULT_WEIGHT]
     return [listed[min(index, len(listed) - 1)] for index in range(count)]
 
 

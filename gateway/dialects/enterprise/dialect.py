@@ -16,16 +16,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
+from gateway.dialects.common.declared import Table
 from gateway.dialects.common.dialect import Handler, Submission, answering, base_url, generate, json_example
+from gateway.dialects.common.lenient import Lenient
+from gateway.dialects.common.request import body_of
 from gateway.dialects.enterprise import answers, controlnet, management, models, uploads
 from gateway.dialects.enterprise import echo as enterprise_meta
 from gateway.dialects.enterprise import uncontrolled as siblings
 from gateway.dialects.enterprise import unsupported as absent
 from gateway.dialects.enterprise.call import Call, Function, number_of
-from gateway.dialects.enterprise.fields import Fields, missing
+from gateway.dialects.enterprise.declared import FIELDS
+from gateway.dialects.enterprise.fields import PHRASES, missing
 from gateway.dialects.enterprise.options import DIALECT, Options
 from gateway.dialects.enterprise.own_pictures import OwnPictures
-from gateway.dialects.enterprise.paths import ADMIN, PATHS, TASKS, fetch_path, nothing_yet, version
+from gateway.dialects.enterprise.paths import ADMIN, FUNCTIONS, PATHS, TASKS, fetch_path, nothing_yet, version
 from gateway.dialects.enterprise.request import Circumstances
 from gateway.dialects.enterprise.settings import EnterpriseSettings
 from gateway.jobs.job import Job
@@ -58,13 +62,15 @@ class Enterprise:
     Args:
         gateway: its parts.
         settings: of the dialect.
+        declared: the fields that may be read, by function.
     """
 
     name = DIALECT
 
-    def __init__(self, gateway: Gateway, settings: EnterpriseSettings) -> None:
+    def __init__(self, gateway: Gateway, settings: EnterpriseSettings, declared: Mapping[str, Table] = FIELDS) -> None:
         self._gateway = gateway
         self._settings = settings
+        self._declared = declared
 
     def routes(self) -> APIRouter:
         router = APIRouter(tags=["enterprise"])
@@ -90,12 +96,12 @@ class Enterprise:
     async def parse(self, request: Request) -> Submission:
         sent = await self._body(request)
         owner = self._holder(request, sent).owner
-        fields, settings, catalogue = Fields(sent), self._gateway.settings, self._gateway.catalogue
+        fields, settings, catalogue = self._fields(request, sent), self._gateway.settings, self._gateway.catalogue
         path = request.scope["path"]
         around = Circumstances(path, await catalogue.offer(), settings, await catalogue.default_model())
         # Before pictures are fetched for nothing.
         webhook = self._webhook(fields)
-        at_once = fields.flag("instant_response", False) or webhook is not None
+        at_once = fields.flag("instant_response") or webhook is not None
         pictures = OwnPictures(self._gateway.pictures, self._gateway.assets, base_url(self._gateway, request))
         reading = await _READERS[around.task](fields, around, pictures)
         return Submission(
@@ -105,10 +111,10 @@ class Enterprise:
             remarks=tuple(dict.fromkeys(fields.remarks)),
             echo={
                 # Reading the fields again must not repeat the remarks about clamped numbers.
-                "meta": enterprise_meta.echo(Fields(sent), around, reading),
-                "track_id": enterprise_meta.scalar(sent.get("track_id")),
-                "base64": fields.flag("base64", False),
-                "temp": fields.flag("temp", False),
+                "meta": enterprise_meta.echo(self._fields(request, sent), around, reading),
+                "track_id": enterprise_meta.scalar(fields.verbatim("track_id")),
+                "base64": fields.flag("base64"),
+                "temp": fields.flag("temp"),
                 "steering": reading.steering,
             },
             webhook=webhook,
@@ -143,7 +149,8 @@ class Enterprise:
         """The state of a request by its integer id, in the path or as `request_id`."""
         sent = await self._body(request) if request.method == "POST" else {}
         owner = self._holder(request, sent).owner
-        asked = str(request.path_params.get("id") or sent.get("request_id") or sent.get("id") or "").strip()
+        named = request.path_params.get("id") or self._fields(request, sent).verbatim("request_id")
+        asked = str(named or "").strip()
         if not asked:
             raise missing("request_id")
         try:
@@ -165,7 +172,7 @@ class Enterprise:
             holder = self._holder(request, sent, ADMINISTERS if name in ADMIN else GENERATE)
             call = Call(
                 gateway=self._gateway,
-                fields=Fields(sent),
+                fields=self._fields(request, sent),
                 owner=holder.owner,
                 path=request.scope["path"],
                 base=base_url(self._gateway, request),
@@ -176,7 +183,7 @@ class Enterprise:
         return serve
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        body = await bodies.read(request, self._gateway.settings.max_body_bytes)
+        body = await body_of(self._gateway, request)
         content_type = request.headers.get("content-type", "")
         kind = content_type.partition(";")[0].strip().lower()
         if kind == "application/x-www-form-urlencoded" and not body.lstrip().startswith(b"{"):
@@ -185,8 +192,18 @@ class Enterprise:
             return bodies.multipart(content_type, body)
         return bodies.json_object(body) if body.strip() else {}
 
+    def _fields(self, request: Request, sent: Mapping[str, Any]) -> Lenient:
+        path = request.scope["path"]
+        if "id" in request.path_params:
+            path = path.rpartition("/")[0]
+        return Lenient(sent, self._declared[FUNCTIONS[path]], PHRASES)
+
     def _holder(self, request: Request, sent: Mapping[str, Any], scope: str = GENERATE) -> Holder:
-        named = [sent.get("key"), request.headers.get("key"), bearer(request.headers.get("authorization"))]
+        named = [
+            self._fields(request, sent).verbatim("key"),
+            request.headers.get("key"),
+            bearer(request.headers.get("authorization")),
+        ]
         if request.method == "GET":
             named.append(request.query_params.get("key"))
         key = next((str(key) for key in named if key), None)
@@ -200,8 +217,8 @@ class Enterprise:
         """Those of the key, once it is known."""
         return getattr(request.state, "options", None) or Options.of(self._settings)
 
-    def _webhook(self, fields: Fields) -> str | None:
-        if not absent.something(fields, "webhook"):
+    def _webhook(self, fields: Lenient) -> str | None:
+        if not fields.says_something("webhook"):
             return None
         return self._gateway.webhooks.check(fields.text("webhook").strip(), "webhook")
 

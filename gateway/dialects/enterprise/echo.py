@@ -4,15 +4,14 @@ can differ."""
 import math
 from typing import Any
 
-from families.limits import FRACTION
-from gateway.dialects.enterprise.fields import Fields
-from gateway.dialects.enterprise.request import CLIP_SKIP_COUNTED, Circumstances, Reading, strength
+from gateway.dialects.common.lenient import Lenient
+from gateway.dialects.enterprise.request import Circumstances, Reading, strength
 from gateway.dialects.enterprise.uncontrolled import NEEDS
 
 _LONGEST_ECHO = 4096
 
 
-def echo(fields: Fields, around: Circumstances, reading: Reading) -> dict[str, Any]:
+def echo(fields: Lenient, around: Circumstances, reading: Reading) -> dict[str, Any]:
     """The fields by name, in the vendor's odd types.
 
     Args:
@@ -26,21 +25,21 @@ def echo(fields: Fields, around: Circumstances, reading: Reading) -> dict[str, A
     return own | _of_all(fields, reading)
 
 
-def _of_controls(fields: Fields) -> dict[str, Any]:
-    models = ",".join(fields.words("controlnet_model") or fields.words("controlnet_type", "type"))
+def _of_controls(fields: Lenient) -> dict[str, Any]:
+    models = ",".join(fields.words("controlnet_model") or fields.words("controlnet_type"))
     return {
         "controlnet_model": models,
-        "controlnet_type": fields.text("controlnet_type", "type", default=models.partition(",")[0]),
-        "auto_hint": _yes_no(fields, "auto_hint", "yes"),
-        "guess_mode": _yes_no(fields, "guess_mode", "no"),
-        "controlnet_conditioning_scale": fields.text("controlnet_conditioning_scale", default="1.0"),
+        "controlnet_type": fields.text("controlnet_type", default=models.partition(",")[0]),
+        "auto_hint": _yes_no(fields, "auto_hint"),
+        "guess_mode": _yes_no(fields, "guess_mode"),
+        "controlnet_conditioning_scale": fields.text("controlnet_conditioning_scale"),
         "init_image": _picture(fields, "init_image"),
         "mask_image": _picture(fields, "mask_image"),
         "control_image": _picture(fields, "control_image"),
     }
 
 
-def _of_siblings(fields: Fields, pictures: tuple[str, ...]) -> dict[str, Any]:
+def _of_siblings(fields: Lenient, pictures: tuple[str, ...]) -> dict[str, Any]:
     return {
         **{name: _picture(fields, name) for name in pictures},
         # The graphs are of one precision and read attention as a whole, whatever is asked for.
@@ -53,33 +52,33 @@ def _of_siblings(fields: Fields, pictures: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _of_all(fields: Fields, reading: Reading) -> dict[str, Any]:
+def _of_all(fields: Lenient, reading: Reading) -> dict[str, Any]:
     return {
         "model_id": fields.text("model_id"),
         # Nothing was checked, whatever was asked for; `tip` says so.
         "safetychecker": "no",
         "safety_checker": "no",
-        "safety_checker_type": fields.text("safety_checker_type", default="sensitive_content_text"),
-        "multi_lingual": _yes_no(fields, "multi_lingual", "no"),
+        "safety_checker_type": fields.text("safety_checker_type"),
+        "multi_lingual": _yes_no(fields, "multi_lingual"),
         "use_karras_sigmas": reading.solver.karras_shown,
         "algorithm_type": reading.solver.algorithm_shown,
-        "tomesd": _yes_no(fields, "tomesd", "yes"),
-        "instant_response": _yes_no(fields, "instant_response", "no"),
+        "tomesd": _yes_no(fields, "tomesd"),
+        "instant_response": _yes_no(fields, "instant_response"),
         "vae": _as_sent(fields, "vae"),
         "full_url": "no",
         "upscale": fields.text("upscale", default="no"),
         "ip_adapter_id": _as_sent(fields, "ip_adapter_id"),
-        "ip_adapter_scale": fields.number("ip_adapter_scale", default=0.6, limits=FRACTION),
+        "ip_adapter_scale": fields.number("ip_adapter_scale"),
         "ip_adapter_image": _picture(fields, "ip_adapter_image"),
-        "enhance_prompt": _yes_no(fields, "enhance_prompt", "no"),
+        "enhance_prompt": _yes_no(fields, "enhance_prompt"),
         "enhance_style": reading.generation.enhance_style,
         "embeddings": _as_sent(fields, "embeddings_model", "embeddings"),
         "lora": ",".join(fields.words("lora_model")) or None,
         "lora_strength": _as_sent(fields, "lora_strength") or 1,
-        "watermark": _yes_no(fields, "watermark", "no"),
-        "temp": _yes_no(fields, "temp", "no"),
-        "base64": _yes_no(fields, "base64", "no"),
-        "clip_skip": fields.whole("clip_skip", "clipskip", default=1, limits=CLIP_SKIP_COUNTED),
+        "watermark": _yes_no(fields, "watermark"),
+        "temp": _yes_no(fields, "temp"),
+        "base64": _yes_no(fields, "base64"),
+        "clip_skip": fields.whole("clip_skip"),
         "outdir": "out",
     }
 
@@ -98,14 +97,14 @@ def scalar(value: Any) -> Any:
     return None
 
 
-def _as_sent(fields: Fields, *names: str) -> Any:
+def _as_sent(fields: Lenient, *names: str) -> Any:
     return scalar(fields.raw(*names))
 
 
-def _yes_no(fields: Fields, name: str, default: str) -> str:
-    return default if fields.raw(name) is None else "yes" if fields.flag(name, False) else "no"
+def _yes_no(fields: Lenient, name: str) -> str:
+    return "yes" if fields.flag(name) else "no"
 
 
-def _picture(fields: Fields, name: str) -> str | None:
+def _picture(fields: Lenient, name: str) -> str | None:
     # A picture sent as base64 would come back as large as it came.
     return ",".join(one if str(one)[:4].lower() == "http" else "base64" for one in fields.pictures(name)) or None

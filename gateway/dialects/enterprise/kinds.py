@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from families.limits import MOST_CONTROLS
-from gateway.dialects.enterprise.fields import Fields, missing
+from gateway.dialects.common.lenient import Lenient
+from gateway.dialects.enterprise.fields import missing
 from gateway.generation.catalogue import Offer, Refusal
 from mesh.errors import InvalidInput
 
@@ -72,7 +73,7 @@ class Wanted:
         return offer.refusal(self.model, kind, self.auto_hint and not written)
 
 
-def read(fields: Fields, offer: Offer, wanted: Wanted) -> list[str]:
+def read(fields: Lenient, offer: Offer, wanted: Wanted) -> list[str]:
     """Control kinds asked for, in order. `controlnet_type` speaks where `controlnet_model` is missing or no kind.
 
     What was not taken as sent is added to the remarks of `fields`.
@@ -80,16 +81,16 @@ def read(fields: Fields, offer: Offer, wanted: Wanted) -> list[str]:
     Raises:
         InvalidInput: none named, too many, or one that is not available; says why and names those that are.
     """
-    named = fields.words("controlnet_model") or fields.words("controlnet_type", "type")
+    named = fields.words("controlnet_model", "controlnet_type")
     if not named:
         raise missing("controlnet_model")
     if len(named) > MOST_CONTROLS:
         raise InvalidInput(f"controlnet_model may name at most {MOST_CONTROLS} controls.", field="controlnet_model")
-    first = next(iter(fields.words("controlnet_type", "type")), "")
+    first = next(iter(fields.words("controlnet_type")), "")
     return [_kind(fields, offer, wanted, name, "" if index else first) for index, name in enumerate(named)]
 
 
-def taken_by(fields: Fields, offer: Offer, controlnet: str, name: str) -> str:
+def taken_by(fields: Lenient, offer: Offer, controlnet: str, name: str) -> str:
     """The mesh's kind of control whose hints a ControlNet takes that is to be loaded.
 
     What is sent as its type says it; else where it comes from, or the name that it is to have.
@@ -104,7 +105,7 @@ def taken_by(fields: Fields, offer: Offer, controlnet: str, name: str) -> str:
         InvalidInput: nothing says it, or a kind that the mesh has not; or the name is taken by another kind.
     """
     known = [control.kind for control in offer.controls]
-    asked = next(iter(fields.words("controlnet_type", "type")), "")
+    asked = next(iter(fields.words("controlnet_type")), "")
     kinds = [kind for kind in _MEANT.get(_plain(asked or name), (asked,)) if kind in known]
     kinds = kinds or ([] if asked else offer.kinds_of(controlnet))
     if not kinds:
@@ -121,7 +122,7 @@ def _came_later(offer: Offer, name: str) -> bool:
     return _plain(name) not in _MEANT and any(name in model.controls for model in offer.models)
 
 
-def _kind(fields: Fields, offer: Offer, wanted: Wanted, name: str, type: str) -> str:
+def _kind(fields: Lenient, offer: Offer, wanted: Wanted, name: str, type: str) -> str:
     plain = _plain(name)
     kinds = _meant(offer, wanted.model, name)
     if not kinds and type and plain not in WITHOUT_TYPE:

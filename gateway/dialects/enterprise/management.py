@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.dialects.common.dialect import renamed
 from gateway.dialects.enterprise.call import Call, Function, done
+from gateway.dialects.enterprise.declared import STORAGE
 from gateway.dialects.enterprise.fields import missing
 from gateway.dialects.enterprise.paths import version
 from gateway.dialects.enterprise.unsupported import Absent
@@ -36,15 +37,6 @@ _SCHEDULERS = (
     "KarrasVeScheduler",
     "ScoreSdeVeScheduler",
 )
-# Field of the canonical storage -> the vendor's.
-_STORAGE = {
-    "endpoint": "endpoint_url",
-    "access_key": "aws_access_key_id",
-    "secret_key": "aws_secret_access_key",
-    "public_url": "public_url",
-    "directory": "image_directory",
-    "region": "region_name",
-}
 _OF_PACE = 20
 
 
@@ -92,14 +84,14 @@ async def restart_server(call: Call) -> dict[str, Any]:
 
 async def update_s3(call: Call) -> dict[str, Any]:
     """Put the results of the key's owner into a storage of the owner's own from now on, after a check."""
-    sent: Mapping[str, str] = {name: call.fields.text(theirs) for name, theirs in _STORAGE.items()}
-    for name, theirs in _STORAGE.items():
+    sent: Mapping[str, str] = {name: call.fields.text(theirs) for name, theirs in STORAGE.items()}
+    for name, theirs in STORAGE.items():
         if not sent[name]:
             raise missing(theirs)
     try:
         await call.gateway.assets.use_storage(call.owner, StorageOptions(**sent))
     except MeshError as error:
-        raise renamed(error, _STORAGE) from None
+        raise renamed(error, STORAGE) from None
     return done("s3 details updated")
 
 

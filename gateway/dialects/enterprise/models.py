@@ -7,9 +7,9 @@ from typing import Any
 
 from controlmesh.v1 import unet_pb2
 from gateway.dialects.common.dialect import renamed
+from gateway.dialects.common.lenient import Lenient
 from gateway.dialects.enterprise import kinds as enterprise_kinds
 from gateway.dialects.enterprise.call import Call, Function, done
-from gateway.dialects.enterprise.fields import Fields, missing
 from gateway.dialects.enterprise.options import DIALECT
 from gateway.dialects.enterprise.unsupported import (
     MODEL_FORMATS,
@@ -18,7 +18,6 @@ from gateway.dialects.enterprise.unsupported import (
     Absent,
     in_format,
     of_type,
-    something,
 )
 from gateway.dialects.enterprise.webhooks import LOAD_NAMES
 from gateway.models.loads import Load
@@ -36,7 +35,7 @@ async def get_all_models(call: Call) -> dict[str, Any]:
 
 async def verify_model(call: Call) -> dict[str, Any]:
     """Whether a model is loaded."""
-    offer, asked = await call.gateway.catalogue.offer(), _required(call.fields, "model_id")
+    offer, asked = await call.gateway.catalogue.offer(), call.fields.required("model_id")
     # A ControlNet that was loaded is one, too.
     if await _find(call) is None and not any(asked in model.controls for model in offer.models):
         raise NotFound("Model does not exist on server")
@@ -80,7 +79,7 @@ async def load_model_v2(call: Call) -> dict[str, Any]:
 async def delete_model(call: Call) -> dict[str, Any]:
     """Unload a model, or a ControlNet that was loaded on its own, and remove its graphs."""
     _check_enabled(call, "delete_model")
-    name = _required(call.fields, "model_id")
+    name = call.fields.required("model_id")
     try:
         await call.gateway.models.delete(name)
     except NotFound:
@@ -93,15 +92,15 @@ async def delete_model(call: Call) -> dict[str, Any]:
 async def _load(call: Call, function: str) -> dict[str, Any]:
     _check_enabled(call, function)
     fields = call.fields
-    source, name = _required(fields, "url"), _required(fields, "model_id")
-    kind = fields.text("model_type", "model_category", default="huggingface").strip().lower()
-    format = fields.text("model_format", default="diffusers").strip().lower()
+    source, name = fields.required("url"), fields.required("model_id")
+    kind = fields.text("model_type").strip().lower()
+    format = fields.text("model_format").strip().lower()
     if kind in MODEL_TYPES:
         raise of_type(kind, MODEL_TYPES[kind])
     if format in MODEL_FORMATS:
         raise in_format(format, MODEL_FORMATS[format])
     told: str | None = None
-    if something(fields, "webhook"):
+    if fields.says_something("webhook"):
         told = call.gateway.webhooks.check(fields.text("webhook").strip(), "webhook")
     wanted = Load(name=name, source=source, owner=call.owner, dialect=DIALECT, webhook=told)
     if kind == _CONTROLNET:
@@ -121,13 +120,12 @@ async def _controlnet(call: Call, wanted: Load) -> Load:
     return replace(wanted, kind=kind, model=model)
 
 
-def _unheard(fields: Fields) -> dict[str, str]:
-    remarks = []
-    if fields.text("revision", default="fp32").strip().lower() != "fp32":
-        remarks.append("revision was not applied: graphs are exported as fp32.")
-    if fields.flag("upcast_attention", False):
-        remarks.append("upcast_attention has no effect here.")
-    return {"tip": " ".join(remarks)} if remarks else {}
+def _unheard(fields: Lenient) -> dict[str, str]:
+    if fields.text("revision").strip().lower() != fields.declared("revision").default:
+        fields.remark("revision")
+    if fields.flag("upcast_attention"):
+        fields.remark("upcast_attention")
+    return {"tip": " ".join(fields.remarks)} if fields.remarks else {}
 
 
 def _check_enabled(call: Call, function: str) -> None:
@@ -135,15 +133,8 @@ def _check_enabled(call: Call, function: str) -> None:
         raise Absent(function, WITHOUT_COMMAND)
 
 
-def _required(fields: Fields, name: str) -> str:
-    sent = fields.text(name).strip()
-    if not sent:
-        raise missing(name)
-    return sent
-
-
 async def _find(call: Call) -> unet_pb2.Model | None:
-    asked = _required(call.fields, "model_id")
+    asked = call.fields.required("model_id")
     offer = await call.gateway.catalogue.offer()
     return offer.model(call.gateway.settings.aliases().get(asked, asked))
 

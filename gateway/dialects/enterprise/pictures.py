@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.dialects.enterprise.fields import Fields, missing
+from gateway.dialects.common.lenient import Lenient
+from gateway.dialects.enterprise.fields import missing
 
 
 class Reader(Protocol):
@@ -36,7 +37,7 @@ class Roles:
     mask: Any = None
 
 
-def assign(fields: Fields, masked: Sequence[bool], written: Sequence[bool], strength: float) -> Roles:
+def assign(fields: Lenient, masked: Sequence[bool], written: Sequence[bool], strength: float) -> Roles:
     """Give each picture its part, as it was sent. What is left over is added to the remarks.
 
     Args:

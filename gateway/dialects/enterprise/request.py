@@ -1,7 +1,6 @@
 """Reads what all requests for pictures have in common in the enterprise dialect.
 
-Source: the vendor's public documentation of its endpoints, 2023 to 2026. Where two versions disagree the more tolerant
-one is taken. ControlNet's own fields are read in enterprise_controlnet, its siblings' in enterprise_siblings.
+ControlNet's own fields are read in `controlnet`, its siblings' in `uncontrolled`; `declared` has all of them.
 """
 
 import math
@@ -9,29 +8,21 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from families.limits import CLIP_SKIP, GUIDANCE, SAMPLES, SEED, SIDE, STRENGTH, Range
+from families.limits import SIDE
+from gateway.dialects.common.lenient import SAYS_NO, Lenient
 from gateway.dialects.enterprise import paths as enterprise_paths
-from gateway.dialects.enterprise import unsupported as enterprise_absent
-from gateway.dialects.enterprise.fields import Fields
+from gateway.dialects.enterprise.declared import ABSENT, SIZE
 from gateway.dialects.enterprise.solver import Solver
 from gateway.generation.catalogue import Offer
 from gateway.generation.generation import Generation
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput
 
-# The vendor takes fewer steps than the mesh does.
-STEPS = Range(1, 50)
 STEPS_DEFAULT = {"enterprise": 21, "public": 30}
-SIZE_DEFAULT = 512
-GUIDANCE_DEFAULT = 7.5
 _STRENGTH_DEFAULT = 0.7
 _STRENGTH_DEFAULTS = {"5": 0.55, "6": 0.55, "7": 0.55}
 
-# The vendor counts the layers that are used from the end, the mesh those that are skipped.
-CLIP_SKIP_COUNTED = Range(CLIP_SKIP.minimum + 1, CLIP_SKIP.maximum)
-
 _ASPECT = re.compile(r"\s*([0-9]{1,3})\s*:\s*([0-9]{1,3})\s*")
-_NONE = frozenset({"", "none", "no", "false"})
 
 
 @dataclass(frozen=True)
@@ -80,7 +71,7 @@ class Reading:
     steering: str = ""
 
 
-def model(fields: Fields, around: Circumstances) -> str:
+def model(fields: Lenient, around: Circumstances) -> str:
     """Name of the loaded model that `model_id` asks for.
 
     Raises:
@@ -96,12 +87,12 @@ def model(fields: Fields, around: Circumstances) -> str:
     raise InvalidInput(f"Model not found: {asked[:80]}", field="model_id")
 
 
-def strength(fields: Fields, around: Circumstances) -> float:
+def strength(fields: Lenient, around: Circumstances) -> float:
     """How much of the initial picture is changed, whether there is one or not."""
-    return fields.number("strength", default=around.default_strength, limits=STRENGTH)
+    return fields.number("strength", default=around.default_strength)
 
 
-def common(fields: Fields, around: Circumstances, solver: Solver) -> dict[str, Any]:
+def common(fields: Lenient, around: Circumstances, solver: Solver) -> dict[str, Any]:
     """The parts of a canonical request that do not depend on the task. What was not taken as sent, or is not there at
     all, is added to the remarks of `fields`.
 
@@ -114,30 +105,30 @@ def common(fields: Fields, around: Circumstances, solver: Solver) -> dict[str, A
         "negative_prompt": fields.text("negative_prompt"),
         "width": width,
         "height": height,
-        "steps": fields.whole("num_inference_steps", "steps", default=STEPS_DEFAULT[tier], limits=STEPS),
-        "guidance_scale": fields.number("guidance_scale", "guidance", default=GUIDANCE_DEFAULT, limits=GUIDANCE),
+        "steps": fields.whole("num_inference_steps", default=STEPS_DEFAULT[tier]),
+        "guidance_scale": fields.number("guidance_scale"),
         "scheduler": solver.scheduler,
         "seed": _seed(fields),
-        "samples": fields.whole("samples", default=1, limits=SAMPLES),
-        "clip_skip": fields.whole("clip_skip", "clipskip", default=1, limits=CLIP_SKIP_COUNTED) - 1,
+        "samples": fields.whole("samples"),
+        "clip_skip": fields.whole("clip_skip") - 1,
         "use_karras_sigmas": solver.use_karras_sigmas,
         "algorithm_type": solver.algorithm_type,
-        "enhance_prompt": fields.flag("enhance_prompt", False),
+        "enhance_prompt": fields.flag("enhance_prompt"),
         "enhance_style": _style(fields, around.offer),
     }
-    fields.remarks.extend(enterprise_absent.remarks(fields))
+    fields.remarks.extend(fields.unheard(ABSENT))
     return known
 
 
-def _size(fields: Fields, around: Circumstances) -> tuple[int, int]:
+def _size(fields: Lenient, around: Circumstances) -> tuple[int, int]:
     ratio = _aspect_ratio(fields) if around.version == "7" else 1.0
     # As many pixels as the default has, in those proportions.
-    default = [int(SIDE.clamp(SIZE_DEFAULT * factor)) for factor in (math.sqrt(ratio), 1 / math.sqrt(ratio))]
-    width = fields.whole("width", default=default[0], limits=SIDE)
-    return width, fields.whole("height", default=default[1], limits=SIDE)
+    default = [int(SIDE.clamp(SIZE * factor)) for factor in (math.sqrt(ratio), 1 / math.sqrt(ratio))]
+    width = fields.whole("width", default=default[0])
+    return width, fields.whole("height", default=default[1])
 
 
-def _aspect_ratio(fields: Fields) -> float:
+def _aspect_ratio(fields: Lenient) -> float:
     """Width to height, which version 7 may ask for in place of both."""
     if fields.raw("width", "height") is not None:
         return 1.0
@@ -151,20 +142,20 @@ def _aspect_ratio(fields: Fields) -> float:
     return 1.0
 
 
-def _seed(fields: Fields) -> int | None:
+def _seed(fields: Lenient) -> int | None:
     """The seed; None for a random one, which null, "" and negative numbers ask for."""
     value = fields.raw("seed")
     if value is None:
         return None
-    number = fields.clamped("seed", value, Range(-1, SEED.maximum))
+    number = fields.clamped("seed", value)
     return None if number < 0 else int(number)
 
 
-def _style(fields: Fields, offer: Offer) -> str | None:
+def _style(fields: Lenient, offer: Offer) -> str | None:
     """Name of the style that is asked for, if there is one of that name."""
     asked = fields.text("enhance_style").strip()
     name = asked.lower()
-    if name in _NONE or any(name == known.name for known in offer.styles):
-        return None if name in _NONE else name
+    if name in SAYS_NO or any(name == known.name for known in offer.styles):
+        return None if name in SAYS_NO else name
     fields.remarks.append(f"enhance_style {asked[:80]!r} is unknown; the prompt got no style.")
     return None

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 
 from controlmesh.v1 import unet_pb2
 from gateway.dialects.common import schedulers
-from gateway.dialects.enterprise.fields import Fields
+from gateway.dialects.common.lenient import Lenient
 from gateway.generation.catalogue import Offer
 
 SCHEDULER_DEFAULT = "UniPCMultistepScheduler"
-# The vendor spaces the noise levels so unless told otherwise.
-KARRAS_DEFAULT = True
 _OWN = frozenset({"none", "no", "false"})
 
 
@@ -33,7 +31,7 @@ class Solver:
     algorithm_shown: str
 
 
-def read(fields: Fields, offer: Offer, model: str, invertible: bool, to_start_from: str) -> Solver:
+def read(fields: Lenient, offer: Offer, model: str, invertible: bool, to_start_from: str) -> Solver:
     """Scheduler, spacing of the noise levels and variant of the solver. What is not to be had goes to the remarks;
     an option that this one scheduler does not take is asked for all the same, and the answer's notes say so.
 
@@ -50,7 +48,7 @@ def read(fields: Fields, offer: Offer, model: str, invertible: bool, to_start_fr
     entry = _scheduler(fields, offer, model, invertible, to_start_from)
     takes_karras = entry is not None and entry.karras_sigmas
     asked = fields.raw("use_karras_sigmas") is not None
-    karras = fields.flag("use_karras_sigmas", KARRAS_DEFAULT)
+    karras = fields.flag("use_karras_sigmas")
     algorithm = _algorithm(fields, offer)
     takes_algorithm = entry is not None and algorithm in entry.algorithm_types
     return Solver(
@@ -65,7 +63,7 @@ def read(fields: Fields, offer: Offer, model: str, invertible: bool, to_start_fr
 
 
 def _scheduler(
-    fields: Fields, offer: Offer, model: str, invertible: bool, to_start_from: str
+    fields: Lenient, offer: Offer, model: str, invertible: bool, to_start_from: str
 ) -> unet_pb2.Scheduler | None:
     loaded = offer.model(model)
     default = schedulers.find(offer, SCHEDULER_DEFAULT)
@@ -88,7 +86,7 @@ def _scheduler(
     return entry
 
 
-def _algorithm(fields: Fields, offer: Offer) -> str | None:
+def _algorithm(fields: Lenient, offer: Offer) -> str | None:
     asked = fields.text("algorithm_type").strip()
     # The vendor writes a plus too many.
     name = asked.lower().replace("+++", "++")

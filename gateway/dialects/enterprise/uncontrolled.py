@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.dialects.common.lenient import Lenient
 from gateway.dialects.enterprise import request as enterprise_request
 from gateway.dialects.enterprise import solver as enterprise_solver
-from gateway.dialects.enterprise.fields import Fields, missing
+from gateway.dialects.enterprise.fields import missing
 from gateway.dialects.enterprise.pictures import Reader
 from gateway.dialects.enterprise.request import Circumstances, Reading
 from gateway.generation.generation import Generation
@@ -34,7 +35,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-async def read(fields: Fields, around: Circumstances, pictures: Reader) -> Reading:
+async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Reading:
     """The canonical request that `fields` ask for. What could not be taken as sent is added to their remarks.
 
     Raises:
@@ -49,7 +50,7 @@ async def read(fields: Fields, around: Circumstances, pictures: Reader) -> Readi
         if value is None:
             raise missing(name)
     if task == "img2img" and fields.picture("mask_image") is not None:
-        fields.remarks.append("mask_image was not used: send the request to the path for inpainting.")
+        fields.remark("mask_image")
     name = enterprise_request.model(fields, around)
     solver = enterprise_solver.read(fields, around.offer, name, task == "img2img", "img2img's init_image")
     strength = enterprise_request.strength(fields, around)

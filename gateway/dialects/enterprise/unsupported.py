@@ -1,12 +1,10 @@
 """What the enterprise dialect's clients can ask for and this server has not, in one place, and what they are told."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from gateway.dialects.enterprise.fields import Fields
+from gateway.dialects.common.declared import NoEffect
+from gateway.dialects.enterprise.declared import ABSENT
 from mesh.errors import NotEnabled
-
-_NONE = frozenset({"", "none", "no", "false"})
 
 
 class Absent(NotEnabled):
@@ -46,61 +44,6 @@ MODEL_FORMATS: Mapping[str, str] = {
 }
 """Format of models that can't be loaded -> what that waits for."""
 
-Asks = Callable[[Fields, str], bool]
-
-
-def _yes(fields: Fields, name: str) -> bool:
-    return fields.raw(name) is not None and fields.flag(name, False)
-
-
-def something(fields: Fields, name: str) -> bool:
-    """Whether the field says anything but no."""
-    return str(fields.raw(name) or "none").strip().lower() not in _NONE
-
-
-@dataclass(frozen=True)
-class Unheard:
-    """A field that has no effect.
-
-    Attributes:
-        asks: whether a value asks for something that is not there.
-        remark: what the caller is told.
-    """
-
-    asks: Asks
-    remark: str
-
-
-FIELDS: Mapping[str, Unheard] = {
-    "tomesd": Unheard(_yes, "tomesd has no effect here."),
-    "vae": Unheard(something, "vae was not applied: the model's own was used."),
-    "lora_model": Unheard(something, "lora_model was not applied: LoRAs are not available."),
-    "embeddings_model": Unheard(something, "embeddings_model was not applied: textual inversions are not available."),
-    "embeddings": Unheard(something, "embeddings was not applied: textual inversions are not available."),
-    "safety_checker": Unheard(_yes, "safety_checker is not available; the pictures were not checked."),
-    "multi_lingual": Unheard(_yes, "multi_lingual is not available; the prompt was used as sent."),
-    "ip_adapter_id": Unheard(something, "ip_adapter_id was not applied: IP adapters are not available."),
-    "ip_adapter_image": Unheard(something, "ip_adapter_image was not applied: IP adapters are not available."),
-    "upscale": Unheard(
-        lambda fields, name: something(fields, name) and fields.text(name) != "1",
-        "upscale is not available; the pictures have the size that was asked for.",
-    ),
-    "watermark": Unheard(_yes, "watermark is not available; the pictures have none."),
-    "panorama": Unheard(_yes, "panorama is not available; the picture is an ordinary one."),
-    "self_attention": Unheard(_yes, "self_attention is not available; the picture was made without it."),
-    "highres_fix": Unheard(_yes, "highres_fix is not available; the picture was made in one go."),
-}
-"""Fields of requests for pictures."""
-
-
-def remarks(fields: Fields) -> Iterator[str]:
-    """What to say of the fields that ask for what is not there.
-
-    Raises:
-        InvalidInput: a field of the wrong type.
-    """
-    return (absent.remark for name, absent in FIELDS.items() if absent.asks(fields, name))
-
 
 def of_type(name: str, needs: str) -> Absent:
     """The refusal of a kind of model."""
@@ -127,6 +70,7 @@ def table() -> str:
         rows.append(_refusal(f"`load_model` of type `{name}`", of_type(name, needs)))
     for name, needs in MODEL_FORMATS.items():
         rows.append(_refusal(f"`load_model` in the format `{name}`", in_format(name, needs)))
-    for name, absent in FIELDS.items():
-        rows.append(f'| field `{name}` | `tip`: "{absent.remark}" |')
+    for field in ABSENT:
+        assert isinstance(field.effect, NoEffect)
+        rows.append(f'| field `{field.name}` | `tip`: "{field.effect.remark}" |')
     return "\n".join(rows)

@@ -25,7 +25,7 @@ _AT_ONCE = 200
 async def upload_image(call: Call) -> dict[str, Any]:
     """Keep a picture that is sent as base64, until it is deleted."""
     content = _sent(call, "base64_image")
-    asked = call.fields.text("image_type", default="png").strip().lower()
+    asked = call.fields.text("image_type").strip().lower()
     if asked not in _TYPES:
         raise InvalidInput(f"image_type must be one of {', '.join(_TYPES)}.", field="image_type")
     record = await _kept(call, content, None)
@@ -43,7 +43,7 @@ async def base64_to_url(call: Call) -> dict[str, Any]:
 async def base64_crop(call: Call) -> dict[str, Any]:
     """Keep a picture that is sent as base64; with `crop`, the square in its middle."""
     content = _sent(call, "image")
-    if call.fields.flag("crop", False):
+    if call.fields.flag("crop"):
         content = await asyncio.to_thread(_square, content)
     record = await _kept(call, content, None)
     url = call.gateway.assets.url(call.base, record.id, _LINK_S)
@@ -52,10 +52,7 @@ async def base64_crop(call: Call) -> dict[str, Any]:
 
 async def delete_image(call: Call) -> dict[str, Any]:
     """Delete the pictures of a request, or one that was kept, by its `request_id`."""
-    asked = call.fields.text("request_id").strip()
-    if not asked:
-        raise missing("request_id")
-    number = number_of(asked)
+    number = number_of(call.fields.required("request_id"))
     try:
         job = await call.gateway.jobs.find(number, call.owner)
         names = list(job.assets) if job.is_finished else []

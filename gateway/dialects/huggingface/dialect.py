@@ -6,6 +6,7 @@ Sources: the published handler for Stable Diffusion 1.5 with ControlNet, hugging
 
 import asyncio
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
@@ -17,13 +18,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from gateway.bootstrap import Gateway
+from gateway.dialects.common.declared import Table
 from gateway.dialects.common.dialect import Submission, answering, generate, json_example, renamed
+from gateway.dialects.common.request import owner_of
 from gateway.dialects.huggingface import request as asking
+from gateway.dialects.huggingface.declared import FIELDS
 from gateway.jobs.job import Job, Status
 from gateway.keys.limits import TooOften
 from gateway.web import problem
 from gateway.web.accept import negotiate
-from gateway.web.authorization import bearer
 from mesh.errors import DeadlineExceeded, Forbidden, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable
 from mesh.pictures import decode
 
@@ -61,12 +64,14 @@ class HuggingFace:
 
     Args:
         gateway: its parts.
+        declared: the fields that may be read, by body.
     """
 
     name = "huggingface"
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, declared: Mapping[str, Table] = FIELDS) -> None:
         self._gateway = gateway
+        self._declared = declared
         _RUNNING.set_function(lambda: gateway.jobs.load()[0])
         _QUEUED.set_function(lambda: gateway.jobs.load()[1])
 
@@ -83,11 +88,11 @@ class HuggingFace:
         return router
 
     async def parse(self, request: Request) -> Submission:
-        owner = self._gateway.keys.owner(bearer(request.headers.get("authorization")))
+        owner = owner_of(self._gateway, request)
         accept = negotiate(request.headers.get("accept"), OFFERED, _JSON)
         if accept is None:
             raise InvalidInput(f"Accept can't be served; supported: {', '.join(OFFERED)}, */*", field="Accept")
-        reading = await asking.read(request, self._gateway)
+        reading = await asking.read(request, self._gateway, self._declared["predict"])
         format, _ = _PICTURES.get(accept, ("png", None))
         return Submission(
             generation=replace(reading.generation, format=format),

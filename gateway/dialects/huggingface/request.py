@@ -7,7 +7,7 @@ from, with `strength` and `mask_image`. Like those pipelines it reads prompts as
 further than the text encoder does at once. There is always one picture, whatever `num_images_per_prompt` says.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,17 +16,25 @@ from starlette.requests import Request
 from families.limits import GUIDANCE
 from gateway.bootstrap import Gateway
 from gateway.dialects.common import schedulers
+from gateway.dialects.common.declared import Table, spoken
+from gateway.dialects.common.request import body_of
+from gateway.dialects.common.strict import Strict, typed
+from gateway.dialects.huggingface.declared import (
+    CONTROL_PARAMETERS,
+    CONTROL_TYPE,
+    FIELDS,
+    PARAMETERS,
+    PHRASES,
+    SEED_DEFAULT,
+    STEPS_DEFAULT,
+    missing,
+)
 from gateway.generation.catalogue import Offer
 from gateway.generation.generation import Control, Generation
 from gateway.generation.pictures import Pictures
 from gateway.web import bodies
 from mesh.errors import InvalidInput
 from mesh.pictures import check
-
-STEPS = 30
-# The published handler drew all its noise from one generator with this seed; here every call starts with it.
-SEED = 3
-CONTROL_TYPE = "normal"
 
 # The handler's names -> kinds of the mesh, the best first (later ones have hints that the same ControlNets take), then
 # other spellings; kinds of the mesh are known by their own names, too. The article that made the handler known says
@@ -53,40 +61,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _truth(text: str) -> bool:
-    words = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in words:
-        raise ValueError(text)
-    return words[text.lower()]
-
-
-# Parameter -> field of the canonical request, and how text from the URL becomes its value.
-_Readings = dict[str, tuple[str, Callable[[str], Any]]]
-_PARAMETERS: _Readings = {
-    "negative_prompt": ("negative_prompt", str),
-    "num_inference_steps": ("steps", int),
-    "guidance_scale": ("guidance_scale", float),
-    "height": ("height", int),
-    "width": ("width", int),
-    "seed": ("seed", int),
-    "scheduler": ("scheduler", str),
-    "guess_mode": ("guess_mode", _truth),
-    "clip_skip": ("clip_skip", int),
-}
-# The same for those that belong to the control.
-_CONTROL_PARAMETERS: _Readings = {
-    "controlnet_conditioning_scale": ("weight", float),
-    "control_guidance_start": ("start", float),
-    "control_guidance_end": ("end", float),
-}
 # Field of the canonical request -> the client's, for errors that come from further on.
-NAMES = {
-    **{field: name for name, (field, _) in _PARAMETERS.items()},
-    **{f"controls[0].{field}": name for name, (field, _) in _CONTROL_PARAMETERS.items()},
-    "prompt": "inputs",
-    "mask": "mask_image",
-    "controls[0].kind": "controlnet_type",
-}
+NAMES = spoken(tuple(FIELDS["predict"].values()))
 # How the base64 of PNG, JPEG and WebP begins.
 _PICTURE_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR", "data:image/")
 
@@ -101,59 +77,61 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Payload:
-    """A request's prompt, its picture if it has one, and all its fields by the client's names."""
+    """A request's prompt, its picture if it has one, and all its fields."""
 
     prompt: str | None
     picture: bytes | None
-    asked: Mapping[str, Any]
+    fields: Strict
 
 
-async def read(request: Request, gateway: Gateway) -> Reading:
-    """What `request` asks for.
+async def read(request: Request, gateway: Gateway, table: Table) -> Reading:
+    """What `request` asks for by the fields of `table`.
 
     Raises:
         MeshError: naming the client's field, or the canonical one, for which NAMES has the client's.
     """
-    return await _generation(request, gateway, await _payload(request, gateway))
+    return await _generation(request, gateway, await _payload(request, gateway, table))
 
 
-async def _payload(request: Request, gateway: Gateway) -> _Payload:
+async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = await bodies.read(request, gateway.settings.max_body_bytes)
+    body = await body_of(gateway, request)
     if content_type.startswith("image/"):
         check(body, field="inputs")
-        query = _from_query(request)
-        return _Payload(query.get("prompt", ""), body, query)
+        fields = Strict(typed(request.query_params, table, PHRASES), table, PHRASES)
+        return _Payload(fields.raw("prompt") or "", body, fields)
     if content_type != "application/json":
         raise InvalidInput(
             f"Content-Type {content_type[:80]!r} is not supported; send application/json or an image type",
             field="Content-Type",
         )
     sent = bodies.json_object(body)
-    if "inputs" not in sent:
-        raise InvalidInput("Body needs to provide a inputs key", field="inputs")
-    parameters = sent.get("parameters")
+    outer = Strict(sent, table, PHRASES)
+    if not outer.was_sent("inputs"):
+        raise missing("inputs")
+    parameters = outer.raw("parameters")
     if parameters is not None and not isinstance(parameters, dict):
         raise InvalidInput("parameters must be an object", field="parameters")
-    asked = {**sent, **(_from_query(request) if parameters is None else parameters)}
-    inputs, image = sent["inputs"], asked.get("image")
+    beside = typed(request.query_params, table, PHRASES) if parameters is None else parameters
+    fields = Strict({**sent, **beside}, table, PHRASES)
+    inputs, image = outer.raw("inputs"), fields.raw("image")
     if image is None and isinstance(inputs, str) and len(inputs) > 64 and inputs.startswith(_PICTURE_STARTS):
         # InferenceClient.image_to_image puts the picture there and the prompt among the parameters.
-        inputs, image = asked.get("prompt") or "", inputs
+        inputs, image = fields.raw("prompt") or "", inputs
     if image is not None:
-        return _Payload(inputs, await gateway.pictures.read(image, "image"), asked)
+        return _Payload(inputs, await gateway.pictures.read(image, "image"), fields)
     if inputs is None:
         raise InvalidInput("Please provide a prompt and base64 encoded image.")
     # InferenceClient.text_to_image asks with `parameters` for a picture that nothing steers.
-    if parameters is None or asked.get("controlnet_type") is not None:
+    if parameters is None or fields.raw("controlnet_type") is not None:
         raise InvalidInput("image is missing; send the base64 of a PNG, JPEG or WebP picture", field="image")
-    return _Payload(inputs, None, asked)
+    return _Payload(inputs, None, fields)
 
 
 async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> Reading:
-    asked = payload.asked
-    wanted = _chosen(asked, _PARAMETERS)
-    target = asked.get("target_size")
+    fields = payload.fields
+    wanted = fields.passed(PARAMETERS)
+    target = fields.raw("target_size")
     if isinstance(target, dict):
         wanted |= {side: target[side] for side in ("width", "height") if target.get(side) is not None}
     guidance = wanted.get("guidance_scale")
@@ -167,9 +145,9 @@ async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> 
     controls: tuple[Control, ...] = ()
     picture, start = await _pictures(payload, gateway.pictures)
     if picture is not None:
-        kind = _kind(asked.get("controlnet_type"), offer, model or await gateway.catalogue.default_model())
-        controls = (Control(kind=kind, image=picture, **_chosen(asked, _CONTROL_PARAMETERS)),)
-    defaults = {"prompt_weighting": False, "steps": STEPS, "seed": SEED}
+        kind = _kind(fields.raw("controlnet_type"), offer, model or await gateway.catalogue.default_model())
+        controls = (Control(kind=kind, image=picture, **fields.passed(CONTROL_PARAMETERS)),)
+    defaults = {"prompt_weighting": False, "steps": STEPS_DEFAULT, "seed": SEED_DEFAULT}
     generation = Generation(
         prompt=payload.prompt or "", model=model, controls=controls, **{**defaults, **wanted, **start}
     )
@@ -182,7 +160,7 @@ async def _pictures(payload: _Payload, pictures: Pictures) -> tuple[bytes | None
     Raises:
         InvalidInput: one picture is there without the other that it needs.
     """
-    control, mask = payload.asked.get("control_image"), payload.asked.get("mask_image")
+    control, mask = payload.fields.raw("control_image"), payload.fields.raw("mask_image")
     if control is None and mask is not None:
         raise InvalidInput(
             "control_image is missing; with mask_image it steers, and image is the picture to repaint",
@@ -196,7 +174,7 @@ async def _pictures(payload: _Payload, pictures: Pictures) -> tuple[bytes | None
     start = {
         "image": payload.picture,
         "mask": None if mask is None else await pictures.read(mask, "mask_image"),
-        "strength": payload.asked.get("strength"),
+        "strength": payload.fields.raw("strength"),
     }
     return await pictures.read(control, "control_image"), start
 
@@ -232,22 +210,3 @@ def _spoken(kinds: Iterable[str]) -> list[str]:
     wanted = set(kinds)
     names = {kinds[0]: name for name, kinds in CONTROL_TYPES.items()}
     return [*(name for kind, name in names.items() if kind in wanted), *sorted(wanted - names.keys())]
-
-
-def _from_query(request: Request) -> dict[str, Any]:
-    """Query parameters, which are text, as the values that JSON would have had."""
-    values: dict[str, Any] = dict(request.query_params)
-    readings = {name: reading for name, (_, reading) in (_PARAMETERS | _CONTROL_PARAMETERS).items()}
-    for name, reading in {**readings, "strength": float}.items():
-        if name in values:
-            try:
-                values[name] = reading(values[name])
-            except ValueError:
-                words = "true or false" if reading is _truth else "a number"
-                raise InvalidInput(f"{name} must be {words}, not {values[name][:80]!r}", field=name) from None
-    return values
-
-
-def _chosen(asked: Mapping[str, Any], readings: _Readings) -> dict[str, Any]:
-    """Canonical field -> value, of those that were sent."""
-    return {field: asked[name] for name, (field, _) in readings.items() if asked.get(name) is not None}

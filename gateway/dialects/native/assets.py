@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import base_url
+from gateway.dialects.common.request import body_of, owner_of
 from gateway.dialects.native.body import given, next_link, refuse_unknown, respond
 from gateway.dialects.native.docs.requests import EXPIRES_S, AssetBody
 from gateway.dialects.native.request import limit
@@ -15,7 +16,6 @@ from gateway.files.names import MEDIA_TYPES, unknown
 from gateway.files.records import AssetRecord
 from gateway.generation.checks import number, text
 from gateway.web import bodies
-from gateway.web.authorization import bearer
 from mesh.errors import InvalidInput, NotFound
 
 UPLOADED = "uploaded"
@@ -57,7 +57,7 @@ class NativeAssets:
     async def keep(self, request: Request) -> Response:
         """Keep a picture, to be named as `asset:ID` in requests. The same one again is the same file."""
         owner = self._owner(request)
-        content = await bodies.read(request, self._gateway.settings.max_body_bytes)
+        content = await body_of(self._gateway, request)
         settings: Mapping[str, Any] = {}
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() in MEDIA_TYPES.values():
             content = await self._gateway.pictures.read(content, "image")
@@ -94,7 +94,7 @@ class NativeAssets:
         return [_record(record, link) for record, link in zip(records, links, strict=True)]
 
     def _owner(self, request: Request) -> str:
-        return self._gateway.keys.owner(bearer(request.headers.get("authorization")))
+        return owner_of(self._gateway, request)
 
 
 def _settings(body: Mapping[str, Any]) -> dict[str, Any]:

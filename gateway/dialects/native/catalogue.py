@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from controlmesh.v1 import unet_pb2
 from gateway.bootstrap import Gateway
+from gateway.dialects.common.request import owner_of
 from gateway.dialects.native.body import respond
 from gateway.generation.checks import identifier
 from gateway.web import problem
-from gateway.web.authorization import bearer
 from mesh.errors import NotFound
 
 
@@ -68,7 +68,7 @@ class NativeOffer:
         raise NotFound(f"there is no such kind of problem; GET {problem.PATH} lists them")
 
     def _owner(self, request: Request) -> str:
-        return self._gateway.keys.owner(bearer(request.headers.get("authorization")))
+        return owner_of(self._gateway, request)
 
 
 def _kind(kind: problem.Kind) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import Submission, answering, base_url, generate
+from gateway.dialects.common.request import json_of, owner_of
 from gateway.dialects.native import events as native_events
 from gateway.dialects.native.assets import NativeAssets, picture
 from gateway.dialects.native.body import next_link, respond
@@ -23,8 +24,7 @@ from gateway.dialects.native.webhooks import NAME
 from gateway.generation.generation import Generation
 from gateway.jobs.bounds import job_id
 from gateway.jobs.job import Job
-from gateway.web import bodies, problem
-from gateway.web.authorization import bearer
+from gateway.web import problem
 from mesh.errors import MeshError
 
 PREFIX = "/controlmesh/v1"
@@ -96,7 +96,7 @@ class Native:
 
     async def parse(self, request: Request) -> Submission:
         owner = self._owner(request)
-        body = bodies.json_object(await bodies.read(request, self._gateway.settings.max_body_bytes))
+        body = await json_of(self._gateway, request)
         # Numbers and words first: they cost nothing, pictures may have to be fetched.
         want, hold = asked(body), waiting(request)
         handling = dict(want.handling)
@@ -147,7 +147,7 @@ class Native:
         return native_events.respond(self._gateway, request, job, base_url(self._gateway, request))
 
     def _owner(self, request: Request) -> str:
-        return self._gateway.keys.owner(bearer(request.headers.get("authorization")))
+        return owner_of(self._gateway, request)
 
     async def _with_pictures(self, outline: Generation, sent: Mapping[str, Any], owner: str) -> Generation:
         """`outline` with the pictures that `sent` holds or names."""

@@ -7,12 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
+from gateway.dialects.common.request import json_of, owner_of
 from gateway.dialects.native.body import given, refuse_unknown, respond
 from gateway.dialects.native.docs.requests import WebhookEndpointBody, WebhookEndpointChange
 from gateway.dialects.native.webhooks import NAME
 from gateway.generation.checks import flag
-from gateway.web import bodies
-from gateway.web.authorization import bearer
 from gateway.webhooks.announcement import ALL_EVENTS
 from gateway.webhooks.endpoint_records import Endpoint
 from mesh.errors import InvalidInput
@@ -74,10 +73,10 @@ class NativeEndpoints:
         return respond({"secret": secret}, headers=_SECRET)
 
     def _owner(self, request: Request) -> str:
-        return self._gateway.keys.owner(bearer(request.headers.get("authorization")))
+        return owner_of(self._gateway, request)
 
     async def _sent(self, request: Request, known: Collection[str]) -> dict[str, Any]:
-        body: Mapping[str, Any] = bodies.json_object(await bodies.read(request, self._gateway.settings.max_body_bytes))
+        body: Mapping[str, Any] = await json_of(self._gateway, request)
         refuse_unknown(body, known)
         return given(body)
 

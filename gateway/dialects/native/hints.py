@@ -13,6 +13,7 @@ from starlette.responses import Response
 from families.limits import MOST_HINTS
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import renamed
+from gateway.dialects.common.request import json_of, owner_of
 from gateway.dialects.native import body as native_json
 from gateway.dialects.native.assets import picture
 from gateway.dialects.native.docs.requests import HintBatchBody, HintBody
@@ -23,7 +24,6 @@ from gateway.generation.generation import MOST_PICTURE_BYTES, Control
 from gateway.generation.hints import Hint, HintRequest
 from gateway.web import bodies
 from gateway.web.accept import negotiate
-from gateway.web.authorization import bearer
 from gateway.web.disconnect import while_connected
 from mesh.concurrency import together
 from mesh.errors import InvalidInput, MeshError
@@ -58,8 +58,8 @@ class NativeHints:
 
     async def make(self, request: Request) -> Response:
         """Make hints without pictures of them: one, as PNG or JSON by the Accept header, or several, as JSON."""
-        owner = self._gateway.keys.owner(bearer(request.headers.get("authorization")))
-        body = bodies.json_object(await bodies.read(request, self._gateway.settings.max_body_bytes))
+        owner = owner_of(self._gateway, request)
+        body = await json_of(self._gateway, request)
         if body.get("hints") is not None:
             return await self._several(request, body, owner)
         return await self._one(request, body, owner)

@@ -20,8 +20,6 @@ from gateway.jobs.job import Job
 from mesh.errors import NotFound
 
 MOST_LISTED = 100
-MOST_AT_ONCE = 200
-MOST_DELETED = 100
 LINK_S = 3600.0
 """Seconds that an asset's URL is good for; another look at the asset gives another URL."""
 _UNKNOWN = "unknown"
@@ -118,7 +116,7 @@ class ScenarioAssets(Resource):
         """Assets by their ids; those that are not there are left out."""
         owner, fields = self._owner(request), await self._fields(request)
         records = []
-        for id in dict.fromkeys(fields.texts("assetIds", MOST_AT_ONCE)):
+        for id in dict.fromkeys(fields.texts("assetIds")):
             try:
                 records.append(await self._record(id, owner))
             except NotFound:
@@ -128,7 +126,7 @@ class ScenarioAssets(Resource):
     async def _delete(self, request: Request) -> Response:
         """Delete assets; those that are not there don't matter."""
         owner, fields = self._owner(request), await self._fields(request)
-        found = [answers.ASSET_ID.fullmatch(id) for id in fields.texts("assetIds", MOST_DELETED)]
+        found = [answers.ASSET_ID.fullmatch(id) for id in fields.texts("assetIds")]
         await self._gateway.assets.drop([match[1] for match in found if match], owner)
         return answers.respond({})
 

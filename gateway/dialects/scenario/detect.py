@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from controlmesh.v1 import preprocess_pb2
 from families.limits import Range
-from gateway.dialects.scenario.fields import Fields
+from gateway.dialects.common.strict import Strict
+from gateway.dialects.scenario.declared import PICTURES, THRESHOLDS
 from gateway.dialects.scenario.pictures import Reader, first, missing
 from gateway.generation.catalogue import Offer
 from gateway.generation.generation import Control, Generation
@@ -26,21 +27,10 @@ KINDS: Mapping[str, str] = {
     "segmentation": "segmentation",
     "sketch": "scribble",
 }
-THRESHOLDS = (
-    "lowThreshold",
-    "highThreshold",
-    "minThreshold",
-    "maxThreshold",
-    "keypointThreshold",
-    "lengthThreshold",
-    "spliceThreshold",
-    "factor",
-)
-_PICTURES = ("image", "imageId", "imageUrl")
 _HUMP = re.compile(r"(?=[A-Z])")
 
 
-async def read(fields: Fields, offer: Offer, pictures: Reader) -> Generation:
+async def read(fields: Strict, offer: Offer, pictures: Reader) -> Generation:
     """The canonical request whose hint is wanted. What the detector does not take is added to the remarks of `fields`.
 
     Raises:
@@ -57,15 +47,15 @@ async def read(fields: Fields, offer: Offer, pictures: Reader) -> Generation:
     kind = KINDS[name]
     parameters = _parameters(fields, {one.name: one for one in known[kind].parameters})
     if fields.flag("removeBackground"):
-        fields.remarks.append("removeBackground is not available.")
-    image = first(fields, *_PICTURES)
+        fields.remark("removeBackground")
+    image = first(fields, *PICTURES)
     if image is None:
         raise missing("image")
     control = Control(kind=kind, image=await pictures.read(fields, image), parameters=parameters)
     return Generation(prompt="", controls=(control,))
 
 
-def _parameters(fields: Fields, known: Mapping[str, preprocess_pb2.ControlParameter]) -> dict[str, float]:
+def _parameters(fields: Strict, known: Mapping[str, preprocess_pb2.ControlParameter]) -> dict[str, float]:
     """Numbers of the detector by the mesh's names, which are the vendor's in another spelling."""
     wanted = {}
     for name in THRESHOLDS:

@@ -4,22 +4,28 @@ Source: the vendor's guide to ControlNet, its reference, its SDKs. A key of ours
 key and secret: the password of Basic authorization, or the user where there is no password. A Bearer token also works.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
+from gateway.dialects.common.declared import Table as Declared
 from gateway.dialects.common.dialect import Submission, answering, generate
+from gateway.dialects.common.request import json_of
+from gateway.dialects.common.strict import Strict
 from gateway.dialects.scenario import answers
 from gateway.dialects.scenario import detect as scenario_detect
 from gateway.dialects.scenario import docs as scenario_docs
 from gateway.dialects.scenario import modality as scenario_modality
 from gateway.dialects.scenario import request as scenario_request
 from gateway.dialects.scenario.assets import ScenarioAssets
+from gateway.dialects.scenario.declared import CONTROL_PICTURES, FIELDS, MASKS
 from gateway.dialects.scenario.errors import spoken
-from gateway.dialects.scenario.fields import Fields
+from gateway.dialects.scenario.fields import PHRASES
 from gateway.dialects.scenario.job_view import NAME
 from gateway.dialects.scenario.jobs import ScenarioJobs
 from gateway.dialects.scenario.models import ScenarioModels
@@ -30,7 +36,6 @@ from gateway.dialects.scenario.uploads import ScenarioUploads
 from gateway.dialects.scenario.webhooks import ScenarioWebhooks
 from gateway.generation.generation import Generation, Task
 from gateway.jobs.job import Job
-from gateway.web import bodies
 from gateway.web.authorization import basic, bearer
 from mesh.errors import MeshError, NotEnabled, NotFound
 
@@ -43,19 +48,21 @@ class Scenario:
 
     Args:
         gateway: its parts.
+        declared: the fields that may be read, by method and path behind the version.
     """
 
     name = NAME
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, declared: Mapping[tuple[str, str], Declared] = FIELDS) -> None:
         self._gateway = gateway
+        self._declared = declared
 
     def routes(self) -> APIRouter:
         router = APIRouter(tags=["scenario"])
         paths = (*ROUTES, DETECT, f"{CUSTOM}/{{model_id}}")
         table: Table = tuple(("POST", f"/generate/{path}", self._generate) for path in paths)
         for room in (ScenarioJobs, ScenarioAssets, ScenarioUploads, ScenarioModels, ScenarioWebhooks):
-            table += room(self._gateway, self.owner).table()
+            table += room(self._gateway, self.owner, self.fields).table()
         for method, path, handler in table:
             shown = scenario_docs.options(method, path)
             router.add_api_route(f"{PREFIX}{path}", answering(self, handler), methods=[method], **shown)
@@ -69,10 +76,19 @@ class Scenario:
         user, password = basic(header) or ("", "")
         return self._gateway.keys.owner(password or user or bearer(header))
 
+    async def fields(self, request: Request) -> Strict:
+        """What the body says.
+
+        Raises:
+            Malformed: it is no JSON object.
+        """
+        route: APIRoute = request.scope["route"]
+        declared = self._declared[request.method, route.path.removeprefix(PREFIX)]
+        return Strict(await json_of(self._gateway, request), declared, PHRASES)
+
     async def parse(self, request: Request) -> Submission:
         owner = self.owner(request)
-        body = await bodies.read(request, self._gateway.settings.max_body_bytes)
-        fields = Fields(bodies.json_object(body))
+        fields = await self.fields(request)
         pictures = Reader(self._gateway, owner, keeping=not is_dry(request))
         generation, told = await self._read(request, fields, pictures)
         return Submission(
@@ -112,7 +128,7 @@ class Scenario:
             raise NotEnabled(f"{tool} is not enabled on this server")
         raise NotFound(f"there is no generation called {tool[:80]}")
 
-    async def _read(self, request: Request, fields: Fields, pictures: Reader) -> tuple[Generation, dict[str, Any]]:
+    async def _read(self, request: Request, fields: Strict, pictures: Reader) -> tuple[Generation, dict[str, Any]]:
         """The canonical request, and what is remembered of its kind."""
         offer = await self._gateway.catalogue.offer()
         path = request.url.path.removeprefix(f"{_GENERATE}/")
@@ -126,8 +142,8 @@ class Scenario:
         name = scenario_request.model(fields, asked, offer, settings, default)
         if named is not None:
             dialled = scenario_request.newer(fields)
-            controlled = any(fields.raw(field) for field in ("controlImage", "controlImageId", dialled.modality))
-            starts, masked = (first(fields, *names) is not None for names in (("image", "imageId"), ("mask", "maskId")))
+            controlled = any(fields.raw(field) for field in (*CONTROL_PICTURES, dialled.modality))
+            starts, masked = (first(fields, *names) is not None for names in (("image", "imageId"), MASKS))
             route = of_parts(controlled, starts, masked)
         else:
             dialled, route = scenario_request.OLD, ROUTES[path]

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.dialects.scenario.declared import STEMS
 from gateway.dialects.scenario.routes import ROUTES
-from gateway.dialects.scenario.webhooks import STEMS
 
 _JOB = "job_6b1f0c2a9d3e4f5061728394a5b6c7d8"
 _ASSET = "asset_0b4e722dab209f9845aee673ca22667b"

@@ -1,32 +1,24 @@
 """The mesh's errors in the Scenario dialect's words."""
 
+from collections.abc import Mapping
+
 from families.limits import MOST_CONTROLS
+from gateway.dialects.common.declared import spoken as fields_of
 from gateway.dialects.common.dialect import renamed
+from gateway.dialects.scenario.declared import FIELDS, STEMS
 from mesh.errors import MeshError
 
-_OF_CONTROL = {
-    "kind": "modality",
-    "weight": "modality",
-    "auto_hint": "disableModalityDetection",
-    "start": "controlStart",
-    "end": "controlEnd",
-    "mask": "mask",
-}
-# Field of the canonical request -> the vendor's.
-NAMES = {
-    "model": "modelId",
-    "negative_prompt": "negativePrompt",
-    "steps": "numInferenceSteps",
-    "guidance_scale": "guidance",
-    "samples": "numSamples",
-    "controls": "controlImage",
+# Field of the canonical request -> the vendor's; the last two stand in the URL.
+NAMES: Mapping[str, str] = {
+    **fields_of(
+        [
+            field
+            for asked in (("POST", "/uploads"), ("POST", STEMS[0]), ("POST", "/generate/controlnet-inpaint"))
+            for field in FIELDS[asked].values()
+        ]
+    ),
     "after": "paginationToken",
     "id": "jobId",
-    "file_name": "fileName",
-    "size": "fileSize",
-    "content_type": "contentType",
-    "events": "enabledEvents",
-    **{f"controls[{index}].{field}": name for index in range(MOST_CONTROLS) for field, name in _OF_CONTROL.items()},
 }
 
 

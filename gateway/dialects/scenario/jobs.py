@@ -12,11 +12,10 @@ from starlette.responses import Response
 
 from gateway.dialects.scenario import answers, lists
 from gateway.dialects.scenario.assets import asset_body
-from gateway.dialects.scenario.fields import Fields, wrong
+from gateway.dialects.scenario.fields import wrong
 from gateway.dialects.scenario.job_view import told
 from gateway.dialects.scenario.resource import Resource, Table
 from gateway.jobs.job import Filter, Job, Status
-from gateway.web import bodies
 from mesh.errors import NotFound
 
 MOST_LISTED = 200
@@ -74,8 +73,7 @@ class ScenarioJobs(Resource):
     async def _act(self, request: Request) -> Response:
         """Cancel a job; one that has ended stays as it is."""
         job = await self._job(request)
-        sent = bodies.json_object(await bodies.read(request, self._gateway.settings.max_body_bytes))
-        action = Fields(sent).required("action")
+        action = (await self._fields(request)).required("action")
         if action != "cancel":
             raise wrong("action", "cancel", action)
         if not job.is_finished:

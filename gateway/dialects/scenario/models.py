@@ -12,14 +12,13 @@ from starlette.responses import Response
 
 from families.limits import FRACTION, GUIDANCE, PROMPT_CHARACTERS, SAMPLES, SEED, SIDE, STEPS, STRENGTH, Range
 from gateway.dialects.scenario import answers, lists, modality
-from gateway.dialects.scenario.request import SIZE, STEPS_DEFAULT, STRENGTH_DEFAULT
+from gateway.dialects.scenario.declared import SIZE, STEPS_DEFAULT, STRENGTH_DEFAULT
 from gateway.dialects.scenario.resource import Resource, Table
 from gateway.dialects.scenario.routes import ROUTES
 from gateway.generation.catalogue import Offer
 from mesh.errors import InvalidInput, NotFound
 
 MOST_LISTED = 500
-MOST_AT_ONCE = 200
 _PAGE_SIZE = 100
 
 
@@ -58,7 +57,7 @@ class ScenarioModels(Resource):
         """Models by their ids; those that are not there are left out."""
         owner = self._owner(request)
         fields = await self._fields(request)
-        asked = dict.fromkeys(fields.texts("modelIds", MOST_AT_ONCE))
+        asked = dict.fromkeys(fields.texts("modelIds"))
         minimal, (offer, known) = fields.flag("minimal"), await self._known()
         found = [_body(request, owner, offer, id, known[id]) for id in asked if id in known]
         if minimal:

@@ -4,8 +4,9 @@ What came inline becomes an asset, and the echo names that: a job's record never
 """
 
 from gateway.bootstrap import Gateway
+from gateway.dialects.common.strict import Strict
 from gateway.dialects.scenario.answers import ASSET_ID, asset_id
-from gateway.dialects.scenario.fields import Fields, wrong
+from gateway.dialects.scenario.fields import wrong
 from mesh.errors import InvalidInput, NotFound
 
 UPLOADED = "uploaded"
@@ -28,7 +29,7 @@ class Reader:
         self._keeping = keeping
         self._known: dict[str, tuple[bytes, str]] = {}
 
-    async def read(self, fields: Fields, name: str) -> bytes:
+    async def read(self, fields: Strict, name: str) -> bytes:
         """The encoded picture of a field that was sent.
 
         Raises:
@@ -68,7 +69,7 @@ class Reader:
             raise InvalidInput(f'"{name}": Asset {value[:80]} not found', field=name) from None
 
 
-def first(fields: Fields, *names: str) -> str | None:
+def first(fields: Strict, *names: str) -> str | None:
     """The first of `names` that was sent with anything in it."""
     return next((name for name in names if fields.raw(name) not in (None, "")), None)
 

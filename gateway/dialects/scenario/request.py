@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from families.limits import FRACTION, GUIDANCE, SAMPLES, SEED, SIDE, STEPS, STRENGTH, Range
+from families.limits import GUIDANCE, SAMPLES, SEED
 from gateway.dialects.common import schedulers
+from gateway.dialects.common.strict import Strict
 from gateway.dialects.scenario import modality
-from gateway.dialects.scenario.fields import Fields, wrong
+from gateway.dialects.scenario.declared import ABSENT, CONTROL_PICTURES, MASKS, PICTURES, no_use
+from gateway.dialects.scenario.fields import wrong
 from gateway.dialects.scenario.pictures import Reader, first, missing
 from gateway.dialects.scenario.routes import Route
 from gateway.generation.catalogue import Offer
@@ -22,13 +24,7 @@ from gateway.generation.generation import Control, Generation
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput, NotFound
 
-SIZE = 512
-STEPS_DEFAULT = 30
-STRENGTH_DEFAULT = 0.75
 SCHEDULER = "EulerAncestralDiscrete"
-GUIDANCE_TAKEN = Range(0, GUIDANCE.maximum)
-"""Less than 1 means the same as 1: none."""
-SAMPLES_TAKEN = Range(1, 128)
 SCHEDULERS = frozenset(
     f"{name}Scheduler"
     for name in (
@@ -38,21 +34,7 @@ SCHEDULERS = frozenset(
     )
 )  # fmt: skip
 """The vendor's; what of them is not on offer is replaced, and said."""
-_CONTROL_PICTURES = ("controlImage", "controlImageId")
-_PICTURES = ("image", "imageId", "imageUrl")
-_MASKS = ("mask", "maskId")
 _NUMBER = re.compile(r"-?[0-9]{1,20}")
-# Fields that ask for what is not there -> what the caller is told, if they hold anything.
-ABSENT = {
-    "concepts": "concepts were not applied: LoRAs are not available.",
-    "loras": "loras were not applied: LoRAs are not available.",
-    "baseModelId": "baseModelId was not applied: the model has a base of its own.",
-    "modelEpoch": "modelEpoch was not applied: a model has one epoch here.",
-    "intermediateImages": "intermediateImages are not available.",
-    "ipAdapterImages": "ipAdapterImages were not applied: IP adapters are not available.",
-    "ipAdapterImageIds": "ipAdapterImageIds were not applied: IP adapters are not available.",
-    "negativePromptStrength": "negativePromptStrength was not applied: negativePrompt has the guidance's strength.",
-}
 
 
 @dataclass(frozen=True)
@@ -71,13 +53,13 @@ class Dialled:
 OLD = Dialled()
 
 
-def newer(fields: Fields) -> Dialled:
+def newer(fields: Strict) -> Dialled:
     """The newer route's names; the older one of the modalities is understood there, too."""
     older = fields.raw("controlModality") is None and fields.raw(OLD.modality) is not None
     return Dialled(OLD.modality if older else "controlModality", "controlStrength")
 
 
-def model(fields: Fields, asked: str, offer: Offer, settings: GatewaySettings, default: str) -> str:
+def model(fields: Strict, asked: str, offer: Offer, settings: GatewaySettings, default: str) -> str:
     """Name of the loaded model that `asked` means.
 
     Raises:
@@ -92,7 +74,7 @@ def model(fields: Fields, asked: str, offer: Offer, settings: GatewaySettings, d
     raise NotFound(f"Model {asked[:80]} not found", field="modelId")
 
 
-async def read(fields: Fields, route: Route, dialled: Dialled, name: str, offer: Offer, pictures: Reader) -> Generation:
+async def read(fields: Strict, route: Route, dialled: Dialled, name: str, offer: Offer, pictures: Reader) -> Generation:
     """The canonical request. What could not be taken as sent is added to the remarks of `fields`.
 
     Args:
@@ -106,10 +88,10 @@ async def read(fields: Fields, route: Route, dialled: Dialled, name: str, offer:
         prompt=fields.required("prompt"),
         negative_prompt=fields.text("negativePrompt") or "",
         model=name,
-        width=fields.whole("width", SIZE, SIDE),
-        height=fields.whole("height", SIZE, SIDE),
-        steps=fields.whole("numInferenceSteps", STEPS_DEFAULT, STEPS),
-        guidance_scale=max(fields.number("guidance", family.guidance, GUIDANCE_TAKEN), GUIDANCE.minimum),
+        width=fields.whole("width"),
+        height=fields.whole("height"),
+        steps=fields.whole("numInferenceSteps"),
+        guidance_scale=max(fields.number("guidance", family.guidance), GUIDANCE.minimum),
         scheduler=_scheduler(fields, offer),
         seed=_seed(fields),
         samples=_samples(fields),
@@ -117,9 +99,9 @@ async def read(fields: Fields, route: Route, dialled: Dialled, name: str, offer:
     fields.flag("hideResults")
     items = _items(fields, dialled, name, offer, family) if route.controlled else ()
     steering, start, mask = _sources(fields, route)
-    strength = fields.number("strength", STRENGTH_DEFAULT, STRENGTH) if route.starts else None
+    strength = fields.number("strength") if route.starts else None
     merging = not fields.flag("disableMerging") and mask is not None
-    fields.remarks.extend(sentence for field, sentence in ABSENT.items() if fields.raw(field))
+    fields.remarks.extend(fields.unheard(ABSENT))
     fields.remarks.extend(_unused(fields, {steering, start, mask}))
     # Last, because they may have to be fetched.
     initial = None if start is None else await pictures.read(fields, start)
@@ -134,19 +116,19 @@ async def read(fields: Fields, route: Route, dialled: Dialled, name: str, offer:
     )
 
 
-def steering_of(fields: Fields, route: Route) -> str:
+def steering_of(fields: Strict, route: Route) -> str:
     """Name of the field with the control's picture, for errors about it."""
     return _sources(fields, route)[0] or "image"
 
 
-def _items(fields: Fields, dialled: Dialled, name: str, offer: Offer, family: modality.Family) -> Sequence[Control]:
+def _items(fields: Strict, dialled: Dialled, name: str, offer: Offer, family: modality.Family) -> Sequence[Control]:
     """The controls, without their picture."""
     maps = fields.flag("disableModalityDetection") or family.takes_maps
-    weight = 1.0 if dialled.weight is None else fields.number(dialled.weight, 1.0, FRACTION)
+    weight = 1.0 if dialled.weight is None else fields.number(dialled.weight)
     wanted = modality.Wanted(dialled.modality, name, not maps, weight)
     items = modality.read(fields.required(dialled.modality), offer, wanted, fields.remarks)
-    start = fields.number("controlStart", 0.0, FRACTION)
-    end = None if fields.raw("controlEnd") is None else fields.number("controlEnd", 1.0, FRACTION)
+    start = fields.number("controlStart")
+    end = None if fields.raw("controlEnd") is None else fields.number("controlEnd", 1.0)
     if end is not None and end < start:
         raise wrong("controlEnd", f"at least controlStart, which is {start:g}", end)
     return [
@@ -162,22 +144,22 @@ def _items(fields: Fields, dialled: Dialled, name: str, offer: Offer, family: mo
     ]
 
 
-def _sources(fields: Fields, route: Route) -> tuple[str | None, str | None, str | None]:
+def _sources(fields: Strict, route: Route) -> tuple[str | None, str | None, str | None]:
     """Fields with the control's picture, the one to start from, and the mask; None for none.
 
     Raises:
         InvalidInput: one that the route needs is missing.
     """
-    control, image, mask = (first(fields, *names) for names in (_CONTROL_PICTURES, _PICTURES, _MASKS))
+    control, image, mask = (first(fields, *names) for names in (CONTROL_PICTURES, PICTURES, MASKS))
     if route.controlled and not route.starts:
         # A client of the vendor's sends the control's picture as `image` here.
         control = control or image
     if route.controlled and control is None:
-        raise missing(*_CONTROL_PICTURES)
+        raise missing(*CONTROL_PICTURES)
     if route.starts and image is None:
         raise missing("image")
     if route.masked and mask is None:
-        raise missing(*_MASKS)
+        raise missing(*MASKS)
     return (
         control if route.controlled else None,
         image if route.starts else None,
@@ -185,15 +167,15 @@ def _sources(fields: Fields, route: Route) -> tuple[str | None, str | None, str 
     )
 
 
-def _unused(fields: Fields, used: set[str | None]) -> Iterator[str]:
+def _unused(fields: Strict, used: set[str | None]) -> Iterator[str]:
     """Sentences about pictures that this route has no use for; a second spelling of one that is used needs none."""
-    for names in (_CONTROL_PICTURES, _PICTURES, _MASKS):
+    for names in (CONTROL_PICTURES, PICTURES, MASKS):
         name = first(fields, *names)
         if name is not None and not used & set(names):
-            yield f"{name} was not used: this route has no use for it."
+            yield no_use(name)
 
 
-def _scheduler(fields: Fields, offer: Offer) -> str | None:
+def _scheduler(fields: Strict, offer: Offer) -> str | None:
     """Name of a scheduler on offer; None for the model's own."""
     asked = fields.text("scheduler")
     entry = schedulers.find(offer, asked or SCHEDULER)
@@ -208,7 +190,7 @@ def _scheduler(fields: Fields, offer: Offer) -> str | None:
     return None
 
 
-def _seed(fields: Fields) -> int | None:
+def _seed(fields: Strict) -> int | None:
     """The seed: a number, or text that is one; None for a random one. It is echoed as text."""
     value: Any = fields.raw("seed")
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
@@ -228,9 +210,9 @@ def _seed(fields: Fields) -> int | None:
     return seed
 
 
-def _samples(fields: Fields) -> int:
+def _samples(fields: Strict) -> int:
     """Number of pictures. A client that wants more than are made at once gets those, and is told."""
-    asked = fields.whole("numSamples", 1, SAMPLES_TAKEN)
+    asked = fields.whole("numSamples")
     most = int(SAMPLES.maximum)
     if asked > most:
         fields.remarks.append(f"numSamples was set to {most}, the most of one request; send several for more.")

@@ -1,17 +1,19 @@
 """What the rooms of the Scenario dialect have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import Handler
-from gateway.dialects.scenario.fields import Fields
-from gateway.web import bodies
+from gateway.dialects.common.strict import Strict
 
 Owner = Callable[[Request], str]
 """Whose request it is."""
+
+Read = Callable[[Request], Awaitable[Strict]]
+"""The fields of its body, as they are declared for its route."""
 
 Table = tuple[tuple[str, str, Handler], ...]
 """Method, path behind the version, handler."""
@@ -23,19 +25,17 @@ class Resource(ABC):
     Args:
         gateway: its parts.
         owner: says whose request it is.
+        fields: reads the fields of its body.
     """
 
-    def __init__(self, gateway: Gateway, owner: Owner) -> None:
+    def __init__(self, gateway: Gateway, owner: Owner, fields: Read) -> None:
         self._gateway = gateway
         self._owner = owner
+        self._fields = fields
 
     @abstractmethod
     def table(self) -> Table:
         """Method, path, handler."""
-
-    async def _fields(self, request: Request) -> Fields:
-        """What the body says."""
-        return Fields(bodies.json_object(await bodies.read(request, self._gateway.settings.max_body_bytes)))
 
 
 def is_dry(request: Request) -> bool:

@@ -10,18 +10,15 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from families.limits import Range
 from gateway.dialects.common.dialect import base_url
 from gateway.dialects.scenario import answers
+from gateway.dialects.scenario.declared import ELSEWHERE
 from gateway.dialects.scenario.fields import wrong
 from gateway.dialects.scenario.resource import Resource, Table, is_dry
-from gateway.files.uploads import MOST_PARTS, Upload
+from gateway.files.uploads import Upload
 from mesh.errors import NotEnabled, NotFound
-from mesh.pictures import MAX_BYTES
 
 _ID = re.compile(r"upload_([0-9a-f]{32})")
-# Fields that name a file for the server to fetch.
-_ELSEWHERE = ("url", "civitaiModelUrl", "huggingFaceModelName")
 
 
 class ScenarioUploads(Resource):
@@ -37,13 +34,13 @@ class ScenarioUploads(Resource):
     async def _create(self, request: Request) -> Response:
         """Announce a picture; the answer has a link for each of its parts, to which it is PUT without a key."""
         owner, fields = self._owner(request), await self._fields(request)
-        if named := next((name for name in _ELSEWHERE if fields.raw(name)), None):
+        if named := next((name for name in ELSEWHERE if fields.raw(name)), None):
             raise NotEnabled(f'uploads by "{named}" are not enabled on this server; send the file in parts')
         kind, file_name = fields.required("kind"), fields.required("fileName")
         if kind not in ("image", "asset"):
             raise NotEnabled(f"uploads of kind {kind[:40]} are not enabled on this server; send an image")
-        size = fields.whole("fileSize", 0, Range(1, MAX_BYTES))
-        parts = fields.whole("parts", 1, Range(1, MOST_PARTS))
+        size = fields.whole("fileSize")
+        parts = fields.whole("parts")
         content_type = fields.required("contentType")
         if is_dry(request):
             return answers.respond(answers.COST, answers.DRY_RUN)

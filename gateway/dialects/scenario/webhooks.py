@@ -14,12 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.bootstrap import Voice
+from gateway.dialects.common.strict import Strict
 from gateway.dialects.scenario import answers
-from gateway.dialects.scenario.fields import Fields, wrong
+from gateway.dialects.scenario.declared import KNOWN_EVENTS, STEMS
+from gateway.dialects.scenario.fields import wrong
 from gateway.dialects.scenario.job_view import NAME
 from gateway.dialects.scenario.resource import Resource, Table
 from gateway.jobs.job import Job, Status
-from gateway.webhooks.announcement import ALL_EVENTS, Announcement, Link
+from gateway.webhooks.announcement import Announcement, Link
 from gateway.webhooks.endpoint_records import Endpoint
 from gateway.webhooks.records import Delivery, DeliveryStatus
 from mesh.errors import InvalidInput, NotFound
@@ -31,17 +33,6 @@ EVENTS = {
     Status.CANCELLED: ("inference.cancelled",),
 }
 """Names of what is told, the usual one first."""
-KNOWN_EVENTS = (
-    ALL_EVENTS,
-    *(f"asset.download.{end}" for end in ("created", "completed", "failed")),
-    *(f"generation.{end}" for end in ("created", "completed", "failed")),
-    *(f"inference.{end}" for end in ("created", "completed", "failed", "cancelled")),
-    *(f"model.download.{end}" for end in ("created", "completed", "failed")),
-    *(f"model.training.{end}" for end in ("started", "completed", "failed", "cancelled")),
-    "team.credit.threshold.crossed",
-)
-STEMS = ("/teams/{team_id}/webhook-endpoints", "/projects/{project_id}/webhook-endpoints")
-"""Paths of the lists of endpoints. Which one is taken decides nothing here."""
 _FIELDS = ("url", "enabledEvents", "description")
 _EVENTS_LISTED = 50
 
@@ -154,10 +145,10 @@ class ScenarioWebhooks(Resource):
         raise NotFound(f"Webhook endpoint {asked[:80]} not found")
 
 
-def _events(fields: Fields) -> list[str] | None:
+def _events(fields: Strict) -> list[str] | None:
     if fields.raw("enabledEvents") is None:
         return None
-    named = fields.texts("enabledEvents", len(KNOWN_EVENTS))
+    named = fields.texts("enabledEvents")
     if unknown := [name for name in named if name not in KNOWN_EVENTS]:
         raise wrong("enabledEvents", f"some of {', '.join(KNOWN_EVENTS)}", unknown[0])
     return list(named)

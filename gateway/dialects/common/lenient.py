@@ -1,0 +1,184 @@
+"""Reads fields leniently: numbers that are text, text that is null, yes and no in six spellings."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from families.limits import Range
+from gateway.dialects.common.declared import Field, NoEffect, Type, Undeclared
+from gateway.dialects.common.reader import Reader
+
+SAYS_NO = frozenset({"", "none", "no", "false"})
+"""What clients write where they want nothing of what a field can give."""
+_YES = frozenset({"yes", "true", "1"})
+_NO = frozenset({"no", "false", "0"})
+_NOTHING = frozenset({"", "null"})
+# What clients write where they have no picture.
+_NO_PICTURE = _NOTHING | SAYS_NO
+# A comma ends a picture's address only where another begins: addresses and data URLs have commas of their own.
+_BETWEEN = re.compile(r",\s*(?=https?://|data:)", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
+
+
+class Lenient(Reader):
+    """A request's fields: what is missing, null, "" or "null" is the default; too much is clamped, and said."""
+
+    def raw(self, *names: str) -> Any:
+        """The first of `names` that says something, as it came; of a list its first element; None if none does."""
+        for name in self._spellings(names):
+            value = self._sent.get(name)
+            if isinstance(value, list):
+                value = value[0] if value else None
+            if value is not None and not (isinstance(value, str) and value.strip().lower() in _NOTHING):
+                return value
+        return None
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Text as it came, a number or flag as it is written in JSON; the default of the call, else the declared one.
+
+        Raises:
+            InvalidInput: an object.
+        """
+        field, value = self.declared(name), self.raw(name)
+        if value is None:
+            return (field.default or "") if default is None else default
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, str | int | float):
+            return str(value)
+        raise self._phrases.wrong(name, "a string", value)
+
+    def required(self, name: str) -> str:
+        """Text without the blanks around it, that must be there.
+
+        Raises:
+            InvalidInput: it is not, or it is an object.
+        """
+        text = self.text(name).strip()
+        if not text:
+            raise self._phrases.missing(name)
+        return text
+
+    def words(self, *names: str) -> list[str]:
+        """The parts of a comma list, or of a JSON list, without blanks."""
+        for name in self._spellings(names):
+            value = self._sent.get(name)
+            if isinstance(value, list):
+                value = ",".join(str(part) for part in value)
+            if isinstance(value, str | int | float) and not isinstance(value, bool):
+                parts = [part.strip() for part in str(value).split(",")]
+                if kept := [part for part in parts if part.lower() not in _NOTHING]:
+                    return kept
+        return []
+
+    def pictures(self, name: str) -> list[Any]:
+        """What stands for pictures in a comma list or a JSON list, as it came, without what stands for none."""
+        value = self._sent.get(self.declared(name, Type.PICTURE, Type.PICTURES).name)
+        if isinstance(value, str):
+            parts = [part.strip() for part in _BETWEEN.split(value.strip())]
+            value = [one for part in parts for one in ([part] if _ADDRESS.match(part) else part.split(","))]
+        listed = value if isinstance(value, list) else [value]
+        return [one for one in listed if not _no_picture(one)]
+
+    def picture(self, name: str) -> Any:
+        """The first of them; None if there is none."""
+        return next(iter(self.pictures(name)), None)
+
+    def flag(self, name: str) -> bool:
+        """Yes or no; no if nothing is sent or declared.
+
+        Raises:
+            InvalidInput: neither.
+        """
+        field, value = self.declared(name, Type.FLAG), self.raw(name)
+        word = str(value).strip().lower()
+        if value is None:
+            return bool(field.default)
+        if word in _YES | _NO:
+            return word in _YES
+        raise self._phrases.wrong(name, "yes or no", value)
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """A number, clamped to the declared limits; the default of the call, else the declared one.
+
+        Raises:
+            InvalidInput: not a number.
+        """
+        field, value = self.declared(name, Type.NUMBER, Type.WHOLE), self.raw(name)
+        if value is not None:
+            return self.clamped(name, value)
+        if default is None and field.default is None:
+            raise Undeclared(f"{name} has no default")
+        return float(field.default if default is None else default)
+
+    def whole(self, name: str, default: int | None = None) -> int:
+        """A whole number, rounded down and clamped to the declared limits.
+
+        Raises:
+            InvalidInput: not a number.
+        """
+        self.declared(name, Type.WHOLE)
+        return int(self.number(name, default))
+
+    def numbers(self, name: str) -> list[float]:
+        """The numbers of a list, each clamped to the declared limits.
+
+        Raises:
+            InvalidInput: one is none.
+        """
+        self.declared(name, Type.NUMBERS)
+        return [self.clamped(name, word) for word in self.words(name)]
+
+    def clamped(self, name: str, value: Any) -> float:
+        """`value` as a number within the limits of the field, with a remark where that changed it."""
+        limits = self.declared(name).limits
+        if limits is None:
+            raise Undeclared(f"{name} has no limits")
+        number = _number(value)
+        if not math.isfinite(number):
+            raise self._phrases.wrong(name, "a number", value)
+        kept = float(limits.clamp(number))
+        if kept != number:
+            self.remarks.append(f"{name} was set to {kept:g}; it may be {_from_to(limits)}.")
+        return kept
+
+    def says_something(self, name: str) -> bool:
+        """Whether the field says anything but no."""
+        return str(self.raw(name) or "none").strip().lower() not in SAYS_NO
+
+    def unheard(self, fields: Iterable[Field]) -> Iterator[str]:
+        """The remarks on those of `fields`, which have no effect, that ask for something.
+
+        Raises:
+            InvalidInput: a field of the wrong type.
+        """
+        for field in fields:
+            assert isinstance(field.effect, NoEffect)
+            if self._asks(field, field.effect):
+                yield field.effect.remark
+
+    def _asks(self, field: Field, effect: NoEffect) -> bool:
+        if field.type == Type.FLAG:
+            return self.raw(field.name) is not None and self.flag(field.name)
+        if not self.says_something(field.name):
+            return False
+        return not effect.unless or self.text(field.name) not in effect.unless
+
+    def _spellings(self, names: Iterable[str]) -> Iterator[str]:
+        return (spelling for name in names for spelling in self.declared(name).names)
+
+
+def _number(value: Any) -> float:
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _from_to(limits: Range) -> str:
+    return f"{limits.minimum:g} to {limits.maximum:g}"
+
+
+def _no_picture(value: Any) -> bool:
+    return value is None or value is False or (isinstance(value, str) and value.strip().lower() in _NO_PICTURE)

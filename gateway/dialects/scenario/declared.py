@@ -1,0 +1,192 @@
+"""The fields of the Scenario dialect's bodies, one table a route.
+
+Source: the vendor's guide to ControlNet, its reference and its SDKs.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from families.limits import FRACTION, GUIDANCE, SEED, SIDE, STEPS, STRENGTH, Range
+from gateway.dialects.common.declared import Decides, Field, NoEffect, Refused, Table, Type, sets
+from gateway.dialects.scenario.routes import CUSTOM, DETECT, ROUTES, Route
+from gateway.files.uploads import MOST_PARTS
+from gateway.webhooks.announcement import ALL_EVENTS
+from mesh.pictures import MAX_BYTES
+
+SIZE = 512
+STEPS_DEFAULT = 30
+STRENGTH_DEFAULT = 0.75
+GUIDANCE_TAKEN = Range(0, GUIDANCE.maximum)
+"""Less than 1 means the same as 1: none."""
+SAMPLES_TAKEN = Range(1, 128)
+"""The most that a client may ask for; it gets fewer."""
+MOST_ASSETS = Range(1, 200)
+MOST_DELETED = Range(1, 100)
+MOST_MODELS = Range(1, 200)
+KNOWN_EVENTS = (
+    ALL_EVENTS,
+    *(f"asset.download.{end}" for end in ("created", "completed", "failed")),
+    *(f"generation.{end}" for end in ("created", "completed", "failed")),
+    *(f"inference.{end}" for end in ("created", "completed", "failed", "cancelled")),
+    *(f"model.download.{end}" for end in ("created", "completed", "failed")),
+    *(f"model.training.{end}" for end in ("started", "completed", "failed", "cancelled")),
+    "team.credit.threshold.crossed",
+)
+CONTROL_PICTURES = ("controlImage", "controlImageId")
+PICTURES = ("image", "imageId", "imageUrl")
+MASKS = ("mask", "maskId")
+"""Names of one picture each, the first that was sent counts."""
+THRESHOLDS = (
+    "lowThreshold",
+    "highThreshold",
+    "minThreshold",
+    "maxThreshold",
+    "keypointThreshold",
+    "lengthThreshold",
+    "spliceThreshold",
+    "factor",
+)
+
+
+def no_use(name: str) -> str:
+    """What is said of a picture that the route has no use for."""
+    return f"{name} was not used: this route has no use for it."
+
+
+def _absent(name: str, type: Type, remark: str) -> Field:
+    return Field(name, type, NoEffect(remark))
+
+
+ABSENT: tuple[Field, ...] = (
+    _absent("concepts", Type.ANY, "concepts were not applied: LoRAs are not available."),
+    _absent("loras", Type.ANY, "loras were not applied: LoRAs are not available."),
+    _absent("baseModelId", Type.ANY, "baseModelId was not applied: the model has a base of its own."),
+    _absent("modelEpoch", Type.ANY, "modelEpoch was not applied: a model has one epoch here."),
+    _absent("intermediateImages", Type.ANY, "intermediateImages are not available."),
+    _absent("ipAdapterImages", Type.ANY, "ipAdapterImages were not applied: IP adapters are not available."),
+    _absent("ipAdapterImageIds", Type.ANY, "ipAdapterImageIds were not applied: IP adapters are not available."),
+    _absent(
+        "negativePromptStrength",
+        Type.ANY,
+        "negativePromptStrength was not applied: negativePrompt has the guidance's strength.",
+    ),
+)
+"""Fields of requests for pictures that ask for what is not there."""
+
+_HIDDEN = Field("hideResults", Type.FLAG, Decides("whether lists may leave the job out"), default=False)
+_MODEL = Field("modelId", Type.TEXT, sets("model"), required=True)
+_COMMON = (
+    Field("prompt", Type.TEXT, sets("prompt"), required=True),
+    Field("negativePrompt", Type.TEXT, sets("negative_prompt"), default=""),
+    Field("width", Type.WHOLE, sets("width"), limits=SIDE, default=SIZE),
+    Field("height", Type.WHOLE, sets("height"), limits=SIDE, default=SIZE),
+    Field("numInferenceSteps", Type.WHOLE, sets("steps"), limits=STEPS, default=STEPS_DEFAULT),
+    Field("guidance", Type.NUMBER, sets("guidance_scale"), limits=GUIDANCE_TAKEN, note="the family's own"),
+    Field("scheduler", Type.TEXT, sets("scheduler"), note="EulerAncestralDiscrete, or the model's own"),
+    Field("seed", Type.WHOLE, sets("seed"), limits=SEED, note="a random one; so do -1 and empty text"),
+    Field("numSamples", Type.WHOLE, sets("samples"), limits=SAMPLES_TAKEN, default=1),
+    _HIDDEN,
+    *ABSENT,
+)
+_MODALITY = Field("modality", Type.TEXT, sets("controls.kind", "controls.weight"), required=True)
+_STEERING = (
+    Field("disableModalityDetection", Type.FLAG, sets("controls.auto_hint"), default=False),
+    Field("controlStart", Type.NUMBER, sets("controls.start"), limits=FRACTION, default=0.0),
+    Field("controlEnd", Type.NUMBER, sets("controls.end"), limits=FRACTION, note="1, or the family's own"),
+)
+_NEWER = (
+    Field("controlModality", Type.TEXT, _MODALITY.effect, required=True, note="with a controlImage"),
+    # Understood as on the older routes.
+    replace(_MODALITY, required=False, note="where there is no controlModality"),
+    Field("controlStrength", Type.NUMBER, sets("controls.weight"), limits=FRACTION, default=1.0),
+)
+_CHANGE = Field("strength", Type.NUMBER, sets("strength"), limits=STRENGTH, default=STRENGTH_DEFAULT)
+_MERGING = Field("disableMerging", Type.FLAG, sets("keep_unmasked"), default=False)
+
+
+def _pictures(names: tuple[str, ...], *canonical: str, used: bool, required: bool) -> Iterable[Field]:
+    for name in names:
+        effect = sets(*canonical) if used else NoEffect(no_use(name))
+        note = f"or one of {', '.join(other for other in names if other != name)}" if required else ""
+        yield Field(name, Type.PICTURE, effect, required=required, note=note)
+
+
+def _of_route(route: Route) -> Table:
+    # A client of the vendor's sends the control's picture as `image` where nothing else is one.
+    image = ("image",) if route.starts else ("controls.image",)
+    return Table(
+        _MODEL,
+        *_COMMON,
+        *((_MODALITY, *_STEERING) if route.controlled else ()),
+        *_pictures(CONTROL_PICTURES, "controls", "controls.image", used=route.controlled, required=route.controlled),
+        *_pictures(PICTURES, *image, used=route.starts or route.controlled, required=route.starts),
+        *_pictures(MASKS, "mask", "controls.mask", used=route.masked, required=route.masked),
+        *((_CHANGE,) if route.starts else ()),
+        _MERGING if route.masked else replace(_MERGING, effect=NoEffect()),
+    )
+
+
+_ACTION = Field("action", Type.TEXT, Decides("what becomes of it"), required=True)
+_ASSET_IDS = Field("assetIds", Type.WORDS, Decides("which assets are meant"), limits=MOST_ASSETS, required=True)
+_URL = Field("url", Type.TEXT, sets("url"), required=True)
+_EVENTS = Field("enabledEvents", Type.WORDS, sets("events"), limits=Range(1, len(KNOWN_EVENTS)), required=True)
+_DESCRIPTION = Field("description", Type.TEXT, sets("description"))
+_ELSEWHERE = Refused("uploads by a name of a file elsewhere are not enabled; send the file in parts")
+_ENDPOINT = (_URL, _EVENTS, _DESCRIPTION)
+ELSEWHERE = ("url", "civitaiModelUrl", "huggingFaceModelName")
+"""Fields of uploads that name a file for the server to fetch."""
+STEMS = ("/teams/{team_id}/webhook-endpoints", "/projects/{project_id}/webhook-endpoints")
+"""Paths of the lists of webhook endpoints. Which one is taken decides nothing here."""
+
+FIELDS: Mapping[tuple[str, str], Table] = {
+    **{("POST", f"/generate/{route.name}"): _of_route(route) for route in ROUTES.values()},
+    ("POST", f"/generate/{CUSTOM}/{{model_id}}"): Table(
+        *_COMMON,
+        *_NEWER,
+        *_STEERING,
+        *_pictures(CONTROL_PICTURES, "controls", "controls.image", used=True, required=False),
+        *_pictures(PICTURES, "image", used=True, required=False),
+        *_pictures(MASKS, "mask", "controls.mask", used=True, required=False),
+        _CHANGE,
+        _MERGING,
+    ),
+    ("POST", f"/generate/{DETECT}"): Table(
+        Field("modality", Type.TEXT, sets("controls.kind"), required=True),
+        *_pictures(PICTURES, "controls.image", used=True, required=True),
+        *(
+            Field(name, Type.NUMBER, sets("controls.parameters"), note="limits and default are the detector's")
+            for name in THRESHOLDS
+        ),
+        Field("removeBackground", Type.FLAG, NoEffect("removeBackground is not available."), default=False),
+        _HIDDEN,
+    ),
+    ("POST", "/jobs/{id}/action"): Table(_ACTION),
+    ("POST", "/assets"): Table(
+        Field("name", Type.TEXT, sets("name"), required=True),
+        Field("image", Type.PICTURE, sets("image"), required=True),
+    ),
+    ("DELETE", "/assets"): Table(replace(_ASSET_IDS, limits=MOST_DELETED)),
+    ("POST", "/assets/get-bulk"): Table(_ASSET_IDS),
+    ("POST", "/uploads"): Table(
+        Field("kind", Type.TEXT, Decides("whether it is taken: image or asset"), required=True),
+        Field("fileName", Type.TEXT, sets("file_name"), required=True),
+        Field("fileSize", Type.WHOLE, sets("size"), limits=Range(1, MAX_BYTES), default=0),
+        Field("parts", Type.WHOLE, sets("parts"), limits=Range(1, MOST_PARTS), default=1),
+        Field("contentType", Type.TEXT, sets("content_type"), required=True),
+        *(Field(name, Type.TEXT, _ELSEWHERE) for name in ELSEWHERE),
+    ),
+    ("POST", "/uploads/{id}/action"): Table(_ACTION),
+    ("POST", "/models/get-bulk"): Table(
+        Field("modelIds", Type.WORDS, Decides("which models are meant"), limits=MOST_MODELS, required=True),
+        Field("minimal", Type.FLAG, Decides("whether names and types are enough"), default=False),
+    ),
+    **{("POST", stem): Table(*_ENDPOINT) for stem in STEMS},
+    **{
+        ("PUT", f"{stem}/{{id}}"): Table(
+            *(replace(field, required=False) for field in _ENDPOINT),
+            Field("enabled", Type.FLAG, sets("enabled"), note="as it is"),
+        )
+        for stem in STEMS
+    },
+}
+"""Method and path behind the version -> the fields of the body."""
