@@ -138,6 +138,12 @@ def from_rpc(error: grpc.aio.AioRpcError) -> MeshError:
     return _TRANSPORT.get(error.code(), _unexpected)(error)
 
 
+def unexpected(request_id: str = "") -> InternalError:
+    """The error for what nobody foresaw; the log has it, under the id of the request if there is one."""
+    where = f"the log has it under request id {request_id}" if request_id else "the log has the details"
+    return InternalError(f"an unexpected error happened; {where}")
+
+
 def _unavailable(_: grpc.aio.AioRpcError) -> MeshError:
     return Unavailable("a part of the mesh does not answer; try again in a few seconds", retry_after_s=2)
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from grpc.aio import ServerInterceptor
 
-from mesh.errors import FIELD_METADATA, RETRY_METADATA, InternalError, MeshError
+from mesh.errors import FIELD_METADATA, RETRY_METADATA, MeshError, unexpected
 from mesh.telemetry import REQUEST_ID_METADATA, RPC_SECONDS, RPCS, log, request_id
 
 # Health checks come every second; they are neither logged nor counted.
@@ -89,7 +89,7 @@ async def _abort(context: Any, error: Exception, outcome: dict[str, str]) -> Non
         raise error
     if not isinstance(error, MeshError):
         log.error("unexpected error", exc_info=error)
-        error = InternalError(f"an unexpected error happened; the log has it under request id {request_id.get()}")
+        error = unexpected(request_id.get())
     outcome["code"] = error.code.name
     outcome["reason"] = error.message
     metadata = [("controlmesh-error", type(error).__name__)]

@@ -20,7 +20,7 @@ from gateway.bootstrap import Gateway
 from gateway.database.connection import RecordsAway
 from gateway.dialects.table import DIALECTS
 from gateway.web import problem
-from mesh.errors import MeshError
+from mesh.errors import MeshError, unexpected
 from mesh.telemetry import log, request_id
 
 
@@ -102,4 +102,4 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
-    return problem.plain(500, f"an unexpected error happened; the log has it under request id {request_id.get()}")
+    return problem.plain(500, unexpected(request_id.get()).message)

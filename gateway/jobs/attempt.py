@@ -18,7 +18,7 @@ from gateway.jobs.job import Conductor, Status, StoredPicture, too_late
 from gateway.jobs.places import Places
 from gateway.jobs.rows import error_row, stored_row, with_pictures
 from gateway.workflows.port import Outcome
-from mesh.errors import InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable
+from mesh.errors import InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable, unexpected
 from mesh.telemetry import carry_on, log
 
 Answer = TypeVar("Answer")
@@ -95,7 +95,7 @@ class Attempt:
             return {"error": error_row(error)}
         except Exception as error:
             log.error("unexpected error", exc_info=error, generation=self.job.id)
-            return {"error": error_row(InternalError("an unexpected error happened; the log has the details"))}
+            return {"error": error_row(unexpected())}
 
     async def _through(self) -> Outcome:
         generation = with_pictures(self.job.generation, await self._pictures())

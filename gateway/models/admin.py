@@ -26,7 +26,7 @@ from gateway.models.exporter import Busy, Exporter
 from gateway.models.loads import Load
 from gateway.settings import GatewaySettings
 from gateway.workflows.port import Notify, notify_nobody
-from mesh.errors import Conflict, Forbidden, InternalError, InvalidInput, MeshError, NotEnabled, Unavailable
+from mesh.errors import Conflict, Forbidden, InternalError, InvalidInput, MeshError, NotEnabled, Unavailable, unexpected
 from mesh.periodic import every
 from mesh.telemetry import log
 
@@ -200,7 +200,7 @@ class ModelAdmin:
             failure = error
         except Exception as error:
             log.error("unexpected error", exc_info=error, model=load.name)
-            failure = InternalError("an unexpected error happened; the log has the details")
+            failure = unexpected()
 
         def end(connection: Connection) -> bool:
             ended = loads.end(connection, load.id, self._holder)

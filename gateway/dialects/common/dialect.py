@@ -15,7 +15,7 @@ from gateway.jobs import idempotency
 from gateway.jobs.job import DEFAULT_PRIORITY, Job, Order
 from gateway.web import bodies
 from gateway.web.disconnect import while_connected
-from mesh.errors import Cancelled, InternalError, MeshError
+from mesh.errors import Cancelled, MeshError, unexpected
 from mesh.telemetry import log, request_id
 
 
@@ -127,10 +127,7 @@ def answering(dialect: Dialect, handler: Handler) -> Handler:
             return dialect.render_error(request, error)
         except Exception as error:
             log.error("unexpected error", exc_info=error)
-            unexpected = InternalError(
-                f"an unexpected error happened; the log has it under request id {request_id.get()}"
-            )
-            return dialect.render_error(request, unexpected)
+            return dialect.render_error(request, unexpected(request_id.get()))
 
     # What the documentation shows.
     answer.__name__, answer.__doc__ = handler.__name__.strip("_"), handler.__doc__
