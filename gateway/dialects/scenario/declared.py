@@ -53,6 +53,11 @@ def no_use(name: str) -> str:
     return f"{name} was not used: this route has no use for it."
 
 
+def elsewhere(name: str) -> str:
+    """The refusal of an upload that only names a file, in this field."""
+    return f'uploads by "{name}" are not enabled on this server; send the file in parts'
+
+
 def _absent(name: str, type: Type, remark: str) -> Field:
     return Field(name, type, NoEffect(remark))
 
@@ -131,7 +136,6 @@ _ASSET_IDS = Field("assetIds", Type.WORDS, Decides("which assets are meant"), li
 _URL = Field("url", Type.TEXT, sets("url"), required=True)
 _EVENTS = Field("enabledEvents", Type.WORDS, sets("events"), limits=Range(1, len(KNOWN_EVENTS)), required=True)
 _DESCRIPTION = Field("description", Type.TEXT, sets("description"))
-_ELSEWHERE = Refused("uploads by a name of a file elsewhere are not enabled; send the file in parts")
 _ENDPOINT = (_URL, _EVENTS, _DESCRIPTION)
 ELSEWHERE = ("url", "civitaiModelUrl", "huggingFaceModelName")
 """Fields of uploads that name a file for the server to fetch."""
@@ -173,7 +177,7 @@ FIELDS: Mapping[tuple[str, str], Table] = {
         Field("fileSize", Type.WHOLE, sets("size"), limits=Range(1, MAX_BYTES), default=0),
         Field("parts", Type.WHOLE, sets("parts"), limits=Range(1, MOST_PARTS), default=1),
         Field("contentType", Type.TEXT, sets("content_type"), required=True),
-        *(Field(name, Type.TEXT, _ELSEWHERE) for name in ELSEWHERE),
+        *(Field(name, Type.TEXT, Refused(elsewhere(name))) for name in ELSEWHERE),
     ),
     ("POST", "/uploads/{id}/action"): Table(_ACTION),
     ("POST", "/models/get-bulk"): Table(

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from gateway.dialects.common.dialect import base_url
 from gateway.dialects.scenario import answers
-from gateway.dialects.scenario.declared import ELSEWHERE
+from gateway.dialects.scenario.declared import ELSEWHERE, elsewhere
 from gateway.dialects.scenario.fields import wrong
 from gateway.dialects.scenario.resource import Resource, Table, is_dry
 from gateway.files.uploads import Upload
@@ -35,7 +35,7 @@ class ScenarioUploads(Resource):
         """Announce a picture; the answer has a link for each of its parts, to which it is PUT without a key."""
         owner, fields = self._owner(request), await self._fields(request)
         if named := next((name for name in ELSEWHERE if fields.raw(name)), None):
-            raise NotEnabled(f'uploads by "{named}" are not enabled on this server; send the file in parts')
+            raise NotEnabled(elsewhere(named))
         kind, file_name = fields.required("kind"), fields.required("fileName")
         if kind not in ("image", "asset"):
             raise NotEnabled(f"uploads of kind {kind[:40]} are not enabled on this server; send an image")
