@@ -3,9 +3,10 @@
 `python -m gateway keys` makes, lists and revokes the keys of clients; its --help says more.
 """
 
-import asyncio
 import os
 import sys
+
+import uvloop
 
 from gateway.commands import keys as key_command
 from gateway.server import run
@@ -20,7 +21,7 @@ if __name__ == "__main__":
     settings = settings_of(GatewaySettings, __doc__, sys.argv[1:], os.environ)
     configure("gateway", settings)
     try:
-        asyncio.run(run(settings))
+        uvloop.run(run(settings))
     except SettingsError as error:
         # What shows only once the database is open.
         sys.exit(str(error))

@@ -224,6 +224,30 @@ async def test_one_signal_drains_both_faces_and_what_runs_is_finished() -> None:
                 process.kill()
 
 
+async def test_it_runs_on_uvloop_and_parses_with_httptools() -> None:
+    environment = {
+        **os.environ,
+        "CN_GATEWAY_ADDRESS": f"127.0.0.1:{free_port()}",
+        "CN_GATEWAY_GRPC_ADDRESS": f"127.0.0.1:{free_port()}",
+        "CN_DRAIN_S": "0",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout
+    try:
+        async for line in process.stdout:
+            if b"HTTP server" in line:
+                said = json.loads(line)
+                assert said["loop"] == "uvloop" and "httptools" in said["parser"]
+                break
+        else:
+            raise AssertionError("it did not say how it serves")
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
 @pytest.mark.parametrize("name", ["CN_GATEWAY_ADDRESS", "CN_GATEWAY_GRPC_ADDRESS"])
 async def test_an_address_that_is_taken_is_named_and_no_traceback_shown(name: str) -> None:
     with socket.socket() as taken:
