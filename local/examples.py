@@ -3,8 +3,8 @@
 `tests/contract/<dialect>/shown.json` chooses them. It has `operations`, by method and path, each with `requests`, the
 names of pairs with what is said of them if that is not the name, and `answers`, by status the name of a pair, or that
 name and the number of a step that comes after it; `samples`, what stands in place of a kind of value, by the end of the
-way to it or by its regular expression; and `kept`, what stands in place of a name that a pair keeps. What comes of it is
-the gateway's `gateway/dialects/<dialect>/examples.json`.
+way to it or by its regular expression; and `kept`, what stands in place of a name that a pair keeps. What comes of it
+is the gateway's `gateway/dialects/<dialect>/examples.json`.
 """
 
 import json
