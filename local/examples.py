@@ -17,7 +17,10 @@ from typing import Any
 from local.processes import ROOT
 
 CONTRACT = ROOT / "tests" / "contract"
-PICTURE = "iVBORw0KGgo..."
+# A white square on black, 64x64: short, and yet a picture, so that what is shown can be sent.
+PICTURE = (
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABAAQAAAACCEkxzAAAAG0lEQVR42mNgGHTg/////xsYmGDcUQZWxiABAMVbBL3XAp4yAAAAAElFTkSuQmCC"
+)
 PICTURE_URL = f"data:image/png;base64,{PICTURE}"
 _HEX = "5f1d2c3b4a59687706f5e4d3c2b1a090"
 _FILE = "2c9a4b7d81e06f53a2b4c6d8e0f1a3b5.png"
