@@ -3,11 +3,12 @@
 `python -m gateway keys` makes, lists and revokes the keys of clients; its --help says more.
 """
 
-import asyncio
 import os
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+import uvloop
 
 from gateway.commands import keys as key_command
 from gateway.dialects.table import SETTINGS
@@ -30,7 +31,7 @@ if __name__ == "__main__":
     settings, dialect_settings = read(__doc__, sys.argv[1:])
     configure("gateway", settings)
     try:
-        asyncio.run(run(settings, dialect_settings))
+        uvloop.run(run(settings, dialect_settings))
     except SettingsError as error:
         # What shows only once the database is open.
         sys.exit(str(error))

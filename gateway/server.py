@@ -36,18 +36,25 @@ async def run(settings: GatewaySettings, dialect_settings: Mapping[str, Any]) ->
     host, port = split_address(settings.address)
     async with open_gateway(settings, VOICES) as gateway:
         stop = gateway.ending
-        http = _Http(
-            uvicorn.Config(
-                make_app(gateway, dialect_settings),
-                host=host,
-                port=port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                forwarded_allow_ips=list(settings.proxies),
-                timeout_graceful_shutdown=int(settings.grace_s),
-            )
+        config = uvicorn.Config(
+            make_app(gateway, dialect_settings),
+            host=host,
+            port=port,
+            # By name, so that a missing parser is an error and not a slow one in its place.
+            http="httptools",
+            ws="none",
+            # What has to begin and end is open_gateway's; the application has no part in it.
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            forwarded_allow_ips=list(settings.proxies),
+            timeout_graceful_shutdown=int(settings.grace_s),
         )
+        config.load()
+        http = _Http(config)
+        loop = asyncio.get_running_loop()
+        log.info("HTTP server", loop=type(loop).__module__, parser=config.http_protocol_class.__module__)
 
         async def drain() -> None:
             await stop.wait()

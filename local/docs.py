@@ -11,6 +11,7 @@ from families.annotators import HEADS, folder_name
 from gateway.dialects.enterprise import unsupported as enterprise_absent
 from gateway.dialects.table import SETTINGS
 from gateway.settings import GatewaySettings
+from local import examples
 from local.processes import ROOT, procfile
 from local.settings import LocalSettings
 from mesh.settings import table
@@ -135,9 +136,22 @@ PAGES = {
 """Page -> name of a generated part -> what writes it."""
 
 
+FILES: Mapping[str, Callable[[], str]] = examples.files()
+"""Path of a generated file -> what writes it."""
+
+
 def refresh(write: bool, root: Path = ROOT) -> list[str]:
-    """Names of the generated parts of the pages under `root` that were stale; they are rewritten if `write`."""
-    return [name for page, parts in PAGES.items() for name in _refresh(write, root / page, parts)]
+    """Names of the generated parts of the pages, and of the generated files, under `root` that were stale; they are
+    rewritten if `write`."""
+    stale = [name for page, parts in PAGES.items() for name in _refresh(write, root / page, parts)]
+    for name, make in FILES.items():
+        path, fresh = root / name, make()
+        if not path.exists() or path.read_text() != fresh:
+            stale.append(name)
+            if write:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(fresh)
+    return stale
 
 
 def _refresh(write: bool, page: Path, parts: Mapping[str, Callable[[], str]]) -> list[str]:

@@ -59,7 +59,7 @@ class Documents:
         return document
 
     def routes(self) -> APIRouter:
-        """/openapi.json and /docs of the native API, and the same under each name."""
+        """/openapi.json and /docs of the native API, the same under each name, and what the pages need."""
         router = APIRouter()
 
         async def document(request: Request) -> Response:
@@ -74,6 +74,7 @@ class Documents:
             ("/openapi/{name}.json", document),
             ("/docs", page),
             ("/docs/{name}", page),
+            (f"{docs_page.VIEWER}/{{file}}", docs_page.viewer),
         ):
             router.add_api_route(path, endpoint, include_in_schema=False)
         return router

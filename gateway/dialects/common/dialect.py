@@ -112,11 +112,6 @@ def _named(request: Request, order: Order) -> Order:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def json_example(example: Mapping[str, Any]) -> dict[str, Any]:
-    """Documentation of a request whose handler reads it itself."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"example": example}}}}
-
-
 def answering(dialect: Dialect, handler: Handler) -> Handler:
     """`handler` with its errors phrased by `dialect`."""
 

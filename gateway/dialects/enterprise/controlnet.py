@@ -15,18 +15,6 @@ from gateway.dialects.enterprise.request import Circumstances, Reading
 from gateway.generation.catalogue import Offer
 from gateway.generation.generation import Control, Generation
 
-EXAMPLE = {
-    "key": "...",
-    "model_id": "demo",
-    "controlnet_model": "canny",
-    "prompt": "a red circle on a white background",
-    "init_image": "https://example.org/edges.png",
-    "width": "512",
-    "height": "512",
-    "num_inference_steps": "30",
-    "samples": "1",
-    "seed": None,
-}
 _TO_START_FROM = "init_image beside a control_image, with a strength below 1 and no mask_image"
 
 

@@ -17,7 +17,8 @@ from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.declared import Table
-from gateway.dialects.common.dialect import Handler, Submission, answering, base_url, generate, json_example
+from gateway.dialects.common.dialect import Handler, Submission, answering, base_url, generate
+from gateway.dialects.common.examples import Examples
 from gateway.dialects.common.lenient import Lenient
 from gateway.dialects.common.request import body_of
 from gateway.dialects.enterprise import answers, controlnet, management, models, uploads
@@ -41,12 +42,7 @@ from mesh.errors import InvalidInput, MeshError, NotFound
 
 _READERS = {task: controlnet.read if task == "controlnet" else siblings.read for task in TASKS}
 _FUNCTIONS: Mapping[str, Function] = {**management.FUNCTIONS, **uploads.FUNCTIONS, **models.FUNCTIONS}
-_EXAMPLES: Mapping[str, Mapping[str, Any]] = {
-    "controlnet": controlnet.EXAMPLE,
-    **siblings.EXAMPLES,
-    "fetch": {"key": "...", "request_id": 120539115},
-}
-_EXAMPLE = {"key": "..."}
+_EXAMPLES = Examples("gateway.dialects.enterprise")
 _TEMPORARY_S = 86_400.0
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -76,7 +72,7 @@ class Enterprise:
         router = APIRouter(tags=["enterprise"])
         for function, paths in PATHS.items():
             endpoint = answering(self, self._handler(function))
-            example = json_example(_EXAMPLES.get(function, _EXAMPLE))
+            example = _EXAMPLES.request_body("POST", function)
             for path in [
                 form for stem in paths for form in ((stem, stem + "/{id}") if function == "fetch" else (stem,))
             ]:

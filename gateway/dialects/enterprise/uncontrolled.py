@@ -1,7 +1,6 @@
 """Reads the enterprise dialect's requests for pictures without control: from words, from a picture, within a mask."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from gateway.dialects.common.lenient import Lenient
 from gateway.dialects.enterprise import request as enterprise_request
@@ -16,22 +15,6 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "text2img": (),
     "img2img": ("init_image",),
     "inpaint": ("init_image", "mask_image"),
-}
-_FROM_WORDS = {
-    "key": "...",
-    "model_id": "demo",
-    "prompt": "a red circle on a white background",
-    "width": "512",
-    "height": "512",
-    "num_inference_steps": "30",
-    "samples": "1",
-    "seed": None,
-}
-_FROM_A_PICTURE = {**_FROM_WORDS, "init_image": "https://example.org/picture.png", "strength": 0.7}
-EXAMPLES: Mapping[str, Mapping[str, Any]] = {
-    "text2img": _FROM_WORDS,
-    "img2img": _FROM_A_PICTURE,
-    "inpaint": {**_FROM_A_PICTURE, "mask_image": "https://example.org/mask.png"},
 }
 
 

@@ -19,7 +19,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.declared import Table
-from gateway.dialects.common.dialect import Submission, answering, generate, json_example, renamed
+from gateway.dialects.common.dialect import Submission, answering, generate, renamed
+from gateway.dialects.common.examples import Examples
 from gateway.dialects.common.request import owner_of
 from gateway.dialects.huggingface import request as asking
 from gateway.dialects.huggingface.declared import FIELDS
@@ -45,15 +46,7 @@ _SENT_AS = {"image/jpg": "image/jpeg", "image/x-image": "image/png"}
 _JSON = "application/json"
 OFFERED = (*_PICTURES, _JSON)
 
-_EXAMPLE = {
-    "inputs": "a red circle on a white background",
-    "negative_prompt": None,
-    "controlnet_type": "canny_edge",
-    "image": "iVBORw0KGgo...",
-    "num_inference_steps": 20,
-    "guidance_scale": 7.5,
-    "controlnet_conditioning_scale": 1.0,
-}
+_EXAMPLES = Examples("gateway.dialects.huggingface")
 
 _RUNNING = Gauge("inf_batch_current_size", "Generations being made, by the name that inference endpoints give it.")
 _QUEUED = Gauge("inf_queue_size", "Generations waiting, by the name that inference endpoints give it.")
@@ -77,10 +70,11 @@ class HuggingFace:
 
     def routes(self) -> APIRouter:
         router = APIRouter(tags=["Hugging Face"])
+        shown = _EXAMPLES.request_body("POST", "/")
         for mount in ("", "/hf/{endpoint_name}"):
             for path in (mount or "/", f"{mount}/predict"):
                 predict = answering(self, self._predict)
-                router.add_api_route(path, predict, methods=["POST"], openapi_extra=json_example(_EXAMPLE))
+                router.add_api_route(path, predict, methods=["POST"], openapi_extra=shown)
             for path in (mount or "/", f"{mount}/health"):
                 router.add_api_route(path, self._health, methods=["GET"])
         # At the root the same two gauges stand among all other metrics.

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from local.docs import PAGES, refresh
+from local.docs import FILES, PAGES, refresh
 from preprocess_svc.controls import CONTROLS
 
-NAMES = [name for parts in PAGES.values() for name in parts]
+NAMES = [*(name for parts in PAGES.values() for name in parts), *FILES]
 
 
 def pages(folder: Path) -> Path:
@@ -45,6 +45,16 @@ def test_a_stale_part_is_named_and_left_alone_by_a_check(tmp_path: Path) -> None
     readme.write_text(stale)
     assert refresh(write=False, root=root) == ["controls"]
     assert readme.read_text() == stale
+
+
+def test_a_stale_or_missing_file_is_named_and_left_alone_by_a_check(tmp_path: Path) -> None:
+    root = pages(tmp_path)
+    refresh(write=True, root=root)
+    stale, missing, *_ = FILES
+    (root / stale).write_text("{}")
+    (root / missing).unlink()
+    assert refresh(write=False, root=root) == [stale, missing]
+    assert (root / stale).read_text() == "{}" and not (root / missing).exists()
 
 
 def test_a_missing_part_is_an_error(tmp_path: Path) -> None:

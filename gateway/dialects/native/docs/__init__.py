@@ -1,1 +1,1 @@
-"""How the native API is described: bodies of requests and answers, examples, routes."""
+"""How the native API is described: bodies of requests and answers, routes."""

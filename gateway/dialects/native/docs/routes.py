@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Any
 
+import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gateway.dialects.native.docs import answers, examples, lists
+from gateway.dialects.common.examples import Examples
+from gateway.dialects.native.docs import answers, lists
 from gateway.dialects.native.request import WAIT, WAIT_DEFAULT_S
 from gateway.jobs.bounds import LIMIT, LIMIT_DEFAULT
 from gateway.jobs.idempotency import HEADER, MOST_CHARACTERS
@@ -26,9 +28,19 @@ _STREAM = (
 )
 
 
-def _request(schema: dict[str, Any], shown: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
-    known = {name: {"summary": words, "value": body} for name, (words, body) in shown.items()}
-    return {"required": True, "content": {"application/json": {"schema": schema, "examples": known}}}
+_EXAMPLES = Examples("gateway.dialects.native")
+_shown = _EXAMPLES.answer
+
+
+def _request(schema: dict[str, Any], method: str, path: str) -> dict[str, Any]:
+    examples = _EXAMPLES.requests(method, path)
+    return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
+
+
+def _events(shown: Mapping[str, list[Any]]) -> str:
+    """Events as they come over the line, by their names."""
+    each = [(name, orjson.dumps(data).decode()) for name, several in shown.items() for data in several]
+    return "".join(f"event: {name}\ndata: {data}\n\n" for name, data in each)
 
 
 def _header(words: str) -> dict[str, Any]:
@@ -136,14 +148,14 @@ CREATE = documented(
     _PREFER,
     _KEY,
     answer=answers.GenerationRecord,
-    example=examples.RECORD,
-    body=_request(_named("GenerationBody")[0], examples.GENERATIONS),
+    example=_shown("POST", "/generations"),
+    body=_request(_named("GenerationBody")[0], "POST", "/generations"),
     headers=_PLACE,
 )
 CREATE["responses"][202] = {
     "model": answers.GenerationRecord,
     "description": "Not done within `wait`; ask again under Location.",
-    "content": {"application/json": {"example": examples.RUNNING}},
+    "content": {"application/json": {"example": _shown("POST", "/generations", 202)}},
     "headers": _PLACE,
 }
 LIST = documented(
@@ -152,23 +164,23 @@ LIST = documented(
     _STATUS,
     _SINCE,
     answer=answers.GenerationList,
-    example=examples.GENERATION_LIST,
+    example=_shown("GET", "/generations"),
     headers=_FURTHER,
 )
-SHOW = documented(_ID, answer=answers.GenerationRecord, example=examples.TOLD)
-CANCEL = documented(_ID, answer=answers.GenerationRecord, example=examples.CANCELLED)
+SHOW = documented(_ID, answer=answers.GenerationRecord, example=_shown("GET", "/generations/{id}"))
+CANCEL = documented(_ID, answer=answers.GenerationRecord, example=_shown("DELETE", "/generations/{id}"))
 EVENTS = documented(
     _ID,
     _SEEN,
     answer=None,
-    media={"text/event-stream": {"example": examples.STREAM}},
+    media={"text/event-stream": {"example": _events(_shown("GET", "/generations/{id}/events"))}},
     words=_STREAM,
 )
 EVENTS["responses"][204] = {"description": "The end was seen already; there is nothing to come back for."}
 HINTS = documented(
     answer=answers.HintAnswer | answers.HintBatchAnswer,
-    example=examples.HINT,
-    body=_request({"anyOf": _named("HintBody", "HintBatchBody")}, examples.HINTS),
+    example=_shown("POST", "/hints"),
+    body=_request({"anyOf": _named("HintBody", "HintBatchBody")}, "POST", "/hints"),
     media={"image/png": {"schema": {"type": "string", "format": "binary"}}},
     words="Done. A PNG says in headers what the JSON says in fields.",
     headers={
@@ -178,41 +190,43 @@ HINTS = documented(
         "Server-Timing": _header("`hint`: milliseconds of work; `total`: waiting included."),
     },
 )
-_UPLOAD = _request(_named("AssetBody")[0], examples.KEPT)
+_UPLOAD = _request(_named("AssetBody")[0], "POST", "/assets")
 for _media in ("image/png", "image/jpeg", "image/webp"):
     _UPLOAD["content"][_media] = {"schema": {"type": "string", "format": "binary"}}
 KEEP = documented(
     answer=answers.AssetRecordBody,
-    example=examples.ASSET,
+    example=_shown("POST", "/assets", 201),
     body=_UPLOAD,
     status=201,
     words="Kept, or kept before.",
     headers=_PLACE,
 )
-ASSETS = documented(_LIMIT, _AFTER, _SOURCE, answer=answers.AssetList, example=examples.ASSET_LIST, headers=_FURTHER)
-ASSET = documented(_FILE, answer=answers.AssetRecordBody, example=examples.ASSET)
+ASSETS = documented(
+    _LIMIT, _AFTER, _SOURCE, answer=answers.AssetList, example=_shown("GET", "/assets"), headers=_FURTHER
+)
+ASSET = documented(_FILE, answer=answers.AssetRecordBody, example=_shown("GET", "/assets/{id}/record"))
 DROP = documented(_FILE, answer=None, status=204, words="Removed.")
 CREATE_ENDPOINT = documented(
     answer=answers.NewWebhookEndpoint,
-    example=examples.NEW_ENDPOINT,
-    body=_request(_named("WebhookEndpointBody")[0], examples.ENDPOINTS),
+    example=_shown("POST", "/webhook-endpoints", 201),
+    body=_request(_named("WebhookEndpointBody")[0], "POST", "/webhook-endpoints"),
     status=201,
     words="Set up.",
     headers=_PLACE,
 )
-ENDPOINTS = documented(answer=answers.WebhookEndpointList, example=examples.ENDPOINT_LIST)
-ENDPOINT = documented(_ENDPOINT, answer=answers.WebhookEndpointRecord, example=examples.ENDPOINT)
+ENDPOINTS = documented(answer=answers.WebhookEndpointList, example=_shown("GET", "/webhook-endpoints"))
+ENDPOINT = documented(_ENDPOINT, answer=answers.WebhookEndpointRecord, example=_shown("GET", "/webhook-endpoints/{id}"))
 CHANGE_ENDPOINT = documented(
     _ENDPOINT,
     answer=answers.WebhookEndpointRecord,
-    example=examples.ENDPOINT,
-    body=_request(_named("WebhookEndpointChange")[0], examples.ENDPOINT_CHANGES),
+    example=_shown("PATCH", "/webhook-endpoints/{id}"),
+    body=_request(_named("WebhookEndpointChange")[0], "PATCH", "/webhook-endpoints/{id}"),
 )
 DROP_ENDPOINT = documented(_ENDPOINT, answer=None, status=204, words="Removed.")
-SECRET = documented(answer=answers.WebhookSecret, example=examples.SECRET)
-MODELS = documented(answer=lists.ModelList, example=examples.MODELS)
-CONTROLS = documented(_OF_MODEL, answer=lists.ControlList, example=examples.CONTROLS)
-SCHEDULERS = documented(answer=lists.SchedulerList, example=examples.SCHEDULERS)
-STYLES = documented(answer=lists.StyleList, example=examples.STYLES)
-PROBLEMS = documented(answer=lists.ProblemKindList, example=examples.PROBLEM_KINDS)
-PROBLEM = documented(_KIND, answer=lists.ProblemKindBody, example=examples.PROBLEM_KIND)
+SECRET = documented(answer=answers.WebhookSecret, example=_shown("GET", "/webhook-secret"))
+MODELS = documented(answer=lists.ModelList, example=_shown("GET", "/models"))
+CONTROLS = documented(_OF_MODEL, answer=lists.ControlList, example=_shown("GET", "/controls"))
+SCHEDULERS = documented(answer=lists.SchedulerList, example=_shown("GET", "/schedulers"))
+STYLES = documented(answer=lists.StyleList, example=_shown("GET", "/styles"))
+PROBLEMS = documented(answer=lists.ProblemKindList, example=_shown("GET", "/problems"))
+PROBLEM = documented(_KIND, answer=lists.ProblemKindBody, example=_shown("GET", "/problems/{name}"))
