@@ -14,6 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from structlog.testing import capture_logs
 
 from gateway.generation.generation import Control, Generation
 from gateway.generation.services import SERVICES
@@ -265,3 +266,14 @@ async def test_an_address_that_is_taken_is_named_and_no_traceback_shown(name: st
     assert process.returncode != 0
     assert address in said.decode() and "can't be listened on" in said.decode()
     assert "Traceback" not in said.decode()
+
+
+async def test_a_setting_without_effect_is_warned_of(start: Start) -> None:
+    with capture_logs() as said:
+        async with start():
+            pass
+        assert not [line for line in said if "CN_GATEWAY_MAX_RECORDS" in line["event"]]
+        async with start(max_records=5):
+            pass
+    (line,) = [line for line in said if "CN_GATEWAY_MAX_RECORDS" in line["event"]]
+    assert line["log_level"] == "warning" and "no effect" in line["event"]

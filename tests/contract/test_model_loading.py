@@ -194,18 +194,18 @@ import asyncio, sys
 from gateway.generation.catalogue import Catalogue
 from gateway.database.connection import open_database
 from gateway.models.admin import ModelAdmin
-from gateway.generation.services import Rooms
+from gateway.generation.services import Services
 from gateway.settings import GatewaySettings
 from mesh.errors import NotFound
 settings = GatewaySettings(export_command=sys.argv[1])
 
 async def delete(database):
-    rooms = Rooms("127.0.0.1:1")
+    services = Services("127.0.0.1:1")
     try:
-        await ModelAdmin(settings, Catalogue(rooms), database).delete("refused")
+        await ModelAdmin(settings, Catalogue(services), database).delete("refused")
     except NotFound:
         print("ran")
-    await rooms.close()
+    await services.close()
 
 with open_database("") as database:
     asyncio.run(delete(database))

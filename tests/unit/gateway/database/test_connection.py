@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
@@ -36,3 +37,26 @@ async def test_nothing_is_asked_of_one_that_is_closed() -> None:
         pass
     with pytest.raises(RecordsAway, match="going away"):
         await database.run(lambda connection: None)
+
+
+def _pragma(connection: Connection) -> int:
+    return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+
+def _schema(connection: Connection) -> list[str]:
+    found = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
+    version = connection.exec_driver_sql("SELECT version_num FROM cn_schema").scalar_one()
+    return [*found.scalars(), version]
+
+
+async def test_only_what_outlives_the_process_is_written_through_to_the_disk(tmp_path: Path) -> None:
+    with open_database("") as passing, open_database(f"sqlite:///{tmp_path}/records.db") as kept:
+        assert (passing.durable, await passing.run(_pragma)) == (False, 0)
+        assert (kept.durable, await kept.run(_pragma)) == (True, 2)
+        assert await passing.run(_schema) == await kept.run(_schema)
+
+
+async def test_a_passing_database_begins_empty_and_is_nobody_else_s() -> None:
+    with open_database("") as one, open_database("") as other:
+        await one.run(lambda connection: connection.exec_driver_sql("CREATE TABLE own (id INTEGER)").rowcount)
+        assert "CREATE TABLE own (id INTEGER)" not in await other.run(_schema)
