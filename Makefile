@@ -44,8 +44,7 @@ down: ## Stop a mesh that was left running
 	@$(BIN)/python -m local down
 
 test: setup models ## Every test
-	@$(BIN)/python -m pytest tests -m "not machine" -n 3 --dist loadfile
-	@$(BIN)/python -m pytest tests -m machine
+	@$(BIN)/python -m pytest tests -n 3
 
 test-%: setup models
 	@$(BIN)/python -m pytest tests/$*

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import settings
 
 from local.supervision import LocalMesh
 from tests.rigs.mesh import DEMO_WEIGHTS, ROOT, local_settings, mesh_environment
+from tests.rigs.once import first
+from tests.rigs.schedule import Schedule, longest_first, misplaced
 
 # Whatever a change is tested with is the same at every run; `make fuzz` searches anew, and longer.
 settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
@@ -24,30 +27,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--parity-table", metavar="FILE", help="Write what the comparison measured as a table.")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the one model repository of a run, or the mesh over it: two processes would make two of them."""
-    for item in items:
-        if {"repository", "tiny_weights"}.intersection(getattr(item, "fixturenames", ())):
-            item.add_marker("machine")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the longest first where several processes share the tests, and hold those on the one mesh together."""
+    if wrong := misplaced(items):
+        raise pytest.UsageError(f"{', '.join(sorted(wrong))}: asks the mesh; add it to tests/rigs/schedule.py")
+    if hasattr(config, "workerinput"):
+        longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule:
+    return Schedule(config, log)
 
 
 @pytest.fixture(scope="session")
-def tiny_weights() -> Path:
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random epsilon model of SD1.5's shape (4 levels, 13 residuals, leading timesteps) in diffusers format."""
     folder = ROOT / "build" / "tiny-sd15"
-    subprocess.run([sys.executable, ROOT / "tests" / "rigs" / "tiny_sd15.py", folder], check=True)
+    with first(tmp_path_factory, "tiny-sd15") as mine:
+        if mine:
+            subprocess.run([sys.executable, ROOT / "tests" / "rigs" / "tiny_sd15.py", folder], check=True)
     return folder
 
 
 @pytest.fixture(scope="session")
-def repository(tiny_weights: Path) -> Path:
+def repository(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with the demo model, its annotator and the tiny random model; kept in build/, so a second run
     is quick."""
     folder = ROOT / "build" / "test-repository"
     folder.mkdir(parents=True, exist_ok=True)
     sources = ([DEMO_WEIGHTS, "--name", "demo"], [tiny_weights, "--name", "tiny"], ["annotator", "demo"])
-    for source in sources:
-        subprocess.run([sys.executable, "-m", "export", *source, "--repository", folder], check=True, cwd=ROOT)
+    with first(tmp_path_factory, "repository") as mine:
+        for source in sources if mine else ():
+            subprocess.run([sys.executable, "-m", "export", *source, "--repository", folder], check=True, cwd=ROOT)
     return folder
 
 

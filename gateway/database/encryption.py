@@ -1,7 +1,6 @@
 """Secrets that must be read again, encrypted with a key that the database does not hold."""
 
 import hashlib
-import secrets
 
 import pybase64
 from cryptography.fernet import Fernet, InvalidToken
@@ -18,9 +17,8 @@ class Cipher:
     """
 
     def __init__(self, secret: str, *, passing: bool = False) -> None:
-        if not secret and passing:
-            secret = secrets.token_hex(32)
-        self._fernet = Fernet(_key(secret)) if secret else None
+        key = _key(secret) if secret else Fernet.generate_key() if passing else None
+        self._fernet = Fernet(key) if key else None
 
     def encrypt(self, text: str) -> str:
         """`text`, encrypted.

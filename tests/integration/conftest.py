@@ -7,6 +7,7 @@ import pytest
 from export.exporter import export
 from export.options import Options
 from export.source import Source, open_source
+from tests.rigs.once import first, of_run
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +16,10 @@ def sd15_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Here, so that tests without a model do not wait for torch.
     from tests.rigs.tiny_sd15 import make
 
-    return make(tmp_path_factory.mktemp("source") / "tiny", kinds=("canny", "inpaint", "shuffle"), pooled=("shuffle",))
+    with first(tmp_path_factory, "source") as mine:
+        if mine:
+            make(mine / "tiny", kinds=("canny", "inpaint", "shuffle"), pooled=("shuffle",))
+    return of_run(tmp_path_factory, "source") / "tiny"
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +30,7 @@ def sd15_source(sd15_folder: Path) -> Source:
 @pytest.fixture(scope="session")
 def exported(sd15_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with the model as `t`."""
-    repository = tmp_path_factory.mktemp("repository")
-    outcome = export(sd15_source, Options(repository, "t"))
-    assert not outcome.skipped
-    return repository
+    with first(tmp_path_factory, "exported") as repository:
+        if repository:
+            assert not export(sd15_source, Options(repository, "t")).skipped
+    return of_run(tmp_path_factory, "exported")

@@ -16,12 +16,12 @@ from transformers import CLIPTokenizer
 from demo import annotator_train, controlnet, corpus, recipe, stages, text_encoder, train, unet, vae
 from demo.annotator_net import AnnotatorNet, load_net, save_net
 from demo.assemble import assemble
-from demo.descent import descend
 from demo.diffusion import NOISE_FROM, Noising, build_scheduler, stratified_timesteps
 from demo.distributed import Crew, CrewError, Progress, run_crew
 from demo.recipe import Schedule
 from demo.stages import STAGES, MissingPart, Workshop
 from demo.tokenizer import END, START, train_tokenizer
+from tests.rigs.crew import fail_second, record_average
 
 ALONE = Crew(0, 1, lambda progress: None)
 EXAMPLES = corpus.examples(range(48))
@@ -255,23 +255,6 @@ def test_a_schedule_warms_up_holds_and_falls() -> None:
     assert rates[0] == pytest.approx(0.1) and rates[9] == rates[500] == 1.0
     assert rates[-1] == pytest.approx(0.01, abs=1e-3) and rates[500:] == sorted(rates[500:], reverse=True)
     assert schedule.scaled(0.01).steps == 10 and schedule.scaled(1e-9).steps == 2
-
-
-def record_average(crew: Crew, folder: Path) -> None:
-    """Worker of the two-process test: one linear model, each process with examples of its own."""
-    torch.manual_seed(crew.rank)
-    model, inputs = torch.nn.Linear(3, 1), torch.full((4, 3), float(crew.rank + 1))
-    average, losses = descend(
-        crew, model, Schedule(steps=3, batch=8, rate=0.1, warmup=1), lambda step: model(inputs).square().mean()
-    )
-    flat = torch.cat([w.reshape(-1) for w in (*model.parameters(), *average.parameters())])
-    np.save(folder / f"{crew.rank}.npy", np.append(flat.detach().numpy(), losses))
-
-
-def fail_second(crew: Crew) -> None:
-    if crew.rank == 1:
-        raise ValueError("the second one gives up")
-    crew.average_(torch.zeros(1))
 
 
 @pytest.mark.slow
