@@ -22,7 +22,9 @@ from controlmesh.v1 import generation_pb2, generation_pb2_grpc
 from local.demo import source_picture
 from local.supervision import LocalMesh
 from mesh.channels import open_channel
-from tests.rigs.mesh import GENERATIONS, local_settings, mesh_environment
+from tests.parity.matrix import mixed
+from tests.parity.reference import assert_same
+from tests.rigs.mesh import GENERATIONS, local_settings, mesh_environment, picture
 
 PICTURE = base64.b64encode(source_picture()).decode()
 LONG: dict[str, Any] = {"prompt": "a red star", "width": 512, "height": 512, "steps": 150}
@@ -39,7 +41,7 @@ def frail(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def caller(frail: LocalMesh) -> Iterator[httpx2.Client]:
     frail.wait_ready(60)
-    with httpx2.Client(base_url=frail.url, timeout=60) as client:
+    with httpx2.Client(base_url=frail.url, timeout=120) as client:
         yield client
 
 
@@ -194,6 +196,20 @@ def test_a_killed_graph_process_brings_the_model_server_back(caller: httpx2.Clie
     assert eventually(lambda: frail.pid("model_server") not in (0, before), 60)
     frail.wait_ready(90)
     assert native(caller).status_code == 200
+
+
+def test_a_picture_does_not_depend_on_its_neighbours_nor_on_a_restart(caller: httpx2.Client, frail: LocalMesh) -> None:
+    """Eight requests alone, all at once, and all at once on a mesh that has just started."""
+    requests = [asked.request("demo") for asked in mixed(8)]
+    alone = [picture(caller, request) for request in requests]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda request: picture(caller, request), requests))
+        frail.stop()
+        frail.start()
+        restarted = list(pool.map(lambda request: picture(caller, request), requests))
+    for one, crowded, later in zip(alone, together, restarted, strict=True):
+        assert_same(one, crowded)
+        assert_same(one, later)
 
 
 def _command(pid: str) -> str:

@@ -27,6 +27,12 @@ def pipeline(sd15_folder: Path) -> Any:
     return StableDiffusionPipeline.from_pretrained(sd15_folder, torch_dtype=torch.float32)
 
 
+@pytest.fixture(scope="module")
+def sessions(exported: Path) -> dict[str, Any]:
+    """Every graph, open."""
+    return {name: verify.session(exported / name / "1" / "model.onnx") for name in read_manifest(exported, NAME).graphs}
+
+
 def run(repository: Path, graph: str, **inputs: torch.Tensor) -> list[torch.Tensor]:
     return verify.run(verify.session(repository / graph / "1" / "model.onnx"), inputs)
 
@@ -136,10 +142,9 @@ def test_a_graph_that_takes_one_length_of_text_is_noticed(exported: Path, tmp_pa
     "kinds", [(), ("canny",), ("canny", "canny"), ("canny", "inpaint"), ("inpaint", "shuffle"), ("canny",) * 3]
 )
 def test_a_step_is_what_diffusers_multi_controlnet_makes(
-    exported: Path, sd15_source: Source, kinds: tuple[str, ...]
+    exported: Path, sd15_source: Source, sessions: dict[str, Any], kinds: tuple[str, ...]
 ) -> None:
     card = read_manifest(exported, NAME)
-    sessions = {name: verify.session(exported / name / "1" / "model.onnx") for name in card.graphs}
     modules = load.load(sd15_source)
     assert chain.check(card, modules, sessions, kinds) < 1e-4
     if kinds:

@@ -181,3 +181,16 @@ def cover() -> Iterator[Case]:
 #: One of diffusers' pipelines sets PNDM up differently from all others.
 _PECULIAR = (Case("inpaint", "PNDMScheduler", "demo"),)
 _ALWAYS = frozenset({"canny", "img2img canny", "inpaint canny"})
+
+
+def mixed(count: int) -> list[Asked]:
+    """That many requests that differ in scheduler, seed, steps and kind."""
+    features = ("canny", "free", "img2img", "inpaint canny", "canny + depth", "guess mode")
+    return [
+        replace(
+            FEATURES[features[number % len(features)]](Asked(COMPARED[number * 5 % len(COMPARED)])),
+            seed=number,
+            steps=6 + number % 3,
+        )
+        for number in range(count)
+    ]

@@ -18,6 +18,8 @@ Pixels = NDArray[np.uint8]
 
 #: How far a picture may be from diffusers', in 255ths: on any pixel, and on average. What differs is the order of sums.
 MOST, MEAN = 2, 0.1
+#: A picture must not depend on what is computed beside it: at most one 255th, on no more than a thousandth.
+APART, SHARE = 1, 0.001
 
 torch.set_num_threads(1)
 
@@ -121,6 +123,13 @@ def difference(ours: Pixels, theirs: Pixels) -> tuple[int, float]:
     assert ours.shape == theirs.shape
     apart = np.abs(ours.astype(int) - theirs.astype(int))
     return int(apart.max()), float(apart.mean())
+
+
+def assert_same(ours: Pixels, again: Pixels) -> None:
+    """But for the order of sums, which may follow the size of the batch."""
+    apart = np.abs(ours.astype(int) - again.astype(int)).max(axis=-1)
+    assert apart.max() <= APART
+    assert (apart > 0).mean() <= SHARE
 
 
 def _purpose(asked: Asked) -> str:
