@@ -1,4 +1,4 @@
-"""The one place where errors become gRPC status, and where a call gets its request id, metrics and log line."""
+"""Turns errors into gRPC status, and gives each call its request id, metrics and log line."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def _abort(context: Any, error: Exception, outcome: dict[str, str]) -> Non
         raise error
     if not isinstance(error, MeshError):
         log.error("unexpected error", exc_info=error)
-        error = InternalError(f"an unexpected error happened; the log has it under request id {request_id.get()}")
+        error = InternalError(f"an unexpected error occurred; the log has it under request id {request_id.get()}")
     outcome["code"] = error.code.name
     outcome["reason"] = error.message
     metadata = [("controlmesh-error", type(error).__name__)]

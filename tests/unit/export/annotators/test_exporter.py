@@ -195,7 +195,7 @@ def test_one_graph_is_called_as_its_annotator_and_several_by_their_heads(dpt: Pa
 
 @pytest.mark.parametrize("name", ["", "Depth", "../up", "a-b", "_a", "a__b"])
 def test_a_name_that_is_none_is_refused(dpt: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(SourceRefused, match="is not a name"):
+    with pytest.raises(SourceRefused, match="is not a valid name"):
         export(open_source("depth", str(dpt)), Options(tmp_path / "r", name))
     assert not (tmp_path / "r").exists()
 
