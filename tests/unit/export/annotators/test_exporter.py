@@ -314,7 +314,7 @@ def put(repository: Path, made: AnnotatorCard) -> AnnotatorCard:
 def test_annotators_are_loaded_beside_models_and_not_alone(tmp_path: Path) -> None:
     put(tmp_path, annotator("depth", depth="annotator_depth"))
     put(tmp_path, annotator("pose", body="annotator_pose_body", hand="annotator_pose_hand"))
-    with pytest.raises(RepositoryError, match="holds no model card"):
+    with pytest.raises(RepositoryError, match="has no model card"):
         models_to_load(tmp_path)
     model = card()
     (tmp_path / model.name).mkdir()
