@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-# Many one-thread processes share the cores; a thread pool in each would fight over them.
+# Many single-threaded processes share the cores; thread pools in them would compete for the cores.
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help setup models demo up down test fuzz fuzz-api chaos chaos-long gallery \
@@ -12,11 +12,11 @@ export OMP_NUM_THREADS ?= 1
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.done .venv-triton/.done ## Make both environments from the locked requirements
+setup: .venv/.done .venv-triton/.done ## Create both environments from the locked requirements
 
 .venv/.done: requirements/mesh.lock requirements/torch.txt pyproject.toml
 	@$(PYTHON) model_server/platform_check.py
-	@echo "services' environment: installing locked packages (about 2 GB with torch; a few minutes the first time)"
+	@echo "services' environment: installing locked packages (about 2 GB including torch; a few minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@requirements/install.sh .venv requirements/mesh.lock --no-deps --require-hashes
 	@requirements/install.sh .venv requirements/torch.txt
@@ -34,7 +34,7 @@ models: .venv/.done ## Export the shipped demo model and its annotator to ONNX (
 	@$(BIN)/python -m export demo
 	@$(BIN)/python -m export annotator demo
 
-demo: setup models ## Start the whole mesh, make one controlled picture, print its path, stop
+demo: setup models ## Start the whole mesh, generate one controlled picture, print its path, stop
 	@$(BIN)/python -m local demo
 
 up: setup models ## Start the whole mesh and keep it running until Ctrl-C
@@ -43,36 +43,36 @@ up: setup models ## Start the whole mesh and keep it running until Ctrl-C
 down: ## Stop a mesh that was left running
 	@$(BIN)/python -m local down
 
-test: setup models ## Every test
+test: setup models ## Run every test
 	@$(BIN)/python -m pytest tests -n 3
 
 test-%: setup models
 	@$(BIN)/python -m pytest tests/$*
 
-test-unit: ## Tests of seconds, without processes or network
-test-contract: ## The vendors' documented requests and replies
-test-integration: ## Real Triton, real Envoy, real gRPC
-test-parity: ## Pictures against diffusers itself
-test-e2e: ## The whole mesh through its edge
-test-faults: ## What happens when parts fail
+test-unit: ## Run the tests that take seconds, without processes or network
+test-contract: ## Test the vendors' documented requests and replies
+test-integration: ## Test with real Triton, real Envoy, real gRPC
+test-parity: ## Compare pictures with those of diffusers
+test-e2e: ## Test the whole mesh through its edge
+test-faults: ## Test what happens when services fail
 
-test-parity-full: setup models ## Every feature under every scheduler against diffusers; writes docs/parity.md
+test-parity-full: setup models ## Compare every feature with every scheduler with diffusers; writes docs/parity.md
 	@$(BIN)/python -m pytest tests/parity/test_parity_matrix.py --every-case --parity-table docs/parity.md
 
-fuzz: setup ## Hostile pictures and parameters, for as long as Hypothesis' deep profile takes
+fuzz: setup ## Test hostile pictures and parameters with Hypothesis' deep profile
 	@$(BIN)/python -m pytest tests/unit/mesh/test_fuzz_pictures.py tests/unit/preprocess_svc/test_fuzz_controls.py --hypothesis-profile=deep
 
-chaos: setup models ## Kill a mesh's processes under forty jobs, on SQLite and PostgreSQL; writes docs/chaos.md
+chaos: setup models ## Kill a mesh's processes during forty jobs, on SQLite and PostgreSQL; writes docs/chaos.md
 	@$(BIN)/python -m benchmarks.chaos --write docs/chaos.md
 
-chaos-long: setup models ## Five minutes of kills under 200 jobs of four dialects; writes docs/chaos.md
+chaos-long: setup models ## Kill processes for five minutes during 200 jobs of four dialects; writes docs/chaos.md
 	@$(BIN)/python -m benchmarks.chaos --jobs 200 --minutes 5 --every 3 --dialects native,enterprise,scenario,grpc \
 	  --write docs/chaos.md
 
-fuzz-api: setup ## 10,000 requests against the native API, made from its own description
+fuzz-api: setup ## Send 10,000 requests generated from the native API's OpenAPI document
 	@$(BIN)/python -m tests.rigs.fuzz_api --cases 10000
 
-lint: .venv/.done ## Style, types, import directions, protos, freshness of generated files
+lint: .venv/.done ## Check style, types, import directions, protos and generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -94,7 +94,7 @@ protos: .venv/.done ## Rewrite the gRPC stubs from the .proto files
 lock: ## Rewrite the locked requirements from pyproject.toml (needs uv)
 	@./requirements/lock.sh
 
-train-demo: .venv/.done ## Train the demo model from nothing into run/train-demo (about two hours on two cores)
+train-demo: .venv/.done ## Train the demo model from scratch into run/train-demo (about two hours on two cores)
 	@$(BIN)/python -m demo train --out run/train-demo
 
 evaluate-demo: setup models ## Measure adherence to prompts and hints through the running mesh, print the table
@@ -109,7 +109,7 @@ bench: setup models ## Compare the mesh with diffusers' own pipeline and write d
 bench-hints: setup models ## Compare hints with controlnet_aux and write docs/hints_benchmark.md
 	@$(BIN)/python -m benchmarks.hints --write docs/hints_benchmark.md
 
-bench-jobs: setup ## Measure what jobs cost beside the pictures; writes docs/jobs_benchmark.md
+bench-jobs: setup ## Measure the overhead of jobs; writes docs/jobs_benchmark.md
 	@$(BIN)/python -m benchmarks.jobs --write docs/jobs_benchmark.md
 
 gallery: setup models ## Show every control type on the same pictures; writes docs/gallery.md

@@ -1,1 +1,1 @@
-"""Offline: from a diffusers folder to a verified model_repository. See `python -m export --help`."""
+"""Offline export of a diffusers folder to a verified model_repository. See `python -m export --help`."""

@@ -1,4 +1,4 @@
-"""`python -m export`: the command line."""
+"""`python -m export`: the command line of the exporter."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def main(
     ] = None,
     controlnet: Annotated[
         list[str] | None,
-        typer.Option(metavar="KIND=SOURCE", help="A ControlNet for this kind of control; may be given many times."),
+        typer.Option(metavar="KIND=SOURCE", help="A ControlNet for this kind of control; may be repeated."),
     ] = None,
     repository: InRepository = REPOSITORY,
     target: ForTarget = Target.CPU,
@@ -63,24 +63,24 @@ def main(
     """Turn an SD1.5-shaped diffusers model into ONNX graphs that Triton serves.
 
     Every graph is compared with torch at three latent sizes and three batch sizes before anything is moved into
-    place; if one differs, the repository stays as it was. Sub-folders `controlnet-<kind>` of SOURCE are found by
-    themselves. Only safetensors weights are read. A second run with nothing changed does nothing.
+    place; if one differs, the repository is not changed. Sub-folders `controlnet-<kind>` of SOURCE are found
+    automatically. Only safetensors weights are read. A second run without changes does nothing.
 
     **The demo model:** `python -m export demo`
 
-    **A model of your own:** `python -m export ./my-model --name mine --controlnet canny=./my-canny`
+    **Your own model:** `python -m export ./my-model --name mine --controlnet canny=./my-canny`
 
     **From the hub:** `python -m export stable-diffusion-v1-5/stable-diffusion-v1-5 --name sd15 --controlnet
     canny=lllyasviel/control_v11p_sd15_canny`
 
-    **A ControlNet for a model that is there:** `python -m export control --help`
+    **A ControlNet for an exported model:** `python -m export control --help`
 
-    **Out again:** `python -m export remove mine`
+    **Remove a model:** `python -m export remove mine`
 
-    **A model that finds hints in pictures** (depth, edges, poses): `python -m export annotator --help`
+    **A model that extracts hints from pictures** (depth, edges, poses): `python -m export annotator --help`
 
     Exit status: 0 done or up to date, 2 wrong usage, 3 source refused, 4 hub unreachable, 5 a graph differs from
-    torch, 6 configurations not fresh (--check-configs), 7 another export of this model is running.
+    torch, 6 configurations out of date (--check-configs), 7 another export of this model is running.
     """
     console = Console(stderr=True)
     with telling(console, "exported"):
@@ -104,10 +104,10 @@ def _configs(source: Source, options: Options, only_check: bool, console: Consol
     facts = facts_of(source, options.name)
     stale = configs.stale(options.repository, facts, options.target)
     if only_check and stale:
-        raise StaleConfigs(f"config.pbtxt of {', '.join(stale)}: not what --configs-only would write")
+        raise StaleConfigs(f"config.pbtxt of {', '.join(stale)} is out of date; run again with --configs-only")
     if not only_check:
         configs.write(options.repository, facts, options.target)
-    console.print(f"configurations of {facts.name}: {'fresh' if not stale else f'{len(stale)} written'}")
+    console.print(f"configurations of {facts.name}: {'up to date' if not stale else f'{len(stale)} written'}")
 
 
 def _export(source: Source, options: Options, console: Console) -> None:
@@ -128,7 +128,7 @@ def _report(outcome: Outcome, console: Console) -> None:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """The command that the arguments ask for: a model's export, or the one that their first word names."""
+    """Run the command named by the first argument, or the export of a model if it names none."""
     if named := _COMMANDS.get(next(iter(arguments), "")):
         command, program = named
         command(arguments[1:], prog_name=program)

@@ -1,4 +1,4 @@
-"""The check of the parts together: ControlNets, their sum and the UNet as one step, against diffusers' own."""
+"""Verify the graphs combined: ControlNets, their sum and the UNet as one step, compared with diffusers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE = verify.Size(batch=2, rows=2, height=9, width=13, chunks=2)
 
 
 def combinations(facts: ModelFacts) -> tuple[tuple[str, ...], ...]:
-    """The steps to check: without control, under each kind, under all kinds and the first one twice."""
+    """The combinations to check: without control, each kind alone, and all kinds with the first one twice."""
     alone = tuple((kind,) for kind in facts.controls)
     together = tuple(sorted((*facts.controls, *facts.controls[:1])))
     return ((), *alone, *((together,) if together else ()))
@@ -32,9 +32,9 @@ def check(
     kinds: Sequence[str],
     tolerance: float = verify.TOLERANCE,
 ) -> float:
-    """One guided denoising step under `kinds` (sorted, may repeat, may be none) through the written graphs.
+    """Run one guided denoising step with `kinds` (sorted, may repeat, may be empty) through the written graphs.
 
-    `modules` is an `export.load.Modules`, `sessions` holds every graph by its name.
+    `modules` is an `export.load.Modules`, `sessions` has every graph by name.
     Compared with MultiControlNetModel and UNet2DConditionModel. Returns the largest absolute difference of the
     prediction; raises Mismatch.
     """

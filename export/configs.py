@@ -1,4 +1,4 @@
-"""`config.pbtxt` files: written into a folder, compared with a folder."""
+"""Write `config.pbtxt` files into a folder, or compare them with it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def texts(facts: ModelFacts, target: str) -> dict[str, str]:
 
 
 def stale(repository: Path, facts: ModelFacts, target: str) -> list[str]:
-    """Names of the folders whose config.pbtxt is missing, differs, or should not be there; sorted.
+    """Names of the folders whose config.pbtxt is missing, different or superfluous; sorted.
 
-    What came to the model later is not looked at.
+    ControlNets that were added later are not checked.
     """
     wanted, later = texts(facts, target), _added(repository, facts.name)
     present = {

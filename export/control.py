@@ -1,4 +1,4 @@
-"""`python -m export control KIND SOURCE --model NAME`: a ControlNet for a model that is exported already."""
+"""`python -m export control KIND SOURCE --model NAME`: add a ControlNet to an exported model."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 def main(
     kind: Annotated[str, typer.Argument(help="Kind of control whose hints it takes, such as `canny`.")],
     source: Annotated[str, typer.Argument(help="A ControlNet's diffusers folder or hub id (owner/name).")],
-    model: Annotated[str, typer.Option(help="The exported model that it steers.")],
-    name: Annotated[str | None, typer.Option(help="Name by which requests ask for it. Default: KIND.")] = None,
+    model: Annotated[str, typer.Option(help="The exported model to add it to.")],
+    name: Annotated[str | None, typer.Option(help="Its name in requests. Default: KIND.")] = None,
     repository: InRepository = REPOSITORY,
     threads: Threads = 1,
     offline: Offline = False,
 ) -> None:
-    """Add a ControlNet to a model that is exported already; a running mesh offers it within seconds.
+    """Add a ControlNet to an exported model; a running mesh offers it within seconds.
 
-    Its graph is compared with torch like those of a whole export, and the model's other graphs stay as they are. One
-    of the same name that was added before is replaced. It stays until `python -m export remove NAME`, or until the
-    model is exported anew because its source changed.
+    Its graph is compared with torch as in a full export, and the model's other graphs are not changed. An added
+    ControlNet of the same name is replaced. It stays until `python -m export remove NAME`, or until the model is
+    exported again because its source changed.
 
-    **Beside the model's own:** `python -m export control canny ./my-canny --model demo --name my-canny`
+    **In addition to the model's own:** `python -m export control canny ./my-canny --model demo --name my-canny`
 
     Exit status: 0 done, 2 wrong usage, 3 source, name or model refused, 4 hub unreachable, 5 the graph differs from
     torch, 7 an export of this model is running, 8 the ControlNet belongs to another family of models.
@@ -61,13 +61,15 @@ def main(
         with showing(console) as progress:
             card = add(opened, kind, name or kind, options, progress)
     made = card.graphs[graphs.controlnet(card.name, name or kind)]
-    console.print(f"{card.name}: {name or kind} added, {made.bytes / 2**20:.1f} MiB, {made.max_abs_error:.1e} off")
+    console.print(
+        f"{card.name}: {name or kind} added, {made.bytes / 2**20:.1f} MiB, difference to torch {made.max_abs_error:.1e}"
+    )
 
 
 def add(source: ControlNetSource, kind: str, name: str, options: Options, progress: Progress = quiet) -> Manifest:
-    """Add the ControlNet `name` for hints of `kind` to the model `options.name`; the model's new card.
+    """Add the ControlNet `name` for hints of `kind` to the model `options.name`; returns its new card.
 
-    Raises SourceRefused, Misfit, Mismatch or Busy; the repository then holds what it held before.
+    Raises SourceRefused, Misfit, Mismatch or Busy; the repository is then unchanged.
     """
     repository, model = options.repository, options.name
     check_name(name, kind)
@@ -79,7 +81,7 @@ def add(source: ControlNetSource, kind: str, name: str, options: Options, progre
         stage = placement.new_stage()
         added = Added(takes=kind, source=source.label)
         pooled = bool(source.part.config.get("global_pool_conditions"))
-        # The name and kind of the graph are known before the graph is.
+        # The graph is written for the new card, which needs facts of the graph: blank ones until it is written.
         blank = GraphFacts(sha256="", bytes=0, max_abs_error=0.0)
         facts = with_control(before, name, added, blank, pooled)
         after = with_control(before, name, added, _made(source, facts, kind, name, options, stage, progress), pooled)
@@ -87,19 +89,21 @@ def add(source: ControlNetSource, kind: str, name: str, options: Options, progre
             (stage / folder / "1").mkdir(parents=True, exist_ok=True)
             (stage / folder / configs.CONFIG_FILE).write_text(configs.texts(after, before.target)[folder], "utf-8")
         placement.swap(frozenset())
-        # In place: to rooms that look in between, the model was never gone.
+        # In place, so that services that look in between never find the model missing.
         write_manifest(repository / model, after)
     return after
 
 
 def check_name(name: str, kind: str) -> None:
-    """Raise SourceRefused for names that can't be a ControlNet's."""
+    """Raise SourceRefused for an invalid name or kind of a ControlNet."""
     for word in (name, kind):
         if not is_name(word):
-            raise SourceRefused(f"{word!r} is not a name: use lower-case letters, digits and single '-' or '_'")
+            raise SourceRefused(f"{word!r} is not a valid name: use lower-case letters, digits and single '-' or '_'")
     if {name, kind} & graphs.MASKED_CONTROLS and name != kind:
-        # Who reads a hint knows by the control's name alone whether it comes with a mask.
-        raise SourceRefused(f"{name!r} for hints of {kind!r}: hints that carry a mask go by the name of their kind")
+        # The control's name alone tells whether its hint has a mask.
+        raise SourceRefused(
+            f"{name!r} can't take hints of {kind!r}: a control whose hint has a mask must be named {kind!r}"
+        )
 
 
 def _card(repository: Path, model: str) -> Manifest:
@@ -123,9 +127,9 @@ def _check_fit(source: ControlNetSource, card: Manifest) -> None:
     shape = residuals(config["block_out_channels"], config["layers_per_block"])
     if shape != card.residuals or config["cross_attention_dim"] != card.text_width:
         raise Misfit(
-            f"{source.label} belongs to another family of models than {card.name!r}: it reads text of width "
-            f"{config['cross_attention_dim']} and makes residuals of {[channels for channels, _ in shape]} channels; "
-            f"the model's are {card.text_width} and {[channels for channels, _ in card.residuals]}"
+            f"{source.label} belongs to another family of models than {card.name!r}: it has text width "
+            f"{config['cross_attention_dim']} and residuals of {[channels for channels, _ in shape]} channels; "
+            f"the model has {card.text_width} and {[channels for channels, _ in card.residuals]}"
         )
 
 
@@ -138,7 +142,7 @@ def _made(
     stage: Path,
     progress: Progress,
 ) -> GraphFacts:
-    # A refusal never waits for torch.
+    # Imported late, so that a refusal does not wait for torch.
     from export import graph_writer as making
     from export import load
     from export.graphs import controlnet, table

@@ -1,22 +1,22 @@
-"""What can go wrong in an export, each with the exit status of `python -m export`."""
+"""The errors of an export, each with the exit status of `python -m export`."""
 
 from __future__ import annotations
 
 
 class ExportError(Exception):
-    """Base class; the message says what to change, and is all that the caller needs to see."""
+    """Base class; the message says what to change and is all that the user sees."""
 
     exit_code = 1
 
 
 class SourceRefused(ExportError):
-    """The source is not a model this exporter takes: wrong family, pickle weights, unknown classes, missing parts."""
+    """The exporter does not support the source: wrong family, pickle weights, unknown classes, missing parts."""
 
     exit_code = 3
 
 
 class HubUnreachable(ExportError):
-    """The source is a hub id and the hub could not be asked."""
+    """The source is a hub id and the hub could not be reached."""
 
     exit_code = 4
 
@@ -28,13 +28,13 @@ class Mismatch(ExportError):
 
 
 class StaleConfigs(ExportError):
-    """`--check` found configurations that differ from what would be written."""
+    """`--check-configs` found configurations that are out of date."""
 
     exit_code = 6
 
 
 class Misfit(ExportError):
-    """A ControlNet belongs to another family of models than the one that it is to steer."""
+    """A ControlNet belongs to another family than the model to which it is added."""
 
     exit_code = 8
 

@@ -1,4 +1,4 @@
-"""One export from its first check to its last rename; torch is imported only if there is something to do."""
+"""Run one export, from the first check to the last rename; torch is imported only if there is something to do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an export did: the card, and whether the graphs were already there."""
+    """The result of an export: the card, and whether the graphs were up to date already."""
 
     manifest: Manifest
     skipped: bool
@@ -35,7 +35,7 @@ class Outcome:
 def export(source: Source, options: Options, progress: Progress = quiet) -> Outcome:
     """Export a checked source into `options.repository`.
 
-    Raises SourceRefused, Mismatch or Busy; the repository then holds what it held before.
+    Raises SourceRefused, Mismatch or Busy; the repository is then unchanged.
     """
     facts = facts_of(source, options.name)
     placement = Placement(options.repository, options.name, options.rename)
@@ -43,13 +43,13 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
         made_of = fingerprint.inputs_of(source, facts)
         card = None if options.force else fingerprint.up_to_date(options.repository, facts, made_of)
         if card is not None:
-            # Of what came later, too.
+            # Including those of ControlNets that were added later.
             configs.write(options.repository, card, options.target)
             if card.target != options.target:
                 card = _retargeted(card, options)
             return Outcome(card, skipped=True)
         stage = placement.new_stage()
-        # The only import that brings torch: a run that has nothing to do never waits for it.
+        # The only import of torch: a run that has nothing to do does not wait for it.
         from export.graph_writer import make_graphs
 
         made = make_graphs(source, facts, options, stage, progress)
@@ -63,7 +63,7 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
 def _stage_rest(facts: ModelFacts, options: Options, stage: Path) -> None:
     configs.write(stage, facts, options.target)
     for ensemble in names.ensemble_names(facts):
-        # Triton takes no model without a version folder, not even one that has no file in it.
+        # Triton accepts no model without a version folder, not even one that has no files.
         (stage / ensemble / "1").mkdir()
 
 
@@ -88,10 +88,10 @@ def _retargeted(card: Manifest, options: Options) -> Manifest:
 
 
 def _retired(repository: Path, facts: ModelFacts) -> frozenset[str]:
-    """Folders of the model's last export that the new one does not have."""
+    """Folders of the model's previous export that the new one does not have."""
     try:
         last = read_manifest(repository, facts.name)
     except ManifestError:
         return frozenset()
-    gone = set(names.repository_names(last)) - set(names.repository_names(facts))
-    return frozenset(name for name in gone if (repository / name).is_dir())
+    old = set(names.repository_names(last)) - set(names.repository_names(facts))
+    return frozenset(name for name in old if (repository / name).is_dir())

@@ -1,4 +1,4 @@
-"""From the source's configuration files to `ModelFacts`: arithmetic only, no weights."""
+"""Derive `ModelFacts` from the source's configuration files, without weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from families.annotators import folder_name
 from families.manifest import ModelFacts
 
 ANNOTATORS = folder_name("")
-"""What the names of annotators' folders begin with; a model called so would write its graphs among them."""
+"""Prefix of annotators' folders; a model with such a name would write its graphs among them."""
 
 
 def residuals(block_out_channels: Sequence[int], layers_per_block: int) -> tuple[tuple[int, int], ...]:
@@ -31,14 +31,15 @@ def residuals(block_out_channels: Sequence[int], layers_per_block: int) -> tuple
 def facts_of(source: Source, name: str) -> ModelFacts:
     """The facts of the model `name`. Raises SourceRefused for an unusable name or tokenizer."""
     if f"{name}_".startswith(ANNOTATORS):
-        raise SourceRefused(f"{name!r}: folders that begin with {ANNOTATORS!r} are annotators'; give another --name")
+        raise SourceRefused(
+            f"{name!r} is not available: names that begin with {ANNOTATORS!r} are for annotators; give another --name"
+        )
     unet, vae, text = source.unet.config, source.vae.config, source.text_encoder.config
     downscale = 2 ** (len(vae["block_out_channels"]) - 1)
     ids = tokens.special_ids(source.tokenizer)
     if max(ids.values()) >= text["vocab_size"]:
         raise SourceRefused(
-            f"tokenizer and text encoder do not belong together: token {max(ids.values())} for "
-            f"{text['vocab_size']} embeddings"
+            f"tokenizer and text encoder do not match: token {max(ids.values())} for {text['vocab_size']} embeddings"
         )
     try:
         return ModelFacts(

@@ -1,4 +1,4 @@
-"""Is there anything to do? Hashes of what goes into an export and of what came out, without importing torch."""
+"""Decide whether there is anything to export, by hashes of its inputs and outputs, without importing torch."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def sha256(paths: Iterable[Path]) -> str:
 
 
 def inputs_of(source: Source, facts: ModelFacts) -> str:
-    """A fingerprint of everything that decides the graphs: the source's files, its facts, the graphs' tensors, versions
-    and this code."""
+    """A fingerprint of everything that determines the graphs: the source's files, its facts, the graphs' tensors,
+    versions and this code."""
     code = sorted(
         path
         for path in (
@@ -42,8 +42,8 @@ def inputs_of(source: Source, facts: ModelFacts) -> str:
         )
     )
     signatures = [names.part(facts, graph) for graph in names.graph_names(facts)]
-    told = repr((facts, signatures, sorted(versions().items())))
-    return hashlib.sha256(f"{sha256(source.files())} {sha256(code)} {told}".encode()).hexdigest()
+    described = repr((facts, signatures, sorted(versions().items())))
+    return hashlib.sha256(f"{sha256(source.files())} {sha256(code)} {described}".encode()).hexdigest()
 
 
 def graph_files(folder: Path) -> list[Path]:
@@ -52,7 +52,7 @@ def graph_files(folder: Path) -> list[Path]:
 
 
 def up_to_date(repository: Path, facts: ModelFacts, fingerprint: str) -> Manifest | None:
-    """The card of an export with this fingerprint whose every file is still what the card says, or None."""
+    """The card of an export with this fingerprint if all its files still match the card, else None."""
     try:
         card = read_manifest(repository, facts.name)
     except ManifestError:

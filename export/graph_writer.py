@@ -1,4 +1,4 @@
-"""The part of an export that needs torch: load, trace, verify, one graph after the other, into the staging folder."""
+"""The part of an export that needs torch: load, trace and verify each graph, into the staging folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GRAPH_FILE = "model.onnx"
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What the card tells of the written graphs; the fields are those of `Manifest`."""
+    """Facts of the written graphs for the card; the fields are those of `Manifest`."""
 
     graphs: dict[str, GraphFacts]
     preview: preview.Map
@@ -60,9 +60,9 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
 def make_graph(
     row: table.Row, facts: ModelFacts, options: Options, stage: Path, begin: Callable[[str], None]
 ) -> tuple[onnxruntime.InferenceSession, float]:
-    """Write one graph under `stage` and compare it with its reference: the graph at work, and the largest difference.
+    """Write one graph under `stage` and compare it with its reference; returns its session and the largest difference.
 
-    Tells `begin` of two steps. Raises Mismatch.
+    Reports two steps to `begin`. Raises Mismatch.
     """
     graph = row.part.graph
     external_over = trace.EXTERNAL_OVER if options.external_over is None else options.external_over
@@ -92,7 +92,7 @@ def graph_facts(folder: Path, error: float) -> GraphFacts:
 
 
 def counted(progress: Progress, total: int) -> Callable[[str], None]:
-    """A function that tells `progress` of the next one of `total` steps."""
+    """A function that reports to `progress` the begin of each of `total` steps."""
     done = 0
 
     def begin(doing: str) -> None:
@@ -105,7 +105,7 @@ def counted(progress: Progress, total: int) -> Callable[[str], None]:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """torch computes with this many threads within it."""
+    """Let torch use `count` threads inside the context."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""Sources by hub id: which files are wanted, and one plain sentence when the hub cannot be asked."""
+"""Download sources by hub id: select the files, and explain what to do if the hub cannot be reached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANSWER_WITHIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Sub-folders of a hub repository with weights, and files that are wanted besides; `what` says what they make."""
+    """Sub-folders of a hub repository with weights, and other files to download; `what` describes them together."""
 
     what: str
     weights_in: tuple[str, ...]
@@ -49,14 +49,14 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def is_id(source: str) -> bool:
-    """Whether `source` reads like owner/name."""
+    """Whether `source` looks like owner/name."""
     return _ID.fullmatch(source) is not None
 
 
 def select(present: set[str], wanted: Wanted) -> list[str]:
-    """The files to download out of those `present`: configurations and one safetensors file a part.
+    """Select the files to download from those `present`: configurations and one safetensors file per part.
 
-    A part without safetensors keeps its config only, and `export.source` says so; pickle files are never fetched.
+    Of a part without safetensors only the config is downloaded, and `export.source` reports it; pickles never are.
     """
     chosen = [name for name in wanted.others if name in present]
     for folder in wanted.weights_in:
@@ -66,10 +66,10 @@ def select(present: set[str], wanted: Wanted) -> list[str]:
 
 
 def fetch(source: str, wanted: Wanted, offline: bool = False) -> Path:
-    """A local snapshot of the hub repository `source` with only the wanted files.
+    """Download the wanted files of the hub repository `source`; returns the local snapshot.
 
     Raises HubUnreachable if the hub does not answer and the files are not in the local cache, SourceRefused if the
-    hub answers that there is no such repository or that it is not open to the caller.
+    repository does not exist or is not open to the caller.
     """
     import httpx2
     import huggingface_hub
@@ -80,7 +80,7 @@ def fetch(source: str, wanted: Wanted, offline: bool = False) -> Path:
         if offline:
             return _cached(source, wanted)
         try:
-            # One question without the client's own retries: nobody wants to wait for those to learn of no network.
+            # One request without the client's own retries, so that a missing network is noticed quickly.
             answer = huggingface_hub.HfApi().model_info(source, timeout=ANSWER_WITHIN_S)
             files = select({sibling.rfilename for sibling in answer.siblings or ()}, wanted)
             return Path(huggingface_hub.snapshot_download(source, allow_patterns=files))
@@ -108,6 +108,6 @@ def _cached(source: str, wanted: Wanted) -> Path:
 def _unreachable(source: str, wanted: Wanted) -> HubUnreachable:
     return HubUnreachable(
         f"the hub could not be reached, so {source!r} cannot be fetched: on a machine that can, run "
-        f"`hf download {source} --local-dir FOLDER`, copy FOLDER here and pass its path instead; it must hold "
+        f"`hf download {source} --local-dir FOLDER`, copy FOLDER here and pass its path instead; it must contain "
         f"{wanted.what}."
     )

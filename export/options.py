@@ -1,4 +1,4 @@
-"""How to export, and who hears of its progress."""
+"""The options of an export, and the type of its progress reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from export.place import Rename
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to export. `tolerance`, `external_over` and `rename` keep their defaults outside of tests."""
+    """The options of an export. `tolerance`, `external_over` and `rename` are changed only by tests."""
 
     repository: Path
     name: str
@@ -25,9 +25,9 @@ class Options:
     rename: Rename = os.rename
 
 
-# Called with a sentence about what begins now, the steps done and the steps in all.
+# Called with a description of the step that begins, the steps done and the steps in total.
 Progress = Callable[[str, int, int], None]
 
 
 def quiet(doing: str, done: int, total: int) -> None:
-    """A Progress that says nothing."""
+    """A Progress that reports nothing."""

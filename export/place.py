@@ -1,8 +1,8 @@
-"""Moving a finished export into the model repository: all of it or nothing.
+"""Move a finished export into the model repository atomically: all of it or nothing.
 
 An export is staged in a hidden folder of the repository, so that every move is a rename on one file system. The swap
-keeps what it replaces until the last rename; an error undoes it, and a swap that was cut off (power, kill -9) is
-undone by the next export before it begins.
+keeps what it replaces until the last rename; an error undoes it, and an interrupted swap (power loss, kill -9) is
+undone at the start of the next export.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Placement:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the model's lock, and leave no staging folder behind. Raises Busy if another export holds it."""
+        """Hold the model's lock, and remove the staging folder at the end. Raises Busy if another export holds it."""
         self.repository.mkdir(parents=True, exist_ok=True)
         lock = self.repository / f".{self.name}.lock"
         with lock.open("w") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Busy(f"another export of {self.name!r} is running; wait for it or end it") from None
+                raise Busy(f"another export of {self.name!r} is running; wait for it or stop it") from None
             self._recover()
             try:
                 yield
@@ -52,14 +52,14 @@ class Placement:
                 lock.unlink(missing_ok=True)
 
     def new_stage(self) -> Path:
-        """An empty staging folder."""
+        """Create an empty staging folder."""
         shutil.rmtree(self.stage, ignore_errors=True)
         self.stage.mkdir()
         return self.stage
 
     def swap(self, retired: frozenset[str]) -> None:
-        """Put every staged folder into the repository and take the `retired` ones out; the model's card, if it is one
-        of them, goes last.
+        """Move every staged folder into the repository and the `retired` ones out of it; the model's own folder, which
+        has its card, is moved last.
 
         Raises whatever `rename` raises, with the repository as it was before.
         """
@@ -92,7 +92,7 @@ class Placement:
         for folder, existed in plan.items():
             target, kept = self.repository / folder, self._replaced / folder
             if existed and not kept.exists():
-                continue  # this one was not reached
+                continue  # the swap did not reach this one
             shutil.rmtree(target, ignore_errors=True)
             if existed:
                 os.rename(kept, target)

@@ -1,4 +1,4 @@
-"""`python -m export remove NAME`: the way out of the repository, of a model or of a ControlNet that came to one."""
+"""`python -m export remove NAME`: remove a model, or a ControlNet that was added to one, from the repository."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 
 @app.command()
 def main(
-    name: Annotated[str, typer.Argument(help="Name of the model, or of the ControlNet that was added to one.")],
+    name: Annotated[str, typer.Argument(help="Name of the model, or of the added ControlNet.")],
     repository: InRepository = REPOSITORY,
 ) -> None:
-    """Take a model out of the repository: its card, its tokenizer, its graphs and their configurations; or a ControlNet
-    that `python -m export control` added to a model, and nothing else of that.
+    """Remove a model from the repository: its card, its tokenizer, its graphs and their configurations; or only a
+    ControlNet that `python -m export control` added to a model.
 
-    All of it goes, or nothing. A running mesh stops offering it within seconds.
+    All of it is removed, or nothing. A running mesh stops offering it within seconds.
 
-    Exit status: 0 done, 2 wrong usage, 3 neither of that name, 7 an export of this model is running.
+    Exit status: 0 done, 2 wrong usage, 3 unknown name, 7 an export of this model is running.
     """
     console = Console(stderr=True)
     with telling(console, "removed"):
-        gone = remove(repository, name)
-    console.print(f"{name}: removed ({len(gone)} folders)")
+        removed = remove(repository, name)
+    console.print(f"{name}: removed ({len(removed)} folders)")
 
 
 def remove(repository: Path, name: str) -> frozenset[str]:
-    """Take the model, or the ControlNet that was added to one, out; the folders that went.
+    """Remove the model, or the ControlNet that was added to one; returns the folders removed.
 
-    Raises SourceRefused if there is neither and Busy while the model is exported; nothing is changed then.
+    Raises SourceRefused if the name is unknown and Busy while the model is being exported; nothing is changed then.
     """
     if not is_name(name):
-        raise SourceRefused(f"{name!r} is not a name: use lower-case letters, digits and single '-' or '_'")
+        raise SourceRefused(f"{name!r} is not a valid name: use lower-case letters, digits and single '-' or '_'")
     model = _steered(repository, name) or name
     placement = Placement(repository, model)
     with placement.exclusive():
@@ -51,18 +51,18 @@ def remove(repository: Path, name: str) -> frozenset[str]:
             card = read_manifest(repository, model)
         except ManifestError as error:
             raise SourceRefused(str(error)) from None
-        gone = frozenset((*repository_names(card), card.name))
+        removed = frozenset((*repository_names(card), card.name))
         if name in card.added:
-            gone = folders(card, without(card, name))
+            removed = folders(card, without(card, name))
             write_manifest(repository / model, without(card, name))
         placement.new_stage()
-        there = frozenset(folder for folder in gone if (repository / folder).is_dir())
-        placement.swap(there)
-    return there
+        present = frozenset(folder for folder in removed if (repository / folder).is_dir())
+        placement.swap(present)
+    return present
 
 
 def _steered(repository: Path, name: str) -> str | None:
-    """The model that a ControlNet of this name was added to."""
+    """The model to which the ControlNet `name` was added."""
     if manifest_path(repository, name).exists():
         return None
     try:

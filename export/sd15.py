@@ -1,4 +1,4 @@
-"""What a source must look like to be of the SD1.5 family: tables that `export.source` checks its files against.
+"""Requirements for a source of the SD1.5 family: the tables against which `export.source` checks its files.
 
 Every name that could choose code is compared with an allow-list before any library reads the folder.
 """
@@ -48,7 +48,7 @@ PARTS: Mapping[str, str] = {
     "unet": "UNet2DConditionModel",
     "vae": "AutoencoderKL",
 }
-"""Sub-folder of the source -> the only class it may name."""
+"""Sub-folder of the source -> the only class that it may name."""
 
 CONTROLNET = "ControlNetModel"
 
@@ -82,8 +82,8 @@ _DENOISER: Mapping[str, Check] = {
     "mid_block_type": _is("UNetMidBlock2DCrossAttn"),
 }
 
-# Setting -> test of its value. A setting that is absent has the library's default, which passes, except for those
-# in REQUIRED.
+# Setting -> check of its value. A missing setting has the library's default, which is valid, except for those in
+# REQUIRED.
 CHECKS: Mapping[str, Mapping[str, Check]] = {
     "UNet2DConditionModel": {
         **_DENOISER,
@@ -147,4 +147,4 @@ CLIP_SETTINGS = frozenset(
 """The only settings of a text encoder's config.json that reach transformers: other keys may name code to import."""
 
 SAME_IN_CONTROLNET = ("block_out_channels", "layers_per_block", "cross_attention_dim", "down_block_types")
-"""Settings in which a ControlNet must equal the UNet it steers."""
+"""Settings in which a ControlNet must equal its UNet."""

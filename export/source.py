@@ -1,4 +1,4 @@
-"""Finding and checking the model to export, before torch is imported and before any library opens the folder."""
+"""Find and check the model to export, before torch is imported and before any library opens the folder."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Source:
     controlnets: Mapping[str, Part]
 
     def files(self) -> tuple[Path, ...]:
-        """Every file that decides the outcome, in a fixed order."""
+        """Every file that affects the export, in a fixed order."""
         parts = (
             self.text_encoder,
             self.unet,
@@ -67,7 +67,7 @@ class Source:
 
 
 def default_name(source: str) -> str:
-    """A model name made of the last part of a folder or hub id: `owner/Some_Model.v1` -> `some_model-v1`."""
+    """Make a model name from the last part of a folder or hub id: `owner/Some_Model.v1` -> `some_model-v1`."""
     return re.sub(
         r"[^a-z0-9]+",
         lambda match: "_" if match.group() == "_" else "-",
@@ -79,7 +79,7 @@ def open_source(source: str, controlnets: Mapping[str, str], offline: bool = Fal
     """Check `source` (a folder, a hub id or `demo`) and its ControlNets.
 
     ControlNets are those of `controlnets` (kind -> folder or hub id) and the `controlnet-<kind>` sub-folders of the
-    source; a named one wins over a found one.
+    source; an explicit one takes precedence.
     Raises SourceRefused or HubUnreachable.
     """
     root = DEMO_WEIGHTS if source == DEMO else _folder(source, hub.PIPELINE, offline)
@@ -89,7 +89,7 @@ def open_source(source: str, controlnets: Mapping[str, str], offline: bool = Fal
     scheduler = _config(root / "scheduler" / "scheduler_config.json", "scheduler")
     _allowed(scheduler, sd15.SCHEDULERS, "scheduler")
     if not any((root / "tokenizer" / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        raise SourceRefused("tokenizer: neither tokenizer.json nor vocab.json with merges.txt is there")
+        raise SourceRefused("tokenizer: tokenizer.json, or vocab.json with merges.txt, is missing")
     found = {path.name.removeprefix("controlnet-"): path for path in sorted(root.glob("controlnet-*")) if path.is_dir()}
     found |= {kind: _folder(place, hub.CONTROLNET, offline) for kind, place in controlnets.items()}
     checked = {kind: _part(path, sd15.CONTROLNET, f"controlnet {kind}") for kind, path in sorted(found.items())}
@@ -97,8 +97,8 @@ def open_source(source: str, controlnets: Mapping[str, str], offline: bool = Fal
         _fits(part.config, parts["unet"].config, kind)
     if parts["text_encoder"].config["hidden_size"] != parts["unet"].config["cross_attention_dim"]:
         raise SourceRefused(
-            f"the text encoder is {parts['text_encoder'].config['hidden_size']} wide and the UNet expects "
-            f"{parts['unet'].config['cross_attention_dim']}: these parts are not of one model"
+            f"the text encoder is {parts['text_encoder'].config['hidden_size']} wide but the UNet expects "
+            f"{parts['unet'].config['cross_attention_dim']}: these parts are not of the same model"
         )
     label = DEMO if source == DEMO else root.name if Path(source).is_dir() else source
     return Source(label=label, tokenizer=root / "tokenizer", scheduler=scheduler, controlnets=checked, **parts)
@@ -113,7 +113,7 @@ class ControlNetSource:
 
 
 def open_controlnet(source: str, kind: str, offline: bool = False) -> ControlNetSource:
-    """Check a ControlNet alone (a folder or a hub id), for hints of `kind`. Raises SourceRefused or HubUnreachable."""
+    """Check a single ControlNet (a folder or a hub id) for hints of `kind`. Raises SourceRefused or HubUnreachable."""
     root = _folder(source, hub.CONTROLNET, offline)
     label = root.name if Path(source).is_dir() else source
     return ControlNetSource(label, _part(root, sd15.CONTROLNET, f"controlnet {kind}"))
@@ -124,7 +124,7 @@ def _folder(source: str, wanted: hub.Wanted, offline: bool) -> Path:
     if path.is_dir():
         return path
     if path.is_absolute() or source.startswith((".", "~")) or not hub.is_id(source):
-        raise SourceRefused(f"there is no folder {source!r}, and it is not a hub id like owner/name")
+        raise SourceRefused(f"{source!r} is neither a folder nor a hub id like owner/name")
     return hub.fetch(source, wanted, offline)
 
 
@@ -143,7 +143,7 @@ def _config(path: Path, what: str) -> dict[str, Any]:
 def _allowed(config: Mapping[str, Any], names: frozenset[str], what: str) -> None:
     if config.get("_class_name") not in names:
         raise SourceRefused(
-            f"{what}: class {config.get('_class_name')!r} is not taken here. {sd15.EXPECTED} "
+            f"{what}: class {config.get('_class_name')!r} is not supported. {sd15.EXPECTED} "
             f"Known for this file: {', '.join(sorted(names))}."
         )
 
@@ -154,7 +154,7 @@ def _part(folder: Path, kind: str, what: str) -> Part:
     if names != {kind}:
         raise SourceRefused(f"{what}: config.json names {sorted(map(str, names))}, not {kind}. {sd15.EXPECTED}")
     if "auto_map" in config:
-        raise SourceRefused(f"{what}: config.json asks for code of its own (auto_map), which is never loaded")
+        raise SourceRefused(f"{what}: config.json asks for custom code (auto_map), which is never loaded")
     missing = sorted(sd15.REQUIRED[kind] - config.keys())
     if missing:
         raise SourceRefused(f"{what}: config.json lacks {missing}. {sd15.EXPECTED}")
@@ -174,10 +174,10 @@ def _weights(folder: Path, what: str) -> Path:
     pickles = sorted(name for name in files if name.endswith(PICKLES))
     if pickles:
         raise SourceRefused(
-            f"{what}: {', '.join(pickles)} can run code when loaded and is refused. Convert it once where you trust "
-            "it: DiffusionPipeline.from_pretrained(SOURCE).save_pretrained(FOLDER, safe_serialization=True)."
+            f"{what}: {', '.join(pickles)} can run code when loaded and is refused. If you trust it, convert it "
+            "once: DiffusionPipeline.from_pretrained(SOURCE).save_pretrained(FOLDER, safe_serialization=True)."
         )
-    raise SourceRefused(f"{what}: no weights; one of {', '.join(hub.WEIGHTS)} must be there")
+    raise SourceRefused(f"{what}: weights are missing; expected one of {', '.join(hub.WEIGHTS)}")
 
 
 def _intact(path: Path, what: str) -> None:
@@ -185,12 +185,12 @@ def _intact(path: Path, what: str) -> None:
         with safe_open(path, framework="numpy") as opened:
             opened.keys()
     except (SafetensorError, OSError) as error:
-        raise SourceRefused(f"{what}: {path.name} is not a whole safetensors file ({error})") from error
+        raise SourceRefused(f"{what}: {path.name} is not a complete safetensors file ({error})") from error
 
 
 def _fits(control: Mapping[str, Any], unet: Mapping[str, Any], kind: str) -> None:
     for key in sd15.SAME_IN_CONTROLNET:
         if key in control and key in unet and control[key] != unet[key]:
             raise SourceRefused(
-                f"controlnet {kind}: {key} is {control[key]}, the UNet has {unet[key]}; it belongs to another model"
+                f"controlnet {kind}: {key} is {control[key]} but the UNet has {unet[key]}: it belongs to another model"
             )

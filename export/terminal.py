@@ -1,4 +1,4 @@
-"""What the commands of `python -m export` show and take."""
+"""Options and output that the commands of `python -m export` share."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ REPOSITORY = Path(__file__).parents[1] / "model_repository"
 
 
 class Target(StrEnum):
-    """Machines that a configuration can be written for."""
+    """Machines for which configurations can be written."""
 
     CPU = "cpu"
     GPU = "gpu"
 
 
 InRepository = Annotated[
-    Path, typer.Option(help="Where Triton's models stand.", file_okay=False, show_default="model_repository")
+    Path, typer.Option(help="Triton's model repository.", file_okay=False, show_default="model_repository")
 ]
-ForTarget = Annotated[
-    Target, typer.Option(help="The machine that config.pbtxt is written for; `gpu` asks for TensorRT.")
-]
+ForTarget = Annotated[Target, typer.Option(help="The machine for which config.pbtxt is written; `gpu` uses TensorRT.")]
 Force = Annotated[bool, typer.Option("--force", help="Export again even if nothing changed.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads for verifying; more help a large model on an idle machine.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Take hub ids from the local cache only; open no connection.")]
-ConfigsOnly = Annotated[bool, typer.Option("--configs-only", help="Rewrite only config.pbtxt files; trace nothing.")]
+Threads = Annotated[
+    int, typer.Option(min=1, help="Threads for verification; more help with a large model on an idle machine.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Use only the local cache for hub ids; open no connection.")]
+ConfigsOnly = Annotated[bool, typer.Option("--configs-only", help="Only rewrite config.pbtxt files; trace nothing.")]
 CheckConfigs = Annotated[
-    bool, typer.Option("--check-configs", help="Write nothing; fail if a config.pbtxt is not fresh.")
+    bool, typer.Option("--check-configs", help="Write nothing; fail if a config.pbtxt is out of date.")
 ]
 
 
 @contextmanager
 def telling(console: Console, done: str) -> Iterator[None]:
-    """Say why something was not `done`, in the words of an ExportError within, and end with its exit status."""
+    """Print the message of an ExportError raised inside as "not `done`: ...", and exit with its status."""
     try:
         yield
     except ExportError as error:
-        # A name in brackets is no markup.
+        # Brackets in a message must not be read as markup.
         console.print(f"[bold red]not {done}:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(error.exit_code) from None
 
 
 @contextmanager
 def showing(console: Console) -> Iterator[Progress]:
-    """A Progress that draws a bar within it."""
+    """Show a progress bar inside the context; yields its Progress."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("checking", total=None)

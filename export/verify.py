@@ -1,4 +1,4 @@
-"""Is the written graph the same computation? ONNX Runtime against diffusers' and transformers' own forward passes."""
+"""Verify that a graph computes the same as diffusers' and transformers' own forward passes, in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Reference = Callable[..., Any]
 TOLERANCE = 2e-5
 """Largest difference of a float output, as a share of the output's largest magnitude (at least 1)."""
 BYTE_TOLERANCE = 1
-"""Largest difference of a picture's byte: a value on the edge of two roundings may fall either way."""
+"""Largest difference of a picture's byte: a value halfway between two integers may be rounded either way."""
 
 LATENTS = ((16, 16), (9, 13), (12, 20))
 """Verified latent sizes: square, odd, not square."""
@@ -35,8 +35,8 @@ LONG_TEXT = 2
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What requests decide: how many (`batch`), their text rows, the text's length as a multiple of the text encoder's
-    (`chunks`), and the latent's height and width in cells."""
+    """The sizes that depend on requests: their number (`batch`), their text rows, the text's length as a multiple of
+    the text encoder's (`chunks`), and the latent's height and width in cells."""
 
     batch: int
     rows: int
@@ -49,7 +49,7 @@ class Size:
 
 
 def sizes(part: Part) -> Iterator[Size]:
-    """Sizes to verify a graph at; rows, latents and chunks vary only where the graph has them."""
+    """The sizes at which a graph is verified; rows, latents and chunks vary only if the graph has them."""
     names = {tensor.name for tensor in part.inputs}
     rows = ROWS if names & {"text", "a_0"} else (1,)
     latents = LATENTS if "input_ids" not in names else LATENTS[:1]
@@ -61,7 +61,7 @@ def sizes(part: Part) -> Iterator[Size]:
 
 
 def example(part: Part, facts: ModelFacts, size: Size) -> Inputs:
-    """Random inputs of a graph in its own order: the same tensors for the same arguments."""
+    """Random inputs for a graph, in the graph's order; the same tensors for the same arguments."""
     batch, rows, height, width = size.batch, size.rows, size.height, size.width
     seed = torch.Generator().manual_seed(hash((batch, rows, height, width, size.chunks)) & 0x7FFFFFFF)
     channels_of = {tensor.name: tensor.dims[0] for tensor in part.inputs}
@@ -94,7 +94,7 @@ def example(part: Part, facts: ModelFacts, size: Size) -> Inputs:
 
 
 def session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
-    """The graph in ONNX Runtime on the CPU, as a server would open it."""
+    """Open the graph in ONNX Runtime on the CPU, as a server would."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
@@ -102,7 +102,7 @@ def session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
 
 
 def run(graph: onnxruntime.InferenceSession, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-    """All outputs of `graph`, in its own order."""
+    """Run `graph`; returns all its outputs, in the graph's order."""
     return [torch.from_numpy(np.asarray(x)) for x in graph.run(None, {k: v.numpy() for k, v in inputs.items()})]
 
 
@@ -136,7 +136,7 @@ def check(
 
 
 def compare(where: str, ours: Tensor, theirs: Tensor, tolerance: float = TOLERANCE) -> float:
-    """The largest absolute difference; `theirs` may have sides of 1 that spread over `ours`. Raises Mismatch."""
+    """The largest absolute difference; dimensions of 1 in `theirs` are broadcast. Raises Mismatch."""
     if ours.shape != torch.broadcast_shapes(ours.shape, theirs.shape) or ours.dtype != theirs.dtype:
         raise Mismatch(f"{where}: {tuple(ours.shape)} {ours.dtype}, torch has {tuple(theirs.shape)} {theirs.dtype}")
     difference = float((ours.double() - theirs.double()).abs().max())
@@ -145,16 +145,16 @@ def compare(where: str, ours: Tensor, theirs: Tensor, tolerance: float = TOLERAN
     else:
         allowed = tolerance * max(1.0, float(theirs.abs().max()))
     if not difference <= allowed:
-        raise Mismatch(f"{where}: differs from torch by {difference:.2e}, allowed is {allowed:.2e}")
+        raise Mismatch(f"{where}: differs from torch by {difference:.2e}; at most {allowed:.2e} is allowed")
     return difference
 
 
 def signature(graph: onnxruntime.InferenceSession, part: Part) -> None:
-    """Raise Mismatch if the graph's inputs and outputs are not called as `part` declares."""
+    """Raise Mismatch if the names of the graph's inputs and outputs are not those that `part` declares."""
     for what, nodes, tensors in (
         ("inputs", graph.get_inputs(), part.inputs),
         ("outputs", graph.get_outputs(), part.outputs),
     ):
         found, wanted = [node.name for node in nodes], [tensor.name for tensor in tensors]
         if found != wanted:
-            raise Mismatch(f"{part.graph}: the traced graph has the {what} {found}, not {wanted}")
+            raise Mismatch(f"{part.graph}: the traced graph has {what} {found}, not {wanted}")

@@ -1,4 +1,4 @@
-"""ControlNets that come to an exported model later and go again: what its card says with and without them."""
+"""Adding ControlNets to the card of an exported model, and removing them again."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from families.manifest import Added, GraphFacts, Manifest
 
 
 def with_control(card: Manifest, control: str, added: Added, graph: GraphFacts, pooled: bool) -> Manifest:
-    """The card with the ControlNet `control`, in place of one of that name which was added before.
+    """The card with the ControlNet `control`, which replaces an added one of the same name.
 
     Args:
-        card: the model's.
-        control: name, by which requests ask for it.
-        added: what it is.
+        card: the model's card.
+        control: its name in requests.
+        added: its kind and source.
         graph: facts of its graph.
         pooled: whether its residuals are averaged over the picture.
     """
@@ -30,23 +30,23 @@ def with_control(card: Manifest, control: str, added: Added, graph: GraphFacts, 
 
 def without(card: Manifest, control: str) -> Manifest:
     """The card without the ControlNet `control`."""
-    gone = graphs.controlnet(card.name, control)
+    removed = graphs.controlnet(card.name, control)
     return replace(
         card,
         controls=tuple(kind for kind in card.controls if kind != control),
         pooled_controls=tuple(kind for kind in card.pooled_controls if kind != control),
-        graphs={name: graph for name, graph in card.graphs.items() if name != gone},
+        graphs={name: graph for name, graph in card.graphs.items() if name != removed},
         added={kind: one for kind, one in card.added.items() if kind != control},
     )
 
 
 def as_exported(card: Manifest) -> Manifest:
-    """The card without anything that came later."""
+    """The card without any added ControlNet."""
     for control in card.added:
         card = without(card, control)
     return card
 
 
 def folders(before: Manifest, after: Manifest) -> frozenset[str]:
-    """What Triton can load of `before` and is no part of `after`: a graph, and the ensembles over it."""
+    """The folders that Triton can load for `before` but not for `after`: graphs and the ensembles that use them."""
     return frozenset(graphs.repository_names(before)) - frozenset(graphs.repository_names(after))

@@ -1,11 +1,11 @@
-"""Annotators: the models that find hints in pictures, as every room sees them.
+"""Annotators: the models that extract hints from pictures, as every service sees them.
 
-An annotator is one export: a card, and one graph for each group of heads. A head is what a graph finds (depth, edges,
-body parts); its tensors are the same whichever architecture found them, so that drawing the hint is one piece of code.
+An annotator is one export: a card, and one graph for each group of heads. A head is one thing that a graph finds
+(depth, edges, body parts); its tensors are the same for every architecture, so that one piece of code draws the hint.
 `python -m export annotator` writes the card at `<repository>/annotator_<name>/annotator.json` as its last act.
 
-Every graph takes `image` UINT8 [B, h, w, 3], RGB; what an architecture wants of it (channel order, mean and deviation)
-is inside the graph. Maps are of the picture's size unless the head says otherwise.
+Every graph takes `image` UINT8 [B, h, w, 3], RGB; the architecture's own preprocessing (channel order, mean and
+deviation) is inside the graph. Maps have the picture's size unless the head says otherwise.
 """
 
 from __future__ import annotations
@@ -27,34 +27,35 @@ IMAGE = Tensor("image", "UINT8", (ANY, ANY, 3))
 _WORD = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
 
 HEADS: Mapping[str, tuple[Tensor, ...]] = {
-    # Nearness on any scale that grows towards the eye, as MiDaS, DPT and Depth Anything give it.
+    # Nearness on any scale that grows towards the camera, as MiDaS, DPT and Depth Anything return it.
     "depth": (Tensor("depth", "FP32", (ANY, ANY)),),
-    # Unit vectors; a hint's colour is (vector + 1) / 2 of each.
+    # Unit vectors; the hint's colour is (vector + 1) / 2.
     "normal": (Tensor("normal", "FP32", (3, ANY, ANY)),),
     # Index of each pixel's class in the card's `palette`.
     "segmentation": (Tensor("classes", "UINT8", (ANY, ANY)),),
-    # How sure an edge is, 0 to 1.
+    # Probability of an edge, 0 to 1.
     "softedge": (Tensor("softedge", "FP32", (ANY, ANY)),),
     "hed": (Tensor("hed", "FP32", (ANY, ANY)),),
-    # Paper, 0 dark line to 1 blank, as the networks of informative drawings give it.
+    # A drawing on paper, 0 dark line to 1 blank, as the networks of informative drawings return it.
     "lineart": (Tensor("lineart", "FP32", (ANY, ANY)),),
     "lineart_anime": (Tensor("lineart_anime", "FP32", (ANY, ANY)),),
     # M-LSD's map at half the picture's size: the score of a line's centre (a logit), then the displacements
     # (x, y) of its start and its end, in cells.
     "mlsd": (Tensor("lines", "FP32", (5, ANY, ANY)),),
-    # OpenPose at an eighth of the picture's size: affinities of the limbs, then heatmaps of 18 parts and of nothing.
+    # OpenPose at an eighth of the picture's size: affinities of limbs, then heatmaps of 18 parts and the background.
     "body": (Tensor("affinities", "FP32", (38, ANY, ANY)), Tensor("parts", "FP32", (19, ANY, ANY))),
-    # Heatmaps at an eighth of the picture's size: of 21 points of a hand, or 70 of a face, and of nothing.
+    # Heatmaps at an eighth of the picture's size: of 21 points of a hand or 70 of a face, and of the background.
     "hand": (Tensor("hand", "FP32", (22, ANY, ANY)),),
     "face": (Tensor("face", "FP32", (71, ANY, ANY)),),
 }
 """Head -> the outputs of a graph that finds it, without the batch dimension."""
 
 STRIDES: Mapping[str, int] = {"mlsd": 2, "body": 8, "hand": 8, "face": 8}
-"""Head -> pixels of the picture on the side of a map's cell, where that is not 1."""
+"""Head -> pixels of the picture per side of a map's cell, where that is not 1."""
 
 SMALLEST = 64
-"""Shorter side in pixels of the smallest picture that every graph was verified with, before the card's multiple."""
+"""Shorter side in pixels of the smallest picture that every graph is verified with, before rounding up to the card's
+multiple."""
 
 PROFILE = Profile(
     batch={"annotator": 8},
@@ -72,13 +73,13 @@ class AnnotatorCard(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str
     """Row of the exporter's table, such as `dpt` or `pidinet`."""
     description: str
-    """What it is and what pictures it knows, one English sentence; shown to callers."""
+    """What it is and what pictures it was trained on, one English sentence; shown to callers."""
     heads: dict[str, str]
-    """Head -> graph that finds it. Heads of the same graph come from one inference."""
+    """Head -> the graph that finds it. One inference gives all heads of the same graph."""
     side: int
-    """Shorter side at which it sees best, pixels; taken where a request does not say."""
+    """Shorter side at which it works best, pixels; the default of requests."""
     multiple: int
-    """Sides of its picture are multiples of this."""
+    """The sides of its picture must be multiples of this."""
     square: bool = False
     """Whether its picture must be `side` x `side`."""
     palette: tuple[tuple[int, int, int], ...] = ()
@@ -88,16 +89,16 @@ class AnnotatorCard(msgspec.Struct, frozen=True, kw_only=True):
     graphs: dict[str, GraphFacts]
     """Graph name -> facts of its `1/model.onnx`."""
     source: str
-    """Where the weights came from: the folder's own name or the hub id."""
+    """Where the weights came from: the folder's name or the hub id."""
     versions: dict[str, str]
     fingerprint: str
-    """One hash over sources, versions and options; an export with the same one has nothing to do."""
+    """One hash over sources, versions and options; an export with the same fingerprint has nothing to do."""
     target: str
-    """`cpu` or `gpu`: which machine the `config.pbtxt` files were written for."""
+    """`cpu` or `gpu`: the machine for which the `config.pbtxt` files were written."""
 
     def __post_init__(self) -> None:
         if not is_name(self.name):
-            raise ValueError(f"{self.name!r} is not a name: use lower-case letters, digits and single '_'")
+            raise ValueError(f"{self.name!r} is not a valid name: use lower-case letters, digits and single '_'")
         unknown = sorted(set(self.heads) - set(HEADS))
         if unknown or not self.heads:
             raise ValueError(f"heads must be among {', '.join(HEADS)}, not {unknown}")
@@ -106,26 +107,26 @@ class AnnotatorCard(msgspec.Struct, frozen=True, kw_only=True):
         if "segmentation" in self.heads and not 0 < len(self.palette) <= 256:
             raise ValueError(f"a segmenter needs 1 to 256 colours, not {len(self.palette)}")
         if self.labels and len(self.labels) != len(self.palette):
-            raise ValueError(f"{len(self.labels)} labels do not fit {len(self.palette)} colours")
+            raise ValueError(f"{len(self.labels)} labels do not match {len(self.palette)} colours")
 
 
 def is_name(name: str) -> bool:
-    """Whether an annotator can be called so: lower-case letters, digits and single `_`."""
+    """Whether `name` is a valid annotator name: lower-case letters, digits and single `_`."""
     return _WORD.fullmatch(name) is not None
 
 
 def smallest_side(card: AnnotatorCard) -> int:
-    """Side in pixels of the smallest square picture that the annotator's graphs were verified with."""
+    """Side in pixels of the smallest square picture that the annotator's graphs are verified with."""
     return card.side if card.square else -(-SMALLEST // card.multiple) * card.multiple
 
 
 def folder_name(name: str) -> str:
-    """The folder of the annotator's card, and the name of its graph if it has one graph alone."""
+    """The folder of the annotator's card; also the name of its graph if it has only one."""
     return f"annotator_{name}"
 
 
 def graph_name(name: str, head: str = "") -> str:
-    """The graph of an annotator, or of one head where the heads have graphs of their own."""
+    """The graph of an annotator, or of one head if the heads have separate graphs."""
     return f"annotator_{name}_{head}" if head else folder_name(name)
 
 
@@ -150,7 +151,7 @@ def configs(heads: Mapping[str, str], runtime: Runtime = CPU) -> dict[str, trito
 
 
 def read_card(repository: Path, name: str) -> AnnotatorCard:
-    """The card of one annotator. Raises ManifestError if there is none or it does not decode."""
+    """Read the card of one annotator. Raises ManifestError if it is missing or invalid."""
     path = repository / folder_name(name) / CARD_FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=AnnotatorCard)
@@ -161,26 +162,26 @@ def read_card(repository: Path, name: str) -> AnnotatorCard:
         ) from None
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise ManifestError(
-            f"{repository.name}/{folder_name(name)}/{CARD_FILE} is not a card of this version ({error}); export the "
-            "annotator again with --force"
+            f"{repository.name}/{folder_name(name)}/{CARD_FILE} is not a valid card for this version ({error}); "
+            "export the annotator again with --force"
         ) from error
 
 
 def list_annotators(repository: Path) -> list[AnnotatorCard]:
-    """Every annotator's card in the repository, by name. Raises ManifestError on the first unreadable one."""
+    """Read every annotator's card in the repository, by name. Raises ManifestError on the first unreadable one."""
     prefix = folder_name("")
     folders = sorted(path.parent.name for path in repository.glob(f"{prefix}*/{CARD_FILE}"))
     return [read_card(repository, folder.removeprefix(prefix)) for folder in folders]
 
 
 def write_annotator(folder: Path, card: AnnotatorCard) -> Path:
-    """Write the card into `folder` (the annotator's own) in one step: a reader sees the old or the new one, whole."""
+    """Write the card into the annotator's `folder` atomically: a reader sees either the old or the new one."""
     return write_card(folder / CARD_FILE, card)
 
 
 def best(cards: Iterable[AnnotatorCard]) -> dict[str, AnnotatorCard]:
-    """Head -> the annotator that serves it: the one with the fewest heads wins, so that a model exported for one kind
-    takes it over from one that does many."""
+    """Choose the annotator of each head: the one with the fewest heads wins, so that a model exported for one kind
+    replaces one that does many."""
     chosen: dict[str, AnnotatorCard] = {}
     for card in sorted(cards, key=lambda card: (len(card.heads), card.name)):
         for head in card.heads:

@@ -1,7 +1,7 @@
-"""Names of a model's graphs, and the Triton configuration of each.
+"""Names, tensors and Triton configurations of a model's graphs.
 
-The part every room shares: which graph is called what, which tensors go in and out, and how ensembles join them.
-Rows are requests; R is 1 or 2 text rows of a request (negative, positive); h and w are latent cells.
+What every service shares: the name of each graph, which tensors go in and out, and how ensembles connect the graphs.
+Rows are requests; R is the 1 or 2 text rows of a request (negative, positive); h and w are latent cells.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from families.manifest import ModelFacts
 from families.profiles import CPU, Profile, Runtime, profile_of
 
 ANY = -1
-"""A dimension that the request decides."""
+"""A dimension whose size depends on the request."""
 
 
 # --- names ------------------------------------------------------------------------------------------------------
@@ -52,15 +52,15 @@ def vae_encoder(model: str) -> str:
 
 
 def denoise(model: str, kinds: Sequence[str] = ()) -> str:
-    """The ensemble that makes one denoising step under these controls; `hint_i` belongs to the i-th sorted kind.
+    """Name of the ensemble that runs one denoising step with these controls; `hint_i` belongs to the i-th sorted kind.
 
-    A kind may stand more than once (two canny maps with scales of their own).
+    A kind may occur more than once (two canny maps, each with its own scale).
     """
     return "__".join((f"{model}_denoise", *sorted(kinds)))
 
 
 def kinds_of(model: str, name: str) -> tuple[str, ...] | None:
-    """The controls of the ensemble `name`, the inverse of `denoise`; None if it is no ensemble of `model`."""
+    """The controls of the ensemble `name`, the inverse of `denoise`; None if it is not an ensemble of `model`."""
     ensemble, *kinds = name.split("__")
     return tuple(kinds) if ensemble == denoise(model) else None
 
@@ -83,7 +83,7 @@ def graph_names(facts: ModelFacts) -> tuple[str, ...]:
 
 
 def ensemble_kinds(facts: ModelFacts) -> tuple[tuple[str, ...], ...]:
-    """The combinations of controls whose ensembles stand on disk: none, each kind, each pair of two kinds.
+    """The combinations of controls whose ensembles are on disk: none, each kind, each pair of different kinds.
 
     Any other combination is registered at run time from `denoise_config`.
     """
@@ -96,7 +96,7 @@ def ensemble_names(facts: ModelFacts) -> tuple[str, ...]:
 
 
 def repository_names(facts: ModelFacts) -> tuple[str, ...]:
-    """Every folder of the model in the repository that Triton can load: graphs, then the ensembles over them."""
+    """Every folder of the model in the repository that Triton can load: graphs, then the ensembles that use them."""
     return (*graph_names(facts), *ensemble_names(facts))
 
 
@@ -105,7 +105,7 @@ def repository_names(facts: ModelFacts) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One input or output of a graph. `dims` are without the leading batch dimension; ANY is request-sized."""
+    """One input or output of a graph. `dims` exclude the leading batch dimension; ANY depends on the request."""
 
     name: str
     dtype: str
@@ -114,11 +114,11 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A graph with weights or arithmetic of its own, as Triton sees it."""
+    """A graph with its own `model.onnx`, as Triton sees it."""
 
     graph: str
     role: str
-    """Which row of the batch table holds for it."""
+    """Its key in the profile's tables: text_encoder, denoiser, vae or annotator."""
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
@@ -128,20 +128,20 @@ def _latents(facts: ModelFacts, name: str) -> Tensor:
 
 
 def _text(facts: ModelFacts) -> Tensor:
-    """Tokens are request-sized: a long prompt is several of the text encoder's lengths, one after another."""
+    """The number of tokens depends on the request: a long prompt takes several lengths of the text encoder."""
     return Tensor("text", "FP32", (ANY, ANY, facts.text_width))
 
 
 MASKED_CONTROLS = frozenset({"inpaint"})
-"""Kinds whose ControlNet sees -1 wherever the picture is to be repainted (Zhang's ControlNet 1.1 inpaint). Bytes can't
-say -1, so their hint has a fourth channel, 255 there, and the graph puts the two together."""
+"""Kinds whose ControlNet reads -1 wherever the picture is to be repainted (Zhang's ControlNet 1.1 inpaint). Bytes can't
+represent -1, so their hint has a fourth channel, 255 there, and the graph combines the two."""
 
 TIMESTEP = Tensor("timestep", "FP32", (1,))
 GUIDANCE = Tensor("guidance", "FP32", (1,))
 
 
 def hint_channels(kind: str) -> int:
-    """Channels of a control's hint: RGB, and a mask for the kinds that mark what to repaint."""
+    """Channels of a control's hint: RGB, and a mask for the kinds that repaint."""
     return 4 if kind in MASKED_CONTROLS else 3
 
 
@@ -162,7 +162,7 @@ def residual_tensors(facts: ModelFacts, prefix: str = "residual") -> tuple[Tenso
 
 
 def _parts(facts: ModelFacts) -> tuple[Part, ...]:
-    """The sd15 contract, one row a graph."""
+    """The tensors of every sd15 graph, one row each."""
     m = facts.name
     sample, text, residuals = _latents(facts, "sample"), _text(facts), residual_tensors(facts)
     picture = Tensor("image", "UINT8", (ANY, ANY, 3))
@@ -191,7 +191,7 @@ def _parts(facts: ModelFacts) -> tuple[Part, ...]:
 
 
 def part(facts: ModelFacts, graph: str) -> Part:
-    """The tensors of one graph by its full name. Raises KeyError for a name the model does not have."""
+    """The tensors of one graph by its full name. Raises KeyError if the model has no such graph."""
     return {row.graph: row for row in _parts(facts)}[graph]
 
 
@@ -199,7 +199,7 @@ def part(facts: ModelFacts, graph: str) -> Part:
 
 
 def graph_config(facts: ModelFacts, graph: str, runtime: Runtime = CPU) -> triton.ModelConfig:
-    """`config.pbtxt` of a graph that has a `model.onnx`. Raises KeyError for a name the model does not have."""
+    """`config.pbtxt` of a graph that has a `model.onnx`. Raises KeyError if the model has no such graph."""
     return part_config(part(facts, graph), profile_of(facts), runtime)
 
 
@@ -215,10 +215,10 @@ def part_config(row: Part, profile: Profile, runtime: Runtime = CPU) -> triton.M
 
 
 def denoise_config(facts: ModelFacts, kinds: Sequence[str] = ()) -> triton.ModelConfig:
-    """The ensemble `denoise(facts.name, kinds)`: ControlNets, the sum of their residuals, then the UNet.
+    """`config.pbtxt` of the ensemble `denoise(facts.name, kinds)`: ControlNets, the sum of their residuals, the UNet.
 
     Inputs: sample, timestep, text, guidance, then hint_i and scale_i for the i-th kind in sorted order.
-    Output: prediction. Kinds may repeat; none means a step without control.
+    Output: prediction. Kinds may repeat; without any the step has no control.
     Raises ValueError for a kind the model has no ControlNet for.
     """
     kinds = tuple(sorted(kinds))
@@ -253,19 +253,19 @@ def denoise_config(facts: ModelFacts, kinds: Sequence[str] = ()) -> triton.Model
 
 
 def configs(facts: ModelFacts, runtime: Runtime = CPU) -> dict[str, triton.ModelConfig]:
-    """Every configuration of the model that stands on disk, by folder name."""
+    """Every `config.pbtxt` of the model that is on disk, by folder name."""
     ensembles = (denoise_config(facts, kinds) for kinds in ensemble_kinds(facts))
     graphs = (graph_config(facts, graph, runtime) for graph in graph_names(facts))
     return {config.name: config for config in (*graphs, *ensembles)}
 
 
 def to_pbtxt(config: triton.ModelConfig) -> str:
-    """The text of a `config.pbtxt`: the same bytes for the same configuration."""
+    """Serialize as `config.pbtxt`: the same bytes for the same configuration."""
     return "# Written by `python -m export`; change families/ instead.\n" + text_format.MessageToString(config)
 
 
 def to_json(config: triton.ModelConfig) -> str:
-    """The text that Triton's load API takes as its `config` parameter."""
+    """Serialize as the JSON that Triton's load API takes in its `config` parameter."""
     return json_format.MessageToJson(config, preserving_proto_field_name=True, indent=None, sort_keys=True)
 
 

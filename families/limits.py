@@ -1,11 +1,11 @@
-"""Limits that hold in every room, so that a request the gateway takes is one that the services take."""
+"""Limits of requests, the same in every service: what the gateway accepts the services accept, too."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Least and greatest value allowed; with a `multiple` above 1, only its multiples are."""
+    """The smallest and largest value allowed; with a `multiple` above 1, only multiples of it are."""
 
     minimum: float
     maximum: float
@@ -28,34 +28,34 @@ class Range:
 PROMPT_CHARACTERS = 16_384
 MOST_CONTROLS = 5
 MOST_HINTS = 16
-"""Hints of one request for hints alone."""
+"""Hints in one ExtractHints request."""
 HINT_CHARACTERS = 1_000
-"""Of the words that a hint is made from (qrcode)."""
+"""Length of the text that a hint is made from (qrcode)."""
 WEIGHT = Range(0, 20)
 """Conditioning scale of a control."""
 FRACTION = Range(0, 1)
-"""Of the steps: where a control begins and ends."""
+"""Share of the steps at which a control begins or ends."""
 SIDE = Range(64, 1024, multiple=8)
 """Width and height of a picture, pixels."""
 STEPS = Range(1, 150)
 GUIDANCE = Range(1, 20)
-"""Guidance scale; 1 means without guidance."""
+"""Guidance scale; 1 means no guidance."""
 TRUE_GUIDANCE = Range(1, 20)
-"""Guidance scale of models that also take one as an input; 1 means without guidance."""
+"""Classifier-free guidance scale of models that also take a guidance scale as an input; 1 means no guidance."""
 SEED = Range(0, 2**32 - 1)
 SAMPLES = Range(1, 4)
 CLIP_SKIP = Range(0, 8)
 
 PROMPT_CHUNKS = 8
-"""Lengths of the text encoder that a prompt may have; what is longer is dropped, and said."""
+"""Most lengths of the text encoder that a prompt may take; the rest is dropped, with a note."""
 STRENGTH = Range(0, 1)
-"""How much of the initial picture is changed: the share of the steps that are run."""
+"""How much of the initial picture is changed: the share of the steps that run."""
 PREVIEW_EVERY = Range(0, 150)
-"""Model calls from one preview to the next; 0 for none."""
+"""Model calls between previews; 0 for no previews."""
 
 DEFAULT_STRENGTH = 0.8
-"""That of diffusers' image-to-image pipelines."""
+"""The default of diffusers' image-to-image pipelines."""
 DEFAULT_WEIGHT = 1.0
-"""The strength that a ControlNet was trained at."""
+"""The scale at which a ControlNet is trained."""
 DEFAULT_END = 1.0
-"""A control acts to the last step."""
+"""A control acts until the last step."""

@@ -1,4 +1,4 @@
-"""The models that a room serves: those found at its start, and those that came to the repository or went since."""
+"""The models that a service serves, kept up to date with the repository."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -10,7 +10,7 @@ from mesh.errors import NotFound
 from mesh.telemetry import log
 
 Served = Callable[[Manifest], Awaitable[bool]]
-"""Whether the model server has the graphs that a card speaks of."""
+"""Whether the model server has loaded the graphs of a card."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class Difference:
     """What has changed in the repository.
 
     Attributes:
-        come: cards that are new or were written anew.
-        gone: cards that are served and lie there no more.
+        added: cards that are new or were rewritten.
+        removed: cards that are served but no longer in the repository.
     """
 
-    come: tuple[Manifest, ...] = ()
-    gone: tuple[Manifest, ...] = ()
+    added: tuple[Manifest, ...] = ()
+    removed: tuple[Manifest, ...] = ()
 
 
 class LoadedModels(dict[str, Manifest]):
@@ -31,7 +31,7 @@ class LoadedModels(dict[str, Manifest]):
 
     Args:
         manifests: cards of the repository.
-        repository: folder to look for news in; None for never.
+        repository: folder to watch for changes; None for a fixed set.
     """
 
     def __init__(self, manifests: Iterable[Manifest], repository: Path | None = None) -> None:
@@ -47,52 +47,52 @@ class LoadedModels(dict[str, Manifest]):
         return self[name]
 
     def exported_at(self, name: str) -> int:
-        """When the card that is served was written, seconds since 1970; 0 if that is unknown."""
+        """When the served card was written, seconds since 1970; 0 if unknown."""
         return self._written.get(name, 0) // 1_000_000_000
 
     def difference(self) -> Difference:
-        """What has changed since; a card counts as news until `adopt` or `drop` is told of it. Reads the folder.
+        """What has changed in the repository, until `adopt` or `drop` is called for it. Reads the folder.
 
-        A card appears after the graphs it speaks of, and goes before them.
+        A card is written after its graphs and removed before them.
         """
         if self._repository is None:
             return Difference()
-        there = {path.parent.name for path in self._repository.glob(f"*/{MANIFEST_FILE}")}
-        changed = [name for name in sorted(there) if self._written_ns(name) != self._written.get(name)]
-        come = [card for name in changed if (card := self._read(name)) is not None]
-        return Difference(tuple(come), tuple(card for name, card in self.items() if name not in there))
+        present = {path.parent.name for path in self._repository.glob(f"*/{MANIFEST_FILE}")}
+        changed = [name for name in sorted(present) if self._written_ns(name) != self._written.get(name)]
+        added = [card for name in changed if (card := self._read(name)) is not None]
+        return Difference(tuple(added), tuple(card for name, card in self.items() if name not in present))
 
     def adopt(self, card: Manifest) -> None:
-        """Serve it, in place of one of its name."""
+        """Serve this card; it replaces one of the same name."""
         self._written[card.name] = self._written_ns(card.name)
         self[card.name] = card
         log.info("model adopted", model=card.name)
 
     def drop(self, name: str) -> None:
-        """Serve it no more."""
+        """Stop serving the model."""
         self._written.pop(name, None)
         if self.pop(name, None):
             log.info("model dropped", model=name)
 
     async def renew(self, is_served: Served, dropped: Callable[[Manifest], Awaitable[object]] | None = None) -> None:
-        """Drop what went, telling `dropped` of each, then adopt what came, once `is_served` is true of it."""
+        """Drop the removed models, awaiting `dropped` for each, then adopt those added ones that `is_served`."""
         difference = await asyncio.to_thread(self.difference)
-        for card in difference.gone:
+        for card in difference.removed:
             self.drop(card.name)
             if dropped is not None:
                 await dropped(card)
-        for card in difference.come:
+        for card in difference.added:
             if await is_served(card):
                 self.adopt(card)
 
     async def seek(self, name: str, is_served: Served) -> Manifest:
-        """The card of `name`, which may have come a moment ago; see `renew` and `find`."""
+        """The card of `name`, even if it was exported only a moment ago; see `renew` and `find`."""
         if name not in self:
             await self.renew(is_served)
         return self.find(name)
 
     def in_turn(self) -> Manifest:
-        """Another one of them at each call. Raises NotFound if there are none."""
+        """The next model, round robin. Raises NotFound if there are none."""
         if not self:
             raise NotFound("no model is exported yet; run `make models`")
         self._turn += 1

@@ -1,7 +1,7 @@
-"""How a model is run: batch caps, queues and runtimes, as tables.
+"""How a model runs: batch limits, queues and runtimes, as tables.
 
-A batch cap is a measured fact of a model at its native resolution, not a constant of the program: a graph that is
-bandwidth-bound alone gains from batching, one that already fills the machine only makes everybody wait.
+A batch limit is measured for a model at its native resolution and is not a constant of the program: a graph that is
+bandwidth-bound on its own gains from batching; one that already fills the machine only makes everybody wait.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from families.manifest import ModelFacts
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Facts of one (family, native size). Keys of the mappings are roles: text_encoder, denoiser, vae."""
+    """How the graphs of one (family, native size) run. Keys of the mappings are roles: text_encoder, denoiser, vae."""
 
     batch: Mapping[str, int]
     """Largest batch, rows."""
     queue_delay_us: Mapping[str, int]
-    """How long the dynamic batcher may hold a row back for company, microseconds."""
+    """How long the dynamic batcher may delay a row to fill a batch, microseconds."""
     queue_size: int
-    """Rows that may wait for one graph; the next one is refused with UNAVAILABLE."""
+    """Rows that may wait for one graph; Triton refuses the next one with UNAVAILABLE."""
     cpu_threads: Mapping[str, int]
     """Threads inside one operator on a CPU."""
 
@@ -34,7 +34,7 @@ _SMALL = Profile(
     queue_size=64,
     cpu_threads={"text_encoder": 1, "denoiser": 1, "vae": 1},
 )
-# A first setting, not measured at 512 px: there a decoder row holds about 1 GiB of activations.
+# A first estimate, not measured at 512 px: there a decoder row takes about 1 GiB of activations.
 _LARGE = Profile(
     batch={"text_encoder": 16, "denoiser": 8, "vae": 2},
     queue_delay_us={"text_encoder": 0, "denoiser": 500, "vae": 0},
@@ -42,7 +42,7 @@ _LARGE = Profile(
     cpu_threads={"text_encoder": 2, "denoiser": 4, "vae": 4},
 )
 
-# (family, largest native size in pixels that the row holds for, profile); the first row that fits counts.
+# (family, largest native size in pixels that the row is for, profile); the first row that fits is used.
 PROFILES: tuple[tuple[str, int, Profile], ...] = (
     ("sd15", 256, _SMALL),
     ("sd15", 1024, _LARGE),
@@ -50,7 +50,7 @@ PROFILES: tuple[tuple[str, int, Profile], ...] = (
 
 
 def profile_of(facts: ModelFacts) -> Profile:
-    """The row that fits. Raises ValueError if the family or size has none."""
+    """The profile of a model. Raises ValueError if there is none for its family and size."""
     for family, largest, profile in PROFILES:
         if family == facts.family and facts.native_size <= largest:
             return profile
@@ -59,12 +59,12 @@ def profile_of(facts: ModelFacts) -> Profile:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The machine that a `config.pbtxt` is written for."""
+    """The kind of machine for which a `config.pbtxt` is written."""
 
     target: str
     instance_kind: str
     apply: Callable[[triton.ModelConfig, str, Profile], None]
-    """Writes the parameters and accelerators for a graph of this role."""
+    """Sets the parameters and accelerators of a graph of this role."""
 
 
 def _on_cpu(config: triton.ModelConfig, role: str, profile: Profile) -> None:
@@ -73,8 +73,8 @@ def _on_cpu(config: triton.ModelConfig, role: str, profile: Profile) -> None:
 
 
 def _on_gpu(config: triton.ModelConfig, role: str, profile: Profile) -> None:
-    # Keys of the `tensorrt` accelerator as Triton's ONNX Runtime backend documents them. FP32 stays the precision:
-    # the picture must equal diffusers' own; half precision is a choice for whoever may give that up.
+    # Keys of the `tensorrt` accelerator as Triton's ONNX Runtime backend documents them. The precision stays FP32,
+    # because pictures must equal those of diffusers; half precision would give that up.
     accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
     accelerator.parameters["precision_mode"] = "FP32"
     accelerator.parameters["max_workspace_size_bytes"] = str(4 << 30)

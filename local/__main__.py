@@ -33,7 +33,7 @@ def _settings() -> LocalSettings:
 
 
 def _stop_on_signals() -> None:
-    """Let SIGTERM and Ctrl-C end the command through its `finally`, also where a shell started it in the background."""
+    """Let SIGTERM and Ctrl-C end the command through its `finally`, even if a shell started it in the background."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -51,7 +51,7 @@ def _start(settings: LocalSettings) -> LocalMesh:
 
 @app.command()
 def up() -> None:
-    """Start everything, print the URLs, run until Ctrl-C."""
+    """Start the whole mesh, print its URLs, and run until Ctrl-C."""
     settings = _settings()
     _stop_on_signals()
     mesh = _start(settings)
@@ -76,14 +76,14 @@ def up() -> None:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder that the pictures are written to.")] = Path("run/demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("run/demo"),
     free_ports: Annotated[bool, typer.Option(help="Use free ports instead of the configured ones.")] = False,
 ) -> None:
-    """Start everything, make one picture from words and edges, stop everything."""
+    """Start the whole mesh, generate one picture from a prompt and edges, and stop."""
     settings = _settings()
     _stop_on_signals()
     mesh = _start(settings.with_free_ports() if free_ports else settings)
-    # The first of the configured keys, where some are set.
+    # The first of the configured keys, if there are any.
     key = os.environ.get("CN_GATEWAY_API_KEYS", "").split(",")[0]
     try:
         source = source_picture()
@@ -103,7 +103,7 @@ def demo(
 
 
 def _beside_a_mesh(*command: str) -> int:
-    """Exit status of a command of demo that a mesh of its own answers."""
+    """Run a command of `demo` against a mesh started for it; returns its exit status."""
     mesh = _start(_settings().with_free_ports())
     try:
         whole = [sys.executable, "-m", "demo", *command, "--url", mesh.url]
@@ -114,29 +114,31 @@ def _beside_a_mesh(*command: str) -> int:
 
 @app.command()
 def evaluate(
-    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn free and with every control.")] = 256,
-    grid: Annotated[Path, typer.Option(help="Where the sheet of samples goes.")] = Path("docs/demo_grid.png"),
-    markdown: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("docs/adherence.md"),
+    count: Annotated[
+        int, typer.Option(min=2, help="Number of prompts; each is drawn without and with every control.")
+    ] = 256,
+    grid: Annotated[Path, typer.Option(help="File for the sheet of samples.")] = Path("docs/demo_grid.png"),
+    markdown: Annotated[Path, typer.Option(help="File for the table.")] = Path("docs/adherence.md"),
 ) -> None:
-    """Start everything, measure how well the demo model obeys prompts and hints, print the table, stop everything."""
+    """Start the whole mesh, measure how well the demo model follows prompts and hints, print the table, and stop."""
     files = ("--grid", str(grid), "--markdown", str(markdown))
     raise typer.Exit(_beside_a_mesh("evaluate", "--count", str(count), *files))
 
 
 @app.command()
 def sweep(
-    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn at every setting.")] = 64,
-    out: Annotated[Path, typer.Option(help="Folder that the table and the plot are written to.")] = Path("docs"),
+    count: Annotated[int, typer.Option(min=2, help="Number of prompts; each is drawn with every setting.")] = 64,
+    out: Annotated[Path, typer.Option(help="Folder for the table and the plot.")] = Path("docs"),
 ) -> None:
-    """Start everything, measure edges against weight, end and guess mode of canny, plot them, stop everything."""
+    """Start the whole mesh, measure and plot edges by canny's weight, end and guess mode, and stop."""
     raise typer.Exit(_beside_a_mesh("sweep", "--count", str(count), "--out", str(out)))
 
 
 @app.command()
 def gallery(
-    out: Annotated[Path, typer.Option(help="Folder that the page and its pictures are written to.")] = Path("docs"),
+    out: Annotated[Path, typer.Option(help="Folder for the page and its pictures.")] = Path("docs"),
 ) -> None:
-    """Start everything, show every control type on the same pictures, stop everything."""
+    """Start the whole mesh, show every control type on the same pictures, and stop."""
     from local import gallery_page
     from local.gallery import gallery as run
     from local.gallery_inputs import inputs
@@ -156,22 +158,22 @@ def gallery(
 
 @app.command()
 def docs(
-    check: Annotated[bool, typer.Option(help="Write nothing; fail if a generated part is stale.")] = False,
+    check: Annotated[bool, typer.Option(help="Write nothing; fail if a generated part is out of date.")] = False,
 ) -> None:
-    """Rewrite the generated parts of README.md: settings, and what the rooms offer."""
-    # Knows the schedulers, so it loads torch, which no other command needs.
+    """Rewrite the generated parts of the documentation: settings, controls, schedulers."""
+    # Imports the schedulers and with them torch, which no other command needs.
     from local.docs import refresh
 
     stale = refresh(write=not check)
     if stale and check:
-        console.print(f"[red]stale: {', '.join(stale)}; run `python -m local docs` and commit[/]")
+        console.print(f"[red]out of date: {', '.join(stale)}; run `python -m local docs` and commit[/]")
         raise typer.Exit(1)
-    console.print("generated parts are fresh" if not stale else f"rewritten: {', '.join(stale)}")
+    console.print("generated parts are up to date" if not stale else f"rewritten: {', '.join(stale)}")
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def keys(context: typer.Context) -> None:
-    """Make, list and revoke API keys of this folder's mesh: `python -m gateway keys` with its database."""
+    """Create, list and revoke API keys of this folder's mesh: `python -m gateway keys` with its database."""
     records = {"CN_GATEWAY_DATABASE_URL": database_url(Path(_settings().run_folder))}
     command = [sys.executable, "-m", "gateway", "keys", *context.args]
     raise typer.Exit(subprocess.run(command, check=False, env={**records, **os.environ}).returncode)

@@ -1,4 +1,4 @@
-"""One controlled generation through a running mesh, with the picture it came from beside the picture it made."""
+"""Run one controlled generation through a running mesh, and show source, hint and result side by side."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from mesh.pictures import decode, encode
 
 PROMPT = "a red star on a white to blue gradient background"
 NEGATIVE_PROMPT = ""
-# Every colour differs from the prompt's, so what the edges give and what the words give can be told apart.
+# Every colour differs from the prompt's, so that the effects of the edges and of the prompt can be told apart.
 SKETCH = Scene(
     solids=(Solid("star", "yellow", 66.0, 64.0, 41.0, 0.15),),
     ground="purple",
@@ -43,7 +43,7 @@ CANNY = {"low_threshold": 60.0, "high_threshold": 140.0}
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """What was written: the picture that the edges are from, the generated one, and source, hint, picture in a row."""
+    """The files written: the source of the edges, the generated picture, and source, hint, picture in a row."""
 
     source: Path
     picture: Path
@@ -51,12 +51,12 @@ class Demonstration:
 
 
 def source_picture() -> bytes:
-    """The PNG that the edges are taken from: a rendered scene of the demo model's own world."""
+    """Render the PNG from which the edges are extracted: a scene of the kind that the demo model was trained on."""
     return encode(render(SKETCH, 128).image)
 
 
 async def extract_canny(mesh_address: str, picture: bytes) -> bytes:
-    """The canny hint of `picture` as PNG, from preprocess_svc through Envoy."""
+    """Extract the canny hint of `picture` as PNG, with preprocess_svc through Envoy."""
     async with open_channel(mesh_address) as channel:
         control = types_pb2.Control(
             kind="canny", image=types_pb2.Image(content=picture), auto_hint=True, parameters=CANNY
@@ -68,13 +68,13 @@ async def extract_canny(mesh_address: str, picture: bytes) -> bytes:
 
 
 def generate(url: str, key: str, picture: bytes, report: Callable[[int, int], None]) -> bytes:
-    """The generated picture, asked for over HTTP and followed step by step.
+    """Generate a picture over HTTP, with progress for each step.
 
     Args:
-        url: start of the mesh's URLs.
-        key: API key; empty where none is needed.
-        picture: PNG to take the edges from.
-        report: called with (steps done, steps in all).
+        url: base URL of the mesh.
+        key: API key; empty if none is needed.
+        picture: PNG from which the edges are extracted.
+        report: called with (steps done, steps in total).
 
     Raises:
         ControlMeshError: the mesh refused or failed.

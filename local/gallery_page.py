@@ -1,4 +1,4 @@
-"""The gallery as a page: one strip of pictures a row, small enough to be kept beside the code."""
+"""Write the gallery as a page: one strip of pictures per row, small enough to keep in the repository."""
 
 import io
 import statistics
@@ -18,10 +18,10 @@ _GAP = 6
 _ABOVE = """# Gallery of hints
 
 Every control type, by every extractor, on the same pictures. Written by `make gallery` (`python -m local gallery`):
-what is shown went through the HTTP API of a running mesh, so it is what callers get. Hints are {size} x {size} pixels.
-Below the hints of a kind that the demo model has a ControlNet for stand the pictures that it made under them, from
-words that give the same shapes other colours or, under a mask, name something else in its place. Times are the
-service's, one hint at a time, the median of a row's, on a shared machine.
+everything shown went through the HTTP API of a running mesh, so it is what callers get. Hints are {size} x {size}
+pixels. If the demo model has a ControlNet for a kind, the pictures that it generated are below the hints; their prompts
+give the same shapes other colours or, with a mask, name something else in its place. Times are the service's own, one
+hint at a time, the median of a row, on a shared machine.
 
 The inputs, from left to right: {names}. The prompts: {prompts}.
 
@@ -30,7 +30,7 @@ The inputs, from left to right: {names}. The prompts: {prompts}.
 
 
 def write(folder: Path, shown: Sequence[Input], sections: Sequence[tuple[Kind, Sequence[Result]]]) -> Path:
-    """Write the page and its pictures into `folder`, in place of what was there before; returns the page."""
+    """Write the page and its pictures into `folder`, replacing older ones; returns the page."""
     pictures = folder / PICTURES
     pictures.mkdir(parents=True, exist_ok=True)
     for old in pictures.glob("*.webp"):
@@ -73,19 +73,19 @@ def _section(kind: Kind, results: Sequence[Result]) -> str:
 
 
 def _head(result: Result, known: Mapping[str, Mapping[str, Any]]) -> str:
-    case, told = result.case, []
+    case, facts = result.case, []
     if extractor := known.get(case.extractor):
-        told += [extractor["description"], f"After {extractor['source']}."]
+        facts += [extractor["description"], f"After {extractor['source']}."]
         settings = {row["name"]: row["default_value"] for row in extractor["parameters"]} | dict(case.parameters)
         if settings:
-            told.append(f"Parameters: {', '.join(f'{name} {value:g}' for name, value in settings.items())}.")
+            facts.append(f"Parameters: {', '.join(f'{name} {value:g}' for name, value in settings.items())}.")
     if result.annotator:
         about = extractor["annotator_description"] if extractor else ""
-        told.append(f"Annotator: `{result.annotator}`{': ' + about if about else '.'}")
+        facts.append(f"Annotator: `{result.annotator}`{': ' + about if about else '.'}")
     if result.milliseconds:
-        told.append(f"Time: {statistics.median(result.milliseconds):.0f} ms.")
+        facts.append(f"Time: {statistics.median(result.milliseconds):.0f} ms.")
     heading = f"### {_title(result)}" + (f" ({case.label})" if case.label and case.extractor else "")
-    return "\n\n".join([heading, " ".join(told)] if told else [heading])
+    return "\n\n".join([heading, " ".join(facts)] if facts else [heading])
 
 
 def _title(result: Result) -> str:
@@ -101,7 +101,7 @@ def _file(result: Result) -> str:
 
 
 def strip(rows: Sequence[Sequence[Pixels]]) -> Pixels:
-    """Pictures UINT8 [n, n, 3] of one size as rows on white."""
+    """Arrange pictures UINT8 [n, n, 3] of one size in rows on white."""
     size = len(rows[0][0])
     sheet = np.full((_span(len(rows), size), _span(max(map(len, rows)), size), 3), 255, np.uint8)
     for y, row in enumerate(rows):
@@ -116,7 +116,7 @@ def _span(count: int, size: int) -> int:
 
 
 def webp(sheet: Pixels) -> bytes:
-    """A sheet as WebP, small rather than exact."""
+    """Encode a sheet as lossy WebP."""
     out = io.BytesIO()
     Image.fromarray(sheet).save(out, "WEBP", quality=70, method=6)
     return out.getvalue()

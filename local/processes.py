@@ -1,4 +1,4 @@
-"""The processes of the mesh on one machine: command and environment of each, one row each."""
+"""The processes of the mesh on one machine: command and environment, one row each."""
 
 import shlex
 import sys
@@ -12,9 +12,9 @@ from local.settings import LocalSettings
 ROOT = Path(__file__).resolve().parent.parent
 ENVOY_FILE = ROOT / "k8s" / "envoy" / "envoy.yaml"
 
-# What differs on one machine from a cluster, unless the environment says otherwise: nothing routes around a part that
-# drains, and whoever reaches a loopback-only edge can reach loopback without it. A page in this machine's browser could
-# have the gateway fetch from loopback, too: set CN_GATEWAY_FETCH_ALLOW to nothing where that matters.
+# Defaults that differ from a cluster's, unless the environment sets them: nothing routes around a process that drains,
+# and whoever can reach a loopback-only edge can reach loopback anyway. A page in this machine's browser could also make
+# the gateway fetch from loopback: set CN_GATEWAY_FETCH_ALLOW to an empty value where that matters.
 ALONE = {
     "CN_DRAIN_S": "0.2",
     "CN_GATEWAY_FETCH_ALLOW": "127.0.0.1:*,localhost:*",
@@ -24,7 +24,7 @@ ALONE = {
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One supervised process: its name, command line and what its environment adds."""
+    """One supervised process: its name, command line and additional environment."""
 
     name: str
     command: tuple[str, ...]
@@ -32,7 +32,7 @@ class Process:
 
 
 def procfile() -> dict[str, str]:
-    """Name -> command line of every process, as the Procfile says."""
+    """Name -> command line of every process, from the Procfile."""
     rows = (line.split(":", 1) for line in (ROOT / "Procfile").read_text().splitlines() if line and line[0] != "#")
     return {name.strip(): command.strip() for name, command in rows}
 
@@ -43,7 +43,7 @@ def processes(settings: LocalSettings, run: Path, environ: Mapping[str, str]) ->
     Args:
         settings: addresses and folders.
         run: folder for generated configuration; Envoy's bootstrap is written there.
-        environ: what the processes inherit; it wins over ALONE.
+        environ: the environment that the processes inherit; it takes precedence over ALONE.
     """
     bootstrap = run / "envoy.yaml"
     bootstrap.write_text(
@@ -71,7 +71,7 @@ def processes(settings: LocalSettings, run: Path, environ: Mapping[str, str]) ->
         name: value for name, value in (ALONE | kept).items() if name not in environ and name + "_FILE" not in environ
     }
     commands = {name: shlex.split(line) for name, line in procfile().items()}
-    # The Procfile says `python` and `envoy`; here they are this environment's own.
+    # The Procfile's `python` and `envoy` are replaced by those of this environment.
     programs = {"python": [sys.executable], "envoy": envoy_command(bootstrap)}
     return [
         Process(name, (*programs[command[0]], *command[1:]), {**alone, **environments[name]})
@@ -80,7 +80,7 @@ def processes(settings: LocalSettings, run: Path, environ: Mapping[str, str]) ->
 
 
 def database_url(run: Path) -> str:
-    """Where the mesh of the run folder `run` keeps its records, unless the environment says another place."""
+    """URL of the database of the mesh with run folder `run`, unless the environment sets another one."""
     return f"sqlite:///{run.resolve()}/records.db"
 
 
@@ -117,7 +117,7 @@ def _environments(settings: LocalSettings) -> dict[str, dict[str, str]]:
             "CN_GATEWAY_METRICS_ADDRESS": settings.gateway_metrics_address,
             "CN_GATEWAY_MESH_ADDRESS": settings.mesh_address,
             "CN_GATEWAY_PUBLIC_ADDRESS": settings.edge_address,
-            # For holders of an admin key; without keys nobody may load models.
+            # For callers with an admin key; without keys nobody may load models.
             "CN_GATEWAY_EXPORT_COMMAND": shlex.join([sys.executable, "-m", "export"]),
             "CN_GATEWAY_MODEL_REPOSITORY": repository,
         },

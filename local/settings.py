@@ -15,7 +15,7 @@ from vae_svc.settings import VaeSettings
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """What `python -m local` takes; the defaults are the services' own. Every address is host:port."""
+    """Settings of `python -m local`; the defaults are those of the services. Every address is host:port."""
 
     PREFIX = "CN_"
 
@@ -24,7 +24,7 @@ class LocalSettings:
     envoy_metrics_address: str = setting("127.0.0.1:9902", "host:port of Envoy's /ready and /stats/prometheus.")
     envoy_admin_address: str = setting("127.0.0.1:9901", "host:port of Envoy's admin interface.")
     gateway_address: str = setting(GatewaySettings.address, "host:port of the gateway behind Envoy.")
-    gateway_grpc_address: str = setting(GatewaySettings.grpc_address, "host:port of the gateway's gRPC face.")
+    gateway_grpc_address: str = setting(GatewaySettings.grpc_address, "host:port of the gateway's gRPC API.")
     gateway_metrics_address: str = setting(
         GatewaySettings.metrics_address, "host:port of the gateway's second /metrics."
     )
@@ -41,7 +41,7 @@ class LocalSettings:
     run_folder: str = setting("run", "Folder for logs, sockets and generated configuration.")
 
     def with_free_ports(self) -> "LocalSettings":
-        """The same mesh on ports that are free now, so that many can run beside each other."""
+        """The same settings with ports that are free now, so that several meshes can run at the same time."""
         names = [f.name for f in dataclasses.fields(self) if f.name.endswith(("_address", "_port"))]
         sockets = [socket.socket() for _ in names]
         try:

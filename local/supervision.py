@@ -1,6 +1,6 @@
-"""Starts, watches and stops the processes: supervisord does the work, this says what and waits for the result.
+"""Start, watch and stop the processes: configure supervisord, which does the work, and wait for the result.
 
-A process that dies is started again at once; one that keeps dying at start is given up after five tries.
+A process that dies is restarted at once; one that keeps dying at start is given up after five attempts.
 """
 
 import http.client
@@ -22,11 +22,11 @@ from local.processes import ROOT, Process, processes
 from local.settings import LocalSettings
 
 START_SECONDS = 180.0
-# Drain of a service plus grace, see mesh/server.py; supervisord kills after it.
+# A service's drain plus grace, see mesh/server.py; after that supervisord kills it.
 STOP_SECONDS = 30
 _TICK_S = 0.2
 
-# Groups stop one after the other, the last one first: what calls is gone before what is called.
+# Groups stop one after the other, the last one first: callers stop before the services that they call.
 GROUPS = {
     "models": ("model_server",),
     "rooms": ("preprocess_svc", "unet_svc", "vae_svc"),
@@ -36,7 +36,7 @@ _FULL_NAMES = {name: f"{group}:{name}" for group, names in GROUPS.items() for na
 
 
 class MeshStartError(Exception):
-    """The mesh did not become ready; the message names the part and where its log is."""
+    """The mesh did not become ready; the message names the process and its log."""
 
 
 class LocalMesh:
@@ -44,8 +44,8 @@ class LocalMesh:
 
     Args:
         settings: addresses and folders.
-        environ: environment that every process inherits; the rows of local/processes.py are laid over it.
-        report: called with a line whenever there is news during start.
+        environ: environment that every process inherits; local/processes.py adds to it.
+        report: called with a line of text when the state changes during start.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class LocalMesh:
         config = self.run / "supervisord.conf"
         config.write_text(supervisord_config(rows, self.run))
         command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)]
-        # A session of its own, so that Ctrl-C reaches us alone and the parts are stopped in order.
+        # A separate session, so that Ctrl-C reaches only this process, which stops the others in order.
         self._supervisord = subprocess.Popen(
             command,
             env=self._environ,
@@ -95,7 +95,7 @@ class LocalMesh:
             raise
 
     def stop(self) -> None:
-        """Stop every process: each drains first. Safe to call twice."""
+        """Stop every process, each after its drain. Safe to call twice."""
         if self._supervisord is None:
             return
         self._supervisord.terminate()
@@ -108,12 +108,12 @@ class LocalMesh:
         (self.run / "supervisord.pid").unlink(missing_ok=True)
 
     def wait(self) -> None:
-        """Block until the supervisor ends."""
+        """Block until the supervisor exits."""
         if self._supervisord is not None:
             self._supervisord.wait()
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """Name -> state name and pid of every process, as supervisord says."""
+        """Name -> state name and pid of every process, from supervisord."""
         rows: list[dict[str, Any]] = self._rpc().getAllProcessInfo()
         return {row["name"]: {"state": row["statename"], "pid": row["pid"]} for row in rows}
 
@@ -126,11 +126,11 @@ class LocalMesh:
         self._rpc().stopProcess(_FULL_NAMES[name])
 
     def resume(self, name: str) -> None:
-        """Start a process that was halted."""
+        """Start a process that `halt` stopped."""
         self._rpc().startProcess(_FULL_NAMES[name])
 
     def ready(self) -> bool:
-        """Whether the edge says that the whole mesh would answer a request."""
+        """Whether the edge reports that the whole mesh would answer a request."""
         return self._readiness()[0]
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
@@ -153,7 +153,7 @@ class LocalMesh:
         seen: dict[str, str] = {}
         while time.monotonic() < end:
             if self._supervisord is not None and self._supervisord.poll() is not None:
-                raise MeshStartError(f"the supervisor ended at once; see {self._log('supervisord')}")
+                raise MeshStartError(f"the supervisor exited at once; see {self._log('supervisord')}")
             try:
                 states = {name: row["state"] for name, row in self.states().items()}
             except (OSError, http.client.HTTPException, xmlrpc.client.Error):
@@ -166,7 +166,7 @@ class LocalMesh:
                     raise MeshStartError(f"{name} does not start: {self._last_words(name)}\nits log: {self._log(name)}")
             if len(states) == len(names) and self._readiness()[0]:
                 return
-            # Readiness of five processes has no single signal to wait for; this looks, as a probe does.
+            # The readiness of five processes has no single signal to wait for, so this polls, as a probe does.
             time.sleep(_TICK_S)
         raise MeshStartError(f"not ready after {seconds:.0f} s: {self._readiness()[1]}; logs: {self.run / 'logs'}")
 
@@ -175,17 +175,17 @@ class LocalMesh:
 
     def _last_words(self, name: str) -> str:
         lines = self._log(name).read_text().strip().splitlines() if self._log(name).exists() else []
-        return lines[-1] if lines else "it says nothing"
+        return lines[-1] if lines else "it logged nothing"
 
     def _take_pidfile(self) -> None:
         if (pid := running_pid(self.run)) is not None:
             raise MeshStartError(
-                f"a mesh runs already from {self.run} (pid {pid}); stop it with `python -m local down`"
+                f"a mesh is already running from {self.run} (pid {pid}); stop it with `python -m local down`"
             )
 
 
 def running_pid(run: Path) -> int | None:
-    """Process id of the supervisor of the mesh that runs from folder `run`; None if there is none."""
+    """Process id of the supervisor of the mesh with run folder `run`; None if it is not running."""
     try:
         pid = int((run / "supervisord.pid").read_text())
         os.kill(pid, 0)
@@ -195,7 +195,7 @@ def running_pid(run: Path) -> int | None:
 
 
 def stop_running(run: Path) -> bool:
-    """Stop the mesh that runs from folder `run`; False if there is none, or if it does not end."""
+    """Stop the mesh with run folder `run`; False if it is not running, or does not stop in time."""
     pid = running_pid(run)
     if pid is None:
         return False

@@ -1,1 +1,1 @@
-"""Plumbing shared by every process: settings, gRPC, Triton, pictures, telemetry, errors. Knows no diffusion."""
+"""Shared by every process: settings, gRPC, Triton, pictures, telemetry, errors. Knows nothing of diffusion."""

@@ -1,4 +1,4 @@
-"""Bounded admission: so many at work, so many waiting, and a clear refusal beyond."""
+"""Admission control: a limit on work that runs, a limit on work that waits, and a clear refusal beyond both."""
 
 import asyncio
 from types import TracebackType
@@ -7,12 +7,12 @@ from mesh.errors import Overloaded
 
 
 class Admission:
-    """An async context manager around one piece of work.
+    """Limits how many pieces of work run and wait at once; an async context manager around each.
 
     Args:
-        running: pieces of work at once.
-        waiting: pieces that may wait for a place.
-        what: noun for the refusal, such as "denoising loops".
+        running: pieces that may run at once.
+        waiting: pieces that may wait for their turn.
+        what: noun for the error message, such as "denoising loops".
     """
 
     def __init__(self, running: int, waiting: int, what: str) -> None:
@@ -23,11 +23,11 @@ class Admission:
 
     @property
     def inside(self) -> int:
-        """Pieces at work or waiting."""
+        """Pieces that run or wait."""
         return self._inside
 
     async def __aenter__(self) -> None:
-        """Wait for a place. Raises Overloaded when too many wait already."""
+        """Wait until there is capacity. Raises Overloaded if too many are waiting already."""
         if self._inside >= self._bound:
             raise Overloaded(f"{self._inside} {self._what} are running or waiting; try again shortly", retry_after_s=2)
         self._inside += 1

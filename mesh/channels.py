@@ -1,4 +1,4 @@
-"""Client channels to other rooms: message size, keepalive, request id, traces, and errors as MeshError."""
+"""Client channels to other services: message size, keepalive, request id, traces, and errors as MeshError."""
 
 from collections.abc import AsyncIterator, Awaitable
 from typing import TypeVar
@@ -23,27 +23,27 @@ _CLIENT_OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A room that was killed is back within seconds; do not wait two minutes to look again.
+    # A service that was killed is back within seconds; do not wait two minutes before reconnecting.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
 
 
 def open_channel(target: str) -> grpc.aio.Channel:
-    """A channel to `target` (host:port) with the mesh's limits; calls carry the trace."""
+    """Open a channel to `target` (host:port) with the mesh's limits; calls carry the trace."""
     return grpc.aio.insecure_channel(target, options=_CLIENT_OPTIONS, interceptors=aio_client_interceptors())  # type: ignore[no-untyped-call]
 
 
 def outgoing() -> tuple[tuple[str, str], ...]:
-    """Metadata of a call made on behalf of the request being served."""
+    """Metadata for a call made on behalf of the request being served."""
     return ((REQUEST_ID_METADATA, request_id.get()),) if request_id.get() else ()
 
 
 async def call(awaitable: Awaitable[T]) -> T:
-    """The call's response.
+    """Await the call's response.
 
     Raises:
-        MeshError: the other room's error, or Unavailable and the like where the transport failed.
+        MeshError: the other service's error, or Unavailable and the like if the transport failed.
     """
     try:
         return await awaitable
@@ -52,7 +52,7 @@ async def call(awaitable: Awaitable[T]) -> T:
 
 
 async def stream(messages: AsyncIterator[T]) -> AsyncIterator[T]:
-    """The call's responses, one by one; errors as in `call`. Leaving early must be followed by cancelling the call."""
+    """Yield the call's responses; errors as in `call`. A caller that stops early must cancel the call."""
     try:
         async for message in messages:
             yield message

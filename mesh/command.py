@@ -1,4 +1,4 @@
-"""The command line of a process that its environment configures: `--help` teaches, a wrong setting is one line."""
+"""The command line of a process configured by its environment: `--help`, and one line for an invalid setting."""
 
 import dataclasses
 import sys
@@ -20,12 +20,12 @@ def settings_of(cls: type[T], about: str | None, arguments: Sequence[str], envir
 def all_settings_of(
     classes: Sequence[type[Any]], about: str | None, arguments: Sequence[str], environ: Mapping[str, str]
 ) -> list[Any]:
-    """The process's settings, or the end of the process: with help, or with one line about what is wrong.
+    """Read the process's settings; exit with the help text, or with one line that says what is wrong.
 
     Args:
         classes: the settings dataclasses.
         about: what the process does; the `__main__`'s docstring.
-        arguments: of the command line; only --help is known.
+        arguments: of the command line; only --help is accepted.
         environ: the environment.
     """
     if any(argument in ("-h", "--help") for argument in arguments):
@@ -33,7 +33,8 @@ def all_settings_of(
         sys.exit(0)
     if arguments:
         sys.exit(
-            f"unknown argument {arguments[0]!r}: this process is set by its environment; --help lists the variables"
+            f"unknown argument {arguments[0]!r}: this process is configured by its environment; "
+            "--help lists the variables"
         )
     try:
         return [read(cls, environ) for cls in classes]
@@ -42,8 +43,8 @@ def all_settings_of(
 
 
 def help_of(classes: Sequence[type], about: str) -> str:
-    """What the process does and every variable that it reads, with its default."""
-    lines = [about.strip(), "", "Set by environment variables (NAME_FILE reads a value from a file):", ""]
+    """The help text: what the process does, and every variable that it reads with its default."""
+    lines = [about.strip(), "", "Configured by environment variables (NAME_FILE reads the value from a file):", ""]
     for cls in classes:
         for field in dataclasses.fields(cls):
             shown = field.default if field.default not in ("", (), None) else "unset"

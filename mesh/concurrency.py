@@ -1,4 +1,4 @@
-"""Work side by side that fails as one."""
+"""Run awaitables concurrently and fail as one."""
 
 import asyncio
 from collections.abc import Awaitable, Iterable
@@ -8,9 +8,9 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-async def together(makings: Iterable[Awaitable[A]]) -> list[A]:
-    """Await all; the first failure cancels the others and is raised as it is, not in a group."""
-    tasks = [asyncio.ensure_future(making) for making in makings]
+async def together(awaitables: Iterable[Awaitable[A]]) -> list[A]:
+    """Await all concurrently; the first failure cancels the others and is raised as it is, not in a group."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
         return await asyncio.gather(*tasks)
     finally:
@@ -20,7 +20,7 @@ async def together(makings: Iterable[Awaitable[A]]) -> list[A]:
 
 
 async def both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
-    """The same for two of different kinds."""
+    """Like `together`, for two awaitables of different types."""
     one, other = asyncio.ensure_future(first), asyncio.ensure_future(second)
     await together((one, other))
     return one.result(), other.result()

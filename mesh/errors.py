@@ -1,7 +1,7 @@
-"""The one tree of errors. An error is raised where it is known, translated once, and phrased by each dialect.
+"""The error classes. An error is raised where its cause is known, translated once, and phrased by each dialect.
 
-Messages are for the caller: they say what was wrong and what to change, and never hold a path, an address, a trace or
-another server's words.
+Messages are for the caller: they say what was wrong and what to change, and never contain a path, an address, a trace
+or another server's words.
 """
 
 import grpc
@@ -11,11 +11,11 @@ RETRY_METADATA = "retry-after-s"
 
 
 class MeshError(Exception):
-    """Base of every error that a caller may see.
+    """Base class of every error that a caller may see.
 
     Args:
-        message: one English sentence or two for the caller.
-        field: name of the request's field that is at fault, if one is.
+        message: one or two English sentences for the caller.
+        field: name of the request's field that is at fault, if there is one.
         retry_after_s: seconds after which the same request may succeed, if it may.
     """
 
@@ -29,23 +29,23 @@ class MeshError(Exception):
 
 
 class InternalError(MeshError):
-    """A fault of ours; the caller can only report it."""
+    """A fault of the mesh; the caller can only report it."""
 
 
 class InvalidInput(MeshError):
-    """The request can't be served as it is written; `field` names the part to change."""
+    """The request is invalid; `field` names the part to change."""
 
     code = grpc.StatusCode.INVALID_ARGUMENT
 
 
 class NotFound(MeshError):
-    """The named thing does not exist, or is not the caller's."""
+    """What the request names does not exist, or belongs to someone else."""
 
     code = grpc.StatusCode.NOT_FOUND
 
 
 class Conflict(MeshError):
-    """The request contradicts one that was made before, under the same name."""
+    """The request conflicts with an earlier one under the same name."""
 
     code = grpc.StatusCode.ALREADY_EXISTS
 
@@ -57,25 +57,25 @@ class Unauthenticated(MeshError):
 
 
 class Forbidden(MeshError):
-    """The caller is known and may not do this."""
+    """The caller is known but not allowed to do this."""
 
     code = grpc.StatusCode.PERMISSION_DENIED
 
 
 class NotEnabled(MeshError):
-    """The feature exists in the contract and is not available in this deployment."""
+    """The API has this feature, but it is not available in this deployment."""
 
     code = grpc.StatusCode.UNIMPLEMENTED
 
 
 class Overloaded(MeshError):
-    """A bound was reached; try again later."""
+    """A limit was reached; try again later."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 class Unavailable(MeshError):
-    """A part of the mesh does not answer; try again later."""
+    """A service of the mesh does not answer; try again later."""
 
     code = grpc.StatusCode.UNAVAILABLE
 
@@ -87,7 +87,7 @@ class DeadlineExceeded(MeshError):
 
 
 class Cancelled(MeshError):
-    """The caller took the request back."""
+    """The caller cancelled the request."""
 
     code = grpc.StatusCode.CANCELLED
 
@@ -125,7 +125,7 @@ HTTP_STATUS: dict[grpc.StatusCode, int] = {
 
 
 def from_rpc(error: grpc.aio.AioRpcError) -> MeshError:
-    """The MeshError that `error` stands for: ours if another room sent it, a plain one if the transport failed."""
+    """Translate `error`: to the MeshError that another service raised, or to one that says the transport failed."""
     metadata = dict(error.trailing_metadata() or ())
     if (field := metadata.get(FIELD_METADATA)) is not None or "controlmesh-error" in metadata:
         retry = metadata.get(RETRY_METADATA)
@@ -141,11 +141,11 @@ def from_rpc(error: grpc.aio.AioRpcError) -> MeshError:
 def unexpected(request_id: str = "") -> InternalError:
     """The error for what nobody foresaw; the log has it, under the id of the request if there is one."""
     where = f"the log has it under request id {request_id}" if request_id else "the log has the details"
-    return InternalError(f"an unexpected error happened; {where}")
+    return InternalError(f"an unexpected error occurred; {where}")
 
 
 def _unavailable(_: grpc.aio.AioRpcError) -> MeshError:
-    return Unavailable("a part of the mesh does not answer; try again in a few seconds", retry_after_s=2)
+    return Unavailable("a service of the mesh does not answer; try again in a few seconds", retry_after_s=2)
 
 
 def _deadline(_: grpc.aio.AioRpcError) -> MeshError:
@@ -157,14 +157,16 @@ def _cancelled(_: grpc.aio.AioRpcError) -> MeshError:
 
 
 def _overloaded(_: grpc.aio.AioRpcError) -> MeshError:
-    return Overloaded("the message is larger than the mesh takes, or a proxy is full; send less or try again later")
+    return Overloaded(
+        "the message exceeds the mesh's size limit, or a proxy is overloaded; send less or try again later"
+    )
 
 
 def _unexpected(error: grpc.aio.AioRpcError) -> MeshError:
     # A server killed in the middle of a stream arrives through Envoy as INTERNAL with RST_STREAM, not as UNAVAILABLE.
     if error.code() == grpc.StatusCode.INTERNAL and "RST_STREAM" in (error.details() or ""):
         return _unavailable(error)
-    return InternalError("an unexpected error happened inside the mesh; its log has the details")
+    return InternalError("an unexpected error occurred inside the mesh; the log has the details")
 
 
 _TRANSPORT = {

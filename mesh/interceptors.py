@@ -1,4 +1,4 @@
-"""The one place where errors become gRPC status, and where a call gets its request id, metrics and log line."""
+"""Turns errors into gRPC status, and gives each call its request id, metrics and log line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process does again and again, as long as it lives."""
+"""Run a coroutine periodically, for as long as the process runs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,13 +7,13 @@ from mesh.telemetry import log
 
 
 async def every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
-    """Do `act` now and after each `seconds`; what it raises is logged, and does not end this."""
+    """Run `act` now and then every `seconds`; exceptions are logged and do not end the loop."""
     while True:
         try:
             await act()
         except Exception as error:
-            # A database that is away for a while must not end this for good.
-            log.error("records can't be looked after", what=act.__qualname__, reason=type(error).__name__)
+            # A database that is unreachable for a while must not end the loop for good.
+            log.error("periodic task failed", what=act.__qualname__, reason=type(error).__name__)
         await asyncio.sleep(seconds)
 
 

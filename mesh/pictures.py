@@ -1,7 +1,7 @@
-"""Pictures in and out: a header sniff before any decoder, then Pillow with an allow-list; fast encoders.
+"""Decode and encode pictures: check the header before any decoder runs, then use Pillow with an allow-list.
 
-Every byte that comes in is hostile. The sniff reads the declared size without allocating pixels, so that a small file
-that declares a hundred megapixels is refused in microseconds. Decoder messages never reach a caller.
+Every incoming byte may be hostile. The header check reads the declared size without allocating pixels, so that a small
+file that declares a hundred megapixels is refused in microseconds. Decoder messages never reach a caller.
 """
 
 import io
@@ -23,23 +23,23 @@ MAX_SIDE = 16_384
 
 MEDIA_TYPES: dict[Format, str] = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
-# EXIF's tag, and its values for a picture that lies on its side.
+# EXIF's tag, and its values for a picture that is turned by 90 degrees.
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
-# Quality over size, speed over both: PNG's higher levels cost five times the CPU for a tenth of the bytes.
+# Quality before size, speed before both: PNG's higher levels cost five times the CPU to save a tenth of the bytes.
 _SAVE_OPTIONS: dict[Format, dict[str, object]] = {
     "PNG": {"compress_level": 1},
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 95, "method": 0},
 }
 
-# Pillow loads its plugins at the first open; at start-up is better than in the first request.
+# Pillow loads its plugins at the first open; better at start-up than in the first request.
 Image.preinit()
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 def sniff(content: bytes) -> tuple[Format, int, int] | None:
-    """Format, width and height that the header of `content` declares, or None if it is no PNG, JPEG or WebP."""
+    """Format, width and height that the header of `content` declares, or None if it is not a PNG, JPEG or WebP."""
     if content[:8] == b"\x89PNG\r\n\x1a\n" and content[12:16] == b"IHDR" and len(content) >= 24:
         width, height = struct.unpack(">II", content[16:24])
         return "PNG", width, height
@@ -82,14 +82,14 @@ def _webp_size(content: bytes) -> tuple[int, int] | None:
 
 
 def decode(content: bytes, *, field: str = "image") -> Pixels:
-    """The picture as UINT8 [height, width, 3] RGB: turned upright by its EXIF tag, transparency laid over white.
+    """Decode a picture to UINT8 [height, width, 3] RGB: upright by its EXIF tag, transparency over white.
 
     Args:
         content: a PNG, JPEG or WebP file of at most MAX_BYTES and MAX_PIXELS.
         field: name of the request's field, for the error.
 
     Raises:
-        InvalidInput: too many bytes or pixels, another format, or a broken file.
+        InvalidInput: too many bytes or pixels, an unknown format, or a broken file.
     """
     check(content, field=field)
     try:
@@ -105,7 +105,7 @@ def decode(content: bytes, *, field: str = "image") -> Pixels:
                 upright = Image.alpha_composite(white, layer)
             return np.asarray(upright.convert("RGB"))
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError, MemoryError):
-        # The decoder's own words may hold addresses or paths.
+        # The decoder's own message may contain addresses or paths.
         raise InvalidInput(f"cannot identify image file in {field}: it is broken or truncated", field=field) from None
 
 
@@ -113,26 +113,26 @@ def check(content: bytes, *, field: str = "image") -> tuple[Format, int, int]:
     """Format, width and height of an acceptable picture, from its header alone.
 
     Raises:
-        InvalidInput: too many bytes or pixels, or no PNG, JPEG or WebP header.
+        InvalidInput: empty, too many bytes or pixels, or not a PNG, JPEG or WebP header.
     """
     if not content:
         raise InvalidInput(f"{field} is empty; send a PNG, JPEG or WebP picture", field=field)
     if len(content) > MAX_BYTES:
-        raise InvalidInput(f"{field} has {len(content)} bytes; at most {MAX_BYTES} are taken", field=field)
+        raise InvalidInput(f"{field} has {len(content)} bytes; at most {MAX_BYTES} are allowed", field=field)
     head = sniff(content)
     if head is None:
         raise InvalidInput(f"cannot identify image file in {field}: send a PNG, JPEG or WebP picture", field=field)
     _, width, height = head
     if width < 1 or height < 1 or width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
         raise InvalidInput(
-            f"{field} is {width}x{height} pixels; at most {MAX_PIXELS} in all and {MAX_SIDE} a side are taken",
+            f"{field} is {width}x{height} pixels; at most {MAX_PIXELS} in total and {MAX_SIDE} per side are allowed",
             field=field,
         )
     return head
 
 
 def upright_size(content: bytes, *, field: str = "image") -> tuple[int, int]:
-    """Width and height that `decode` will give an acceptable picture, from its header and EXIF tag alone.
+    """Width and height of an acceptable picture after `decode`, from its header and EXIF tag alone.
 
     Raises:
         InvalidInput: as `check`.
@@ -140,22 +140,22 @@ def upright_size(content: bytes, *, field: str = "image") -> tuple[int, int]:
     _, width, height = check(content, field=field)
     try:
         with Image.open(io.BytesIO(content), formats=tuple(MEDIA_TYPES)) as picture:
-            # Asked of a PNG without the chunk, Pillow would decode all of it to look behind the pixels.
+            # For a PNG without the chunk, Pillow would decode the whole file to look for it behind the pixels.
             turned = "exif" in picture.info and picture.getexif().get(_ORIENTATION) in _TURNED
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError):
-        turned = False  # whoever decodes it says what is wrong
+        turned = False  # `decode` will say what is wrong
     return (height, width) if turned else (width, height)
 
 
 def encode(pixels: Pixels, format: Format = "PNG") -> bytes:
-    """UINT8 [height, width, 3] RGB as a file."""
+    """Encode UINT8 [height, width, 3] RGB as a file."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, format, **_SAVE_OPTIONS[format])
     return out.getvalue()
 
 
 def resize(pixels: Pixels, width: int, height: int) -> Pixels:
-    """`pixels` UINT8 [h, w, 3] fitted to the size with Lanczos, as diffusers' VaeImageProcessor does; no crop."""
+    """Resize `pixels` UINT8 [h, w, 3] with Lanczos, as diffusers' VaeImageProcessor does; no crop."""
     if pixels.shape[:2] == (height, width):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))

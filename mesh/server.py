@@ -1,4 +1,4 @@
-"""A gRPC server of the mesh: health by probe, reflection, metrics, one interceptor, graceful drain."""
+"""The gRPC server that every service runs: health by probe, reflection, metrics, one interceptor, graceful drain."""
 
 import asyncio
 import signal
@@ -20,20 +20,20 @@ from mesh.telemetry import log, serve_metrics
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-_IMPATIENT_S = 0.25
+_NOT_READY_INTERVAL_S = 0.25
 
 
 @dataclass(frozen=True)
 class ServerSettings(Common):
-    """What every gRPC service takes; each service gives the addresses a default of its own."""
+    """Settings of every gRPC service; each service gives the addresses their own defaults."""
 
     address: str = setting("127.0.0.1:0", "host:port of the gRPC server.")
     metrics_address: str = setting("", "host:port of Prometheus' /metrics; unset: none.")
-    probe_interval_s: float = setting(2.0, "Seconds between two checks of readiness.", env="CN_PROBE_INTERVAL_S")
+    probe_interval_s: float = setting(2.0, "Seconds between readiness checks.", env="CN_PROBE_INTERVAL_S")
     drain_s: float = setting(
-        2.5, "Seconds between saying NOT_SERVING and refusing new calls at shutdown.", env="CN_DRAIN_S"
+        2.5, "Seconds from reporting NOT_SERVING to refusing new calls at shutdown.", env="CN_DRAIN_S"
     )
-    grace_s: float = setting(20.0, "Seconds that calls in flight get to finish at shutdown.", env="CN_GRACE_S")
+    grace_s: float = setting(20.0, "Seconds that calls in flight have to finish at shutdown.", env="CN_GRACE_S")
 
 
 async def serve(
@@ -47,17 +47,17 @@ async def serve(
     Args:
         settings: addresses and times.
         services: full gRPC service name -> function that adds its servicer to the server.
-        probe: raises MeshError while the service could not answer a real request; its health follows it.
-        stop: set to end the server; made here when None.
+        probe: raises MeshError while the service could not answer a real request; its result is the service's health.
+        stop: set it to stop the server; None creates one.
 
     Raises:
-        SystemExit: the address can't be listened on.
+        SystemExit: the server can't listen on the address.
     """
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    # Our own services only: the interceptor takes every stream for a generator, which Health.Watch is not.
+    # Our own services only: the interceptor expects every stream to be a generator, which Health.Watch is not.
     traces = aio_server_interceptor(filter_=service_prefix("controlmesh."))  # type: ignore[no-untyped-call]
     server = grpc.aio.server(interceptors=[traces, CallInterceptor()], options=MESSAGE_OPTIONS)
     for add in services.values():
@@ -68,7 +68,7 @@ async def serve(
     try:
         server.add_insecure_port(settings.address)
     except RuntimeError:
-        raise SystemExit(f"{settings.address} can't be listened on; is another process there?") from None
+        raise SystemExit(f"can't listen on {settings.address}; is another process using it?") from None
     if settings.metrics_address:
         serve_metrics(settings.metrics_address)
     await server.start()
@@ -98,6 +98,6 @@ async def _watch(
             for name in names:
                 await checks.set(name, SERVING if ready else NOT_SERVING)
             log.info("ready" if ready else "not ready", reason=reason)
-        # Polling is what a probe is; there is no signal to wait for on the model server's side. While something is
-        # missing it looks more often, because callers are waiting.
-        await asyncio.sleep(interval_s if ready else min(interval_s, _IMPATIENT_S))
+        # The model server sends no signal that we could wait for, so this polls. While the service is not ready it
+        # polls more often, because callers are waiting.
+        await asyncio.sleep(interval_s if ready else min(interval_s, _NOT_READY_INTERVAL_S))

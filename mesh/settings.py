@@ -1,4 +1,4 @@
-"""Settings: one frozen dataclass a process, read once from the environment in its `__main__`."""
+"""Settings: one frozen dataclass per process, read once from the environment in its `__main__`."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ LOG_FORMATS = ("json", "console")
 
 
 class SettingsError(Exception):
-    """A variable has a value that its setting can't take, or a needed one is missing."""
+    """A variable has an invalid value, or a required one is missing."""
 
 
 def setting(default: Any, doc: str, env: str | None = None) -> Any:
@@ -22,8 +22,8 @@ def setting(default: Any, doc: str, env: str | None = None) -> Any:
 
     Args:
         default: value when the variable is unset; its unit belongs in `doc`.
-        doc: one line for the table of settings.
-        env: name of the variable where it is not the class's PREFIX + the field's name in capitals.
+        doc: one line for `--help` and the table of settings.
+        env: name of the variable, if it is not the class's PREFIX + the field's name in capitals.
     """
     return dataclasses.field(default=default, metadata={"doc": doc, "env": env})
 
@@ -37,11 +37,11 @@ def variable(cls: type, field: "dataclasses.Field[Any]") -> str:
 def read(cls: type[T], environ: Mapping[str, str]) -> T:
     """Build `cls` from `environ`.
 
-    Every field NAME may also come from a file named by NAME_FILE (for mounted secrets). Lists are comma-separated,
-    mappings are `key=value` pairs separated by commas, booleans are true/false/1/0.
+    The value of every variable NAME may also be read from the file that NAME_FILE names (for mounted secrets). Lists
+    are comma-separated, mappings are `key=value` pairs separated by commas, booleans are true/false/1/0.
 
     Raises:
-        SettingsError: naming the variable, what was sent and what is expected.
+        SettingsError: names the variable, its value and what is expected.
     """
     given: dict[str, Any] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def _convert(name: str, text: str, kind: Any) -> Any:
     try:
         return msgspec.convert(raw, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{name}={text!r} can't be used: {error}") from None
+        raise SettingsError(f"{name}={text!r} is invalid: {error}") from None
 
 
 def table(*classes: type) -> str:
@@ -86,22 +86,22 @@ def table(*classes: type) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Common:
-    """What every process of the mesh takes."""
+    """Settings that every process of the mesh has."""
 
     PREFIX = "CN_"
 
-    log_level: str = setting("info", "Least severe log line written: debug, info, warning, error.", env="CN_LOG_LEVEL")
+    log_level: str = setting("info", "Lowest severity that is logged: debug, info, warning, error.", env="CN_LOG_LEVEL")
     log_format: str = setting("json", "`json` for machines, `console` for people.", env="CN_LOG_FORMAT")
     otlp_endpoint: str = setting(
-        "", "OTLP gRPC endpoint that traces go to, such as http://collector:4317; unset: none are sent.",
+        "", "OTLP gRPC endpoint for traces, such as http://collector:4317; unset: traces are not sent.",
         env="CN_OTLP_ENDPOINT",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        """Raises SettingsError for a level or format that the logs don't know."""
+        """Raises SettingsError for an unknown log level or format."""
         for name, value, known in (
             ("CN_LOG_LEVEL", self.log_level, LOG_LEVELS),
             ("CN_LOG_FORMAT", self.log_format, LOG_FORMATS),
         ):
             if value not in known:
-                raise SettingsError(f"{name}={value!r} is unknown; use {', '.join(known)}")
+                raise SettingsError(f"{name}={value!r} is invalid; use {', '.join(known)}")

@@ -1,4 +1,4 @@
-"""System shared memory with Triton: tensors that stay the same over a loop cross once instead of every step."""
+"""System shared memory with Triton: tensors that are constant over a loop are sent once instead of every step."""
 
 import math
 from collections import defaultdict
@@ -21,7 +21,7 @@ _ALIGN = 64
 
 @dataclass(frozen=True)
 class Place:
-    """Where one tensor lies: a registered region, an offset in bytes, and what is there."""
+    """Where one tensor is: a registered region, an offset in bytes, its dtype and shape."""
 
     region: str
     offset: int
@@ -32,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Held:
-    """Tensors that many calls send: by reference (`placed`) or, without shared memory, as they are (`inlined`)."""
+    """Tensors that many calls send: by reference (`placed`) or, without shared memory, by value (`inlined`)."""
 
     placed: Mapping[str, Place] = field(default_factory=dict)
     inlined: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
@@ -40,11 +40,11 @@ class Held:
 
     @classmethod
     def inline(cls, tensors: Mapping[str, NDArray[np.generic]]) -> "Held":
-        """Nothing shared: every call carries the tensors."""
+        """Share nothing: every call carries the tensors."""
         return cls(inlined=dict(tensors))
 
     def renamed(self, names: Mapping[str, str]) -> "Held":
-        """The tensors of `names` (input name -> held name) under their input names; memory stays with `self`."""
+        """The tensors of `names` (input name -> held name) under their input names; `self` keeps the memory."""
         return Held(
             placed={name: self.placed[held] for name, held in names.items() if held in self.placed},
             inlined={name: self.inlined[held] for name, held in names.items() if held in self.inlined},
@@ -61,9 +61,9 @@ class Held:
 
 
 class Arena:
-    """Regions of this process known to one Triton, reused by size so that registering is rare.
+    """Shared memory regions of this process registered with one Triton, reused by size so that registering is rare.
 
-    Regions are powers of two from 256 KiB; a released one serves the next request of its size.
+    Sizes are powers of two from 256 KiB; a released region serves the next request of its size.
     """
 
     def __init__(self, stub: Any) -> None:
@@ -72,7 +72,7 @@ class Arena:
         self._free: dict[int, list[shared_memory.SharedMemory]] = defaultdict(list)
 
     async def hold(self, tensors: Mapping[str, NDArray[np.generic]]) -> Held:
-        """Copy `tensors` into one region and say where they lie."""
+        """Copy `tensors` into one region and return where each of them is."""
         offsets: dict[str, int] = {}
         end = 0
         for name, array in tensors.items():
@@ -105,11 +105,11 @@ class Arena:
             await self._stub.SystemSharedMemoryRegister(request, timeout=5)
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.ALREADY_EXISTS:
-                # The inference that needs the region will fail and be answered for; this is the reason.
+                # The inference that needs the region will fail and report it; this line is the reason.
                 log.warning("shared memory not registered", region=region.name, details=error.details())
 
     async def register_again(self) -> None:
-        """Tell a restarted Triton of all regions."""
+        """Register all regions with a restarted Triton."""
         for region in list(self._regions.values()):
             await self._register(region)
 

@@ -1,4 +1,4 @@
-"""Logs, traces and metrics of a process, set up once in its `__main__`."""
+"""Logs, traces and metrics of a process, configured once in its `__main__`."""
 
 import logging
 import sys
@@ -19,7 +19,7 @@ from mesh.settings import Common
 
 REQUEST_ID_METADATA = "x-request-id"
 
-# The id of the request being served, from the HTTP header to the last log line of the last room.
+# The id of the request being served, from the HTTP header to the last log line of the last service.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -30,14 +30,14 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("controlmesh")
 
 
 def carried() -> dict[str, str]:
-    """What ties work to the request that asked for it, to be kept where the work is done later or elsewhere."""
+    """The trace and request id of the current request, to store with work that is done later or elsewhere."""
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)
     return {**carrier, "request_id": request_id.get()}
 
 
 def carry_on(carrier: Mapping[str, str]) -> None:
-    """Make the current task part of the request that `carried` was called in."""
+    """Make the current task part of the request in which `carried` was called."""
     request_id.set(carrier.get("request_id", ""))
     attach(_PROPAGATOR.extract(carrier))
 
@@ -46,7 +46,7 @@ def configure(service: str, settings: Common) -> None:
     """Send logs to standard output and traces to the OTLP endpoint, if one is set.
 
     Args:
-        service: name in every log line and span, such as "unet_svc".
+        service: its name in every log line and span, such as "unet_svc".
         settings: level, format and endpoint.
     """
     _configure_logs(service, settings)
@@ -101,6 +101,6 @@ def _configure_logs(service: str, settings: Common) -> None:
 
 
 def serve_metrics(address: str) -> None:
-    """Answer Prometheus at http://`address`/metrics from a thread of its own; `address` is host:port."""
+    """Serve Prometheus metrics at http://`address`/metrics from a separate thread; `address` is host:port."""
     host, _, port = address.rpartition(":")
     start_http_server(int(port), host)

@@ -1,4 +1,4 @@
-"""Tensor messages <-> NumPy arrays."""
+"""Convert between tensor messages and NumPy arrays."""
 
 import math
 
@@ -18,7 +18,7 @@ _NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
 
 
 def to_message(array: NDArray[np.generic]) -> types_pb2.Tensor:
-    """`array`, whose dtype is one of DTYPES, as a message."""
+    """Convert `array`, whose dtype is one of DTYPES, to a message."""
     return types_pb2.Tensor(
         dtype=_NUMBERS[array.dtype],  # type: ignore[arg-type]
         shape=array.shape,
@@ -27,7 +27,7 @@ def to_message(array: NDArray[np.generic]) -> types_pb2.Tensor:
 
 
 def to_array(tensor: types_pb2.Tensor, *, field: str, ndim: int, dtype: str = "float32") -> NDArray[np.generic]:
-    """The message as a read-only array that shares its bytes.
+    """Convert the message to a read-only array that shares its bytes.
 
     Args:
         tensor: the message.
@@ -36,7 +36,7 @@ def to_array(tensor: types_pb2.Tensor, *, field: str, ndim: int, dtype: str = "f
         dtype: NumPy name of the element type expected.
 
     Raises:
-        InvalidInput: another dtype or rank than expected, a dimension below 1, or a length that doesn't fit the shape.
+        InvalidInput: an unexpected dtype or rank, a dimension below 1, or a length that does not match the shape.
     """
     kind = DTYPES.get(tensor.dtype)
     shape = tuple(tensor.shape)
@@ -46,5 +46,7 @@ def to_array(tensor: types_pb2.Tensor, *, field: str, ndim: int, dtype: str = "f
         raise InvalidInput(f"{field} must have {ndim} dimensions of at least 1, not {list(shape)}", field=field)
     if math.prod(shape) * kind.itemsize != len(tensor.content):
         size = len(tensor.content)
-        raise InvalidInput(f"{field} has {size} bytes, which is not {list(shape)} of {dtype}", field=field)
+        raise InvalidInput(
+            f"{field} has {size} bytes, which does not match shape {list(shape)} of {dtype}", field=field
+        )
     return np.frombuffer(tensor.content, kind).reshape(shape)

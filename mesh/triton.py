@@ -1,7 +1,7 @@
-"""The client of Triton Inference Server: KServe v2 over gRPC, no retries, deadlines passed on, errors in our words.
+"""Client of Triton Inference Server: KServe v2 over gRPC, no retries, deadlines passed on, errors as MeshError.
 
-Built on the stubs that `tritonclient` ships, because its InferenceServerClient rebuilds and copies every input a call,
-and a denoising step has a budget of a few milliseconds.
+Built on the stubs that `tritonclient` ships, because its InferenceServerClient rebuilds and copies every input on each
+call, and a denoising step has a budget of a few milliseconds.
 """
 
 import time
@@ -22,7 +22,7 @@ Array = NDArray[np.generic]
 
 _NAMES = {"uint8": "UINT8", "int64": "INT64", "float16": "FP16", "float32": "FP32"}
 _CHANGE_TIMEOUT_S = 600.0
-"""A graph of gigabytes is read from a disk, and compiled perhaps."""
+"""Time for reading a graph of gigabytes from disk and perhaps compiling it."""
 _DTYPES = {name: np.dtype(dtype) for dtype, name in _NAMES.items()}
 
 
@@ -43,15 +43,15 @@ class Triton:
         self._timeout_s = timeout_s
 
     async def close(self) -> None:
-        """Give shared memory back and close the channel."""
+        """Release the shared memory and close the channel."""
         if self._arena:
             await self._arena.close()
         await self._channel.close()
 
     async def hold(self, tensors: Mapping[str, Array]) -> Held:
-        """Tensors that many calls will send: placed once in shared memory if there is any, else sent with each call.
+        """Hold tensors for many calls: placed once in shared memory if there is any, else sent with each call.
 
-        Use as an async context manager; the memory is free again at its end.
+        Use the result as an async context manager; leaving it frees the memory.
         """
         return await self._arena.hold(tensors) if self._arena else Held.inline(tensors)
 
@@ -70,7 +70,7 @@ class Triton:
             inputs: tensors by name, each with its leading batch dimension.
             outputs: names of the outputs wanted.
             held: further inputs, from `hold`.
-            timeout_s: deadline of this call; None takes the client's.
+            timeout_s: deadline of this call; None for the client's.
 
         Returns:
             The outputs by name, read-only.
@@ -78,9 +78,9 @@ class Triton:
         Raises:
             Overloaded: the graph's queue is full.
             DeadlineExceeded: no answer in time.
-            Unavailable: no model server there, or it is going away, or the graph's process died.
-            NotFound: no such graph loaded.
-            InternalError: anything else; Triton's own words go to the log only.
+            Unavailable: the model server does not answer or is shutting down, or the graph's process died.
+            NotFound: the graph is not loaded.
+            InternalError: anything else; Triton's own message goes to the log only.
         """
         request = service_pb2.ModelInferRequest(model_name=model)
         for name, array in {**inputs, **(held.inlined if held else {})}.items():
@@ -100,7 +100,7 @@ class Triton:
             try:
                 response = await self._stub.ModelInfer(request, timeout=deadline)
             except grpc.aio.AioRpcError as error:
-                # A model server that was restarted has forgotten the regions; everything else is not ours to repeat.
+                # A restarted model server does not know the regions any more; nothing else is retried.
                 if not (self._arena and held and held.placed and "shared memory region" in (error.details() or "")):
                     raise
                 await self._arena.register_again()
@@ -108,7 +108,7 @@ class Triton:
         except grpc.aio.AioRpcError as error:
             translated = _translated(error, model)
             if isinstance(translated, NotFound | InternalError) and not await self._serves():
-                # On its way out it answers, but has dropped its graphs.
+                # While it shuts down it still answers, but its graphs are unloaded.
                 translated = _away()
             raise translated from error
         return {
@@ -124,7 +124,7 @@ class Triton:
         return bool(answer.ready)
 
     async def is_ready(self, model: str) -> bool:
-        """Whether Triton says that `model` is loaded; it says so of a dead Python process, too: infer to be sure."""
+        """Whether Triton reports `model` as loaded; it does so even if its Python process is dead: infer to be sure."""
         try:
             answer = await self._stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=5)
         except grpc.aio.AioRpcError as error:
@@ -132,7 +132,7 @@ class Triton:
         return bool(answer.ready)
 
     async def load(self, model: str, config: str, files: Mapping[str, bytes]) -> None:
-        """Load `model` from its configuration in JSON and files by path ("file:1/..."); replaces what had its name.
+        """Load `model` from its configuration in JSON and files by path ("file:1/..."); replaces one of the same name.
 
         Raises:
             MeshError: as `infer`.
@@ -149,7 +149,7 @@ class Triton:
         log.info("graph registered", graph=model, seconds=round(time.monotonic() - began, 3))
 
     async def load_stored(self, model: str) -> None:
-        """Load `model` from the model server's own repository; what has its name is replaced once it is there.
+        """Load `model` from the model server's repository; one of the same name is replaced once the new one is loaded.
 
         Raises:
             MeshError: as `infer`.
@@ -157,7 +157,7 @@ class Triton:
         await self._change(self._stub.RepositoryModelLoad, service_pb2.RepositoryModelLoadRequest(model_name=model))
 
     async def unload(self, model: str) -> None:
-        """Unload `model` once nothing runs on it; one that is not loaded does not matter.
+        """Unload `model` once nothing runs on it; does nothing if it is not loaded.
 
         Raises:
             MeshError: as `infer`.
@@ -165,7 +165,7 @@ class Triton:
         await self._change(self._stub.RepositoryModelUnload, service_pb2.RepositoryModelUnloadRequest(model_name=model))
 
     async def loaded(self) -> frozenset[str]:
-        """Names of everything that is loaded.
+        """Names of all loaded models.
 
         Raises:
             MeshError: as `infer`.
@@ -188,20 +188,22 @@ def _away() -> Unavailable:
 
 
 def _translated(error: grpc.aio.AioRpcError, model: str) -> MeshError:
-    code, words = error.code(), error.details() or ""
-    # While the model server is away every probe would say so; readiness tells it once.
+    code, details = error.code(), error.details() or ""
+    # While the model server is down every probe would log this; the change of readiness logs it once.
     level = log.debug if code == grpc.StatusCode.UNAVAILABLE else log.warning
-    level("model server refused", graph=model, code=code.name, details=words)
-    # Triton says UNAVAILABLE for a full queue as it does for a dead connection; only its words tell them apart.
-    if "maximum queue size" in words:
+    level("model server refused", graph=model, code=code.name, details=details)
+    # Triton returns UNAVAILABLE for a full queue and for a dead connection; only its message tells them apart.
+    if "maximum queue size" in details:
         return Overloaded("the model's queue is full; try again shortly", retry_after_s=1)
-    if code == grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in words:
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in details:
         return DeadlineExceeded("the model server did not answer in time; try again or ask for a smaller picture")
-    if code == grpc.StatusCode.NOT_FOUND or "unknown model" in words or "is not ready" in words:
+    if code == grpc.StatusCode.NOT_FOUND or "unknown model" in details or "is not ready" in details:
         return NotFound(f"the model server has no graph {model}; export and load it first")
-    # A graph's Python process that died stays dead until the canary has the model server started anew.
-    if code == grpc.StatusCode.UNAVAILABLE or "is not healthy" in words:
+    # A graph's Python process that died stays dead until the canary restarts the model server.
+    if code == grpc.StatusCode.UNAVAILABLE or "is not healthy" in details:
         return _away()
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return Overloaded("the model server is out of memory or its message limit; ask for a smaller picture")
-    return InternalError("the model server failed on this request; its log has the details")
+        return Overloaded(
+            "the model server ran out of memory or the message exceeds its limit; ask for a smaller picture"
+        )
+    return InternalError("the model server failed on this request; the log has the details")

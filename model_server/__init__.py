@@ -1,1 +1,1 @@
-"""Starts Triton Inference Server and says, by inference, whether it can serve."""
+"""Starts Triton Inference Server and checks its readiness by inference."""

@@ -1,4 +1,4 @@
-"""`python -m model_server`: run Triton until told to stop, or until a model is lost."""
+"""`python -m model_server`: run Triton until SIGTERM or SIGINT, or until a model is lost."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from model_server.workspace import sweep
 
 
 async def main(settings: ModelServerSettings) -> int:
-    """Run the server; the status that the process ends with."""
+    """Run the server; returns the exit status of the process."""
     configure("model_server", settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -46,10 +46,10 @@ async def main(settings: ModelServerSettings) -> int:
 
 
 async def _serve(settings: ModelServerSettings) -> None:
-    """Start everything, say when it is ready, and watch it; returns only by an exception."""
+    """Start Triton, its canary and the admin endpoints, and watch them; ends only with an exception."""
     started = time.monotonic()
     for name in sweep():
-        log.info("removed what a killed run left behind", name=name)
+        log.info("removed leftovers of a killed run", name=name)
     environment = find_environment(Path(settings.environment))
     repository = Path(settings.repository)
     models = models_to_load(repository, settings.models)
@@ -87,7 +87,7 @@ async def _serve(settings: ModelServerSettings) -> None:
         try:
             await asyncio.wait({ended, watching}, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
-                raise StartError(f"Triton ended by itself with status {ended.result()}")
+                raise StartError(f"Triton exited unexpectedly with status {ended.result()}")
             watching.result()
         finally:
             for task in (ended, watching):

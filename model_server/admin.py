@@ -1,4 +1,4 @@
-"""The model server's own HTTP face: /healthz, /readyz and /metrics."""
+"""The model server's HTTP endpoints: /healthz, /readyz and /metrics."""
 
 import json
 import threading
@@ -20,11 +20,11 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Probes come every few seconds; the watch itself logs what changes."""
+        """Log nothing: probes come every few seconds, and the watch logs every change."""
 
 
 def admin_app(watch: Watch) -> Callable[[dict[str, Any], Start], Iterable[bytes]]:
-    """A WSGI application that answers from what `watch` last found; no request to it starts an inference."""
+    """A WSGI application that answers from the last result of `watch`; no request starts an inference."""
     metrics = make_wsgi_app()
 
     def healthz() -> tuple[bool, dict[str, Any]]:
@@ -50,7 +50,7 @@ def admin_app(watch: Watch) -> Callable[[dict[str, Any], Start], Iterable[bytes]
 
 
 def serve_admin(watch: Watch, host: str, port: int) -> Callable[[], None]:
-    """Listen in a thread; calling the result ends it. Raises OSError if the port is taken."""
+    """Listen in a thread; call the result to stop it. Raises OSError if the port is in use."""
     server = make_server(host, port, admin_app(watch), _Server, _Quiet)
     thread = threading.Thread(target=server.serve_forever, name="admin", daemon=True)
     thread.start()

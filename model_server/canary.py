@@ -1,6 +1,6 @@
-"""Readiness by inference: one tiny real request to every model process, because Triton calls a dead one ready.
+"""Check readiness by inference: one tiny real request to every model process, since Triton calls a dead one ready.
 
-`python -m model_server.canary --url HOST:PORT` does it once and ends with status 0 or 1, for probes of Kubernetes.
+`python -m model_server.canary --url HOST:PORT` does it once and exits with status 0 or 1, for Kubernetes probes.
 """
 
 import argparse
@@ -24,12 +24,12 @@ _QUEUE_FULL = ("Exceeds maximum queue size", "Request timeout expired")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one canary."""
+    """The result of one canary request."""
 
     fault: str = ""
-    """Why the model failed it, in one line; empty if it did not."""
+    """Why the model failed it, in one line; empty if it passed."""
     late: bool = False
-    """No answer in time, or a full queue: what a dead model and a busy one have in common."""
+    """No answer in time, or a full queue: the model may be dead or only busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Count:
 
 
 class Canary:
-    """Asks one Triton about itself.
+    """Sends canary requests to one Triton.
 
     Args:
         url: host:port of its gRPC service.
         cards: of models and annotators, for the sizes of their graphs' inputs.
-        timeout_s: seconds that one answer may take.
+        timeout_s: timeout of one answer, seconds.
     """
 
     def __init__(self, url: str, cards: Iterable[Card], timeout_s: float = 10.0) -> None:
@@ -62,7 +62,7 @@ class Canary:
         await self._channel.close()
 
     async def states(self) -> tuple[tuple[str, ...], dict[str, str]]:
-        """Models that Triton calls ready, and those that could not be loaded with the reason.
+        """The models that Triton calls ready, and those that could not be loaded with the reason.
 
         Raises grpc.aio.AioRpcError if Triton does not answer.
         """
@@ -75,14 +75,14 @@ class Canary:
         return ready, broken
 
     async def config(self, name: str) -> model_config_pb2.ModelConfig:
-        """The configuration of a loaded model. It is asked for once; a name keeps its tensors for a server's life."""
+        """The configuration of a loaded model, cached: a name keeps its tensors for the server's lifetime."""
         if name not in self._configs:
             request = service_pb2.ModelConfigRequest(name=name)
             self._configs[name] = (await self._stub.ModelConfig(request, timeout=self._timeout_s)).config
         return self._configs[name]
 
     async def counts(self) -> dict[str, Count]:
-        """Running totals by model."""
+        """Running totals of each model."""
         request = service_pb2.ModelStatisticsRequest()
         statistics = await self._stub.ModelStatistics(request, timeout=self._timeout_s)
         return {
@@ -91,7 +91,7 @@ class Canary:
         }
 
     async def ask(self, name: str) -> Answer:
-        """Send one request of zeros to a model and judge the answer."""
+        """Send one request of zeros to a model and check the answer."""
         try:
             config = await self.config(name)
             response = await self._stub.ModelInfer(
@@ -104,10 +104,10 @@ class Canary:
 
 
 def covering(configs: Mapping[str, model_config_pb2.ModelConfig]) -> dict[str, tuple[str, ...]]:
-    """Fewest requests that reach every process: target -> the graphs it reaches.
+    """The fewest requests that reach every process: target -> the graphs it reaches.
 
-    An ensemble has no process; asking it asks its graphs. The widest ensembles come first, one that would reach
-    nothing new is left out, and graphs in no ensemble are asked themselves.
+    An ensemble has no process; a request to it reaches its graphs. The widest ensembles come first, one that would
+    reach nothing new is skipped, and graphs in no ensemble get their own request.
     """
     members = {
         name: tuple(sorted({step.model_name for step in config.ensemble_scheduling.step}))
@@ -125,12 +125,12 @@ def covering(configs: Mapping[str, model_config_pb2.ModelConfig]) -> dict[str, t
 
 
 async def failing(canary: Canary, models: Sequence[str] = (), required: Sequence[str] = ()) -> dict[str, str]:
-    """One round: model -> why it can't serve, empty if all can.
+    """Run one round: model -> why it can't serve; empty if all can.
 
     Args:
-        canary: asks Triton.
-        models: ask these alone; none: every graph that is loaded.
-        required: models that must be loaded, whether they are asked or not.
+        canary: the client of Triton.
+        models: check only these; empty: every loaded graph.
+        required: models that must be loaded, whether they are checked or not.
     """
     try:
         ready, broken = await canary.states()
@@ -159,14 +159,14 @@ async def _once(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def main() -> int:
-    """Ask once; 0 if every model answered."""
+    """Check once; returns 0 if every model answered."""
     parser = argparse.ArgumentParser(
-        prog="python -m model_server.canary", description="Ask each model of a Triton once."
+        prog="python -m model_server.canary", description="Check each model of a Triton once by inference."
     )
     parser.add_argument("--url", required=True, help="host:port of Triton's gRPC service")
     parser.add_argument("--repository", default="model_repository", help="folder with the model cards")
-    parser.add_argument("--model", action="append", default=[], help="ask this model only; may stand more than once")
-    parser.add_argument("--timeout", type=float, default=10.0, help="seconds that one answer may take")
+    parser.add_argument("--model", action="append", default=[], help="check only this model; may be repeated")
+    parser.add_argument("--timeout", type=float, default=10.0, help="timeout of one answer, seconds")
     found = asyncio.run(_once(parser.parse_args()))
     for name, reason in found.items():
         print(f"{name}: {reason}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The smallest inputs that a graph accepts, made from its configuration and its card."""
+"""Make the smallest inputs that a graph accepts, from its configuration and its card."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 from families.annotators import AnnotatorCard, smallest_side
 from families.manifest import ModelFacts
 
-# Latent cells on one side, unless a model's deepest residual needs more; and the size of every other free dimension.
+# Latent cells per side, unless a model's deepest residual needs more; also the size of every other free dimension.
 EDGE = 8
 
 _BYTES = {
@@ -48,7 +48,7 @@ def _residual(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
     return (1, dims[1], side, side)
 
 
-# Names of a graph's inputs (families.graphs) -> how their free dimensions hang together.
+# Names of a graph's inputs (families.graphs) -> how to size their free dimensions.
 _FILLERS: tuple[tuple[re.Pattern[str], Filler], ...] = (
     (re.compile(r"sample|latents"), _latents),
     (re.compile(r"hint(_\d+)?"), _hint),
@@ -60,8 +60,8 @@ _FILLERS: tuple[tuple[re.Pattern[str], Filler], ...] = (
 
 
 def card_of(name: str, cards: Iterable[Card]) -> Card | None:
-    """The card that a graph called `name` belongs to: the annotator that lists it, or the model with the longest name
-    that it begins with."""
+    """The card to which the graph `name` belongs: the annotator that lists it, or the model with the longest name that
+    is its prefix."""
     owners = []
     for card in cards:
         if isinstance(card, AnnotatorCard):
@@ -73,9 +73,9 @@ def card_of(name: str, cards: Iterable[Card]) -> Card | None:
 
 
 def input_dims(tensor: model_config_pb2.ModelInput, card: Card | None) -> Dims:
-    """Sizes for one input, without the batch dimension.
+    """The sizes of one input, without the batch dimension.
 
-    A free dimension (-1) follows the card's rules where there is a card and a rule for the name, else it is EDGE.
+    A free dimension (-1) follows the card's rule for the name if there is one, else it is EDGE.
     """
     dims = tuple(tensor.dims)
     if isinstance(card, AnnotatorCard):
@@ -90,9 +90,9 @@ def input_dims(tensor: model_config_pb2.ModelInput, card: Card | None) -> Dims:
 
 
 def canary_request(config: model_config_pb2.ModelConfig, card: Card | None) -> service_pb2.ModelInferRequest:
-    """One row of zeros for every input, and all outputs asked for.
+    """A request with one row of zeros for every input, for all outputs.
 
-    Raises ValueError for an input type that has no zeros of a known size (strings).
+    Raises ValueError for an input type without a known size (strings).
     """
     request = service_pb2.ModelInferRequest(model_name=config.name)
     for tensor in config.input:
@@ -108,7 +108,7 @@ def canary_request(config: model_config_pb2.ModelConfig, card: Card | None) -> s
 
 
 def faults(config: model_config_pb2.ModelConfig, response: service_pb2.ModelInferResponse) -> str:
-    """What is wrong with an answer; empty if every output is there, of its size and finite."""
+    """What is wrong with an answer; empty if every output is present, has the right size and is finite."""
     found = dict(zip((o.name for o in response.outputs), response.raw_output_contents, strict=False))
     shapes = {output.name: tuple(output.shape) for output in response.outputs}
     for tensor in config.output:

@@ -1,6 +1,6 @@
-"""`python3 -m model_server.container`: become NVIDIA's tritonserver, over the models whose cards lie in a repository.
+"""`python3 -m model_server.container`: replace this process by NVIDIA's tritonserver, with a repository's models.
 
-The entry of the image in model_server/Dockerfile. Arguments that it does not know go to tritonserver as they stand.
+The entry point of the image in model_server/Dockerfile. Unknown arguments are passed on to tritonserver.
 """
 
 import argparse
@@ -19,16 +19,18 @@ SERVER = "tritonserver"
 def command(arguments: Sequence[str]) -> list[str]:
     """The command line of tritonserver.
 
-    Raises RepositoryError or ManifestError if the repository does not hold what is asked for.
+    Raises RepositoryError or ManifestError if the repository lacks a requested model or has an invalid card.
     """
     parser = argparse.ArgumentParser(prog="python3 -m model_server.container", description=__doc__)
     parser.add_argument("--repository", type=Path, default=Path("/models"), help="folder of graphs and cards")
-    parser.add_argument("--model", action="append", default=[], help="load this one; unset: those of every card")
-    parser.add_argument("--host", default="0.0.0.0", help="address to listen on; a network policy guards the pod")
+    parser.add_argument(
+        "--model", action="append", default=[], help="load only this one; may be repeated; unset: those of every card"
+    )
+    parser.add_argument("--host", default="0.0.0.0", help="address to listen on; a network policy protects the pod")
     parser.add_argument("--grpc-port", type=int, default=8001)
     parser.add_argument("--metrics-port", type=int, default=8002)
-    parser.add_argument("--exit-timeout-secs", type=int, default=40, help="seconds for inferences in flight at the end")
-    parser.add_argument("--closed", default=",".join(CLOSED), help="gRPC protocols that nobody may use, by commas")
+    parser.add_argument("--exit-timeout-secs", type=int, default=40, help="seconds for inferences in flight at exit")
+    parser.add_argument("--closed", default=",".join(CLOSED), help="gRPC protocols to disable, separated by commas")
     given, rest = parser.parse_known_args(arguments)
     models = models_to_load(given.repository, tuple(given.model))
     flags = serving_flags(given.repository, models, given.host, given.grpc_port, given.metrics_port)

@@ -1,6 +1,6 @@
-"""The environment that the model server runs in: what must be there, and a plain sentence for what is not.
+"""Find what the model server needs in its virtual environment, or say what is missing.
 
-`nvidia-pytriton` carries a `tritonserver` binary, the Python backend and one stub per Python version. The stub embeds
+`nvidia-pytriton` ships a `tritonserver` binary, the Python backend and one stub per Python version. The stub embeds
 the interpreter, so it needs that interpreter's shared library and finds its packages through the environment's own
 `python3` on PATH (it ignores PYTHONPATH).
 """
@@ -29,12 +29,12 @@ print(json.dumps({{
 
 
 class UnfitEnvironment(Exception):
-    """The model server can't run here; the message names what is missing and how to get it."""
+    """The model server can't run here; the message says what is missing and how to get it."""
 
 
 @dataclass(frozen=True)
 class TritonEnvironment:
-    """Where the parts of a Triton from PyPI lie."""
+    """Where the parts of a Triton from PyPI are."""
 
     bin: Path
     """Folder of the environment's interpreter; first on the stub's PATH."""
@@ -49,7 +49,7 @@ class TritonEnvironment:
 
 
 def find_environment(folder: Path) -> TritonEnvironment:
-    """Look into the virtual environment at `folder`.
+    """Find the parts of Triton in the virtual environment at `folder`.
 
     Raises UnfitEnvironment if a package, the stub for its Python or Python's shared library is missing.
     """
@@ -57,7 +57,7 @@ def find_environment(folder: Path) -> TritonEnvironment:
         raise UnfitEnvironment(fault)
     python = folder / "bin" / "python3"
     if not python.exists():
-        raise UnfitEnvironment(f"{folder.name} is not a virtual environment; make it with `make setup`")
+        raise UnfitEnvironment(f"{folder.name} is not a virtual environment; create it with `make setup`")
     answer = subprocess.run([python, "-I", "-c", _INSPECT], capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise UnfitEnvironment(f"the Python of {folder.name} does not run: {answer.stderr.strip()[-300:]}")

@@ -1,4 +1,4 @@
-"""One tritonserver process: its command line, its log, its start and its end."""
+"""Run one tritonserver process: command line, log, start and stop."""
 
 import asyncio
 import itertools
@@ -29,27 +29,27 @@ KILL_AFTER_S = 5.0
 # Lines of Triton's log kept for the message of a start that failed.
 KEPT_LINES = 400
 
-# Bytes of one line of log that are still read.
+# Longest log line that is read, bytes.
 LONGEST_LINE = 1 << 20
 
 _counter = itertools.count()
 
 
 class StartError(Exception):
-    """Triton ended or stayed silent before it could serve; the message names each model that could not be loaded."""
+    """Triton exited or did not answer during its start; the message names each model that could not be loaded."""
 
 
 class TritonProcess:
-    """Triton over one repository: `async with TritonProcess(...) as triton:` runs it for the length of the block.
+    """Triton with one repository: `async with TritonProcess(...) as triton:` runs it for the duration of the block.
 
     Args:
-        environment: where Triton lies, from `find_environment`.
+        environment: where Triton is, from `find_environment`.
         repository: folder of the graphs.
         models: names to load at start; others can be loaded later through Triton's load API.
         grpc_port, metrics_port: free ports on `host`; metrics_port 0: no metrics.
-        threads: threads inside one operator for graphs whose configuration names no number; 0: every core.
-        start_timeout_s, stop_timeout_s: bounds of `start` and of the drain in `stop`.
-        report: takes each line that Triton writes.
+        threads: threads inside one operator for graphs whose configuration does not set them; 0: every core.
+        start_timeout_s, stop_timeout_s: time limits of `start` and of the drain in `stop`.
+        report: called with each line that Triton writes.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class TritonProcess:
 
     @property
     def pid(self) -> int:
-        """Process number of tritonserver, which is also its process group's."""
+        """Process id of tritonserver, which is also its process group's."""
         assert self._process is not None, "start it first"
         return self._process.pid
 
@@ -126,12 +126,12 @@ class TritonProcess:
             raise
 
     async def wait(self) -> int:
-        """Exit status of tritonserver, once it has ended; negative for the signal that ended it."""
+        """Wait until tritonserver exits; returns its status, negative for the signal that killed it."""
         assert self._process is not None, "start it first"
         return await _ended(self._process)
 
     async def stop(self) -> None:
-        """End Triton: refuse new work, let what runs finish within the bound, then remove everything it made."""
+        """Stop Triton: refuse new work, let running work finish within the time limit, then remove all it created."""
         process = self._process
         if process is not None:
             if process.returncode is None:
@@ -139,7 +139,7 @@ class TritonProcess:
                     process.send_signal(signal.SIGTERM)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(_ended(process), self._stop_timeout_s + KILL_AFTER_S)
-            # Stubs are in Triton's process group; one that hangs in a graph outlives it otherwise.
+            # Stubs are in Triton's process group; one that hangs in a graph would outlive it.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
@@ -162,10 +162,10 @@ class TritonProcess:
 
     def _variables(self) -> dict[str, str]:
         return {
-            # The stub finds the environment's packages by looking for python3 here.
+            # The stub finds the environment's packages through the python3 that it finds here.
             "PATH": f"{self._environment.bin}:/usr/local/bin:/usr/bin:/bin",
             "LD_LIBRARY_PATH": ":".join(str(folder) for folder in self._environment.libraries),
-            # A process a graph: what each keeps for threads that it has not is memory for nothing.
+            # One process per graph: memory that each reserves for threads it does not have would be wasted.
             "MALLOC_ARENA_MAX": "2",
             "OPENBLAS_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
@@ -203,7 +203,7 @@ class TritonProcess:
                         await asyncio.wait_for(asyncio.shield(self._read_to_end()), KILL_AFTER_S)
                     raise StartError(self._why_it_ended(ended.result()))
                 if not connected.done():
-                    raise StartError(f"Triton did not answer within {self._start_timeout_s:g} s of its start")
+                    raise StartError(f"Triton did not answer within {self._start_timeout_s:g} s after its start")
             finally:
                 for task in (connected, ended):
                     task.cancel()
@@ -213,37 +213,37 @@ class TritonProcess:
         lines = list(self._lines)
         if failures := load_failures(lines):
             return "; ".join(failures.values())
-        said = [line.text for line in lines if line.level in ("error", "critical")] or [line.text for line in lines]
-        return f"Triton ended with status {status}: {said[-1] if said else 'it wrote nothing'}"
+        errors = [line.text for line in lines if line.level in ("error", "critical")] or [line.text for line in lines]
+        return f"Triton exited with status {status}: {errors[-1] if errors else 'it wrote nothing'}"
 
 
 def _require_free(host: str, port: int) -> None:
-    """Raise StartError if something listens there already: its answer would be taken for Triton's."""
+    """Raise StartError if something already listens there: its answer would be mistaken for Triton's."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise StartError(f"{host}:{port} can't be listened on ({error.strerror}); choose another port") from None
+            raise StartError(f"can't listen on {host}:{port} ({error.strerror}); choose another port") from None
 
 
 async def _ended(process: asyncio.subprocess.Process) -> int:
-    """Exit status of `process` once it has ended.
+    """Wait until `process` exits; returns its status.
 
-    asyncio's own `wait` waits for the end of its output as well, which stubs hold open that were loading a graph when
-    it was killed.
+    asyncio's own `wait` also waits for the end of its output, which is kept open by stubs that were loading a graph
+    when it was killed.
     """
-    gone = asyncio.Event()
-    with suppress(ProcessLookupError):  # its status has been taken already
+    exited = asyncio.Event()
+    with suppress(ProcessLookupError):  # its status has already been collected
         loop, watched = asyncio.get_running_loop(), os.pidfd_open(process.pid)
-        loop.add_reader(watched, gone.set)
+        loop.add_reader(watched, exited.set)
         try:
-            await gone.wait()
+            await exited.wait()
         finally:
             loop.remove_reader(watched)
             os.close(watched)
     while True:
         if (status := process.returncode) is not None:
             return status
-        # Another thread is about to take it.
+        # Another thread is about to collect it.
         await asyncio.sleep(0.01)

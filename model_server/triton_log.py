@@ -1,4 +1,4 @@
-"""Triton's log lines as structured events."""
+"""Parse Triton's log lines."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ _LINE = re.compile(
 )
 _LEVELS = {"I": "info", "W": "warning", "E": "error", "F": "critical"}
 
-# Said at every start on a machine without a GPU, and harmless.
+# Logged at every start on a machine without a GPU, and harmless.
 _EXPECTED = (
     "failed to allocate pinned system memory",
     "CUDA driver version is insufficient",
@@ -22,27 +22,27 @@ class Line:
     """debug, info, warning, error or critical."""
     text: str
     source: str
-    """file:line in Triton's source; empty for what a model process printed itself."""
+    """file:line in Triton's source; empty for output of a model process."""
 
 
 def parse(raw: str) -> Line | None:
-    """One line of Triton's output; None for the tables and rules it draws at start."""
+    """Parse one line of Triton's output; None for the tables that it prints at start."""
     text = raw.rstrip()
     match = _LINE.match(text)
     if match is None:
         return None if not text or text[0] in "+|" else Line("info", text, "")
-    said = match["text"].strip().strip('"').replace("\\n", "\n").replace('\\"', '"').strip()
-    # Triton's own progress is of interest when something is wrong with it; ours says when it is ready.
+    message = match["text"].strip().strip('"').replace("\\n", "\n").replace('\\"', '"').strip()
+    # Triton's progress only matters when something is wrong with it; our own log says when it is ready.
     level = _LEVELS[match["level"]]
-    if level == "info" or any(words in said for words in _EXPECTED):
+    if level == "info" or any(words in message for words in _EXPECTED):
         level = "debug"
-    return Line(level, said, match["source"])
+    return Line(level, message, match["source"])
 
 
 def load_failures(lines: list[Line]) -> dict[str, str]:
-    """Model -> why it could not be loaded, from the lines of a start that failed.
+    """Find why models could not be loaded, from the lines of a failed start: model -> reason.
 
-    Only the reason itself is kept: Triton appends the Python frames.
+    Only the reason itself is kept: Triton appends the Python traceback.
     """
     found: dict[str, str] = {}
     for line in lines:

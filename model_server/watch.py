@@ -1,4 +1,4 @@
-"""Repeats the canary, and tells a dead model from a busy one."""
+"""Run the canary periodically, and tell a dead model from a busy one."""
 
 import asyncio
 import time
@@ -11,31 +11,32 @@ from mesh.telemetry import log
 from model_server.canary import Answer, Canary, Count, covering
 
 READY = Gauge("cn_model_server_ready", "1 while every model answers its canary.")
-MISSES = Counter("cn_model_server_canary_misses_total", "Canaries that a model failed.", ["model"])
-SECONDS = Histogram("cn_model_server_canary_seconds", "Time of an answered canary.", ["model"])
+MISSES = Counter("cn_model_server_canary_misses_total", "Canary requests that a model failed.", ["model"])
+SECONDS = Histogram("cn_model_server_canary_seconds", "Time of an answered canary request.", ["model"])
 
 TRITON = "triton"
 
 
 class ModelLost(Exception):
-    """A model failed its canary so often that only a new server helps."""
+    """A model failed its canary so often that only a restart of the server helps."""
 
 
 class Watch:
-    """Asks every model again and again.
+    """Sends a canary request to every model periodically.
 
-    A model that answered real requests since the last round is not asked. One that is late while its graphs still
-    finish executions is busy, not dead, and counts as ready until `stall_s` passes without any.
+    A model that answered real requests since the last round is skipped. One that is late while its graphs still finish
+    executions is busy, not dead, and counts as ready until `stall_s` passes without any.
 
-    A load that fails at run time is the caller's fault and changes nothing here, unless `required` names the model.
+    A load that fails at run time is the caller's fault and does not affect readiness, unless `required` names the
+    model.
 
     Args:
-        canary: asks Triton.
-        required: models that must be loaded; others are asked for as long as they are.
-        interval_s: seconds between two rounds.
-        misses: failures in a row at which `run` gives up.
+        canary: the client of Triton.
+        required: models that must be loaded; others are checked only while they are loaded.
+        interval_s: seconds between rounds.
+        misses: consecutive failures after which `run` raises.
         stall_s: seconds without a finished execution after which a late answer is a failure.
-        clock: seconds that only grow.
+        clock: monotonic clock, seconds.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Watch:
         stall_s: float = 120.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.failing: dict[str, str] = {TRITON: "not asked yet"}
+        self.failing: dict[str, str] = {TRITON: "not checked yet"}
         self.models: tuple[str, ...] = ()
         self._canary = canary
         self._required = tuple(required)
@@ -62,20 +63,22 @@ class Watch:
 
     @property
     def ready(self) -> bool:
-        """Whether every model answered when last asked."""
+        """Whether every model passed the last round."""
         return not self.failing
 
     async def run(self) -> None:
-        """Ask until a model is lost. Raises ModelLost, naming it and its last fault."""
+        """Run rounds until a model is lost. Raises ModelLost, naming it and its last fault."""
         while True:
             await self.round()
             for name, count in self._misses.items():
                 if count >= self._limit:
-                    raise ModelLost(f"model {name!r} failed {count} canaries in a row: {self.failing.get(name)}")
+                    raise ModelLost(
+                        f"model {name!r} failed {count} consecutive canary requests: {self.failing.get(name)}"
+                    )
             await asyncio.sleep(self._interval_s)
 
     async def round(self) -> None:
-        """Ask every model once, and bring `ready`, `failing` and the metrics up to date."""
+        """Check every model once, and update `ready`, `failing` and the metrics."""
         was_ready = self.ready
         try:
             ready, broken = await self._canary.states()
@@ -109,7 +112,7 @@ class Watch:
         if not answer.fault:
             SECONDS.labels(name).observe(self._clock() - started)
         if count:
-            # The canary's own answer is counted too, unless it failed.
+            # Triton counts the canary's own answer, too, unless it failed.
             own = 0 if answer.fault else 1
             self._settled[name] = Count(count.answered + own, count.failed, count.executions)
         return "" if self._busy(name, answer) else answer.fault

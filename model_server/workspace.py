@@ -1,7 +1,7 @@
-"""The files that one run of Triton makes: a folder of backends, and shared memory; both gone when it ends.
+"""Create and remove the files of one run of Triton: a folder of backends, and shared memory.
 
-Their names hold the number of the process that made them, so that the next start can sweep away what a killed one
-left behind.
+Their names contain the id of the process that created them, so that the next start can remove what a killed one left
+behind.
 """
 
 import json
@@ -23,17 +23,17 @@ _SHM = "cn_triton_"
 
 
 def shm_prefix(pid: int) -> str:
-    """Beginning of the names of all shared memory that the server started by process `pid` makes."""
+    """Prefix of the names of all shared memory of the server that process `pid` started."""
     return f"{_SHM}{pid}_"
 
 
 def make_backends(environment: TritonEnvironment, defaults: Mapping[str, str]) -> Path:
-    """A new folder for --backend-directory: the Python backend, its stub, and ours named `onnxruntime`.
+    """Create a folder for --backend-directory: the Python backend, its stub, and our backend `onnxruntime`.
 
-    Files are copied, because Triton refuses a library that lies outside the backend's own folder.
+    Files are copied, because Triton refuses a library outside the backend's own folder.
 
     Args:
-        defaults: `parameters` for graphs whose configuration is silent.
+        defaults: values of `parameters` that a graph's configuration does not set.
     """
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
     python = folder / "python"
@@ -46,7 +46,7 @@ def make_backends(environment: TritonEnvironment, defaults: Mapping[str, str]) -
 
 
 def remove_shared_memory(prefix: str, root: Path = SHARED_MEMORY) -> list[str]:
-    """Unlink what a server left in shared memory; the names it had."""
+    """Remove a server's shared memory; returns the names removed."""
     removed = []
     for path in root.glob(f"{prefix}*"):
         path.unlink(missing_ok=True)
@@ -55,7 +55,7 @@ def remove_shared_memory(prefix: str, root: Path = SHARED_MEMORY) -> list[str]:
 
 
 def sweep(root: Path = SHARED_MEMORY, temporary: Path | None = None) -> list[str]:
-    """End processes of launchers that no longer run, and remove their folders and shared memory; the names they had."""
+    """Kill model processes whose launcher is dead; remove its folders and shared memory. Returns the names removed."""
     temporary = temporary or Path(tempfile.gettempdir())
     for pid in _stubs(temporary):
         with suppress(OSError):
@@ -73,7 +73,7 @@ def sweep(root: Path = SHARED_MEMORY, temporary: Path | None = None) -> list[str
 
 
 def _stubs(temporary: Path) -> Iterator[int]:
-    """Processes of graphs whose launcher is gone: those that were loading one when Triton ended do not notice."""
+    """Model processes whose launcher is dead: one that was loading a graph when Triton exited does not notice."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             program = Path(os.fsdecode((process / "cmdline").read_bytes().partition(b"\0")[0]))

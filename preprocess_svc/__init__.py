@@ -1,1 +1,1 @@
-"""Words and pictures in, conditioning out: text embeddings from Triton, hints from the controls."""
+"""Turns prompts and pictures into conditioning: text embeddings from Triton, hints from the controls."""

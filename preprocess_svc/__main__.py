@@ -1,4 +1,4 @@
-"""`python -m preprocess_svc`: serve until told to stop."""
+"""`python -m preprocess_svc`: serve until SIGTERM or SIGINT."""
 
 import asyncio
 import os
@@ -22,9 +22,9 @@ from preprocess_svc.styles import load_styles
 
 
 async def main(settings: PreprocessSettings) -> None:
-    """Wire the parts and serve."""
+    """Create the service from its settings and serve."""
     configure("preprocess_svc", settings)
-    # Requests are the unit of parallelism here; OpenCV's own threads would multiply them.
+    # Requests run in parallel; OpenCV's own threads would multiply them.
     cv2.setNumThreads(1)
     triton = Triton(settings.triton_url)
     repository = Path(settings.model_repository)

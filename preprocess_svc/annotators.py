@@ -1,4 +1,4 @@
-"""Asking annotators: fit the picture to what a model sees best, have Triton find the maps."""
+"""The client of annotators: fit the picture to the model, then have Triton find the maps."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -17,17 +17,17 @@ from mesh.triton import Triton
 Map = NDArray[np.generic]
 
 LONGEST = 2048
-"""Longer side in pixels that an annotator is shown at most, so that a thin picture costs no more than a square one."""
+"""Longest side of an annotator's picture, pixels, so that a long thin picture does not cost more than a square one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What an annotator found.
+    """What an annotator found in a picture.
 
     Attributes:
         maps: output name -> map without batch dimension, read-only; see families.annotators.HEADS.
         picture: what the annotator saw, UINT8 [h, w, 3].
-        card: who found it.
+        card: the annotator's card.
     """
 
     maps: dict[str, Map]
@@ -39,7 +39,7 @@ class Annotators:
     """The annotators that are loaded.
 
     Args:
-        cards: of the repository; where several serve a head, the more specialised one does.
+        cards: of the repository; if several serve a head, the more specialised one is used.
         triton: client of the model server; None where there are no annotators.
     """
 
@@ -52,12 +52,12 @@ class Annotators:
         return self._best.get(head)
 
     async def see(self, head: str, picture: Pixels, side: float = 0) -> Seen:
-        """Have `head` found in a picture.
+        """Find `head` in a picture.
 
         Args:
             head: what to find; an annotator for it must be loaded.
             picture: UINT8 [h, w, 3].
-            side: shorter side in pixels at which the annotator sees it; 0 for the annotator's own.
+            side: shorter side in pixels at which the annotator sees it; 0 for the annotator's default.
 
         Raises:
             InvalidInput: `side` is out of range.
@@ -68,7 +68,7 @@ class Annotators:
         return await self.infer(head, fitted)
 
     async def infer(self, head: str, fitted: Pixels) -> Seen:
-        """As `see`, of a picture whose size fits already: crops that a hint's own rule cuts."""
+        """Like `see`, for a picture that already has the right size, such as a crop."""
         card = self._best[head]
         if self._triton is None:
             raise RuntimeError("annotators need a model server")
@@ -78,11 +78,11 @@ class Annotators:
 
 
 def fit(picture: Pixels, card: AnnotatorCard, side: int = 0) -> Pixels:
-    """The picture at the size that an annotator sees it: shorter side `side`, each side a multiple of the card's.
+    """Resize a picture for an annotator: shorter side `side`, each side a multiple of the card's `multiple`.
 
-    The rule of the ControlNet annotators' `resize_image`, with the annotator's own multiple: Lanczos when it grows, the
-    mean of the area when it shrinks. Where that would make the longer side more than LONGEST, it is LONGEST, and the
-    proportions are kept. Raises InvalidInput for a side out of range.
+    The rule of the ControlNet annotators' `resize_image`, with the annotator's own multiple: Lanczos to enlarge, the
+    mean of the area to shrink. The longer side is at most LONGEST; the proportions are kept. Raises InvalidInput for
+    a side out of range.
     """
     if side and not SIDE.minimum <= side <= SIDE.maximum:
         raise InvalidInput(

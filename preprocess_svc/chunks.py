@@ -1,4 +1,4 @@
-"""Tokens of a prompt -> rows of the text encoder's length, as many as the prompt needs."""
+"""Split a prompt's tokens into chunks of the text encoder's length, as many as the prompt needs."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from families.manifest import ModelFacts
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A prompt's token ids and the weight of each, without start, end and padding."""
+    """A prompt's token ids and the weight of each, without start, end and padding tokens."""
 
     ids: list[int]
     weights: list[float]
@@ -20,34 +20,34 @@ class Tokens:
         return Tokens(self.ids[:count], self.weights[:count])
 
 
-def chunk_room(facts: ModelFacts) -> int:
-    """Words' tokens in one chunk: what the encoder reads at once less a start and an end token, 75 for CLIP."""
+def chunk_capacity(facts: ModelFacts) -> int:
+    """Tokens of text in one chunk: the encoder's length less a start and an end token, 75 for CLIP."""
     return facts.text_tokens - 2
 
 
 def chunks_needed(tokens: Tokens, facts: ModelFacts) -> int:
-    """Chunks that hold `tokens`; an empty prompt takes one."""
-    return max(1, -(-len(tokens.ids) // chunk_room(facts)))
+    """Number of chunks for `tokens`; an empty prompt takes one."""
+    return max(1, -(-len(tokens.ids) // chunk_capacity(facts)))
 
 
 def lay_out(tokens: Tokens, chunks: int, facts: ModelFacts) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """`tokens` in chunks, each with a start token, an end token and padding of its own, as CLIPTokenizer pads one.
+    """Lay out `tokens` in chunks, each with its own start token, end token and padding, as CLIPTokenizer pads one.
 
     Args:
-        tokens: of one prompt; those past the last chunk are left out.
-        chunks: how many to make; past the prompt's end they are empty ones.
-        facts: the model's.
+        tokens: of one prompt; those past the last chunk are dropped.
+        chunks: how many to make; those past the prompt's end are empty.
+        facts: of the model.
 
     Returns:
-        Token ids INT64 [chunks, text_tokens] and weights FLOAT32 [chunks * text_tokens], 1 at every token that is no
-        word's.
+        Token ids INT64 [chunks, text_tokens] and weights FLOAT32 [chunks * text_tokens], 1 at start, end and padding
+        tokens.
     """
-    room = chunk_room(facts)
+    capacity = chunk_capacity(facts)
     ids = np.full((chunks, facts.text_tokens), facts.pad_token_id, np.int64)
     weights = np.ones((chunks, facts.text_tokens), np.float32)
     ids[:, 0] = facts.bos_token_id
     for chunk in range(chunks):
-        words = slice(chunk * room, (chunk + 1) * room)
+        words = slice(chunk * capacity, (chunk + 1) * capacity)
         count = len(tokens.ids[words])
         ids[chunk, 1 : 1 + count] = tokens.ids[words]
         weights[chunk, 1 : 1 + count] = tokens.weights[words]

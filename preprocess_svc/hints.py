@@ -1,4 +1,4 @@
-"""Pictures -> hints: one control's map at the size of the picture to come."""
+"""Make hints: from a picture, from text, or from a ready hint, at the size of the picture to generate."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -18,16 +18,16 @@ from preprocess_svc.masks import fit_mask, mark
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The hint that a request asks for.
+    """A request for one hint.
 
     Attributes:
         kind: control kind.
         content: PNG, JPEG or WebP file: the picture to extract from, or the ready hint; b"" beside `text`.
         auto_hint: whether to extract.
-        parameters: the extractor's, as given; meaningless without it.
-        extractor: its name; "" for the usual one.
-        text: words to make the hint from in place of a picture; "" for none.
-        mask: the control's own, a PNG, JPEG or WebP file; None where it has none.
+        parameters: of the extractor, as given; not used for a ready hint.
+        extractor: its name; "" for the default one.
+        text: text to make the hint from in place of a picture; "" for none.
+        mask: the control's own mask, a PNG, JPEG or WebP file; None if it has none.
     """
 
     kind: str
@@ -45,9 +45,9 @@ class MadeHint:
 
     Attributes:
         pixels: UINT8 [height, width, 3]; with a fourth channel, the mask, for kinds that read one.
-        extractor: which made it; "" for a ready one.
+        extractor: name of the extractor that made it; "" for a ready one.
         annotator: name of the annotator that found it; "" for none.
-        notes: remarks for the caller, English sentences.
+        notes: notes for the caller, English sentences.
     """
 
     pixels: Pixels
@@ -57,7 +57,7 @@ class MadeHint:
 
 
 def find_control(kind: str, field: str = "kind") -> ControlType:
-    """The control type named `kind`. Raises InvalidInput on `field`, naming those that exist."""
+    """The control type `kind`. Raises InvalidInput on `field`, naming the known kinds."""
     control = CONTROLS.get(kind)
     if control is None:
         raise InvalidInput(f"control {kind!r} is unknown; known: {', '.join(CONTROLS)}", field=field)
@@ -72,18 +72,18 @@ async def make_hint(
     *,
     shared_mask: Pixels | None = None,
 ) -> MadeHint:
-    """One hint. Heavy work is done in threads.
+    """Make one hint. Heavy work is done in threads.
 
     Args:
-        wish: what is asked for.
+        wish: the request.
         size: (width, height) of the hint in pixels.
-        annotators: those that are loaded.
-        at: where the control stands in the request, for errors.
-        shared_mask: the request's, UINT8 [height, width], for kinds that read a mask and have no own.
+        annotators: the loaded ones.
+        at: path of the control in the request, for errors.
+        shared_mask: the request's mask, UINT8 [height, width], for controls that need a mask and have none.
 
     Raises:
-        InvalidInput: unknown kind, extractor or parameter, broken picture, a kind that can't be extracted here, a mask
-            that is missing or that the kind doesn't read.
+        InvalidInput: an unknown kind, extractor or parameter, a broken picture, a kind without an available extractor,
+            a missing mask, or a mask for a kind that doesn't use one.
         MeshError: the model server fails.
     """
     control = find_control(wish.kind, f"{at}.kind")
@@ -124,14 +124,14 @@ async def _made(
         card = annotators.card(extractor.heads[0])
         return MadeHint(pixels, extractor.name, card.name if card else "")
     pixels, remarks = await asyncio.to_thread(control.ready.put_right, control.kind, picture)
-    return MadeHint(np.ascontiguousarray(pixels), notes=tuple(f"{at}: {remark}" for remark in remarks))
+    return MadeHint(np.ascontiguousarray(pixels), notes=tuple(f"{at}: {note}" for note in remarks))
 
 
 def fit_source(picture: Pixels, size: tuple[int, int]) -> Pixels:
-    """A picture to extract from, UINT8 [h, w, 3], at (width, height): Lanczos when it grows, else the mean of the area.
+    """Resize a picture to extract from, UINT8 [h, w, 3], to (width, height): Lanczos to enlarge, else area means.
 
-    The rule of ControlNet annotators' `resize_image` (controlnet_aux, the Hugging Face handler's hinter), bit for bit:
-    thresholds that were tuned on pictures made smaller by area find other edges in what Pillow's Lanczos sharpens.
+    The rule of the ControlNet annotators' `resize_image` (controlnet_aux, the Hugging Face handler's hinter), bit for
+    bit: thresholds tuned on pictures shrunk by area find different edges in those that Pillow's Lanczos sharpens.
     """
     if picture.shape[1::-1] == size:
         return picture
@@ -165,9 +165,9 @@ def _extractor(control: ControlType, wish: Wish, annotators: Annotators, at: str
             field=f"{at}.extractor",
         )
     if isinstance(named, Written):
-        raise InvalidInput(f"extractor {named.name!r} makes the hint from words: send text", field=f"{at}.text")
+        raise InvalidInput(f"extractor {named.name!r} makes the hint from text: send text", field=f"{at}.text")
     if missing := named.missing(annotators):
-        raise InvalidInput(f"extractor {named.name!r} can't be used here: {missing}", field=f"{at}.extractor")
+        raise InvalidInput(f"extractor {named.name!r} is not available here: {missing}", field=f"{at}.extractor")
     return named
 
 
@@ -176,31 +176,33 @@ def _writer(control: ControlType, wish: Wish, at: str) -> Extractor:
     if not writers:
         able = ", ".join(c.kind for c in CONTROLS.values() if any(isinstance(e, Written) for e in c.extractors))
         raise InvalidInput(
-            f"{control.kind} isn't made from words: send a picture; made from words: {able or 'none'}",
+            f"{control.kind} can't be made from text: send a picture; kinds made from text: {able or 'none'}",
             field=f"{at}.text",
         )
     if wish.content:
         raise InvalidInput("send either text or a picture, not both", field=f"{at}.text")
     if len(wish.text) > HINT_CHARACTERS:
         raise InvalidInput(
-            f"text has {len(wish.text)} characters; at most {HINT_CHARACTERS} are taken", field=f"{at}.text"
+            f"text has {len(wish.text)} characters; at most {HINT_CHARACTERS} are allowed", field=f"{at}.text"
         )
     for writer in writers:
         if wish.extractor in ("", writer.name):
             return writer
-    raise InvalidInput(f"extractor {wish.extractor!r} reads no text; {writers[0].name!r} does", field=f"{at}.extractor")
+    raise InvalidInput(
+        f"extractor {wish.extractor!r} does not use text; {writers[0].name!r} does", field=f"{at}.extractor"
+    )
 
 
 def _settled(control: ControlType, extractor: Extractor | None, wish: Wish, at: str) -> dict[str, float]:
     if extractor is not None:
         return extractor.settle(control.kind, wish.parameters, f"{at}.parameters")
-    # A ready hint uses none, but a client that switches auto_hint off may leave its parameters in.
+    # A ready hint uses no parameters, but a client that switches auto_hint off may still send them.
     allowed = {p.name for one in control.extractors for p in one.parameters}
     for name in wish.parameters:
         if name not in allowed:
             takes = ", ".join(sorted(allowed)) or "none"
             raise InvalidInput(
-                f"control {control.kind!r} takes no parameter {name!r}; it takes: {takes}",
+                f"control {control.kind!r} has no parameter {name!r}; it has: {takes}",
                 field=f"{at}.parameters.{name}",
             )
     return {}
@@ -213,10 +215,14 @@ def _settled_mask(
     if not control.reads_mask:
         if own is not None:
             readers = ", ".join(other.kind for other in CONTROLS.values() if other.reads_mask)
-            raise InvalidInput(f"control {control.kind!r} reads no mask: leave it out; read by: {readers}", field=field)
+            raise InvalidInput(
+                f"control {control.kind!r} does not use a mask: remove it; kinds that use one: {readers}", field=field
+            )
         return None
     if own is not None:
         return fit_mask(own, size, field)
     if shared is None:
-        raise InvalidInput(f"{control.kind} needs a mask whose white marks what to repaint: send one", field=field)
+        raise InvalidInput(
+            f"{control.kind} needs a mask: send one, white where the picture is to be repainted", field=field
+        )
     return shared

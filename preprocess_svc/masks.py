@@ -1,4 +1,4 @@
-"""Masks: what is to be repainted, white on black."""
+"""Masks: white where the picture is to be repainted, black elsewhere."""
 
 import numpy as np
 from PIL import Image
@@ -7,10 +7,10 @@ from mesh.pictures import Pixels, decode, resize
 
 
 def fit_mask(content: bytes, size: tuple[int, int], field: str = "mask") -> Pixels:
-    """A mask at the picture's size, as the mask processor of diffusers' inpainting pipelines makes it.
+    """Decode a mask at the picture's size, as the mask processor of diffusers' inpainting pipelines does.
 
     VaeImageProcessor(do_normalize=False, do_binarize=True, do_convert_grayscale=True): Lanczos, then grey (ITU-R 601-2
-    luma), then white from half on. What is transparent is taken as white.
+    luma), then white from 128 on. Transparent pixels count as white.
 
     Args:
         content: PNG, JPEG or WebP file.
@@ -21,7 +21,7 @@ def fit_mask(content: bytes, size: tuple[int, int], field: str = "mask") -> Pixe
         UINT8 [height, width]: 255 repaint, 0 keep.
 
     Raises:
-        InvalidInput: the picture is broken, too large or of another format.
+        InvalidInput: the picture is broken, too large or of an unknown format.
     """
     fitted = resize(decode(content, field=field), *size)
     grey = np.asarray(Image.fromarray(fitted).convert("L"))
@@ -29,7 +29,7 @@ def fit_mask(content: bytes, size: tuple[int, int], field: str = "mask") -> Pixe
 
 
 def mark(picture: Pixels, mask: Pixels) -> Pixels:
-    """`picture` with its mask as fourth channel, and black where the mask is set.
+    """Add the mask to `picture` as its fourth channel, with black where the mask is set.
 
     Args:
         picture: UINT8 [h, w, 3].

@@ -32,15 +32,15 @@ _DEFAULT_SHORT_SIDE = 512
 
 
 class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
-    """Makes conditioning.
+    """Serves PreprocessService.
 
     Args:
         models: the loaded models.
         repository: folder of their cards.
         triton: client of the model server.
-        admission: bound on requests at once.
-        styles: the words that prompts can be enhanced with.
-        annotators: the models that find hints; none by default.
+        admission: limit on concurrent requests.
+        styles: the styles and quality words for prompts.
+        annotators: the models that extract hints; none by default.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         self._annotators = annotators or Annotators()
 
     async def Prepare(self, request: preprocess_pb2.PrepareRequest, context: Any) -> preprocess_pb2.PrepareResponse:
-        """Words and hints of one request; see the .proto."""
+        """Prepare the text embeddings and hints of one request; see the .proto."""
         model = await self._models.seek(request.model, self._is_served)
         _check_prompts(request)
         _check_controls(request, model)
@@ -110,7 +110,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         model: Manifest | None = None,
         shared_mask: Pixels | None = None,
     ) -> MadeHint:
-        """The control's hint, for a ControlNet of `model` or of any; errors name fields under `at`."""
+        """Make the control's hint, for a ControlNet of `model` or of any model; errors name fields under `at`."""
         wish = Wish(
             kind=self._takes(control.kind, model),
             content=control.image.content,
@@ -126,7 +126,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
     async def ExtractHint(
         self, request: preprocess_pb2.ExtractHintRequest, context: Any
     ) -> preprocess_pb2.ExtractHintResponse:
-        """One hint as a picture; see the .proto."""
+        """Make one hint as a picture; see the .proto."""
         find_control(self._takes(request.control.kind), "control.kind")
         async with self._admission:
             return await self._extracted(request)
@@ -134,10 +134,10 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
     async def ExtractHints(
         self, request: preprocess_pb2.ExtractHintsRequest, context: Any
     ) -> preprocess_pb2.ExtractHintsResponse:
-        """Several hints as pictures; see the .proto."""
+        """Make several hints as pictures; see the .proto."""
         if not 0 < len(request.requests) <= MOST_HINTS:
             raise InvalidInput(
-                f"1 to {MOST_HINTS} hints are made at once, not {len(request.requests)}", field="requests"
+                f"requests must have 1 to {MOST_HINTS} items, not {len(request.requests)}", field="requests"
             )
         hints = await asyncio.gather(*(self._one_of(one, index) for index, one in enumerate(request.requests)))
         return preprocess_pb2.ExtractHintsResponse(hints=hints)
@@ -165,12 +165,12 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             raise InvalidInput("give both width and height, or neither", field="width")
         size = (request.width, request.height)
         if not request.width:
-            # Words have no proportions: what is made of them is square.
+            # Text has no proportions: a hint made from it is square.
             without_picture = bool(control.text) and not control.image.content
             picture = (1, 1) if without_picture else upright_size(control.image.content, field="control.image")
             size = fitted_size(picture, short_side)
         made = await self._made(control, size, "control")
-        # A mask is the fourth channel; what it marks is black in the others.
+        # A mask is the fourth channel; the pixels it marks are black in the others.
         content = await asyncio.to_thread(encode, np.ascontiguousarray(made.pixels[..., :3]))
         return preprocess_pb2.ExtractHintResponse(
             hint=types_pb2.Image(content=content, format=types_pb2.IMAGE_FORMAT_PNG, width=size[0], height=size[1]),
@@ -183,7 +183,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
     async def ListControls(
         self, request: preprocess_pb2.ListControlsRequest, context: Any
     ) -> preprocess_pb2.ListControlsResponse:
-        """The table of controls, what can be extracted here, and which models have a ControlNet for each."""
+        """List the controls, what can be extracted here, and which models have a ControlNet for each."""
         added = {name: CONTROLS.get(card.takes(name)) for card in self._models.values() for name in card.added}
         listed = {**{name: control for name, control in added.items() if control}, **CONTROLS}
         return preprocess_pb2.ListControlsResponse(controls=[self._kind(name, listed[name]) for name in sorted(listed)])
@@ -194,12 +194,12 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         return next((card.takes(name) for card in cards if name in card.added), name)
 
     def _kind(self, name: str, control: ControlType) -> preprocess_pb2.ControlKind:
-        """A kind of control, or a ControlNet that was added under a name of its own and takes the hints of one."""
+        """Describe a kind of control, or an added ControlNet that takes the hints of one under its own name."""
         usual = control.usual(self._annotators)
         own = name == control.kind
         return preprocess_pb2.ControlKind(
             kind=name,
-            description=control.description if own else f"As {control.kind}, whose hints it takes.",
+            description=control.description if own else f"Like {control.kind}, whose hints it takes.",
             extractable=usual is not None,
             reads_mask=control.reads_mask,
             parameters=[_parameter(parameter) for parameter in usual.parameters] if usual else [],
@@ -231,7 +231,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
     async def ListStyles(
         self, request: preprocess_pb2.ListStylesRequest, context: Any
     ) -> preprocess_pb2.ListStylesResponse:
-        """The styles by name; see the .proto."""
+        """List the styles by name; see the .proto."""
         return preprocess_pb2.ListStylesResponse(
             styles=[
                 preprocess_pb2.Style(name=name, prompt=style.prompt, negative_prompt=style.negative_prompt)
@@ -240,12 +240,12 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         )
 
     async def probe(self) -> None:
-        """Raise MeshError while words can't be encoded; every call tries the next model, and looks for new ones."""
+        """Raise MeshError while prompts can't be encoded; every call tries the next model, and looks for new ones."""
         await self._models.renew(self._is_served)
         await self._encoders[self._models.in_turn().name].encode([("prompt", "canary")])
 
     async def _is_served(self, card: Manifest) -> bool:
-        # unet_svc has it loaded.
+        # Loading the graphs is unet_svc's task; this only waits for them.
         if not await self._triton.is_ready(graphs.text_encoder(card.name)):
             return False
         self._encoders[card.name] = await asyncio.to_thread(TextEncoder, card, self._repository, self._triton)
@@ -276,13 +276,15 @@ def _check_prompts(request: preprocess_pb2.PrepareRequest) -> None:
     for field, text in (("prompt", request.prompt), ("negative_prompt", request.negative_prompt)):
         if len(text) > PROMPT_CHARACTERS:
             raise InvalidInput(
-                f"{field} has {len(text)} characters; at most {PROMPT_CHARACTERS} are taken", field=field
+                f"{field} has {len(text)} characters; at most {PROMPT_CHARACTERS} are allowed", field=field
             )
 
 
 def _check_controls(request: preprocess_pb2.PrepareRequest, model: Manifest) -> None:
     if len(request.controls) > MOST_CONTROLS:
-        raise InvalidInput(f"at most {MOST_CONTROLS} controls are taken, not {len(request.controls)}", field="controls")
+        raise InvalidInput(
+            f"at most {MOST_CONTROLS} controls are allowed, not {len(request.controls)}", field="controls"
+        )
     for index, control in enumerate(request.controls):
         at = f"controls[{index}].kind"
         find_control(model.takes(control.kind), at)

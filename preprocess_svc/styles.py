@@ -1,4 +1,4 @@
-"""Words that may be put around a prompt: those of quality, and styles. They stand in `styles.toml`."""
+"""Words to put around a prompt: styles and quality words, from `styles.toml`."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import msgspec
 
 _PLACE = "{prompt}"
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-# What a prompt's weights are written with: a style must read the same with and without them.
+# The characters of prompt weights: a style must mean the same with and without weighting.
 _MARKS = re.compile(r"[()\[\]\\{}]")
 _MOST_QUOTED = 40
 
@@ -18,7 +18,7 @@ class Style(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         prompt: pattern of the prompt; `{prompt}` stands for the caller's, once.
-        negative_prompt: words to append to the negative prompt; empty for none.
+        negative_prompt: text to append to the negative prompt; empty for none.
     """
 
     prompt: str
@@ -27,7 +27,7 @@ class Style(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Enhanced:
-    """Prompts with words around them, and remarks."""
+    """The enhanced prompts, and notes for the caller."""
 
     prompt: str
     negative_prompt: str
@@ -35,10 +35,10 @@ class Enhanced:
 
 
 class StyleBook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Every style by its name, and the words of quality.
+    """Every style by its name, and the quality words.
 
     Raises:
-        ValueError: a name that is no slug, a pattern without exactly one `{prompt}`, or brackets among the words.
+        ValueError: a name that is not a slug, a pattern without exactly one `{prompt}`, or brackets in the text.
     """
 
     quality: str
@@ -47,30 +47,30 @@ class StyleBook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for name, style in self.styles.items():
             if not _SLUG.fullmatch(name):
-                raise ValueError(f"style {name!r}: a name has lower-case letters, digits and single '-'")
+                raise ValueError(f"style {name!r}: the name must have lower-case letters, digits and single '-' only")
             if style.prompt.count(_PLACE) != 1:
-                raise ValueError(f"style {name!r}: its prompt must hold {_PLACE} exactly once")
+                raise ValueError(f"style {name!r}: its prompt must contain {_PLACE} exactly once")
         words = (self.quality, *(text for s in self.styles.values() for text in (s.prompt, s.negative_prompt)))
         for text in words:
             if _MARKS.search(text.replace(_PLACE, "")):
-                raise ValueError(f"no brackets and backslashes in the words of styles: {text!r}")
+                raise ValueError(f"styles must not contain brackets or backslashes: {text!r}")
 
     def enhance(self, prompt: str, negative_prompt: str, quality: bool, style: str) -> Enhanced:
-        """The prompts with the words that were asked for, as they are, if none were.
+        """Add the requested words to the prompts; without any the prompts stay as they are.
 
         Args:
-            prompt, negative_prompt: the caller's.
-            quality: whether to append the words of quality.
+            prompt, negative_prompt: of the caller.
+            quality: whether to append the quality words.
             style: name of a style; empty for none. An unknown one changes nothing and gives a note.
         """
         notes = []
         if chosen := self.styles.get(style):
-            # Words that lean on a prompt by a comma stand alone where it is empty.
+            # If the prompt is empty, remove the commas that would join it to the style's words.
             prompt = chosen.prompt.replace(_PLACE, prompt).strip(" ,")
             negative_prompt = _joined(negative_prompt, chosen.negative_prompt)
         elif style:
             notes.append(
-                f"style {style[:_MOST_QUOTED]!r} is unknown, so no style was taken; ListStyles names those that exist"
+                f"style {style[:_MOST_QUOTED]!r} is unknown, so no style was applied; ListStyles names the known ones"
             )
         if quality:
             prompt = _joined(prompt, self.quality)
@@ -78,10 +78,10 @@ class StyleBook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_styles() -> StyleBook:
-    """The styles that ship with the service, checked.
+    """Load and check the styles that ship with the service.
 
     Raises:
-        msgspec.ValidationError: the file does not hold what a StyleBook does, or breaks its rules.
+        msgspec.ValidationError: the file is not a valid StyleBook.
     """
     return msgspec.toml.decode(files("preprocess_svc").joinpath("styles.toml").read_bytes(), type=StyleBook)
 

@@ -1,4 +1,4 @@
-"""Words -> text embeddings: CLIP tokens here, the encoder in Triton."""
+"""Turn prompts into text embeddings: CLIP tokens here, the encoder in Triton."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from families.manifest import Manifest, tokenizer_path
 from families.profiles import profile_of
 from mesh.errors import InvalidInput
 from mesh.triton import Triton
-from preprocess_svc.chunks import Tokens, chunk_room, chunks_needed, lay_out
+from preprocess_svc.chunks import Tokens, chunk_capacity, chunks_needed, lay_out
 from preprocess_svc.weighting import PROMPT_WEIGHT, Piece, parse, weigh
 
 
@@ -35,47 +35,47 @@ class TextEncoder:
         self._tokenizer.no_padding()
 
     def tokenize(self, field: str, text: str, weighting: bool) -> tuple[Tokens, list[str]]:
-        """Tokens of one prompt, no more than are read, and remarks on what was changed to get there.
+        """Tokenize one prompt, up to what the model reads; also returns notes on what was dropped or changed.
 
         Args:
-            field: the prompt's name, for the remarks.
+            field: the prompt's field, for the notes.
             text: the prompt.
-            weighting: whether to read weights and several chunks.
+            weighting: whether to parse weights and to use several chunks.
         """
         notes = []
         pieces = parse(text) if weighting else [Piece(text, 1.0)]
         if not all(PROMPT_WEIGHT.holds(piece.weight) for piece in pieces):
-            notes.append(f"weights in {field} must be {PROMPT_WEIGHT}; for others the nearest of these was taken")
+            notes.append(f"weights in {field} must be {PROMPT_WEIGHT}; those outside were set to the nearest limit")
         tokens = Tokens([], [])
         encodings = self._tokenizer.encode_batch([piece.text for piece in pieces], add_special_tokens=False)
         for piece, encoding in zip(pieces, encodings, strict=True):
             tokens.ids.extend(encoding.ids)
             tokens.weights.extend([PROMPT_WEIGHT.clamp(piece.weight)] * len(encoding.ids))
-        room = chunk_room(self._manifest) * (limits.PROMPT_CHUNKS if weighting else 1)
-        if dropped := max(0, len(tokens.ids) - room):
+        capacity = chunk_capacity(self._manifest) * (limits.PROMPT_CHUNKS if weighting else 1)
+        if dropped := max(0, len(tokens.ids) - capacity):
             notes.append(
-                f"{field} has {room + dropped} tokens; the model reads {room}, the last {dropped} were dropped"
+                f"{field} has {capacity + dropped} tokens; the model reads {capacity}: the last {dropped} were dropped"
             )
-        return tokens.first(room), notes
+        return tokens.first(capacity), notes
 
     async def encode(
         self, prompts: Sequence[tuple[str, str]], clip_skip: int = 0, weighting: bool = True
     ) -> tuple[NDArray[np.float32], list[str]]:
-        """Text embeddings of several prompts, all in one call if a batch holds them.
+        """Encode several prompts, all in one call if they fit into a batch.
 
         Args:
             prompts: (field's name, text) pairs.
-            clip_skip: last layers of the encoder to leave out, 0 to 8, fewer than it has.
-            weighting: True reads weights (`weighting.py`) and takes up to PROMPT_CHUNKS chunks; False takes the words
-                as they stand and one chunk.
+            clip_skip: how many of the encoder's last layers to skip, 0 to 8, fewer than it has.
+            weighting: True parses weights (`weighting.py`) and uses up to PROMPT_CHUNKS chunks; False takes the text
+                literally and uses one chunk.
 
         Returns:
             FLOAT32 [prompts, tokens, width] after the final layer norm, as diffusers' `encode_prompt`, and notes on
-            prompts that were too long or had weights out of range. tokens is that of the text encoder times the chunks
-            of the longest prompt; the others end in empty chunks.
+            prompts that were too long or had weights out of range. `tokens` is the text encoder's length times the
+            chunks of the longest prompt; the others end in empty chunks.
 
         Raises:
-            InvalidInput: more layers are to be skipped than there are.
+            InvalidInput: `clip_skip` is out of range or skips every layer.
         """
         facts = self._manifest
         if not limits.CLIP_SKIP.holds(clip_skip) or clip_skip >= facts.text_layers:
@@ -83,7 +83,7 @@ class TextEncoder:
             raise InvalidInput(f"clip_skip must be 0 to {most} for this model, not {clip_skip}", field="clip_skip")
         read, notes = [], []
         for field, text in prompts:
-            # Off the event loop: the longest prompt allowed, with weights all over it, takes tens of milliseconds.
+            # Off the event loop: the longest allowed prompt, full of weights, takes tens of milliseconds.
             tokens, remarks = await asyncio.to_thread(self.tokenize, field, text, weighting)
             read.append(tokens)
             notes += remarks

@@ -1,21 +1,21 @@
-"""Weights inside a prompt: their grammar, and what they do to text embeddings.
+"""Weights inside a prompt: their grammar, and their effect on text embeddings.
 
-The grammar is that of AUTOMATIC1111's web UI, which callers write by habit:
+The grammar is that of AUTOMATIC1111's web UI, which callers are used to:
 
     prompt   = { text | stronger | weighted | weaker } ;
     stronger = "(" prompt ")" ;                  (* times 1.1 *)
-    weighted = "(" prompt ":" number ")" ;       (* times the number; spaces may stand around it *)
+    weighted = "(" prompt ":" number ")" ;       (* times the number; spaces around it are allowed *)
     weaker   = "[" prompt "]" ;                  (* divided by 1.1 *)
     text     = { any character but ( ) [ ] | "\\(" | "\\)" | "\\[" | "\\]" | "\\\\" } ;
     number   = [ "+" | "-" ] ( digits [ "." [ digits ] ] | "." digits ) ;
 
-Nested weights multiply. No text is refused, as there: a bracket that nothing closes weighs all that follows it, one
-that closes nothing is text, so is a colon without a number and a ")" behind it, and so is a backslash before anything
-else (there it is lost). Round and square brackets are matched each among themselves and may overlap. As there, pieces
-of equal weight are read as one: `(a)(b)` is `(ab)`.
+Nested weights multiply. As in the web UI, every text is valid: an unclosed bracket weights all that follows it; a
+closing bracket without an opening one is text, as is a colon without a number and ")" after it, and a backslash before
+anything else (which the web UI drops). Round and square brackets are matched independently and may overlap. As in the
+web UI, adjacent pieces of equal weight are merged: `(a)(b)` is `(ab)`.
 
-Written here because no library fits: compel and its like run the text encoder themselves, in torch, and leniency, which
-is half of the rules, is what parser generators are worst at. Parsing takes time linear in the prompt's length.
+Written here because no library fits: compel and the like run the text encoder themselves, in torch, and parser
+generators are bad at leniency, which is half of the rules. Parsing takes time linear in the prompt's length.
 """
 
 import re
@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 from families.limits import Range
 
 PROMPT_WEIGHT = Range(0, 10)
-"""Weights that the encoder's output is multiplied by; others are replaced by the nearest of these."""
+"""Allowed weights, factors of the encoder's output; others are replaced by the nearest limit."""
 
 _STEP = 1.1
-# Far outside what is allowed, and finite, so that no product of nested weights becomes NaN.
+# Far outside the allowed range, but finite, so that no product of nested weights becomes NaN.
 _BOUND = 1e9
-# Hidden states whose mean is below this share of their mean magnitude have no mean worth restoring.
+# If the mean of the hidden states is below this share of their mean magnitude, it is not restored.
 _NO_MEAN = 1e-4
 
-# Possessive where a hostile prompt could make the matcher go back and forth. The numbered groups are told by lastgroup.
+# Possessive quantifiers where a hostile prompt could cause backtracking. `lastgroup` tells which group matched.
 _MARK = re.compile(
     r"\\(?P<escaped>[()\[\]\\])"
     r"|(?P<open>\()"
@@ -49,16 +49,16 @@ _MARK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Words of one weight; not empty."""
+    """Text of one weight; not empty."""
 
     text: str
     weight: float
 
 
 def parse(prompt: str) -> list[Piece]:
-    """`prompt` in pieces of equal weight, in order, without the marks; neighbours differ in weight.
+    """Split `prompt` into pieces of equal weight, in order, without the marks; neighbours differ in weight.
 
-    Weights are as written, so perhaps outside PROMPT_WEIGHT.
+    Weights are as written, so they may be outside PROMPT_WEIGHT.
     """
     marks = list(_MARK.finditer(prompt))
     openings, closings = _pairs(marks)
@@ -80,7 +80,7 @@ def parse(prompt: str) -> list[Piece]:
 
 
 def _pairs(marks: list[re.Match[str]]) -> tuple[dict[int, float], set[int]]:
-    """Factor of each closed round bracket by the index of its opening mark, and the indices of marks that close one."""
+    """The factor of each closed round bracket by the index of its opening mark, and the indices of closing marks."""
     factors: dict[int, float] = {}
     closings: set[int] = set()
     rounds: list[int] = []
@@ -115,18 +115,18 @@ def _merged(texts: list[tuple[str, float]]) -> list[Piece]:
 
 
 def weigh(hidden: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Hidden states times their tokens' weights, then scaled so that their mean is what it was.
+    """Multiply hidden states by their tokens' weights, then rescale them to their original mean.
 
-    The rule of diffusers' community pipeline lpw_stable_diffusion, over the whole prompt. Where a mean says nothing of
-    the size, because the states cancel each other (a text encoder without a trained bias) or the factor would lie
-    outside 1/10 to 10, they are left unscaled; there the rule would amplify rounding errors or turn signs around.
+    The rule of diffusers' community pipeline lpw_stable_diffusion, over the whole prompt. If the mean says nothing
+    about the magnitude, because the states cancel each other out (a text encoder without a trained bias) or the factor
+    would be outside 1/10 to 10, they are not rescaled; the rule would amplify rounding errors or flip signs.
 
     Args:
         hidden: FLOAT32 [tokens, width].
         weights: FLOAT32 [tokens], within PROMPT_WEIGHT.
 
     Returns:
-        FLOAT32 [tokens, width]; `hidden` itself, bit by bit, where every weight is 1.
+        FLOAT32 [tokens, width]; `hidden` itself if every weight is 1.
     """
     if (weights == 1).all():
         return hidden

@@ -1,1 +1,1 @@
-"""Conditioning and noise in, latents out: the scheduling loop over one model call a step."""
+"""Turns conditioning and noise into latents: the scheduler's loop with one model call per step."""

@@ -1,4 +1,4 @@
-"""`python -m unet_svc`: serve until told to stop."""
+"""`python -m unet_svc`: serve until SIGTERM or SIGINT."""
 
 import asyncio
 import os
@@ -20,9 +20,9 @@ from unet_svc.settings import UnetSettings
 
 
 async def main(settings: UnetSettings) -> None:
-    """Wire the parts and serve."""
+    """Create the service from its settings and serve."""
     configure("unet_svc", settings)
-    # Scheduler arithmetic is small; more threads would only fight the model server for cores.
+    # Scheduler arithmetic is small; more threads would only compete with the model server for cores.
     torch.set_num_threads(1)
     triton = Triton(settings.triton_url, shared_memory=settings.shared_memory, timeout_s=settings.step_timeout_s)
     repository = Path(settings.model_repository)

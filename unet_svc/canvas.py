@@ -1,4 +1,4 @@
-"""What a loop starts from, and every random number before its first step."""
+"""The start of a loop: noise, initial latents and mask, with every random draw before the first step."""
 
 import torch
 from torch import Tensor
@@ -9,15 +9,15 @@ from unet_svc.task import Task
 
 
 def draw_canvas(task: Task, generator: torch.Generator, inverts: bool = False) -> Canvas:
-    """Noise, initial latents and mask of `task`.
+    """Draw the noise and prepare the initial latents and mask of `task`.
 
     The draws are those of diffusers' pipelines, in their order: the initial picture's posterior, the noise, and with a
     mask the posterior of the masked picture, which only a network of nine channels reads.
 
     Args:
         task: the checked request.
-        generator: the picture's only source of randomness; the loop goes on drawing from it.
-        inverts: the initial picture is taken as it is, at the mean of its posterior.
+        generator: the picture's only source of randomness; the loop continues to draw from it.
+        inverts: use the mean of the initial picture's posterior instead of a sample.
     """
     shape = (1, task.facts.latent_channels, task.latent_height, task.latent_width)
     initial: Tensor | None = None

@@ -1,4 +1,4 @@
-"""The model as the loop sees it: latents and a timestep in, one guided prediction out, one Triton call a step."""
+"""The model as the loop sees it: latents and a timestep in, one guided prediction out, one Triton call per step."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,11 +18,11 @@ Array = NDArray[np.generic]
 
 
 def residual_scale(hint: Hint, facts: ModelFacts, rows: int, guess_mode: bool = False) -> Array:
-    """How strongly each residual of a control acts, FLOAT32 [1, rows, residuals].
+    """The scale of each residual of a control, FLOAT32 [1, rows, residuals].
 
-    As in diffusers: guess mode leaves the negative row alone and rises from a tenth of the weight at the first residual
-    to all of it at the mid block's. A control whose residuals are pooled over the picture always leaves the negative
-    row alone and never rises.
+    As in diffusers: guess mode skips the negative row and rises from a tenth of the weight at the first residual to the
+    full weight at the mid block's. A control whose residuals are pooled over the picture always skips the negative row
+    and never rises.
     """
     pooled, count = hint.kind in facts.pooled_controls, len(facts.residuals)
     rise = np.logspace(-1, 0, count) if guess_mode and not pooled else np.ones(count)
@@ -33,7 +33,7 @@ def residual_scale(hint: Hint, facts: ModelFacts, rows: int, guess_mode: bool = 
 
 
 class Prediction:
-    """One loop's view of the denoiser: everything but latents and timestep is held by the model server."""
+    """The denoiser for one loop: the model server holds everything except latents and timestep."""
 
     def __init__(self, denoiser: "Denoiser", task: Task, held: Held) -> None:
         self._denoiser = denoiser
@@ -41,16 +41,16 @@ class Prediction:
         self._held = held
 
     async def __call__(self, sample: Array, timestep: float, step: int, steps: int) -> Array:
-        """The guided prediction, FLOAT32 [1, channels, h, w], of `sample` (same shape) at `timestep`.
+        """The guided prediction, FLOAT32 [1, channels, h, w], for `sample` (same shape) at `timestep`.
 
-        A control outside its window isn't computed at all: the ensemble without it gives the same numbers for less.
+        A control outside its window isn't computed: the ensemble without it gives the same numbers at lower cost.
         """
-        acting = [index for index, hint in enumerate(self._task.hints) if hint.acts(step, steps)]
+        active = [index for index, hint in enumerate(self._task.hints) if hint.acts(step, steps)]
         names = {"text": "text", "guidance": "guidance"}
-        for place, index in enumerate(acting):
+        for place, index in enumerate(active):
             names[graphs.hint(place)] = graphs.hint(index)
             names[graphs.scale(place)] = graphs.scale(index)
-        kinds = [self._task.hints[index].kind for index in acting]
+        kinds = [self._task.hints[index].kind for index in active]
         inputs = {"sample": sample, "timestep": np.array([[timestep]], np.float32)}
         return await self._denoiser.infer(self._task.facts, kinds, inputs, self._held.renamed(names))
 
@@ -65,12 +65,12 @@ class Denoiser:
     def __init__(self, triton: Triton) -> None:
         self._triton = triton
         self._registering = asyncio.Lock()
-        # The model server lists only what it has in its repository.
+        # The model server's index lists only what is in its repository.
         self._registered: set[str] = set()
 
     @asynccontextmanager
     async def open(self, task: Task) -> AsyncIterator[Prediction]:
-        """Place the task's constant tensors and give its `Prediction`; the memory is free again at the end."""
+        """Place the task's constant tensors and yield its `Prediction`; leaving the context frees the memory."""
         rows = task.text.shape[0]
         tensors: dict[str, Array] = {
             "text": task.text[None],
@@ -83,7 +83,7 @@ class Denoiser:
             yield Prediction(self, task, held)
 
     async def infer(self, facts: ModelFacts, kinds: Sequence[str], inputs: dict[str, Array], held: Held) -> Array:
-        """One step under `kinds`; a combination whose ensemble is not there yet is registered on its first use.
+        """Run one step with `kinds`; a combination without an ensemble is registered on its first use.
 
         Raises:
             MeshError: as `Triton.infer`.
@@ -99,53 +99,53 @@ class Denoiser:
 
     async def _register(self, facts: ModelFacts, kinds: Sequence[str]) -> None:
         name = graphs.denoise(facts.name, kinds)
-        # Two loops that meet a new combination at once must not load it twice: a load resets its statistics.
+        # Two loops with the same new combination must not both load it: a load resets its statistics.
         async with self._registering:
             if not await self._triton.is_ready(name):
-                # The load API wants a file beside the configuration, whatever is in it.
+                # The load API requires a file beside the configuration, with any content.
                 config = graphs.to_json(graphs.denoise_config(facts, kinds))
                 await self._triton.load(name, config, {"file:1/ensemble": b"\n"})
             self._registered.add(name)
 
     async def load(self, card: Manifest, before: Manifest | None = None) -> None:
-        """Have the model server load a model's graphs from its repository, in place of those of `before`.
+        """Load a model's graphs from the model server's repository, in place of those of `before`.
 
-        `before` is its card so far, None where it is new. Where they differ in no graph that both have, what is loaded
-        stays; what only `before` has is dropped.
+        `before` is its previous card, None for a new model. If the graphs that both cards have are equal, the loaded
+        ones are kept; those that only `before` has are unloaded.
 
         Raises:
             MeshError: as `Triton.infer`.
         """
-        anew = before is not None and _differs(card, before)
-        loaded = frozenset() if anew else await self._triton.loaded()
+        reload = before is not None and _differs(card, before)
+        loaded = frozenset() if reload else await self._triton.loaded()
         for name in graphs.repository_names(card):
             if name not in loaded:
                 await self._triton.load_stored(name)
-        gone = set(before.controls) - set(card.controls) if before is not None else set()
-        if gone:
-            dropped = [graphs.controlnet(card.name, kind) for kind in sorted(gone)]
-            await self._drop(dropped, lambda kinds: not gone.isdisjoint(kinds), card.name)
+        removed = set(before.controls) - set(card.controls) if before is not None else set()
+        if removed:
+            dropped = [graphs.controlnet(card.name, kind) for kind in sorted(removed)]
+            await self._drop(dropped, lambda kinds: not removed.isdisjoint(kinds), card.name)
 
     async def unload(self, facts: ModelFacts) -> None:
-        """Have the model server drop a model's graphs.
+        """Unload a model's graphs from the model server.
 
         Raises:
             MeshError: as `Triton.infer`.
         """
         await self._drop(graphs.graph_names(facts), lambda kinds: True, facts.name)
 
-    async def _drop(self, names: Sequence[str], over: Callable[[Sequence[str]], bool], model: str) -> None:
-        """Unload graphs, and before them the model's ensembles of the kinds that `over` tells, stored or registered."""
+    async def _drop(self, names: Sequence[str], uses: Callable[[Sequence[str]], bool], model: str) -> None:
+        """Unload the graphs `names`, and first the model's ensembles, stored or registered, that `uses` selects."""
         loaded = await self._triton.loaded() | self._registered
         kinds_of = {name: kinds for name in loaded if (kinds := graphs.kinds_of(model, name)) is not None}
-        ensembles = sorted(name for name, kinds in kinds_of.items() if over(kinds))
+        ensembles = sorted(name for name, kinds in kinds_of.items() if uses(kinds))
         for name in (*ensembles, *names):
             if name in loaded:
                 await self._triton.unload(name)
                 self._registered.discard(name)
 
     async def probe(self, facts: ModelFacts, kinds: Sequence[str]) -> None:
-        """One tiny real step, so that readiness means an answer. Raises MeshError when it fails."""
+        """Run one tiny real step, so that readiness is proved by inference. Raises MeshError if it fails."""
         cells = 8
         pixels = cells * facts.downscale
         inputs: dict[str, Array] = {
@@ -163,6 +163,6 @@ class Denoiser:
 
 
 def _differs(card: Manifest, before: Manifest) -> bool:
-    """Whether what both have is another thing in each."""
+    """Whether a graph that both cards have, or their target, differs."""
     shared = card.graphs.keys() & before.graphs.keys()
     return card.target != before.target or any(card.graphs[name] != before.graphs[name] for name in shared)

@@ -1,4 +1,4 @@
-"""One picture's denoising: the request's options and pictures laid out, then its scheduler's loop."""
+"""Denoise one picture: check the request against its scheduler, then run the scheduler's loop."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -19,10 +19,10 @@ from unet_svc.task import Task
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """After each model call.
+    """The state after one model call.
 
-    done, total: model calls made and to be made; latents: as they are, FLOAT32 [1, channels, h, w]; picture: the clean
-    latents that the call stands for, same shape, at every `preview_every`-th call of the task.
+    done, total: model calls made, and in all; latents: FLOAT32 [1, channels, h, w]; picture: the clean latents that the
+    call predicts, same shape, at every `preview_every`-th call of the task.
     """
 
     done: int
@@ -38,11 +38,11 @@ class Denoising:
         task: the checked request.
 
     Raises:
-        InvalidInput: the scheduler's name is unknown, or it can't do what the task asks of it.
+        InvalidInput: the scheduler is unknown, or does not support what the task asks for.
     """
 
     notes: tuple[str, ...]
-    """Remarks for the caller: what was left out, and why."""
+    """Notes for the caller: what was ignored, and why."""
 
     def __init__(self, task: Task) -> None:
         config = task.facts.scheduler
@@ -57,7 +57,7 @@ class Denoising:
             skipped = 0
         if skipped == task.steps:
             raise InvalidInput(
-                f"strength must be {1 / task.steps:.3g} to 1 for {task.steps} steps, not {task.share:g}: none is left",
+                f"strength must be {1 / task.steps:.3g} to 1 for {task.steps} steps, not {task.share:g}: no step runs",
                 field="strength",
             )
         self._task = task
@@ -66,11 +66,11 @@ class Denoising:
         self._loop = kind.loop(Plan(kind.cls, options.arguments, config, self._levels, task.steps, skipped))
 
     async def run(self, predict: Predict) -> AsyncGenerator[Step, None]:
-        """Run the loop and yield after every model call; the last `Step` holds the finished latents.
+        """Run the loop and yield after every model call; the last `Step` has the finished latents.
 
         The same task gives the latents of diffusers' matching pipeline: StableDiffusion[ControlNet]Pipeline, with an
-        initial picture ...Img2ImgPipeline, with a mask ...InpaintPipeline. One `torch.Generator("cpu")` a picture draws
-        every random number. Cancelling the awaiting task stops within one call.
+        initial picture ...Img2ImgPipeline, with a mask ...InpaintPipeline. One `torch.Generator("cpu")` per picture
+        draws every random number. Cancelling the awaiting task stops within one call.
 
         Raises:
             MeshError: what `predict` raises.
@@ -87,7 +87,7 @@ class Denoising:
 
 
 async def denoise(task: Task, predict: Predict) -> AsyncGenerator[Step, None]:
-    """`Denoising` from one end to the other. Raises as it and its `run` do."""
+    """Run a `Denoising` from start to end. Raises as it and its `run` do."""
     async with aclosing(Denoising(task).run(predict)) as steps:
         async for step in steps:
             yield step
@@ -101,7 +101,9 @@ def _check_steps(kind: SchedulerKind, task: Task) -> None:
 
 def _check_inversion(kind: SchedulerKind, task: Task) -> None:
     if task.initial is None:
-        raise InvalidInput(f"{kind.name} needs an initial picture to invert, and none was sent", field="initial")
+        raise InvalidInput(f"{kind.name} inverts an initial picture, but none was sent; send one", field="initial")
     for field, sent in (("mask", task.mask), ("noise", task.noise)):
         if sent is not None:
-            raise InvalidInput(f"{kind.name} turns a whole picture into noise and takes no {field}", field=field)
+            raise InvalidInput(
+                f"{kind.name} turns a whole picture into noise and does not support {field}; remove it", field=field
+            )

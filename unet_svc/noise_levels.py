@@ -1,7 +1,7 @@
-"""How much noise a model was trained to see, and what its predictions mean at each amount of it.
+"""The noise levels that a model was trained with, and the meaning of its predictions at each of them.
 
-A noisy picture is z = alpha * picture + beta * noise with alpha^2 + beta^2 = 1, which is what the network sees; or
-x = z / alpha = picture + sigma * noise with sigma = beta / alpha, which some samplers count in.
+A noisy picture is z = alpha * picture + beta * noise with alpha^2 + beta^2 = 1, which is the network's input; or
+x = z / alpha = picture + sigma * noise with sigma = beta / alpha, which some samplers use.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Parameterization:
-    """What a network predicts: the noise and the picture in (z, prediction, alpha, beta)."""
+    """How to get the noise and the picture from (z, prediction, alpha, beta) for one kind of prediction."""
 
     noise: Callable[[Tensor, Tensor, float, float], Tensor]
     picture: Callable[[Tensor, Tensor, float, float], Tensor]
@@ -40,7 +40,7 @@ PARAMETERIZATIONS: dict[str, Parameterization] = {
 
 
 def mix_of(sigma: float) -> tuple[float, float]:
-    """(alpha, beta) at a ratio `sigma` of noise to picture."""
+    """(alpha, beta) for the ratio `sigma` of noise to picture."""
     alpha = 1 / math.sqrt(sigma**2 + 1)
     return alpha, sigma * alpha
 
@@ -54,14 +54,14 @@ class NoiseLevels:
     """
 
     def __init__(self, alphas_cumprod: Tensor, prediction_type: str = "epsilon") -> None:
-        # Zero at the end of a schedule with zero terminal signal; diffusers' Euler puts the same number there.
+        # Zero at the end of a schedule with zero terminal SNR; diffusers' Euler uses the same number there.
         alphas = alphas_cumprod.double().clamp(min=2**-24).numpy()
         self._log_sigmas = 0.5 * np.log((1 - alphas) / alphas)
         self._parameterization = PARAMETERIZATIONS[prediction_type]
 
     @classmethod
     def of(cls, model_config: dict[str, Any]) -> Self:
-        """Those of a model's scheduler_config.json."""
+        """The noise levels of a model's scheduler_config.json."""
         scheduler: Any = diffusers.DDPMScheduler
         trained = scheduler.from_config(model_config)
         return cls(trained.alphas_cumprod, trained.config.prediction_type)
@@ -77,7 +77,7 @@ class NoiseLevels:
         return float(np.exp(self._log_sigmas[-1]))
 
     def timestep(self, sigma: float) -> float:
-        """The timestep at which a model meets `sigma`, between two of its own by the logarithm; clamped to them."""
+        """The timestep at which the noise is `sigma`: interpolated logarithmically, clamped to the model's range."""
         return float(np.interp(math.log(sigma), self._log_sigmas, np.arange(len(self._log_sigmas))))
 
     def sigma(self, timestep: float) -> float:
@@ -85,9 +85,9 @@ class NoiseLevels:
         return float(np.exp(np.interp(timestep, np.arange(len(self._log_sigmas)), self._log_sigmas)))
 
     def noise(self, z: Tensor, prediction: Tensor, sigma: float) -> Tensor:
-        """The noise in `z`, unit variance, that a prediction at `sigma` stands for."""
+        """The noise in `z`, unit variance, according to a prediction at `sigma`."""
         return self._parameterization.noise(z, prediction, *mix_of(sigma))
 
     def picture(self, z: Tensor, prediction: Tensor, sigma: float) -> Tensor:
-        """The clean latents in `z` that a prediction at `sigma` stands for."""
+        """The clean latents in `z`, according to a prediction at `sigma`."""
         return self._parameterization.picture(z, prediction, *mix_of(sigma))

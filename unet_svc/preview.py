@@ -1,4 +1,4 @@
-"""A small picture of latents, without the VAE."""
+"""Draw a small preview of latents, without the VAE."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from mesh.pictures import encode
 
 
 def make_preview(latents: NDArray[np.generic], colours: Sequence[Sequence[float]]) -> types_pb2.Image:
-    """What `latents` look like, one pixel a cell, as PNG.
+    """Draw `latents` as a PNG with one pixel per cell.
 
     Args:
         latents: clean ones, FLOAT32 [1, channels, h, w], scaled.

@@ -20,14 +20,14 @@ class SchedulerKind:
     """One scheduler.
 
     cls: its diffusers class.
-    description: what it is and when to take it, for people.
+    description: what it is and when to use it, for people.
     stochastic: whether it adds noise during the loop (with its own algorithm_type).
-    karras_sigmas: whether it takes use_karras_sigmas.
-    algorithm_types: values of algorithm_type that it takes, its own first.
+    karras_sigmas: whether it supports use_karras_sigmas.
+    algorithm_types: values of algorithm_type that it supports, its default first.
     model_calls: model calls for n steps from pure noise.
     inverts: whether it goes from a picture to the noise.
-    most_steps: name of the argument of its constructor that bounds the steps, if one does.
-    loop: how it is driven.
+    most_steps: name of its constructor's argument that limits the steps, if there is one.
+    loop: the loop that runs it.
     """
 
     cls: Any
@@ -51,7 +51,7 @@ SCHEDULERS: dict[str, SchedulerKind] = {
     for kind in (
         SchedulerKind(
             diffusers.DDIMInverseScheduler,
-            "DDIM backwards: from a picture to the noise of which DDIMScheduler makes it again, to edit or repeat it.",
+            "DDIM in reverse: from a picture to the noise from which DDIMScheduler remakes it, to edit or repeat it.",
             inverts=True,
             loop=InversionLoop,
         ),
@@ -73,7 +73,7 @@ SCHEDULERS: dict[str, SchedulerKind] = {
         ),
         SchedulerKind(
             diffusers.DPMSolverSinglestepScheduler,
-            "DPM-Solver++ whose steps do not share model calls.",
+            "DPM-Solver++ in its single-step form, whose steps do not reuse earlier model calls.",
             karras_sigmas=True,
             algorithm_types=("dpmsolver++", "sde-dpmsolver++", "dpmsolver"),
         ),
@@ -89,38 +89,38 @@ SCHEDULERS: dict[str, SchedulerKind] = {
         ),
         SchedulerKind(
             diffusers.HeunDiscreteScheduler,
-            "Heun's method, second order: two model calls a step but the last.",
+            "Heun's method, second order: two model calls per step except the last.",
             karras_sigmas=True,
             model_calls="2n - 1",
         ),
         SchedulerKind(
             diffusers.IPNDMScheduler,
-            "Improved pseudo linear multistep of fourth order, one model call a step: 20 to 50 steps.",
+            "Improved pseudo linear multistep of fourth order, one model call per step: 20 to 50 steps.",
             loop=IpndmLoop,
         ),
         SchedulerKind(
             diffusers.KDPM2AncestralDiscreteScheduler,
-            "KDPM2 with fresh noise at every step: two model calls a step but the last.",
+            "KDPM2 with fresh noise at every step: two model calls per step except the last.",
             stochastic=True,
             karras_sigmas=True,
             model_calls="2n - 1",
         ),
         SchedulerKind(
             diffusers.KDPM2DiscreteScheduler,
-            "DPM2 of k-diffusion: two model calls a step but the last.",
+            "DPM2 of k-diffusion: two model calls per step except the last.",
             karras_sigmas=True,
             model_calls="2n - 1",
         ),
         SchedulerKind(
             diffusers.KarrasVeScheduler,
-            "The stochastic sampler of Karras et al. (2022): two model calls a step but the last, 30 steps or more.",
+            "Stochastic sampler of Karras et al. (2022): two model calls per step except the last, 30 steps or more.",
             stochastic=True,
             model_calls="2n - 1",
             loop=KarrasVeLoop,
         ),
         SchedulerKind(
             diffusers.LCMScheduler,
-            "Latent consistency: 4 to 8 steps of a model that was distilled for it; others come out flat.",
+            "Latent consistency: 4 to 8 steps with a model that was distilled for it; with others pictures look flat.",
             stochastic=True,
             most_steps="original_inference_steps",
         ),
@@ -131,12 +131,12 @@ SCHEDULERS: dict[str, SchedulerKind] = {
         ),
         SchedulerKind(
             diffusers.PNDMScheduler,
-            "Pseudo linear multistep: one model call more than steps, or nine with a Runge-Kutta start.",
+            "Pseudo linear multistep: one model call more than steps, or nine more with a Runge-Kutta start.",
             model_calls="n + 1, or n + 9 if the model's configuration keeps the Runge-Kutta start",
         ),
         SchedulerKind(
             diffusers.ScoreSdeVeScheduler,
-            "Predictor and corrector of Song et al. (2021): two model calls a step, 50 steps or more.",
+            "Predictor-corrector sampler of Song et al. (2021): two model calls per step, 50 steps or more.",
             stochastic=True,
             model_calls="2n",
             loop=ScoreSdeVeLoop,
@@ -150,14 +150,14 @@ SCHEDULERS: dict[str, SchedulerKind] = {
 }
 
 ALGORITHM_TYPES = tuple(sorted({variant for kind in SCHEDULERS.values() for variant in kind.algorithm_types}))
-"""Values of algorithm_type that some scheduler takes."""
+"""Values of algorithm_type that at least one scheduler supports."""
 
 
 def find_scheduler(name: str, model_config: dict[str, Any]) -> SchedulerKind:
-    """The row of `name`, a key of SCHEDULERS; empty takes the model's own.
+    """The row of `name`, a key of SCHEDULERS; empty for the model's default.
 
     Raises:
-        InvalidInput: unknown name.
+        InvalidInput: the name is unknown.
     """
     kind = SCHEDULERS.get(name or default_scheduler(model_config))
     if kind is None:
@@ -167,9 +167,9 @@ def find_scheduler(name: str, model_config: dict[str, Any]) -> SchedulerKind:
 
 
 def default_scheduler(model_config: dict[str, Any]) -> str:
-    """The scheduler taken when a request names none: the model's own, or UniPC where that one isn't offered.
+    """The scheduler for requests that name none: the model's own, or UniPC if that one isn't available.
 
-    One with a loop of its own was made for another kind of model, whatever the configuration says.
+    A scheduler with its own loop was made for another kind of model, whatever the configuration says.
     """
     own = SCHEDULERS.get(str(model_config.get("_class_name", "")))
     return own.name if own and own.loop is CommonLoop else diffusers.UniPCMultistepScheduler.__name__

@@ -27,13 +27,13 @@ LOOPS = Gauge("cn_denoise_loops", "Denoising loops running or waiting.")
 
 
 class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
-    """Runs denoising loops.
+    """Serves UnetService.
 
     Args:
         models: the loaded models.
         denoiser: their graphs.
-        admission: bound on loops at once.
-        repository: folder where further models may appear, and from which they may go; None for never.
+        admission: limit on concurrent loops.
+        repository: folder to watch for added and removed models; None for a fixed set.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         LOOPS.set_function(lambda: admission.inside)
 
     async def Denoise(self, request: unet_pb2.DenoiseRequest, context: Any) -> AsyncIterator[unet_pb2.DenoiseResponse]:
-        """One loop; see the .proto."""
+        """Run one loop; see the .proto."""
         model = self._models.find(request.conditioning.model)
         task = read_task(request, model)
         denoising = Denoising(task)
@@ -64,7 +64,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
     async def ListSchedulers(
         self, request: unet_pb2.ListSchedulersRequest, context: Any
     ) -> unet_pb2.ListSchedulersResponse:
-        """The table of schedulers."""
+        """List the schedulers."""
         return unet_pb2.ListSchedulersResponse(
             schedulers=[
                 unet_pb2.Scheduler(
@@ -81,7 +81,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         )
 
     async def ListModels(self, request: unet_pb2.ListModelsRequest, context: Any) -> unet_pb2.ListModelsResponse:
-        """The loaded models."""
+        """List the loaded models."""
         return unet_pb2.ListModelsResponse(
             models=[
                 unet_pb2.Model(
@@ -99,19 +99,19 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         )
 
     async def probe(self) -> None:
-        """Raise MeshError while a step would fail; every call tries the next model and control in turn.
+        """Raise MeshError while a step would fail; each call tries the next model and control, round robin.
 
-        Every call also looks for models that came or went; loading them keeps nobody waiting.
+        Each call also looks for added and removed models; loading them runs in the background.
         """
         if self._renewing is None or self._renewing.done():
             self._renewing = asyncio.create_task(self._renew())
         model = self._models.in_turn()
-        # One more than there are controls: none of them is a case, too.
+        # One more than there are controls, for a step without any.
         place = next(self._kinds) // len(self._models) % (len(model.controls) + 1)
         await self._denoiser.probe(model, model.controls[place - 1 : place] if place else ())
 
     async def _renew(self) -> None:
-        """Load what came and unload what went; this room alone asks the model server for it."""
+        """Load added models and unload removed ones; only this service asks the model server to do so."""
         await self._models.renew(self._load, self._unload)
 
     async def _load(self, card: Manifest) -> bool:
@@ -124,7 +124,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         try:
             await change
         except MeshError as error:
-            # Tried again at the next look.
-            log.warning("model can't be changed", model=card.name, reason=error.message)
+            # Retried by the next probe.
+            log.warning("model can't be loaded or unloaded", model=card.name, reason=error.message)
             return False
         return True

@@ -1,4 +1,4 @@
-"""What unet_svc reads from its environment."""
+"""The settings of unet_svc, read from its environment."""
 
 from dataclasses import dataclass
 
@@ -17,6 +17,6 @@ class UnetSettings(ServerSettings):
     triton_url: str = setting("127.0.0.1:8001", "host:port of Triton's gRPC service, as unet_svc sees it.")
     shared_memory: bool = setting(False, "Whether unet_svc and Triton share /dev/shm (same machine or pod).")
     model_repository: str = setting("model_repository", "Folder with the models' cards, as unet_svc sees it.")
-    running: int = setting(64, "Denoising loops at once; their steps are batched by Triton.")
-    waiting: int = setting(64, "Loops that may wait for a place; beyond it callers get RESOURCE_EXHAUSTED.")
+    running: int = setting(64, "Concurrent denoising loops; Triton batches their steps.")
+    waiting: int = setting(64, "Loops that may wait; beyond this callers get RESOURCE_EXHAUSTED.")
     step_timeout_s: float = setting(60.0, "Seconds that one model call may take.")

@@ -1,4 +1,4 @@
-"""One denoising task, read from its message and checked."""
+"""The denoising task: read from its message and checked."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ Array = NDArray[np.generic]
 
 @dataclass(frozen=True)
 class Hint:
-    """One control's map and the way it is weighted over the steps.
+    """One control's hint, its weight, and the steps at which it acts.
 
-    kind: control kind; pixels: UINT8 [channels, height, width], as many channels as `graphs.hint_channels` says;
+    kind: control kind; pixels: UINT8 [channels, height, width], with `graphs.hint_channels(kind)` channels;
     weight: conditioning scale; start, end: fractions of the steps between which it acts.
     """
 
@@ -43,10 +43,11 @@ class Posterior:
 
 @dataclass(frozen=True)
 class Task:
-    """All that one loop needs; sizes are in latent cells.
+    """Everything that one loop needs; sizes are in latent cells.
 
-    text: FLOAT32 [rows, tokens, width]; noise: FLOAT32 [1, channels, h, w] of unit variance, in place of the seed's;
-    mask: UINT8 [height, width] in pixels, 255 where the initial picture is repainted; the others as in DenoiseRequest.
+    text: FLOAT32 [rows, tokens, width]; noise: FLOAT32 [1, channels, h, w] of unit variance, used instead of the
+    seed's; mask: UINT8 [height, width] in pixels, 255 where the initial picture is repainted; the others as in
+    DenoiseRequest.
     """
 
     facts: ModelFacts
@@ -69,7 +70,7 @@ class Task:
 
     @property
     def share(self) -> float:
-        """Of the steps: how much is run over an initial picture."""
+        """The share of the steps to run on an initial picture."""
         return limits.DEFAULT_STRENGTH if self.strength is None else self.strength
 
     @property
@@ -79,21 +80,20 @@ class Task:
 
     @property
     def starts_from_picture(self) -> bool:
-        """Whether the first latents hold the initial picture: repainting in full, diffusers' pipelines start anew."""
+        """Whether the first latents contain the initial picture: with a mask at strength 1, diffusers uses noise."""
         return self.initial is not None and (self.mask is None or self.share < 1)
 
 
 def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
-    """The task of `request` for the model of `facts`.
+    """Read and check the task of `request` for the model of `facts`.
 
     Raises:
-        InvalidInput: anything out of range, naming the field, its range and what was sent.
+        InvalidInput: a value is out of range; names the field, its range and what was sent.
     """
     conditioning = request.conditioning
     if request.HasField("true_guidance_scale"):
         raise InvalidInput(
-            f"true_guidance_scale can't be used: model {facts.name!r} takes no guidance scale as an input, so its "
-            "guidance_scale is the only one; leave it out",
+            f"true_guidance_scale is not supported by model {facts.name!r}, which has guidance_scale only: remove it",
             field="true_guidance_scale",
         )
     _check_ranges(
@@ -106,16 +106,16 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
     )
     text = _read_text(conditioning, facts)
     if request.guidance_scale > 1 and text.shape[0] == 1:
-        raise InvalidInput("guidance_scale above 1 needs the negative text row, too", field="guidance_scale")
+        raise InvalidInput("guidance_scale above 1 needs two text rows, negative and positive", field="guidance_scale")
     if len(conditioning.hints) > limits.MOST_CONTROLS:
         sent = len(conditioning.hints)
-        raise InvalidInput(f"at most {limits.MOST_CONTROLS} hints are taken, not {sent}", field="hints")
+        raise InvalidInput(f"at most {limits.MOST_CONTROLS} hints are allowed, not {sent}", field="hints")
     cells = (1, facts.latent_channels, conditioning.height // facts.downscale, conditioning.width // facts.downscale)
     task = Task(
         facts=facts,
-        # Without guidance the negative row would be computed and thrown away.
+        # Without guidance the negative row would be computed and discarded.
         text=text if request.guidance_scale > 1 else text[-1:],
-        # The ensembles take kinds in sorted order; a stable sort keeps two hints of one kind in the caller's order.
+        # Ensembles take kinds in sorted order; a stable sort keeps two hints of one kind in the caller's order.
         hints=tuple(
             sorted((_read_hint(hint, conditioning, facts) for hint in conditioning.hints), key=lambda h: h.kind)
         ),
@@ -136,7 +136,9 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
     )
     for field, sent in (("mask", task.mask is not None), ("strength", task.strength is not None)):
         if sent and task.initial is None:
-            raise InvalidInput(f"{field} says what to change of an initial picture, and none was sent", field=field)
+            raise InvalidInput(
+                f"{field} needs an initial picture, but none was sent: send one or remove {field}", field=field
+            )
     return task
 
 
@@ -152,7 +154,7 @@ def _read_text(conditioning: types_pb2.Conditioning, facts: ModelFacts) -> Array
     chunks = limits.Range(facts.text_tokens, facts.text_tokens * limits.PROMPT_CHUNKS, multiple=facts.text_tokens)
     if rows not in (1, 2) or not chunks.holds(tokens) or width != facts.text_width:
         raise InvalidInput(
-            f"conditioning.text must have 1 or 2 rows of tokens ({chunks}) of width {facts.text_width}, not the shape "
+            f"conditioning.text must have 1 or 2 rows, {chunks} tokens and width {facts.text_width}, not shape "
             f"{list(text.shape)}",
             field="text",
         )
@@ -203,7 +205,9 @@ def _read_noise(noise: types_pb2.Latents, facts: ModelFacts, cells: tuple[int, .
 
 def _check_model(field: str, model: str, facts: ModelFacts) -> None:
     if model != facts.name:
-        raise InvalidInput(f"{field} is of model {model!r}, and the text of {facts.name!r}: take one", field=field)
+        raise InvalidInput(
+            f"{field} is of model {model!r} but the text of {facts.name!r}: use one model for both", field=field
+        )
 
 
 def _read_latents(tensor: types_pb2.Tensor, field: str, cells: tuple[int, ...]) -> Array:

@@ -1,1 +1,1 @@
-"""Latents <-> pictures: the VAE in Triton, the file formats here."""
+"""Converts between latents and pictures: the VAE runs in Triton, the file formats are handled here."""

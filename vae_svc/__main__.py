@@ -1,4 +1,4 @@
-"""`python -m vae_svc`: serve until told to stop."""
+"""`python -m vae_svc`: serve until SIGTERM or SIGINT."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from vae_svc.settings import VaeSettings
 
 
 async def main(settings: VaeSettings) -> None:
-    """Wire the parts and serve."""
+    """Create the service from its settings and serve."""
     configure("vae_svc", settings)
     triton = Triton(settings.triton_url)
     repository = Path(settings.model_repository)

@@ -28,13 +28,13 @@ _NUMBERS = {name: number for number, name in FORMATS.items()}
 
 
 class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
-    """Decodes and encodes.
+    """Serves VaeService.
 
     Args:
         models: the loaded models.
         triton: client of the model server.
-        admission: bound on requests at once.
-        repository: folder where further models may appear, and from which they may go; None for never.
+        admission: limit on concurrent requests.
+        repository: folder to watch for added and removed models; None for a fixed set.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         self._admission = admission
 
     async def Decode(self, request: vae_pb2.DecodeRequest, context: Any) -> vae_pb2.DecodeResponse:
-        """Pictures of latents; see the .proto."""
+        """Decode latents to pictures; see the .proto."""
         facts = await self._models.seek(request.latents.model, self._is_served)
         latents = to_array(request.latents.samples, field="latents", ndim=4)
         if not SAMPLES.holds(latents.shape[0]) or latents.shape[1] != facts.latent_channels:
@@ -71,7 +71,7 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         )
 
     async def Encode(self, request: vae_pb2.EncodeRequest, context: Any) -> vae_pb2.EncodeResponse:
-        """The posterior of a picture; see the .proto."""
+        """Encode a picture to its posterior; see the .proto."""
         facts = await self._models.seek(request.model, self._is_served)
         _check_side("width", request.width)
         _check_side("height", request.height)
@@ -88,17 +88,17 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         await decode_latents(self._triton, facts, np.zeros((1, facts.latent_channels, 8, 8), np.float32))
 
     async def _is_served(self, card: Manifest) -> bool:
-        # unet_svc has it loaded.
+        # Loading the graphs is unet_svc's task; this only waits for them.
         return await self._triton.is_ready(graphs.vae_decoder(card.name))
 
 
 def _mask_of(request: vae_pb2.DecodeRequest, height: int, width: int) -> Pixels | None:
-    """The mask to merge by; None where there is nothing to merge with."""
+    """The mask to merge by; None if there is no original to merge with."""
     has = request.HasField("original"), request.HasField("mask")
     if has == (False, False):
         return None
     if has != (True, True):
-        raise InvalidInput("original and mask go together; send both or neither", field="mask")
+        raise InvalidInput("original and mask belong together; send both or neither", field="mask")
     mask = to_array(request.mask, field="mask", ndim=2, dtype="uint8")
     if mask.shape != (height, width):
         raise InvalidInput(f"mask must be {[height, width]}, not {list(mask.shape)}", field="mask")
@@ -106,7 +106,7 @@ def _mask_of(request: vae_pb2.DecodeRequest, height: int, width: int) -> Pixels 
 
 
 def _merged(pictures: Array, original: bytes, mask: Pixels) -> Array:
-    """`pictures` where the mask repaints, `original` where it keeps; as `apply_overlay` of diffusers."""
+    """Merge `pictures` where the mask repaints with `original` elsewhere, as diffusers' `apply_overlay` does."""
     height, width = mask.shape
     return np.where((mask >= 128)[None, :, :, None], pictures, _fitted(original, width, height)[None])
 
@@ -117,4 +117,4 @@ def _fitted(content: bytes, width: int, height: int) -> Pixels:
 
 def _check_side(field: str, side: int) -> None:
     if not SIDE.holds(side):
-        raise InvalidInput(f"{field}: a side must be {SIDE} pixels, not {side}", field=field)
+        raise InvalidInput(f"{field}: each side must be {SIDE} pixels, not {side}", field=field)

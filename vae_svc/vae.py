@@ -1,4 +1,4 @@
-"""The VAE of each loaded model, in arrays."""
+"""Run the VAE of a loaded model on arrays."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,10 @@ Array = NDArray[np.generic]
 
 
 async def decode_latents(triton: Triton, facts: ModelFacts, latents: Array) -> Array:
-    """Pictures UINT8 [n, height, width, 3] of FLOAT32 [n, channels, h, w] latents; scaling is the graph's business.
+    """Decode FLOAT32 [n, channels, h, w] latents to pictures UINT8 [n, height, width, 3]; the graph does the scaling.
 
     Raises:
-        InternalError: the latents are not finite, so that a picture of nothing never counts as a success.
+        InternalError: the latents are not finite; a picture of NaN must not count as a success.
         MeshError: as `Triton.infer`.
     """
     if not np.isfinite(latents).all():
@@ -25,8 +25,9 @@ async def decode_latents(triton: Triton, facts: ModelFacts, latents: Array) -> A
 
 
 async def encode_picture(triton: Triton, facts: ModelFacts, pixels: Pixels) -> tuple[Array, Array]:
-    """The posterior's mean and standard deviation of a picture UINT8 [height, width, 3], whose sides are multiples of
-    the model's downscale: FLOAT32 [1, channels, h, w] each, scaled.
+    """Encode a picture UINT8 [height, width, 3], whose sides are multiples of the model's downscale, to its posterior.
+
+    Returns mean and standard deviation, FLOAT32 [1, channels, h, w] each, scaled.
 
     Raises:
         MeshError: as `Triton.infer`.

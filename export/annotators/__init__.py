@@ -1,1 +1,1 @@
-"""Annotators: models that find hints in pictures, from the libraries that define them to graphs that Triton serves."""
+"""Export of annotators, models that extract hints from pictures, from their libraries to graphs for Triton."""

@@ -1,4 +1,4 @@
-"""The colour code of the ADE20K scene-parsing benchmark, and colours where no benchmark gives any.
+"""The colours of the ADE20K scene-parsing benchmark, and a palette for any other number of classes.
 
 The 150 colours are those of the benchmark's own toolkit (Zhou et al. 2017, CSAILVision/sceneparsing, `color150`), which
 ControlNets of segmentation were trained on; class i of a model has the i-th.
@@ -39,7 +39,7 @@ COLOURS: tuple[Colour, ...] = (
 # fmt: on
 
 _GOLDEN_ANGLE = (3 - 5**0.5) / 2
-"""Share of a circle that divides it most evenly, however many steps are taken."""
+"""Share of a circle whose multiples divide it most evenly, for any number of steps."""
 
 
 def palette(classes: int) -> tuple[Colour, ...]:

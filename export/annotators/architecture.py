@@ -1,7 +1,7 @@
-"""What an architecture of annotators is: how its source is recognised, loaded and turned into graphs.
+"""The type of an annotator architecture: how its source is recognised, loaded and turned into graphs.
 
-The table of architectures is read by a command line that must not wait for torch. A row therefore says where its
-loader stands (`Deferred`), and the module with the networks is imported when a source is really loaded.
+The command line reads the table of architectures and must not wait for torch. So a row names the module of its loader
+(`Deferred`), and that module is imported only when a source is loaded.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Groups = tuple[tuple[str, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """One graph to make.
+    """One graph to write.
 
     Args:
         heads: what it finds (families.annotators.HEADS).
         module: image UINT8 [B, h, w, 3] RGB -> the heads' outputs as a tuple, in the order of HEADS.
-        reference: image as above -> the same outputs by the library's own forward pass, which the graph is held
-            against; it shares no code with `module` beyond the library's network.
+        reference: image as above -> the same outputs by the library's own forward pass, with which the graph is
+            compared; it shares no code with `module` except the library's network.
     """
 
     heads: tuple[str, ...]
@@ -37,7 +37,7 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A loaded source: the graphs, and what its card says. See families.annotators.AnnotatorCard."""
+    """A loaded source: its graphs and the facts for its card. See families.annotators.AnnotatorCard."""
 
     graphs: tuple[Graph, ...]
     description: str
@@ -50,7 +50,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The function `load` of a module that imports torch, which is imported when it is called."""
+    """The function `load` of a module that imports torch; the module is imported on the first call."""
 
     module: str
 
@@ -66,16 +66,16 @@ class Architecture:
 
     Args:
         name: shown in the card, such as "dpt".
-        kinds: words of the command line that it serves (`python -m export annotator KIND SOURCE`), such as "depth".
-        description: what sources it takes, one sentence for --help and errors.
+        kinds: values of KIND in `python -m export annotator KIND SOURCE` that it serves, such as "depth".
+        description: the sources that it supports, one sentence for --help and errors.
         recognises: whether a source (a folder, or one file) is of this architecture; reads configurations and file
             names only. Raises SourceRefused for one of this architecture that must not be loaded.
-        heads: heads of each graph that `load` will make of a recognised source, by its file names alone.
-        files: the files of a recognised source that decide the outcome.
+        heads: the heads of each graph that `load` will make from a recognised source, by its file names alone.
+        files: the files of a recognised source that affect the export.
         load: reads the weights; safetensors, or pickled state dicts through torch.load(weights_only=True), which runs
             no code. Raises SourceRefused for weights that are not exactly those the network has.
-        fetch: names of the files that it reads in a repository of the hub, beside a transformers folder's.
-        requires: pip requirement of an optional library, for the error where it is missing.
+        fetch: names of the files that it reads from a hub repository, in addition to those of a transformers folder.
+        requires: pip requirement of an optional library, for the error if it is missing.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Does an annotator's graph find what its library finds? Pictures of several sizes, and how near is near enough."""
+"""Verify that an annotator's graph finds what its library finds, on pictures of several sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from families.graphs import Part
 TOLERANCE = 1e-4
 """Largest difference of a map, as a share of the map's largest magnitude: a fortieth of a grey level."""
 SHARE = 1e-3
-"""Share of pixels that may be of another class: where two logits agree to their last digits, rounding decides."""
+"""Share of pixels that may have another class: if two logits are almost equal, rounding decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Size:
 
 
 def sizes(loaded: Loaded) -> Iterator[Size]:
-    """Sizes to verify at: small ones that are not square, then the one that the annotator sees best."""
+    """The sizes to verify: small ones that are not square, then the annotator's own."""
     if loaded.square:
         yield from (Size(batch, loaded.side, loaded.side) for batch in (1, 2, 3))
         return
@@ -51,7 +51,7 @@ def sizes(loaded: Loaded) -> Iterator[Size]:
 
 
 def traced(loaded: Loaded) -> Size:
-    """The size that a graph is traced at: not square if it need not be, so that no two sides are taken for one."""
+    """The size at which a graph is traced: not square if possible, so that the two sides are not confused."""
     return next(size for size in sizes(loaded) if size.batch == 2)
 
 

@@ -1,4 +1,4 @@
-"""`python -m export annotator`: the command line of annotators."""
+"""`python -m export annotator`: the command line that exports annotators."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ PROGRAM = "python -m export annotator"
 
 def _help() -> str:
     lines = [
-        "Turn a model that finds hints in pictures into ONNX graphs that Triton serves.",
+        "Turn a model that extracts hints from pictures into ONNX graphs that Triton serves.",
         "Every graph is compared with its library's own forward pass, at several sizes and batch sizes, before "
-        "anything is moved into place; if one differs, the repository stays as it was. A second run with nothing "
-        "changed does nothing. No code of a source is ever run: weights are safetensors, or pickled tensors that are "
+        "anything is moved into place; if one differs, the repository is not changed. A second run without "
+        "changes does nothing. No code of a source is ever run: weights are safetensors, or pickled tensors that are "
         "read without executing anything. Restart the mesh afterwards: services look for annotators when they start.",
-        "**The demo's own:** `python -m export annotator demo`",
+        "**The demo annotator:** `python -m export annotator demo`",
         "**A folder:** `python -m export annotator depth ./my-dpt`",
         "**From the hub:** `python -m export annotator depth Intel/dpt-large`",
         "**One file of a hub repository:** `python -m export annotator hed lllyasviel/Annotators:ControlNetHED.pth`",
-        "**KIND and the sources it takes:**",
+        "**KIND, and the sources it supports:**",
     ]
     for kind, rows in table.kinds().items():
         lines += [f"`{kind}`: " + " ".join(row.description for row in rows)]
     lines.append(
         "Exit status: 0 done or up to date, 2 wrong usage, 3 source refused, 4 hub unreachable, 5 a graph differs from "
-        "its library, 6 configurations not fresh (--check-configs), 7 another export of this annotator is running."
+        "its library, 6 configurations out of date (--check-configs), 7 another export of this annotator is running."
     )
     return "\n\n".join(lines)
 
@@ -87,10 +87,10 @@ def _configs(source: Source, options: Options, only_check: bool, console: Consol
     heads = heads_of(source, options.name)
     stale = stale_configs(options.repository, heads, options.target)
     if only_check and stale:
-        raise StaleConfigs(f"config.pbtxt of {', '.join(stale)}: not what --configs-only would write")
+        raise StaleConfigs(f"config.pbtxt of {', '.join(stale)} is out of date; run again with --configs-only")
     if not only_check:
         write_configs(options.repository, heads, options.target)
-    console.print(f"configurations of {options.name}: {'fresh' if not stale else f'{len(stale)} written'}")
+    console.print(f"configurations of {options.name}: {'up to date' if not stale else f'{len(stale)} written'}")
 
 
 def _report(outcome: Outcome, console: Console) -> None:

@@ -16,7 +16,7 @@ from export.annotators.demo_folder import HEADS
 from export.errors import SourceRefused
 
 SIDE = 128
-"""Side of the pictures that it learned from."""
+"""Side of the pictures that it was trained on."""
 
 
 class Shapes(nn.Module):
@@ -41,7 +41,7 @@ def load(source: Path) -> Loaded:
         raise SourceRefused(f"{source.name}: the weights do not fit config.json ({type(error).__name__})") from error
 
     def reference(image: Tensor) -> tuple[Tensor, ...]:
-        # Picture by picture, as it was trained and measured.
+        # One picture at a time, as it was trained and measured.
         rows = [net(one.permute(2, 0, 1)[None] / 255.0) for one in image]
         maps = {head: torch.cat([row[head] for row in rows]) for head in HEADS}
         return maps["depth"], maps["normal"], maps["segmentation"].argmax(1).to(torch.uint8), maps["softedge"]

@@ -26,5 +26,5 @@ def recognises(source: Path) -> bool:
 def files(source: Path) -> tuple[Path, ...]:
     """Configuration, weights, and the code of the network. Raises SourceRefused if the weights are missing."""
     if not (source / WEIGHTS).is_file():
-        raise SourceRefused(f"no weights; {WEIGHTS} must be there")
+        raise SourceRefused(f"weights are missing; expected {WEIGHTS}")
     return source / transformers_folder.CONFIG, source / WEIGHTS, *_CODE

@@ -1,4 +1,4 @@
-"""One export of an annotator from its first check to its last rename; torch is imported only if there is work to do."""
+"""Run one export of an annotator, from the first check to the last rename; torch is imported only if needed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from families.profiles import RUNTIMES
 PACKAGES = ("torch", "transformers", "onnx", "onnxruntime")
 
 _HERE = Path(__file__).parent
-# These decide whether and where an export goes, not what is in its graphs.
+# These determine whether and where to export, not the contents of the graphs.
 _AROUND = frozenset({"command.py", "exporter.py", "source.py", "table.py"})
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an export did: the card, and whether the graphs were already there."""
+    """The result of an export: the card, and whether the graphs were up to date already."""
 
     card: AnnotatorCard
     skipped: bool
@@ -40,7 +40,7 @@ class Outcome:
 def export(source: Source, options: Options, progress: Progress = quiet) -> Outcome:
     """Export a recognised source into `options.repository` as the annotator `options.name`.
 
-    Raises SourceRefused, Mismatch or Busy; the repository then holds what it held before.
+    Raises SourceRefused, Mismatch or Busy; the repository is then unchanged.
     """
     heads = heads_of(source, options.name)
     _free(options.repository, options.name, heads)
@@ -56,7 +56,7 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
             return Outcome(card, skipped=True)
         retired = _retired(options.repository, options.name, heads)
         stage = placement.new_stage()
-        # The only import that brings torch: a run that has nothing to do never waits for it.
+        # The only import of torch: a run that has nothing to do does not wait for it.
         from export.annotators.graph_writer import make_graphs
 
         loaded, graphs = make_graphs(source, heads, options, stage, progress)
@@ -85,9 +85,9 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
 
 
 def heads_of(source: Source, name: str) -> dict[str, str]:
-    """Head -> graph. An annotator of one graph has it under its own name. Raises SourceRefused for an unusable name."""
+    """Head -> graph. A single graph has the annotator's name. Raises SourceRefused for an invalid name."""
     if not annotators.is_name(name):
-        raise SourceRefused(f"{name!r} is not a name: use lower-case letters, digits and single '_'")
+        raise SourceRefused(f"{name!r} is not a valid name: use lower-case letters, digits and single '_'")
     if len(source.heads) == 1:
         return dict.fromkeys(source.heads[0], annotators.graph_name(name))
     return {head: annotators.graph_name(name, group[0]) for group in source.heads for head in group}
@@ -108,15 +108,15 @@ def versions(source: Source) -> dict[str, str]:
 
 
 def fingerprint(source: Source, heads: Mapping[str, str]) -> str:
-    """One hash of everything that decides the graphs: files, heads, versions and this code."""
+    """One hash of everything that determines the graphs: files, heads, versions and this code."""
     code = sorted(path for path in (*_HERE.glob("*.py"), _HERE.parent / "trace.py") if path.name not in _AROUND)
-    told = repr((source.architecture.name, sorted(heads.items()), sorted(versions(source).items())))
+    described = repr((source.architecture.name, sorted(heads.items()), sorted(versions(source).items())))
     signatures = repr(annotators.parts(heads))
-    return hashlib.sha256(f"{sha256(source.files)} {sha256(code)} {told} {signatures}".encode()).hexdigest()
+    return hashlib.sha256(f"{sha256(source.files)} {sha256(code)} {described} {signatures}".encode()).hexdigest()
 
 
 def up_to_date(repository: Path, name: str, heads: Mapping[str, str], made_of: str) -> AnnotatorCard | None:
-    """The card of an export with this fingerprint whose every graph is still what the card says, or None."""
+    """The card of an export with this fingerprint if all its graphs still match the card, else None."""
     try:
         card = annotators.read_card(repository, name)
     except ManifestError:
@@ -154,7 +154,7 @@ def write_configs(repository: Path, heads: Mapping[str, str], target: str) -> li
 
 
 def _free(repository: Path, name: str, heads: Mapping[str, str]) -> None:
-    """Raise SourceRefused if a folder that the export would write belongs to another annotator."""
+    """Raise SourceRefused if the export would write a folder that belongs to another annotator."""
     mine = {annotators.folder_name(name), *heads.values()}
     prefix = annotators.folder_name("")
     others = {path.parent.name.removeprefix(prefix) for path in repository.glob(f"{prefix}*/{annotators.CARD_FILE}")}
@@ -162,18 +162,18 @@ def _free(repository: Path, name: str, heads: Mapping[str, str]) -> None:
         try:
             card = annotators.read_card(repository, other)
         except ManifestError:
-            continue  # Its own export replaces it; this one is none of its business.
+            continue  # An unreadable card is replaced by its own next export.
         if taken := mine & {annotators.folder_name(other), *card.graphs}:
             raise SourceRefused(
-                f"{sorted(taken)[0]} is a folder of the annotator {other!r}; give another --name than {name!r}"
+                f"{sorted(taken)[0]} belongs to the annotator {other!r}; give another --name than {name!r}"
             )
 
 
 def _retired(repository: Path, name: str, heads: Mapping[str, str]) -> frozenset[str]:
-    """Folders of the annotator's last export that the new one does not have."""
+    """Folders of the annotator's previous export that the new one does not have."""
     try:
         last = annotators.read_card(repository, name)
     except ManifestError:
         return frozenset()
-    gone = set(last.graphs) - set(heads.values()) - {annotators.folder_name(name)}
-    return frozenset(graph for graph in gone if (repository / graph).is_dir())
+    old = set(last.graphs) - set(heads.values()) - {annotators.folder_name(name)}
+    return frozenset(graph for graph in old if (repository / graph).is_dir())

@@ -1,4 +1,4 @@
-"""The part of an annotator's export that needs torch: load, trace, compare, one graph after the other."""
+"""The part of an annotator's export that needs torch: load, trace and verify each graph."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def make_graphs(
 
 
 def load(source: Source) -> Loaded:
-    """Read the weights. Raises SourceRefused where they, or a library that they need, are not there."""
+    """Read the weights. Raises SourceRefused if they, or a library that they need, are missing."""
     row = source.architecture
     try:
         loaded = row.load(source.path)
@@ -61,5 +61,5 @@ def load(source: Source) -> Loaded:
         ) from error
     made = tuple(graph.heads for graph in loaded.graphs)
     if made != source.heads:
-        raise RuntimeError(f"{row.name} says that it makes {source.heads}, and makes {made}")
+        raise RuntimeError(f"{row.name} announced the heads {source.heads} but made {made}")
     return loaded

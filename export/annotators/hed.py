@@ -1,4 +1,4 @@
-"""HED: holistically-nested edges (Xie and Tu, 2015), in the network that ControlNet trained anew under Apache 2.0."""
+"""HED: holistically-nested edges (Xie and Tu, 2015), as retrained by ControlNet's authors under Apache 2.0."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def reference(net: nn.Module, image: Tensor) -> tuple[Tensor]:
 
 
 def load(source: Path) -> Loaded:
-    """Raises SourceRefused for weights that are not ControlNetHED_Apache2's."""
+    """Load the network. Raises SourceRefused for weights that are not those of ControlNetHED_Apache2."""
     net = library.module("hed").ControlNetHED_Apache2()
     checkpoint.restore(net, library_files.weights(source, "hed"))
     graph = Graph(("hed",), Hed(net), partial(reference, net))

@@ -1,8 +1,8 @@
-"""Networks of controlnet_aux, each from its own module.
+"""Import networks of controlnet_aux, each from its own module.
 
 The package's `__init__` imports every detector, and with them torchvision, timm and mediapipe, which no network that is
-exported here needs. So its modules are imported with bare packages around them, and nothing of that stays in
-`sys.modules`: another library that looks for torchvision or controlnet_aux finds what is installed.
+exported here needs. So its modules are imported inside empty packages, and nothing of that stays in `sys.modules`:
+another library that imports torchvision or controlnet_aux gets what is installed.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ HOW_TO_INSTALL = (
 )
 
 SIDE = 512
-"""Shorter side at which the library's detectors look, unless told otherwise."""
+"""Default shorter side of the library's detectors, pixels."""
 MULTIPLE = 64
-"""Their pictures' sides are multiples of this."""
+"""The sides of their pictures are multiples of this."""
 
 
 @functools.cache
 def module(name: str) -> ModuleType:
     """The module `controlnet_aux.<name>`, such as "open_pose.model", without the `__init__` of the packages above it.
 
-    Raises SourceRefused where the library, or something that the module imports, is not installed.
+    Raises SourceRefused if the library, or something that the module imports, is not installed.
     """
     with _stand_ins(name):
         try:
             return importlib.import_module(f"{PACKAGE}.{name}")
         except ImportError as error:
             raise SourceRefused(
-                f"this architecture's network is controlnet_aux's, of which {error.name or error} cannot be imported "
-                f"here: {HOW_TO_INSTALL}"
+                f"this architecture needs controlnet_aux, of which {error.name or error} cannot be imported: "
+                f"{HOW_TO_INSTALL}"
             ) from error
 
 
 @contextmanager
 def _stand_ins(name: str) -> Iterator[None]:
-    """Bare packages above `name` and, where torchvision is missing, its three transforms; gone again afterwards."""
+    """Install empty packages above `name` and, if torchvision is missing, its three transforms; remove them at exit."""
     stand_ins = dict(_bare_packages(name))
     if importlib.util.find_spec("torchvision") is None:
         stand_ins |= _torchvision()
@@ -67,7 +67,7 @@ def _stand_ins(name: str) -> Iterator[None]:
 
 
 def _taken(stand_ins: Mapping[str, ModuleType]) -> dict[str, ModuleType]:
-    """Take controlnet_aux and everything named like a stand-in out of `sys.modules`."""
+    """Remove controlnet_aux and everything with the name of a stand-in from `sys.modules`; returns what was removed."""
     names = [name for name in sys.modules if name in stand_ins or name.partition(".")[0] == PACKAGE]
     return {name: sys.modules.pop(name) for name in names}
 
@@ -75,9 +75,7 @@ def _taken(stand_ins: Mapping[str, ModuleType]) -> dict[str, ModuleType]:
 def _bare_packages(name: str) -> Iterator[tuple[str, ModuleType]]:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise SourceRefused(
-            f"this architecture's network is controlnet_aux's, which is not installed: {HOW_TO_INSTALL}"
-        )
+        raise SourceRefused(f"this architecture needs controlnet_aux, which is not installed: {HOW_TO_INSTALL}")
     full, folders = PACKAGE, list(spec.submodule_search_locations)
     yield full, _bare(full, folders)
     for part in name.split(".")[:-1]:

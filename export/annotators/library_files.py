@@ -1,4 +1,4 @@
-"""Rows of the architectures that controlnet_aux defines: a weights file each, under the name that the hub knows."""
+"""Rows of the architectures that controlnet_aux defines: a weights file each, with its name on the hub."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ STEMS: Mapping[str, tuple[str, ...]] = {
     "lineart_anime": ("netG",),
     "normalbae": ("scannet",),
 }
-"""Architecture -> names of its file in a folder, without ending, best first. A file given by itself may have any."""
+"""Architecture -> names of its file in a folder, without suffix, best first. A file given directly may have any."""
 
 POSES: Mapping[str, tuple[str, ...]] = {
     "body": ("body_pose_model",),
     "hand": ("hand_pose_model",),
     "face": ("facenet",),
 }
-"""The same of OpenPose, which has a file a head."""
+"""The same for OpenPose, which has one file per head."""
 
 
 def find(source: Path, stems: Sequence[str]) -> Path | None:
-    """The weights of a source: the source itself if it is such a file, or the first with a known name in its folder."""
+    """Find the weights: the source itself if it is such a file, or the first file with a known name in its folder."""
     if source.is_file():
         return source if source.suffix in SUFFIXES else None
     paths = (source / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES)
@@ -39,7 +39,7 @@ def find(source: Path, stems: Sequence[str]) -> Path | None:
 
 
 def find_poses(source: Path) -> dict[str, Path]:
-    """Head -> its weights: the body's, without which nothing is found, and in a folder those of hands and faces."""
+    """Find the weights of each head: the body's, which is required, and in a folder those of hands and faces."""
     body = find(source, POSES["body"])
     if body is None:
         return {}
@@ -48,10 +48,12 @@ def find_poses(source: Path) -> dict[str, Path]:
 
 
 def weights(source: Path, architecture: str) -> Path:
-    """The weights of a recognised source. Raises SourceRefused if they are gone."""
+    """The weights of a recognised source. Raises SourceRefused if they are missing."""
     path = find(source, STEMS[architecture])
     if path is None:
-        raise SourceRefused(f"{source.name}: no weights; one of {', '.join(_names(STEMS[architecture]))} must be there")
+        raise SourceRefused(
+            f"{source.name}: weights are missing; expected one of {', '.join(_names(STEMS[architecture]))}"
+        )
     return path
 
 
@@ -79,7 +81,7 @@ ROWS = (
     _row(
         "pidinet",
         "softedge",
-        "table5_pidinet.pth of PiDiNet (its authors give it for research), e.g. lllyasviel/Annotators.",
+        "table5_pidinet.pth of PiDiNet (licensed for research), e.g. lllyasviel/Annotators.",
     ),
     _row("mlsd", "mlsd", "mlsd_large_512_fp32.pth of M-LSD (Apache 2.0), e.g. lllyasviel/Annotators."),
     _row(
@@ -98,8 +100,8 @@ ROWS = (
     Architecture(
         name="openpose",
         kinds=("openpose", "face"),
-        description="body_pose_model.pth of OpenPose and, beside it, hand_pose_model.pth and facenet.pth if they are "
-        "there (CMU: for non-commercial use only), e.g. lllyasviel/Annotators.",
+        description="body_pose_model.pth of OpenPose and optionally, beside it, hand_pose_model.pth and facenet.pth "
+        "(CMU: for non-commercial use only), e.g. lllyasviel/Annotators.",
         recognises=lambda source: bool(find_poses(source)),
         heads=lambda source: tuple((head,) for head in find_poses(source)),
         files=lambda source: tuple(find_poses(source).values()),

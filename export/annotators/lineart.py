@@ -29,7 +29,7 @@ def reference(net: nn.Module, image: Tensor) -> tuple[Tensor]:
 
 
 def load(source: Path) -> Loaded:
-    """Raises SourceRefused for weights that are not Generator's."""
+    """Load the network. Raises SourceRefused for weights that are not those of Generator."""
     net = library.module("lineart").Generator(3, 1, 3)
     checkpoint.restore(net, library_files.weights(source, "lineart"))
     graph = Graph(("lineart",), LineArt(net), partial(reference, net))

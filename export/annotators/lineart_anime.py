@@ -33,7 +33,7 @@ def reference(net: nn.Module, image: Tensor) -> tuple[Tensor]:
 
 
 def load(source: Path) -> Loaded:
-    """Raises SourceRefused for weights that are not UnetGenerator's."""
+    """Load the network. Raises SourceRefused for weights that are not those of UnetGenerator."""
     norm = partial(nn.InstanceNorm2d, affine=False, track_running_stats=False)
     net = library.module("lineart_anime").UnetGenerator(3, 1, 8, 64, norm_layer=norm, use_dropout=False)
     checkpoint.restore(net, library_files.weights(source, "lineart_anime"))

@@ -37,7 +37,7 @@ def reference(net: nn.Module, image: Tensor) -> tuple[Tensor]:
 
 
 def load(source: Path) -> Loaded:
-    """Raises SourceRefused for weights that are not MobileV2_MLSD_Large's."""
+    """Load the network. Raises SourceRefused for weights that are not those of MobileV2_MLSD_Large."""
     net = library.module("mlsd.models.mbv2_mlsd_large").MobileV2_MLSD_Large()
     checkpoint.restore(net, library_files.weights(source, "mlsd"))
     graph = Graph(("mlsd",), Mlsd(net), partial(reference, net))

@@ -57,7 +57,7 @@ def network() -> nn.Module:
 
 
 def load(source: Path) -> Loaded:
-    """Raises SourceRefused for weights that are not NNET's."""
+    """Load the network. Raises SourceRefused for weights that are not those of NNET."""
     net = network()
     checkpoint.restore(net, library_files.weights(source, "normalbae"))
     graph = Graph(("normal",), NormalBae(net), partial(reference, net))

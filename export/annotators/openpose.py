@@ -21,7 +21,7 @@ from export.annotators.architecture import Graph, Loaded
 Maps = tuple[Tensor, ...]
 
 MULTIPLE = 8
-"""Three halvings. What the networks are shown is a matter of the hint: one small picture, and crops of a larger one."""
+"""Three halvings. The hint's own code prepares the networks' pictures: one small picture, and crops of a larger one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class _Part:
     Args:
         network: makes it.
         maps: what the network returns -> the head's outputs.
-        layers_alone: whether the file names layers without the block that they stand in.
+        layers_alone: whether the file names layers without their block.
     """
 
     network: Callable[[], nn.Module]
@@ -56,7 +56,7 @@ class OpenPose(nn.Module):
         self.maps = maps
 
     def forward(self, image: Tensor) -> Maps:
-        # The networks know OpenCV's order of channels.
+        # The networks were trained on OpenCV's channel order.
         return self.maps(self.net(image.flip(3).permute(0, 3, 1, 2).float() / 256 - 0.5))
 
 
@@ -67,7 +67,7 @@ def reference(net: nn.Module, maps: Callable[[Any], Maps], image: Tensor) -> Map
 
 
 def load(source: Path) -> Loaded:
-    """Raises SourceRefused for weights that are not those of the network that their file is named after."""
+    """Load the networks. Raises SourceRefused for weights that do not belong to the network that their file names."""
     paths = library_files.find_poses(source)
     graphs = tuple(_graph(head, path) for head, path in paths.items())
     seen = ", ".join(_SEEN[head] for head in paths)

@@ -88,7 +88,7 @@ def reference(net: nn.Module, image: Tensor) -> tuple[Tensor]:
 
 
 def load(source: Path) -> Loaded:
-    """Raises SourceRefused for weights that are not pidinet's."""
+    """Load the network. Raises SourceRefused for weights that are not those of pidinet."""
     net = library.module("pidi.model").pidinet()
     checkpoint.restore(net, library_files.weights(source, "pidinet"))
     graph = Graph(("softedge",), PiDiNet(net), partial(reference, net))

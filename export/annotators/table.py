@@ -56,7 +56,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
         name="demo",
         kinds=("demo",),
-        description="The annotator of the demo's shapes: what ships with the project, or a folder trained anew.",
+        description="The annotator of the demo's shapes: the one that ships with the project, or a folder you trained.",
         recognises=demo_folder.recognises,
         heads=lambda source: (demo_folder.HEADS,),
         files=demo_folder.files,
@@ -67,6 +67,6 @@ ARCHITECTURES: tuple[Architecture, ...] = (
 
 
 def kinds() -> Mapping[str, tuple[Architecture, ...]]:
-    """KIND of the command line -> the rows that serve it, in the table's order."""
+    """KIND -> the rows that serve it, in the table's order."""
     words = dict.fromkeys(kind for row in ARCHITECTURES for kind in row.kinds)
     return {kind: tuple(row for row in ARCHITECTURES if kind in row.kinds) for kind in words}

@@ -26,16 +26,16 @@ from export.annotators.transformers_net import Picture, load_network, pixel_valu
 from export.errors import SourceRefused
 
 NEAREST_M = 0.1
-"""Metric depths below this count as it, so that no pixel is infinitely near."""
+"""Metric depths below this are raised to it, so that no pixel is infinitely near."""
 
 
 def near_already(depth: Tensor) -> Tensor:
-    """Relative depth of MiDaS' kind grows towards the eye as it is."""
+    """Relative depth, as MiDaS returns it, already grows towards the camera."""
     return depth
 
 
 def near_of_metres(depth: Tensor) -> Tensor:
-    """Metric depth grows away from the eye; its inverse is what relative models give."""
+    """Metric depth grows away from the camera; its inverse is what relative models return."""
     return 1 / depth.clamp(min=NEAREST_M)
 
 
@@ -44,12 +44,12 @@ class _Kind:
     network: Any
     processing: Any
     stride: Callable[[Any], int]
-    """Multiple of the picture's sides that the network wants, by its configuration; 0: a square of `image_size`."""
+    """What the picture's sides must be a multiple of, by the configuration; 0: a square of `image_size`."""
     metric: Callable[[Any], bool]
     """Whether the network's depth is in metres."""
     title: str
     native: int = 0
-    """Shorter side of training pictures, where the processing names none."""
+    """Shorter side of the training pictures, if the processing names none."""
 
 
 def _dpt_stride(config: Any) -> int:
@@ -120,7 +120,7 @@ class Depth(nn.Module):
 
 
 def load(source: Path) -> Loaded:
-    """A folder of one of the classes of _KINDS. Raises SourceRefused."""
+    """Load a folder of one of the classes of _KINDS. Raises SourceRefused."""
     transformers_folder.files(source)
     (name,) = transformers_folder.read(source / transformers_folder.CONFIG)["architectures"]
     kind = _KINDS[name]
@@ -138,7 +138,9 @@ def load(source: Path) -> Loaded:
     try:
         stride = kind.stride(network.config)
     except (AttributeError, TypeError) as error:
-        raise SourceRefused(f"{transformers_folder.CONFIG}: patches of one whole side are taken alone") from error
+        raise SourceRefused(
+            f"{transformers_folder.CONFIG}: only square patches with a whole side are supported"
+        ) from error
     trained = kind.native or (side(processing) if stride else int(network.config.image_size))
     return Loaded(
         graphs=(Graph(("depth",), Depth(_for_graphs(network), Picture(processing), nearness), reference),),

@@ -1,4 +1,4 @@
-"""Folders as transformers writes them: config.json, preprocessor_config.json and one safetensors file."""
+"""Read folders as transformers writes them: config.json, preprocessor_config.json and one safetensors file."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ def files(source: Path) -> tuple[Path, ...]:
     """Configuration, picture processing and weights. Raises SourceRefused if one is missing or must not be loaded."""
     config = read(source / CONFIG)
     if _CODE in config:
-        raise SourceRefused(f"{CONFIG} asks for code of its own ({_CODE}), which is never loaded")
+        raise SourceRefused(f"{CONFIG} asks for custom code ({_CODE}), which is never loaded")
     if fetched := [key for key in _FETCHES if config.get(key)]:
         raise SourceRefused(
-            f"{CONFIG} names a backbone that is fetched from elsewhere ({', '.join(fetched)}); take a source whose "
-            "backbone_config says what it is"
+            f"{CONFIG} names a backbone that is fetched from elsewhere ({', '.join(fetched)}); use a source whose "
+            "backbone_config describes it"
         )
     if not (source / PROCESSOR).is_file():
-        raise SourceRefused(f"{PROCESSOR} is missing: it says what the model wants of its pictures")
+        raise SourceRefused(f"{PROCESSOR} is missing: it says how the model expects its pictures")
     return source / CONFIG, source / PROCESSOR, weights(source)
 
 
 def weights(source: Path) -> Path:
-    """The weights that are read. Raises SourceRefused if there are none, or none that cannot run code."""
+    """The weights file to read. Raises SourceRefused if there is none, or only files that can run code."""
     for name in WEIGHTS:
         if (source / name).is_file():
             return source / name
     pickles = sorted(path.name for path in source.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".h5"))
     if pickles:
         raise SourceRefused(
-            f"{', '.join(pickles)} can run code when loaded and is refused. Convert it once where you trust it: "
+            f"{', '.join(pickles)} can run code when loaded and is refused. If you trust it, convert it once: "
             "AutoModel.from_pretrained(SOURCE).save_pretrained(FOLDER) writes safetensors."
         )
-    raise SourceRefused(f"no weights; one of {', '.join(WEIGHTS)} must be there")
+    raise SourceRefused(f"weights are missing; expected one of {', '.join(WEIGHTS)}")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A configuration file. Raises SourceRefused if it is not a JSON object."""
+    """Read a configuration file. Raises SourceRefused if it is not a JSON object."""
     try:
         config = json.loads(path.read_text("utf-8"))
     except (ValueError, OSError) as error:

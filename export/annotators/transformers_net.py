@@ -1,4 +1,4 @@
-"""Reading a transformers folder's network and picture processing; what depth and segmentation have in common."""
+"""Read the network and the picture processing of a transformers folder; shared by depth and segmentation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from export.annotators import transformers_folder
 from export.errors import SourceRefused
 
 BACKBONES = ("bit", "convnext", "convnextv2", "dinov2", "beit", "swin", "swinv2", "resnet")
-"""Model types that a configuration may name as its backbone; all are of transformers itself."""
+"""Model types allowed as a configuration's backbone; all are part of transformers itself."""
 
 UNUSED = ("neck.fusion_stage.layers.0.residual_layer1.",)
-"""Weights that networks own and never use, so that published files lack them: DPT's first fusion has no residual."""
+"""Weights that networks have but never use, so that published files lack them: DPT's first fusion has no residual."""
 
-# Parameters of every configuration that say how a network is run, not what it is.
+# Parameters of every configuration that say how a network runs, not what it is.
 _GENERAL = frozenset(
     {"self", "architectures", "dtype", "output_hidden_states", "output_attentions", "return_dict"}
     | {"transformers_version", "backbone_config", "chunk_size_feed_forward", "problem_type"}
@@ -30,7 +30,7 @@ _GENERAL = frozenset(
 
 
 def load_network(source: Path, network: Any) -> Any:
-    """The network of a checked folder in float32. Raises SourceRefused for weights that are not exactly its own."""
+    """Load the network of a checked folder in float32. Raises SourceRefused unless the weights are exactly its own."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
@@ -62,12 +62,12 @@ def load_network(source: Path, network: Any) -> Any:
 
 
 def _config(given: Mapping[str, Any], cls: Any) -> Any:
-    """The configuration out of the keys that the class knows, so that no other key can have an effect."""
+    """Build the configuration from the keys that the class knows, so that no other key can have an effect."""
     taken = {key: given[key] for key in _known(cls) if key in given}
     if isinstance(backbone := given.get("backbone_config"), dict):
         kind = backbone.get("model_type")
         if kind not in BACKBONES:
-            raise SourceRefused(f"a backbone of type {kind!r} is not taken here, only {', '.join(BACKBONES)}")
+            raise SourceRefused(f"backbone type {kind!r} is not supported; supported: {', '.join(BACKBONES)}")
         keys = (*_known(type(AutoConfig.for_model(kind))), "out_features", "out_indices")
         taken["backbone_config"] = AutoConfig.for_model(kind, **{key: backbone[key] for key in keys if key in backbone})
     return cls(**taken)
@@ -79,10 +79,10 @@ def _known(cls: Any) -> tuple[str, ...]:
 
 
 class Picture(nn.Module):
-    """What a processor does with a picture but for its size: UINT8 [B, h, w, 3] -> FP32 [B, 3, h, w].
+    """What a processor does with a picture except resizing: UINT8 [B, h, w, 3] -> FP32 [B, 3, h, w].
 
     Args:
-        processing: preprocessor_config.json, with the class's own values where the file is silent.
+        processing: preprocessor_config.json, with the class's defaults for missing values.
     """
 
     def __init__(self, processing: Any) -> None:
@@ -108,29 +108,29 @@ def _three(value: float | Sequence[float]) -> Sequence[float]:
 
 
 def processor(source: Path, cls: Any) -> Any:
-    """The library's own picture processing with the folder's settings. Raises SourceRefused for BGR pictures."""
+    """Create the library's picture processing with the folder's settings. Raises SourceRefused for BGR pictures."""
     given = transformers_folder.read(source / transformers_folder.PROCESSOR)
     if given.get("do_flip_channel_order"):
-        raise SourceRefused(f"{transformers_folder.PROCESSOR}: pictures of another channel order are not taken here")
+        raise SourceRefused(f"{transformers_folder.PROCESSOR}: channel orders other than RGB are not supported")
     keys = ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std", "size", "ensure_multiple_of")
     try:
         made = cls(**{key: given[key] for key in keys if key in given})
         Picture(made)
     except (ValueError, TypeError, RuntimeError, StrictDataclassError) as error:
-        raise SourceRefused(f"{transformers_folder.PROCESSOR} does not say how pictures are read: {error}") from error
+        raise SourceRefused(f"{transformers_folder.PROCESSOR} has invalid settings: {error}") from error
     return made
 
 
 def pixel_values(processing: Any, image: Tensor) -> Tensor:
-    """UINT8 [B, h, w, 3] as the library's processor hands it to the network, at its size. FP32 [B, 3, h, w]."""
+    """Process UINT8 [B, h, w, 3] with the library's processor, without resizing: FP32 [B, 3, h, w]."""
     made: Tensor = processing(list(image.numpy()), do_resize=False, return_tensors="pt")["pixel_values"]
     return made
 
 
 def side(processing: Any) -> int:
-    """Shorter side of the pictures that the network was trained on, as far as its processing says."""
+    """Shorter side of the network's training pictures, according to its processing. Raises SourceRefused."""
     size = processing.size
     sides = [size[key] for key in ("height", "width", "shortest_edge") if size.get(key)]
     if not sides:
-        raise SourceRefused(f"{transformers_folder.PROCESSOR}: size {dict(size)} says nothing of height and width")
+        raise SourceRefused(f"{transformers_folder.PROCESSOR}: size {dict(size)} has no height, width or shortest_edge")
     return int(min(sides))

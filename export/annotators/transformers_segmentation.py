@@ -1,4 +1,4 @@
-"""Classes of pixels by transformers: SegFormer (Xie et al. 2021) and UperNet (Xiao et al. 2018)."""
+"""Semantic segmentation by transformers: SegFormer (Xie et al. 2021) and UperNet (Xiao et al. 2018)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from export.errors import SourceRefused
 STRIDE = 32
 """Both networks halve the picture five times."""
 MOST_CLASSES = 256
-"""A class is one byte of the graph's answer."""
+"""A class is one byte of the graph's output."""
 
 _NETWORKS: dict[str, tuple[Any, str]] = {
     "SegformerForSemanticSegmentation": (SegformerForSemanticSegmentation, "SegFormer"),
@@ -28,7 +28,7 @@ _NETWORKS: dict[str, tuple[Any, str]] = {
 
 
 class Pooled(nn.Module):
-    """nn.AdaptiveAvgPool2d(bins) written for graphs, which have no such node for a free size: two products."""
+    """nn.AdaptiveAvgPool2d(bins) as two matrix products, since ONNX has no such node for a dynamic size."""
 
     def __init__(self, bins: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Segmentation(nn.Module):
 
 
 def load(source: Path) -> Loaded:
-    """A folder of one of the classes of _NETWORKS. Raises SourceRefused."""
+    """Load a folder of one of the classes of _NETWORKS. Raises SourceRefused."""
     transformers_folder.files(source)
     (name,) = transformers_folder.read(source / transformers_folder.CONFIG)["architectures"]
     cls, title = _NETWORKS[name]
@@ -74,7 +74,7 @@ def load(source: Path) -> Loaded:
     classes = network.config.num_labels
     if classes > MOST_CLASSES:
         raise SourceRefused(
-            f"{classes} classes are more than the {MOST_CLASSES} that an answer of bytes can tell apart"
+            f"the model has {classes} classes; at most {MOST_CLASSES} are supported, because a class is one byte"
         )
 
     def reference(image: Tensor) -> tuple[Tensor, ...]:
@@ -95,7 +95,7 @@ def load(source: Path) -> Loaded:
 
 
 def _for_graphs(network: Any) -> Any:
-    """The network with nodes that a graph has; the given one stays as it is."""
+    """A copy of the network in which every layer can be exported; the original is not changed."""
     changed = copy.deepcopy(network)
     for block in changed.modules():
         layers = getattr(block, "layers", None)

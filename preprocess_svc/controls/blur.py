@@ -10,7 +10,7 @@ from preprocess_svc.extraction.control import Algorithm, ControlType, Parameter
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """Gaussian blur, as sd-webui-controlnet's "blur_gaussian"; the picture is mirrored at its borders.
+    """Gaussian blur, like sd-webui-controlnet's "blur_gaussian"; the picture is mirrored at its borders.
 
     Args:
         picture: UINT8 [h, w, 3].

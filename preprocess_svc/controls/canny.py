@@ -12,7 +12,7 @@ from preprocess_svc.extraction.ready import Ready
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """Canny (1986) edges by OpenCV on the RGB picture, which takes the strongest channel at each pixel.
+    """Canny (1986) edges by OpenCV on the RGB picture, which uses the strongest channel at each pixel.
 
     Args:
         picture: UINT8 [h, w, 3].
@@ -36,7 +36,11 @@ CANNY = ControlType(
             source="Canny 1986, OpenCV; controlnet_aux's CannyDetector",
             parameters=(
                 Parameter(
-                    "low_threshold", "Gradient above which an edge goes on once begun, grey levels.", 0, 255, 100
+                    "low_threshold",
+                    "Gradient above which an edge continues once it has begun, grey levels.",
+                    0,
+                    255,
+                    100,
                 ),
                 Parameter("high_threshold", "Gradient at which an edge begins, grey levels.", 0, 255, 200),
             ),

@@ -15,9 +15,9 @@ HOW_TO_GET = "python -m export annotator depth depth-anything/Depth-Anything-V2-
 
 
 def nearness(seen: Seen) -> tuple[Plane, float]:
-    """The depth map from 0, farthest, to 1, nearest, and the range that it had. A flat map is 0 all over.
+    """Scale the depth map to 0, farthest, to 1, nearest; also returns its original range. A flat map becomes all 0.
 
-    Raises InternalError for values that are no numbers.
+    Raises InternalError for values that are not finite numbers.
     """
     depth = numbers(seen, "depth")
     shares = depth.astype(np.float64) - float(depth.min())
@@ -28,7 +28,7 @@ def nearness(seen: Seen) -> tuple[Plane, float]:
 
 
 def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:
-    """Nearness from the farthest point, 0, to the nearest, 255, whatever the annotator's scale.
+    """Draw nearness from the farthest point, 0, to the nearest, 255, whatever the annotator's scale.
 
     The rule of controlnet_aux's MidasDetector. Returns UINT8 [height, width, 3], three equal channels. Taken by
     lllyasviel/sd-controlnet-depth and lllyasviel/control_v11f1p_sd15_depth.
@@ -42,7 +42,7 @@ DEPTH = ControlType(
     extractors=(
         Learned(
             name="model",
-            description="Nearness by the annotator, its whole range spread from black to white.",
+            description="Nearness by the annotator, its whole range stretched from black to white.",
             source="Ranftl et al. 2021 (DPT), Yang et al. 2024 (Depth Anything V2); controlnet_aux's MidasDetector",
             parameters=(DETECT_RESOLUTION,),
             heads=("depth",),

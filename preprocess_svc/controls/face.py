@@ -1,4 +1,4 @@
-"""face: the points of people's faces, alone."""
+"""face: the points of people's faces, without the bodies."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from preprocess_svc.extraction.skeletons import HOW_TO_GET, skeletons
 
 
 async def annotate(picture: Pixels, parameters: Mapping[str, float], annotators: Annotators) -> Pixels:
-    """The points of the faces of up to 8 people whose bodies OpenPose finds; sd-webui-controlnet's "openpose_faceonly".
+    """Draw the faces of up to 8 people whose bodies OpenPose finds, like sd-webui-controlnet's "openpose_faceonly".
 
-    CrucibleAI/ControlNetMediaPipeFace takes another drawing, the contours of MediaPipe's face mesh in colours of its
-    own, which nothing here makes: send it a ready map, with auto_hint off.
+    CrucibleAI/ControlNetMediaPipeFace needs a different drawing, the contours of MediaPipe's face mesh in its own
+    colours, which nothing here makes: send it a ready hint, with auto_hint off.
 
     Args:
         picture: UINT8 [h, w, 3].

@@ -1,4 +1,4 @@
-"""gray: the picture without its colours."""
+"""gray: the picture in grey."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,7 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 
 GRAY = ControlType(
     kind="gray",
-    description="The picture without its colours, black 0 to white 255, three equal channels.",
+    description="The picture in grey, black 0 to white 255, three equal channels.",
     extractors=(
         Algorithm(
             name="luma",

@@ -1,4 +1,4 @@
-"""hed: the picture's edges, soft, as HED finds them."""
+"""hed: soft edges of the picture, as HED finds them."""
 
 from preprocess_svc.extraction.control import ControlType
 from preprocess_svc.extraction.edges import BY_HED, BY_PIDINET
@@ -6,8 +6,8 @@ from preprocess_svc.extraction.ready import Ready
 
 HED = ControlType(
     kind="hed",
-    description="White soft edges on black, the brighter the surer; HED's, or another annotator's where that is not "
-    "loaded.",
+    description="White soft edges on black, the brighter the more certain; by HED, or by another annotator if HED is "
+    "not loaded.",
     extractors=(BY_HED, BY_PIDINET),
     ready=Ready(grey=True, light_on_dark=True),
     controlnets={

@@ -1,4 +1,4 @@
-"""illusion: a pattern or silhouette that the picture is to hide."""
+"""illusion: a pattern or silhouette to hide in the picture."""
 
 from collections.abc import Mapping
 
@@ -7,17 +7,17 @@ from preprocess_svc.extraction.control import Algorithm, ControlType
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """The picture as it is, UINT8 [h, w, 3]: with or without auto_hint, this kind takes a ready pattern.
+    """Return the picture as it is, UINT8 [h, w, 3]: with or without auto_hint, this kind takes a ready pattern.
 
-    Black (0) and white (255), mid grey (128) where the picture is free: the hint that qrcode has, under the name that
-    callers know hidden pictures by. Taken by monster-labs/control_v1p_sd15_qrcode_monster.
+    Black (0) and white (255), mid grey (128) where the picture is free: the same hint as qrcode's, under the name by
+    which callers know hidden pictures. Taken by monster-labs/control_v1p_sd15_qrcode_monster.
     """
     return picture
 
 
 ILLUSION = ControlType(
     kind="illusion",
-    description="A black and white pattern or silhouette that the picture is to hide, taken as it is.",
+    description="A black and white pattern or silhouette to hide in the picture, used as it is.",
     extractors=(
         Algorithm(
             name="pattern",

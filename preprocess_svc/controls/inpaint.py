@@ -1,4 +1,4 @@
-"""inpaint: the picture itself, without what is to be repainted."""
+"""inpaint: the picture itself, without the part to repaint."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from preprocess_svc.extraction.control import Algorithm, ControlType
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """The picture as it is, UINT8 [h, w, 3]: with or without auto_hint, this kind's map is picture and mask.
+    """Return the picture as it is, UINT8 [h, w, 3]: with or without auto_hint, this kind's hint is picture and mask.
 
     Taken by lllyasviel/control_v11p_sd15_inpaint.
     """

@@ -1,4 +1,4 @@
-"""lineart: the picture's strokes and creases, soft."""
+"""lineart: soft strokes and creases of the picture."""
 
 from collections.abc import Mapping
 
@@ -12,21 +12,21 @@ from preprocess_svc.extraction.paper import drawing
 from preprocess_svc.extraction.ready import Ready
 from preprocess_svc.extraction.strokes import darkness
 
-# Of controlnet_aux: what the median stroke becomes, and the faintest one that is brought up to it.
+# As in controlnet_aux: the level of the median stroke, and the faintest median that is raised to it.
 _MEDIAN_STROKE, _FAINTEST = 127, 16
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """How much darker each pixel is than its surroundings, scaled so that the median stroke is 127.
+    """Draw how much darker each pixel is than its surroundings, scaled so that the median stroke is 127.
 
     The rule of controlnet_aux's LineartStandardDetector (sd-webui-controlnet's "lineart_standard"), without its
-    resizing; an algorithm that runs where no annotator is loaded or a request names it. It sees dark lines and the
-    dark side of edges; light lines on a dark ground stay black.
+    resizing. This algorithm is used if no annotator is loaded or a request names it. It finds dark lines and the dark
+    side of edges; light lines on a dark background stay black.
 
     Args:
         picture: UINT8 [h, w, 3].
-        parameters: sigma of the surroundings, pixels, 0.5 to 20; threshold, the faintest darkness that counts as a
-            stroke when the median is taken, grey levels, 0 to 255.
+        parameters: sigma of the surroundings, pixels, 0.5 to 20; threshold, the least darkness that counts as a
+            stroke for the median, grey levels, 0 to 255.
 
     Returns:
         UINT8 [h, w, 3], white strokes of 0 to 255 on black, three equal channels. Taken by
@@ -43,13 +43,13 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 
 LINEART = ControlType(
     kind="lineart",
-    description="White soft strokes on black; by a learned annotator where one is loaded, else by an algorithm that "
-    "takes what is darker than around.",
+    description="White soft strokes on black; by a trained annotator if one is loaded, else by an algorithm that "
+    "finds what is darker than its surroundings.",
     extractors=(
-        # The library's `coarse` is this same network with other weights, sk_model2.pth: export those to have it.
+        # The library's `coarse` is the same network with other weights, sk_model2.pth: export those to use it.
         Learned(
             name="realistic",
-            description="Strokes by the annotator, its paper inverted.",
+            description="Strokes by the annotator, inverted to white on black.",
             source="Chan et al. 2022 (informative drawings); controlnet_aux's LineartDetector",
             parameters=(DETECT_RESOLUTION,),
             heads=("lineart",),
@@ -58,11 +58,11 @@ LINEART = ControlType(
         ),
         Algorithm(
             name="standard",
-            description="How much darker than around, scaled to the median stroke; an algorithm.",
+            description="Darkness relative to the surroundings, scaled to the median stroke; an algorithm.",
             source="controlnet_aux's LineartStandardDetector",
             parameters=(
                 Parameter("sigma", "Standard deviation of the surroundings, pixels.", 0.5, 20, 6),
-                Parameter("threshold", "Faintest darkness that counts as a stroke, grey levels.", 0, 255, 8),
+                Parameter("threshold", "Least darkness that counts as a stroke, grey levels.", 0, 255, 8),
             ),
             extract=extract,
         ),

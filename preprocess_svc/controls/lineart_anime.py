@@ -11,7 +11,7 @@ LINEART_ANIME = ControlType(
     extractors=(
         Learned(
             name="model",
-            description="Strokes by the annotator, its paper inverted.",
+            description="Strokes by the annotator, inverted to white on black.",
             source="Li et al. 2020 (Anime2Sketch); controlnet_aux's LineartAnimeDetector",
             parameters=(DETECT_RESOLUTION,),
             heads=("lineart_anime",),

@@ -1,4 +1,4 @@
-"""low_quality: the picture as a bad copy of itself."""
+"""low_quality: a degraded copy of the picture."""
 
 from collections.abc import Mapping
 
@@ -11,11 +11,11 @@ from preprocess_svc.extraction.control import Algorithm, ControlType, Parameter
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """Blurred, made smaller, stored as JPEG, and brought back to its size.
+    """Blur the picture, shrink it, store it as JPEG, and bring it back to its size.
 
-    The classical degradation that restorers are trained to undo (Wang et al., Real-ESRGAN, 2021, section 3.1), once
-    and without noise, so that the same picture gives the same hint. A picture that is bad already is a ready hint, to
-    be sent with auto_hint off.
+    The classical degradation that restoration models are trained to undo (Wang et al., Real-ESRGAN, 2021, section 3.1),
+    once and without noise, so that the same picture gives the same hint. A picture that is already of low quality is a
+    ready hint: send it with auto_hint off.
 
     Args:
         picture: UINT8 [h, w, 3].
@@ -29,7 +29,7 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
     sigma = parameters["sigma"]
     blurred = cv2.GaussianBlur(picture, (0, 0), sigma).astype(np.uint8, copy=False) if sigma else picture
     small = shrunk(blurred, parameters["factor"])
-    # OpenCV stores BGR; in the wrong order the codec would take red for blue and keep more of it.
+    # OpenCV expects BGR; in the wrong order the codec would treat red as blue and keep more of it.
     _, stored = cv2.imencode(
         ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, int(parameters["quality"])]
     )
@@ -38,15 +38,15 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 
 LOW_QUALITY = ControlType(
     kind="low_quality",
-    description="The picture blurred, made small, stored as a poor JPEG and brought back to its size.",
+    description="The picture blurred, shrunk, stored as a low-quality JPEG and brought back to its size.",
     extractors=(
         Algorithm(
             name="degraded",
-            description="Blur, shrinking and a poor JPEG.",
+            description="Blur, shrinking and a low-quality JPEG.",
             source="Wang et al., Real-ESRGAN, 2021, section 3.1",
             parameters=(
                 Parameter("sigma", "Standard deviation of the blur, pixels; 0 for none.", 0, 8, 1),
-                Parameter("factor", "Sides are divided by this and brought back.", 1, 16, 4),
+                Parameter("factor", "The sides are divided by this and then restored.", 1, 16, 4),
                 Parameter("quality", "Quality of the JPEG, a whole number.", 1, 100, 30, whole=True),
             ),
             extract=extract,

@@ -14,9 +14,9 @@ from preprocess_svc.extraction.control import DETECT_RESOLUTION, Algorithm, Cont
 from preprocess_svc.extraction.maps import Plane, drawn, numbers, resized
 from preprocess_svc.extraction.ready import Ready
 
-# M-LSD: pixels of a cell, most lines, cells to either side that the centre of a line must outdo.
+# M-LSD: pixels per cell, most lines, and how many cells away a line's centre must have the highest score.
 _CELL, _MOST, _REACH = 2, 200, 1
-# Where a score is 0 or 1 in FLOAT32, and a place that no picture has but OpenCV can still draw a line to.
+# A logit whose score is 0 or 1 in FLOAT32, and a place outside every picture to which OpenCV can still draw a line.
 _SURE, _FAR = 80.0, 2.0**20
 
 _SCALE, _SIGMA_SCALE = 0.8, 0.6
@@ -24,7 +24,7 @@ _ANGLE_TOLERANCE = 22.5
 
 
 def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:
-    """The lines of M-LSD's map, drawn at the size that the annotator saw and then brought to the hint's.
+    """Draw the lines of M-LSD's map at the size that the annotator saw, then resize to the hint's.
 
     The rule of controlnet_aux's MLSDdetector.
 
@@ -44,15 +44,15 @@ def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> 
 
 
 def find_lines(lines: Plane, least_score: float, least_length: float) -> NDArray[np.float64]:
-    """Decode M-LSD's map (Gu et al., 2022): centres that outdo the cells around them, each with its two ends.
+    """Decode M-LSD's map (Gu et al., 2022): centres that score higher than the cells around them, each with two ends.
 
     Args:
         lines: FLOAT32 [5, h, w]: logit of a line's centre, then displacements (x, y) of its start and its end, cells.
-        least_score: lines must be surer than this, 0 to 1; of those, the 200 surest are taken.
+        least_score: lines must score higher than this, 0 to 1; of those, the 200 best are kept.
         least_length: lines must be longer than this, cells.
 
     Returns:
-        FLOAT64 [n, 2, 2]: (x, y) of start and end in pixels of the picture, which has two to a cell; the surest first.
+        FLOAT64 [n, 2, 2]: (x, y) of start and end in pixels of the picture, two per cell; the best score first.
     """
     scores = 1 / (1 + np.exp(-np.clip(lines[0], -_SURE, _SURE)))
     neighbourhood = np.ones((2 * _REACH + 1, 2 * _REACH + 1), np.uint8)
@@ -66,22 +66,22 @@ def find_lines(lines: Plane, least_score: float, least_length: float) -> NDArray
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """Line segments by LSD (von Gioi et al., IPOL 2012; OpenCV's createLineSegmentDetector) on the picture's luma.
+    """Draw line segments found by LSD (von Gioi et al., IPOL 2012; OpenCV's createLineSegmentDetector) in the luma.
 
-    Not M-LSD, the network that the ControlNet's own hints were drawn with. LSD follows edges, so a thin stroke gets a
-    line on either side, and it knows nothing of what matters: give longer minimum lengths where texture gets in the
-    way. Lines are drawn as M-LSD's are in ControlNet's annotator.
+    This is not M-LSD, the network with which the ControlNet's training hints were drawn. LSD follows edges, so a thin
+    stroke gets a line on either side, and it can't tell structure from texture: raise minimum_length if texture gets
+    in the way. Lines are drawn as ControlNet's annotator draws those of M-LSD.
 
     Args:
         picture: UINT8 [h, w, 3].
         parameters: minimum_length of a line as a share of the shorter side, 0 to 1; minimum_gradient across it, grey
-            levels a pixel, 0.1 to 255 (the paper's is 5.2).
+            levels per pixel, 0.1 to 255 (5.2 in the paper).
 
     Returns:
         UINT8 [h, w, 3], 255 on lines one pixel wide and 0 elsewhere, three equal channels. Taken by
         lllyasviel/sd-controlnet-mlsd and lllyasviel/control_v11p_sd15_mlsd.
     """
-    # LSD wants the error of a gradient instead, and divides it by this sine.
+    # LSD expects the error of a gradient instead, and divides it by this sine.
     error = parameters["minimum_gradient"] * math.sin(math.radians(_ANGLE_TOLERANCE))
     detector = cv2.createLineSegmentDetector(cv2.LSD_REFINE_STD, _SCALE, _SIGMA_SCALE, error, _ANGLE_TOLERANCE)
     found = detector.detect(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))[0]
@@ -96,16 +96,16 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 
 MLSD = ControlType(
     kind="mlsd",
-    description="White straight lines, one pixel wide, on black; by the learned M-LSD where it is loaded, else by the "
+    description="White straight lines, one pixel wide, on black; by the trained M-LSD if it is loaded, else by the "
     "line segment detector LSD.",
     extractors=(
         Learned(
             name="mlsd",
-            description="Lines by the annotator's map of their centres and ends.",
+            description="Lines from the annotator's map of their centres and ends.",
             source="Gu et al. 2022; controlnet_aux's MLSDdetector",
             parameters=(
                 DETECT_RESOLUTION,
-                Parameter("score_threshold", "How sure a line must be.", 0, 1, 0.1),
+                Parameter("score_threshold", "Score that a line must exceed.", 0, 1, 0.1),
                 Parameter(
                     "distance_threshold",
                     "Length that a line must exceed, in cells of two pixels as the annotator sees it.",
@@ -123,8 +123,8 @@ MLSD = ControlType(
             description="Line segments by the detector LSD; an algorithm.",
             source="von Gioi et al., IPOL 2012; OpenCV",
             parameters=(
-                Parameter("minimum_length", "Shortest line kept, share of the picture's shorter side.", 0, 1, 0.05),
-                Parameter("minimum_gradient", "Least gradient across a line, grey levels a pixel.", 0.1, 255, 5.2),
+                Parameter("minimum_length", "Shortest line to keep, share of the picture's shorter side.", 0, 1, 0.05),
+                Parameter("minimum_gradient", "Least gradient across a line, grey levels per pixel.", 0.1, 255, 5.2),
             ),
             extract=extract,
         ),

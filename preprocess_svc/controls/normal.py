@@ -14,9 +14,9 @@ from preprocess_svc.controls.depth import nearness
 from preprocess_svc.extraction.control import DETECT_RESOLUTION, Algorithm, ControlType, Learned, Parameter
 from preprocess_svc.extraction.maps import Plane, drawn, grey_levels, numbers, resized
 
-# Of the library: what a Sobel of depth is held against, about the 8 that would make depth in pixels true to scale.
+# As in the library: the front component beside a Sobel of depth; 8 would make depth in pixels true to scale.
 _FRONT = math.tau
-# Steeper than any 8 bits can show, and its square is still a number.
+# Steeper than 8 bits can represent, and its square is still finite.
 _STEEPEST = 1e12
 
 _RED_FRONT = Parameter(
@@ -29,19 +29,23 @@ _RED_FRONT = Parameter(
 )
 _RELIEF = Parameter(
     "relief",
-    "Depth of the whole scene in shorter sides of the picture; more is steeper. 0 keeps the annotator's own scale, as "
-    "MiDaS's rule has it.",
+    "Depth of the whole scene as a multiple of the picture's shorter side; more is steeper. 0 keeps the annotator's "
+    "own scale, as MiDaS's rule does.",
     0,
     16,
     4,
 )
 _BACKGROUND = Parameter(
-    "background_threshold", "Nearness below which the scene is flat background, 0 farthest to 1 nearest.", 0, 1, 0.4
+    "background_threshold",
+    "Nearness below which the scene is drawn as flat background, 0 farthest to 1 nearest.",
+    0,
+    1,
+    0.4,
 )
 
 
 def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:
-    """The annotator's vectors as colours, (vector + 1) / 2 of 255.
+    """Draw the annotator's vectors as colours, 255 (vector + 1) / 2.
 
     The rule of controlnet_aux's NormalBaeDetector. Returns UINT8 [height, width, 3]: red to the left, green to the top,
     blue to the front. Taken by lllyasviel/control_v11p_sd15_normalbae.
@@ -52,12 +56,12 @@ def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> 
 
 
 def draw_from_depth(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:
-    """Slopes of the annotator's depth as colours; what is farther than background_threshold faces the front.
+    """Draw the slopes of the annotator's depth as colours; beyond background_threshold everything faces the front.
 
-    The rule of controlnet_aux's MidasDetector with depth_and_normal, whose hint this is with relief 0 and red_front 1;
-    0.4 is the threshold of ControlNet's own demos. Its slopes are on MiDaS's scale of thousands, where other
-    annotators' are a hundred or a thousand times flatter: hence relief. Returns UINT8 [height, width, 3], colours as
-    `draw`'s. With red_front 1 taken by lllyasviel/sd-controlnet-normal.
+    The rule of controlnet_aux's MidasDetector with depth_and_normal: with relief 0 and red_front 1 it is the same hint.
+    0.4 is the threshold of ControlNet's own demos. Its slopes are on MiDaS's scale of thousands; those of other
+    annotators are a hundred or a thousand times flatter, hence `relief`. Returns UINT8 [height, width, 3], colours as
+    `draw`'s. With red_front 1, taken by lllyasviel/sd-controlnet-normal.
     """
     near, spread = nearness(seen)
     relief = parameters["relief"] * min(near.shape) or spread
@@ -66,11 +70,11 @@ def draw_from_depth(seen: Seen, size: tuple[int, int], parameters: Mapping[str, 
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """Slopes of the picture's luma as if light were near and dark far: knows nothing of the scene.
+    """Draw the slopes of the picture's luma as if light were near and dark far; it knows nothing about the scene.
 
     Args:
         picture: UINT8 [h, w, 3].
-        parameters: sigma of a blur beforehand, pixels; relief, in shorter sides; red_front.
+        parameters: sigma of a blur before, pixels; relief, a multiple of the shorter side; red_front.
 
     Returns:
         UINT8 [h, w, 3], colours as `draw`'s.
@@ -82,7 +86,7 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 
 
 def _slopes(near: Plane, relief: float, flat: NDArray[np.bool_] | None = None) -> Pixels:
-    """Nearness of 0 to 1 over `relief` pixels -> colours of (left, top, front), UINT8 [h, w, 3]."""
+    """Turn nearness of 0 to 1 over `relief` pixels into colours of (left, top, front), UINT8 [h, w, 3]."""
     steepness = min(relief / _FRONT, _STEEPEST)
     parts: list[Plane] = []
     length: Plane = np.ones_like(near)
@@ -108,12 +112,12 @@ def _coloured(hint: Pixels, parameters: Mapping[str, float]) -> Pixels:
 
 NORMAL = ControlType(
     kind="normal",
-    description="Colours of surfaces: the redder the more to the left, the greener to the top, the bluer to the front; "
-    "with red_front, red and blue exchanged.",
+    description="Directions of surfaces as colours: redder to the left, greener to the top, bluer to the front; with "
+    "red_front, red and blue are exchanged.",
     extractors=(
         Learned(
             name="model",
-            description="Directions by the annotator.",
+            description="Surface directions by the annotator.",
             source="Bae et al. 2021; controlnet_aux's NormalBaeDetector",
             parameters=(DETECT_RESOLUTION, _RED_FRONT),
             heads=("normal",),
@@ -131,12 +135,16 @@ NORMAL = ControlType(
         ),
         Algorithm(
             name="luminance",
-            description="Slopes of the picture's brightness, light taken for near.",
+            description="Slopes of the picture's brightness, as if light were near.",
             source="Sobel",
             parameters=(
-                Parameter("sigma", "Standard deviation of a blur beforehand, pixels.", 0.5, 16, 2),
+                Parameter("sigma", "Standard deviation of a blur before, pixels.", 0.5, 16, 2),
                 Parameter(
-                    "relief", "Depth from black to white in shorter sides of the picture; more is steeper.", 0, 16, 0.25
+                    "relief",
+                    "Depth from black to white as a multiple of the picture's shorter side; more is steeper.",
+                    0,
+                    16,
+                    0.25,
                 ),
                 _RED_FRONT,
             ),

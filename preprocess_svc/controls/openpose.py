@@ -1,4 +1,4 @@
-"""openpose: people's poses as coloured skeletons, with hands and faces where they are asked for."""
+"""openpose: people's poses as coloured skeletons, on request with hands and faces."""
 
 from collections.abc import Mapping
 
@@ -12,16 +12,16 @@ _DETAILS = {"hands": "hand", "face": "face"}
 
 
 async def annotate(picture: Pixels, parameters: Mapping[str, float], annotators: Annotators) -> Pixels:
-    """Skeletons of the people in a picture; see preprocess_svc.extraction.skeletons.
+    """Draw the skeletons of the people in a picture; see preprocess_svc.extraction.skeletons.
 
     Args:
         picture: UINT8 [h, w, 3].
         parameters: detect_resolution; body, hands and face: 1 to draw them, else 0.
 
     Returns:
-        UINT8 [h, w, 3] on black: joints and darker limbs in OpenPose's colours, fingers in the colours of the rainbow
-        with blue joints, faces as white points. Taken by lllyasviel/sd-controlnet-openpose, which knows bodies, and
-        lllyasviel/control_v11p_sd15_openpose, which knows all three.
+        UINT8 [h, w, 3] on black: joints and darker limbs in OpenPose's colours, fingers in rainbow colours
+        with blue joints, faces as white points. Taken by lllyasviel/sd-controlnet-openpose, trained on bodies, and
+        lllyasviel/control_v11p_sd15_openpose, trained on all three.
 
     Raises:
         InvalidInput: nothing to draw; hands or face without an annotator for them.
@@ -29,11 +29,11 @@ async def annotate(picture: Pixels, parameters: Mapping[str, float], annotators:
     """
     wanted = {name: bool(parameters[name]) for name in ("body", "hands", "face")}
     if not any(wanted.values()):
-        raise InvalidInput("body, hands and face are 0: set one of them to 1", field="parameters.body")
+        raise InvalidInput("body, hands and face are all 0; set at least one of them to 1", field="parameters.body")
     for name, head in _DETAILS.items():
         if wanted[name] and annotators.card(head) is None:
             raise InvalidInput(
-                f"{name} can't be found here: no annotator for {head} is loaded; leave {name} at 0, or export one: "
+                f"{name} is not available here: no annotator for {head} is loaded; leave {name} at 0, or export one: "
                 f"{HOW_TO_GET}",
                 field=f"parameters.{name}",
             )
@@ -47,7 +47,7 @@ OPENPOSE = ControlType(
     extractors=(
         Learned(
             name="openpose",
-            description="People by OpenPose: bodies, and hands and faces where asked for.",
+            description="People by OpenPose: bodies, and on request hands and faces.",
             source="Cao et al. 2021 (OpenPose), Simon et al. 2017 (hands); controlnet_aux's OpenposeDetector",
             parameters=(
                 DETECT_RESOLUTION,

@@ -15,15 +15,16 @@ _INNER, _OUTER = 0.5, 5.0
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """Dark strokes -> white on black, by one of two rules.
+    """Draw dark strokes as white on black, by one of two rules.
 
     Without xdog_threshold, pixels whose darkest channel is below 127 become white: the rule of ControlNet's own demos
-    for users' drawings (gradio_scribble2image.py). Meant for drawings: of a photo it leaves blots. A drawing that is
-    white on black already is a ready map, to be sent with auto_hint off.
+    for users' drawings (gradio_scribble2image.py). Meant for drawings: photos turn into blots. A drawing that is
+    already white on black is a ready hint: send it with auto_hint off.
 
-    With it, pixels that are darker than around by more than half of it: difference of Gaussians of 5 and 0.5 pixels
-    (after Winnemöller's XDoG, 2012), sd-webui-controlnet's "scribble_xdog". Meant for photos. That one doubles the
-    difference in 8 bits and so leaves holes in strokes 128 levels darker than around; here they are whole.
+    With it, pixels darker than their surroundings by more than half of it become white: difference of Gaussians of 5
+    and 0.5 pixels (after Winnemöller's XDoG, 2012), sd-webui-controlnet's "scribble_xdog". Meant for photos. The
+    original doubles the difference in 8 bits, which leaves holes in strokes that are 128 levels darker than their
+    surroundings; here they are whole.
 
     Args:
         picture: UINT8 [h, w, 3].
@@ -40,8 +41,8 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 
 SCRIBBLE = ControlType(
     kind="scribble",
-    description="Thick white strokes on black; made from a drawing of dark strokes on a light ground, or of a photo "
-    "with xdog_threshold.",
+    description="Thick white strokes on black; made from a drawing of dark strokes on a light background, or from a "
+    "photo with xdog_threshold.",
     extractors=(
         Algorithm(
             name="drawing",
@@ -50,7 +51,7 @@ SCRIBBLE = ControlType(
             parameters=(
                 Parameter(
                     "xdog_threshold",
-                    "0 for drawings; for photos, twice the darkness that makes a stroke, grey levels; 32 is usual.",
+                    "0 for drawings; for photos, twice the least darkness of a stroke, grey levels; 32 is usual.",
                     0,
                     64,
                     0,

@@ -1,4 +1,4 @@
-"""segmentation: what is where, as flat colours."""
+"""segmentation: the class of each area, as flat colours."""
 
 from collections.abc import Mapping
 
@@ -13,10 +13,10 @@ from preprocess_svc.extraction.ready import Ready
 
 
 def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:
-    """The class of each pixel in the card's palette.
+    """Draw the class of each pixel in the colours of the card's palette.
 
-    Classes are brought to the hint's size before they are coloured, the nearest pixel's each, so that no colour is one
-    that the palette doesn't have. Returns UINT8 [height, width, 3]. With ADE20K's palette taken by
+    Classes are resized to the hint's size, by the nearest pixel, before they are coloured, so that every colour is in
+    the palette. Returns UINT8 [height, width, 3]. With ADE20K's palette, taken by
     lllyasviel/sd-controlnet-seg and lllyasviel/control_v11p_sd15_seg.
     """
     palette = np.array(seen.card.palette, np.uint8)
@@ -29,7 +29,7 @@ def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> 
 
 SEGMENTATION = ControlType(
     kind="segmentation",
-    description="Flat areas, one colour a class, in the palette that the ControlNet was trained with.",
+    description="Flat areas, one colour per class, in the palette that the ControlNet was trained with.",
     extractors=(
         Learned(
             name="model",

@@ -1,4 +1,4 @@
-"""shuffle: the picture's colours and textures, out of place."""
+"""shuffle: the picture's colours and textures, moved out of place."""
 
 from collections.abc import Mapping
 
@@ -13,20 +13,21 @@ _CELL = 256
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """The picture, each pixel fetched from where a smooth random field points.
+    """Fetch each pixel from where a smooth random field points.
 
-    The rule of controlnet_aux's ContentShuffleDetector, without its resizing: after `numpy.random.seed(seed)` it makes
-    the same map.
+    The rule of controlnet_aux's ContentShuffleDetector, without its resizing: after `numpy.random.seed(seed)` it gives
+    the same hint.
 
     Args:
         picture: UINT8 [h, w, 3].
         parameters: seed of the field, a whole number, 0 to 65535.
 
     Returns:
-        UINT8 [h, w, 3] in colour, bent beyond recognition. Taken by lllyasviel/control_v11e_sd15_shuffle.
+        UINT8 [h, w, 3] in colour, distorted beyond recognition. Taken by lllyasviel/control_v11e_sd15_shuffle.
     """
     height, width = picture.shape[:2]
-    # The old generator on purpose: NumPy keeps its stream for good, so a seed stays a map, and controlnet_aux uses it.
+    # The legacy generator on purpose: NumPy guarantees its stream, so a seed always gives the same hint, and
+    # controlnet_aux uses it.
     random = np.random.RandomState(int(parameters["seed"]))
     columns = _field(random, height, width, width - 1)
     rows = _field(random, height, width, height - 1)
@@ -44,10 +45,10 @@ def _field(random: np.random.RandomState, height: int, width: int, most: float) 
 
 
 def _weights(length: int) -> NDArray[np.float64]:
-    """What each random value counts at each pixel of a side, FLOAT64 [values, length].
+    """The weight of each random value at each pixel of a side, FLOAT64 [values, length].
 
-    They are OpenCV's own: what it makes of the unit vectors, stretched over the side and a cell's margin at each end.
-    Two products with them give what stretching the values would, without the margins and in a quarter of the time.
+    They are OpenCV's own: the unit vectors, resized to the side plus a margin of one cell at each end. Two products
+    with them give the same as resizing the values, without the margins and in a quarter of the time.
     """
     count = length // _CELL + 2
     stretched = cv2.resize(np.eye(count), (length + 2 * _CELL, count), interpolation=cv2.INTER_CUBIC)
@@ -56,11 +57,11 @@ def _weights(length: int) -> NDArray[np.float64]:
 
 SHUFFLE = ControlType(
     kind="shuffle",
-    description="The picture's colours and textures bent out of place by a smooth random field.",
+    description="The picture's colours and textures moved out of place by a smooth random field.",
     extractors=(
         Algorithm(
             name="content",
-            description="Fetched through a smooth random field.",
+            description="Pixels fetched through a smooth random field.",
             source="controlnet_aux's ContentShuffleDetector",
             parameters=(Parameter("seed", "Seed of the field, a whole number.", 0, 65535, 0, whole=True),),
             extract=extract,

@@ -1,4 +1,4 @@
-"""tile: the picture itself, with as much detail taken out as wished."""
+"""tile: the picture itself, with as much detail removed as wanted."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,9 @@ from preprocess_svc.extraction.control import Algorithm, ControlType, Parameter
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
-    """The picture made smaller and brought back to its size, as if the small one had been sent.
+    """Shrink the picture and bring it back to its size, as if the small one had been sent.
 
-    sd-webui-controlnet's "tile_resample", whose default of 1 leaves the picture as it is.
+    Like sd-webui-controlnet's "tile_resample", whose default of 1 leaves the picture as it is.
 
     Args:
         picture: UINT8 [h, w, 3].
@@ -27,7 +27,7 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
 
 
 def shrunk(picture: Pixels, factor: float) -> Pixels:
-    """`picture` UINT8 [h, w, 3] with its sides divided by `factor`, rounded down; each pixel the mean of its area."""
+    """Shrink `picture` UINT8 [h, w, 3]: sides divided by `factor` and rounded down; each pixel the mean of its area."""
     height, width = picture.shape[:2]
     size = (max(1, int(width / factor)), max(1, int(height / factor)))
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
@@ -39,10 +39,10 @@ TILE = ControlType(
     extractors=(
         Algorithm(
             name="resample",
-            description="Made smaller and brought back.",
+            description="The picture shrunk and brought back to its size.",
             source='sd-webui-controlnet\'s "tile_resample"',
             parameters=(
-                Parameter("factor", "Sides are divided by this and brought back; 1 changes nothing.", 1, 8, 1),
+                Parameter("factor", "The sides are divided by this and then restored; 1 changes nothing.", 1, 8, 1),
             ),
             extract=extract,
             as_ready=True,

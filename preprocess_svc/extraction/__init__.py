@@ -1,1 +1,1 @@
-"""What control types are made of: extractors, maps of annotators, ready hints, edges, skeletons."""
+"""Building blocks of control types: extractors, annotators' maps, ready hints, edges, skeletons."""

@@ -1,4 +1,4 @@
-"""What a control type is, and the ways to make its hint."""
+"""The control type, and the kinds of extractors that make its hint."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Parameter:
 
 DETECT_RESOLUTION = Parameter(
     "detect_resolution",
-    "Shorter side of the picture as the annotator sees it, pixels; 0 for the annotator's own.",
+    "Shorter side of the picture as the annotator sees it, pixels; 0 for the annotator's default.",
     0,
     1024,
     0,
@@ -56,22 +56,20 @@ class Extractor:
     parameters: tuple[Parameter, ...] = ()
 
     def missing(self, annotators: Annotators) -> str:
-        """What to do before it can be used here; empty if it can be."""
+        """Why it can't be used here and what to do about it; empty if it can."""
         return ""
 
     def settle(self, kind: str, given: Mapping[str, float], at: str = "parameters") -> dict[str, float]:
-        """Every parameter's value: the given one, else the default. `at` is where they stand in the request.
+        """Complete the parameters with defaults and check them. `at` is their path in the request.
 
         Raises:
-            InvalidInput: a name that the extractor doesn't take, or a value out of range.
+            InvalidInput: an unknown parameter, or a value out of range.
         """
         known = {parameter.name: parameter for parameter in self.parameters}
         for name, value in given.items():
             if name not in known:
                 takes = ", ".join(known) or "none"
-                raise InvalidInput(
-                    f"control {kind!r} takes no parameter {name!r}; it takes: {takes}", field=f"{at}.{name}"
-                )
+                raise InvalidInput(f"control {kind!r} has no parameter {name!r}; it has: {takes}", field=f"{at}.{name}")
             if not known[name].holds(value):
                 raise InvalidInput(f"{name} must be {known[name]}, not {value:g}", field=f"{at}.{name}")
         return {name: given.get(name, parameter.default) for name, parameter in known.items()}
@@ -79,12 +77,12 @@ class Extractor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algorithm(Extractor):
-    """Made by arithmetic alone.
+    """An extractor that computes the hint from the picture, without a model.
 
     Args:
         extract: (picture UINT8 [h, w, 3], every parameter by name) -> hint UINT8 [h, w, 3]; off the event loop.
-        stand_in: True for a crude one that is used only when a request names it, and labelled in the reply.
-        as_ready: True where the picture is the hint already, or nearly: it is fitted as a ready one.
+        stand_in: True for a crude substitute that is used only if a request names it, and labelled in the reply.
+        as_ready: True if the picture is already the hint, or nearly: it is resized like a ready hint.
     """
 
     extract: Callable[[Pixels, Mapping[str, float]], Pixels]
@@ -94,10 +92,10 @@ class Algorithm(Extractor):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned(Extractor):
-    """Found by annotators that Triton serves, and drawn here.
+    """An extractor that draws the hint from maps that annotators find in Triton.
 
     Args:
-        heads: what it needs at least (families.annotators.HEADS).
+        heads: the heads that it needs at least (families.annotators.HEADS).
         annotate: (picture UINT8 [h, w, 3], every parameter by name, annotators) -> hint UINT8 [h, w, 3]; on the event
             loop, with heavy drawing in a thread.
         how_to_get: the command that exports an annotator for it.
@@ -114,11 +112,11 @@ class Learned(Extractor):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written(Extractor):
-    """Made from words.
+    """An extractor that makes the hint from text.
 
     Args:
-        write: (words, (width, height) in pixels, every parameter by name) -> hint UINT8 [height, width, 3]; raises
-            InvalidInput for words that it can't take, with the field "text".
+        write: (text, (width, height) in pixels, every parameter by name) -> hint UINT8 [height, width, 3]; raises
+            InvalidInput with the field "text" for text that it can't use.
     """
 
     write: Callable[[str, tuple[int, int], Mapping[str, float]], Pixels]
@@ -129,10 +127,10 @@ class ControlType:
     """One kind of control.
 
     Args:
-        kind: name in requests and of the ControlNet.
+        kind: its name in requests, and the name of the ControlNet.
         description: what its hint looks like: values, colours, polarity; one sentence.
-        extractors: the ways to make it, the preferred first; none where only ready hints exist.
-        ready: how a ready hint is recognised and put right.
+        extractors: the ways to make it, the preferred one first; empty if only ready hints can be sent.
+        ready: how a ready hint is checked and corrected.
         controlnets: family -> hub ids of ControlNets that take it.
     """
 
@@ -144,11 +142,11 @@ class ControlType:
 
     @property
     def reads_mask(self) -> bool:
-        """Whether a mask goes with the hint, as its fourth channel; extractors neither see nor make it."""
+        """Whether the hint has a mask as its fourth channel; extractors neither see nor make it."""
         return self.kind in MASKED_CONTROLS
 
     def usual(self, annotators: Annotators) -> Algorithm | Learned | None:
-        """The extractor that a request for a picture's hint gets which names none; None if there is none here."""
+        """The extractor for requests that send a picture and name no extractor; None if none is available here."""
         for extractor in self.extractors:
             if isinstance(extractor, Written) or (isinstance(extractor, Algorithm) and extractor.stand_in):
                 continue
@@ -157,12 +155,12 @@ class ControlType:
         return None
 
     def how_to_get(self, annotators: Annotators) -> str:
-        """What a caller can do about a kind without extractor here, one sentence."""
-        wanting = [words for extractor in self.extractors if (words := extractor.missing(annotators))]
+        """What a caller can do if no extractor of the kind is available here, one sentence."""
+        reasons = [reason for extractor in self.extractors if (reason := extractor.missing(annotators))]
         stand_ins = [one.name for one in self.extractors if isinstance(one, Algorithm) and one.stand_in]
         return "; or ".join(
             (
-                *wanting,
+                *reasons,
                 "send a ready hint with auto_hint off",
                 *(f"ask for the crude stand-in with extractor {name!r}" for name in stand_ins),
             )

@@ -1,4 +1,4 @@
-"""Soft edges that annotators find: what the kinds hed and softedge share."""
+"""Soft edges found by annotators: shared by the kinds hed and softedge."""
 
 from collections.abc import Mapping
 
@@ -13,11 +13,11 @@ from preprocess_svc.extraction.maps import Drawing, drawn, grey_levels, numbers,
 
 _PARAMETERS = (
     DETECT_RESOLUTION,
-    Parameter("safe", "1 for three grey levels alone, which hide what faint edges would tell.", 0, 1, 0, whole=True),
+    Parameter("safe", "1 for three grey levels only, which hide the details of faint edges.", 0, 1, 0, whole=True),
     Parameter("scribble", "1 for the ridges of the edges as thick strokes, 255 or 0.", 0, 1, 0, whole=True),
 )
 _SAFE_STEPS = 2
-# Of the library's scribbles: the ridges counted and their blur in pixels, then what of a second blur becomes ink.
+# As in the library's scribbles: level of a ridge, blur in pixels, and level of the second blur that becomes ink.
 _RIDGE, _RIDGE_SIGMA, _INK = 127, 3.0, 4
 _DIRECTIONS = tuple(
     np.array(kernel, np.uint8)
@@ -31,7 +31,7 @@ _DIRECTIONS = tuple(
 
 
 def drawing(name: str) -> Drawing:
-    """The drawing of a head's map `name`: how sure an edge is, 0 to 1, as grey levels.
+    """A Drawing of the map `name`: the probability of an edge, 0 to 1, as grey levels.
 
     The rule of controlnet_aux's HEDdetector and PidiNetDetector. Returns UINT8 [height, width, 3], white edges of 0 to
     255 on black, three equal channels. Taken by lllyasviel/sd-controlnet-hed and lllyasviel/control_v11p_sd15_softedge;
@@ -39,10 +39,10 @@ def drawing(name: str) -> Drawing:
     """
 
     def draw(seen: Seen, size: tuple[int, int], parameters: Mapping[str, float]) -> Pixels:
-        sure = numbers(seen, name)
+        edges = numbers(seen, name)
         if parameters["safe"]:
-            sure = np.floor(sure * np.float32(_SAFE_STEPS + 1)) / np.float32(_SAFE_STEPS)
-        hint = resized(grey_levels(sure), size)
+            edges = np.floor(edges * np.float32(_SAFE_STEPS + 1)) / np.float32(_SAFE_STEPS)
+        hint = resized(grey_levels(edges), size)
         return tripled(_scribbled(hint) if parameters["scribble"] else hint)
 
     return draw

@@ -1,4 +1,4 @@
-"""Paper that annotators draw on, dark lines on white: what the kinds lineart and lineart_anime share."""
+"""Dark lines on white paper, drawn by annotators: shared by the kinds lineart and lineart_anime."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from preprocess_svc.extraction.maps import Drawing, grey_levels, numbers, resize
 
 
 def drawing(name: str) -> Drawing:
-    """The drawing of a head's map `name`: paper, 0 dark line to 1 blank, inverted.
+    """A Drawing of the map `name`: paper, 0 dark line to 1 blank, inverted.
 
     The rule of controlnet_aux's LineartDetector and LineartAnimeDetector. Returns UINT8 [height, width, 3], white
     strokes of 0 to 255 on black, three equal channels. Taken by lllyasviel/control_v11p_sd15_lineart and

@@ -1,4 +1,4 @@
-"""Asking OpenPose's annotators for people, their hands and their faces, and drawing them."""
+"""Find people, their hands and their faces with OpenPose's annotators, and draw them."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ HOW_TO_GET = (
     "facenet.pth of lllyasviel/Annotators"
 )
 MOST_DETAILED = 8
-"""People whose hands and faces are looked for, those with the best scores: each hand is seen four times."""
+"""Most people whose hands and faces are searched, those with the best scores: each hand takes four inferences."""
 
 Shares = NDArray[np.float32]
 
@@ -30,15 +30,15 @@ Shares = NDArray[np.float32]
 async def skeletons(
     picture: Pixels, side: int, annotators: Annotators, *, body: bool = False, hands: bool = False, face: bool = False
 ) -> Pixels:
-    """The people of a picture, drawn as OpenPose does; the rule of controlnet_aux 0.0.10's OpenposeDetector.
+    """Draw the people of a picture as OpenPose does; the rule of controlnet_aux 0.0.10's OpenposeDetector.
 
-    What it does with an unusual picture is bounded where the library is not: see preprocess_svc.pose.body,
+    Unlike the library's, the work for an unusual picture is bounded: see preprocess_svc.pose.body,
     preprocess_svc.pose.fitting.LONGEST and MOST_DETAILED.
 
     Args:
         picture: UINT8 [h, w, 3].
-        side: shorter side at which people are looked for and drawn, pixels; 0 for the annotator's own.
-        annotators: one for the head `body` at least, and for `hand` and `face` where they are asked for.
+        side: shorter side at which people are found and drawn, pixels; 0 for the annotator's default.
+        annotators: with one for the head `body`, and for `hand` and `face` if they are drawn.
         body, hands, face: what to draw.
 
     Returns:
@@ -46,7 +46,7 @@ async def skeletons(
 
     Raises:
         InvalidInput: `side` is out of range.
-        InternalError: the annotator's maps are no numbers.
+        InternalError: the annotator's maps have values that are not finite numbers.
         MeshError: as Annotators.infer.
     """
     card = annotators.card("body")
@@ -77,7 +77,7 @@ async def _people(scene: Pixels, annotators: Annotators) -> list[Person]:
 
 
 async def _hands(scene: Pixels, people: Sequence[Person], annotators: Annotators) -> dict[Person, tuple[Shares, ...]]:
-    """The hands that were looked for of each person, the left one first."""
+    """The hands of each person that were searched for, the left one first."""
     boxes = [(person, box) for person in people for box in hand_boxes(person.points, _size(scene)).values()]
     crops = [box.cut(scene) for _, box in boxes]
     # One size at a time: pictures of the same size share a batch.
@@ -110,14 +110,14 @@ async def _faces(scene: Pixels, people: Sequence[Person], annotators: Annotators
 async def _seen(
     head: str, crops: Sequence[Pixels], prepare: Callable[[Pixels], Pixels], annotators: Annotators
 ) -> list[NDArray[np.float32]]:
-    """The head's heatmaps of each crop, all asked for at once."""
+    """The head's heatmaps of each crop, all requested at once."""
     pictures = await asyncio.to_thread(lambda: [prepare(crop) for crop in crops])
     seen = await asyncio.gather(*(annotators.infer(head, picture) for picture in pictures))
     return [maps.numbers(one, head) for one in seen]
 
 
 def _shares(points: NDArray[np.intp], box: Box, scene: Pixels) -> Shares:
-    """Pixels of a box -> shares of the picture, in the library's own precision; 0 is what was not found there."""
+    """Convert pixels of a box to shares of the picture, in the library's own precision; 0 means not found."""
     height, width = _size(scene)
     places: Shares = (points + np.array([box.x, box.y])).astype(np.float32)
     places[points == 0] = -1

@@ -1,4 +1,4 @@
-"""People in the body network's maps: peaks of the parts, limbs between them, people of the limbs."""
+"""Find people in the body network's maps: peaks of the parts, limbs between the peaks, people from the limbs."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from preprocess_svc.pose.skeleton import AFFINITIES, DRAWN_LIMBS, LIMBS, PARTS
 Map = NDArray[np.float32]
 
 MOST_PEAKS = 96
-"""Of a part, the highest: what keeps the pairs to try bounded in a picture full of false peaks."""
+"""Most peaks of one part, the highest: bounds the pairs to try in a picture full of false peaks."""
 MOST_PEOPLE = 32
-"""Those with the best scores."""
+"""Most people in a picture, those with the best scores."""
 
 _SIGMA = 3.0
 _PEAK = 0.1
@@ -31,7 +31,7 @@ class Person:
 
     Attributes:
         points: FLOAT64 [18, 2], x and y in pixels of the picture; NaN where a part was not found.
-        score: of its parts and limbs together.
+        score: sum over the parts and limbs.
     """
 
     points: NDArray[np.float64]
@@ -40,14 +40,14 @@ class Person:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Peaks:
-    """Peaks of one part in reading order: where, INT [n, 2] (x, y), and how high in the map before the blur."""
+    """Peaks of one part in reading order: position, INT [n, 2] (x, y), and height in the map before the blur."""
 
     where: NDArray[np.intp]
     heights: NDArray[np.float64]
 
 
 class _Link(NamedTuple):
-    """One limb found: which peaks of its first and its second part it joins, and its score."""
+    """One limb: the peaks of its first and second part that it joins, and its score."""
 
     first: int
     second: int
@@ -55,16 +55,16 @@ class _Link(NamedTuple):
 
 
 def find_people(affinities: Map, parts: Map, seen: tuple[int, int], size: tuple[int, int]) -> list[Person]:
-    """The people of a picture, by the rule of controlnet_aux's Body.
+    """Find the people of a picture, by the rule of controlnet_aux's Body.
 
-    Up to 96 peaks of each part and 32 people are kept, where the library keeps all; and of three or more people
-    that one limb would join, the first two are looked at, where the library fails.
+    Up to 96 peaks of each part and 32 people are kept; the library keeps all. If one limb would join three or more
+    people, the first two are joined; the library fails.
 
     Args:
         affinities: FLOAT32 [38, h, w], of the limbs.
-        parts: FLOAT32 [19, h, w], heatmaps of the parts and of nothing; the cells of both maps are 8 pixels wide.
+        parts: FLOAT32 [19, h, w], heatmaps of the parts and the background; cells of both maps are 8 pixels wide.
         seen: (height, width) of what the network saw without padding, pixels.
-        size: (height, width) of the picture in which the people are wanted, pixels.
+        size: (height, width) of the picture in which the points are given, pixels.
     """
     shrinks = sum(size) < sum(seen)
     rows, columns = (
@@ -86,12 +86,12 @@ def find_people(affinities: Map, parts: Map, seen: tuple[int, int], size: tuple[
 def _peaks(part: Matrix, rows: Matrix, columns: Matrix) -> NDArray[np.intp]:
     """Where the blurred heatmap is above the threshold and not below any of its four neighbours: INT [n, 2] (x, y)."""
     half = rows @ part
-    # Rows and columns in which nothing can reach the threshold are never made.
+    # Rows and columns in which nothing can reach the threshold are not computed.
     top, bottom = _span(np.abs(half).max(1) * gain(columns) > _PEAK)
     left, right = _span(np.abs(columns @ part.T).max(1) * gain(rows) > _PEAK)
     field = half[top:bottom] @ columns[left:right].T
     peak = field > _PEAK
-    # Whatever lies outside is below the threshold.
+    # Everything outside is below the threshold.
     for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         peak[one] &= field[one] >= field[other]
         peak[other] &= field[other] >= field[one]
@@ -103,13 +103,13 @@ def _peaks(part: Matrix, rows: Matrix, columns: Matrix) -> NDArray[np.intp]:
 
 
 def _span(wanted: NDArray[np.bool_]) -> tuple[int, int]:
-    """The range from the first to the last that is True; (0, 0) for none."""
+    """The range from the first to the last True; (0, 0) if there is none."""
     at = np.flatnonzero(wanted)
     return (int(at[0]), int(at[-1]) + 1) if at.size else (0, 0)
 
 
 def _links(first: _Peaks, second: _Peaks, affinity: Matrix, rows: Matrix, columns: Matrix) -> list[_Link]:
-    """The limbs between two parts, each peak in one at most: the best first, as long as there are peaks."""
+    """The limbs between two parts, chosen greedily by score, each peak in at most one."""
     scores = _limb_scores(first, second, affinity, rows, columns)
     begins, ends = np.nonzero(scores > 0)
     best_first = np.argsort(-scores[begins, ends], kind="stable")
@@ -123,9 +123,10 @@ def _links(first: _Peaks, second: _Peaks, affinity: Matrix, rows: Matrix, column
 
 
 def _limb_scores(first: _Peaks, second: _Peaks, affinity: Matrix, rows: Matrix, columns: Matrix) -> Matrix:
-    """How well the affinities run along each pair of peaks, FLOAT64 [n, m]; -inf where they do not run along enough.
+    """How well the affinities follow each pair of peaks, FLOAT64 [n, m]; -inf where too few points agree.
 
-    The mean of their share along the limb at ten points, less what a limb longer than half the picture's height costs.
+    The mean of the component along the limb at ten points, minus a penalty for limbs longer than half the picture's
+    height.
     """
     scores = np.full((len(first.where), len(second.where)), -np.inf)
     if not scores.size:
@@ -145,7 +146,7 @@ def _limb_scores(first: _Peaks, second: _Peaks, affinity: Matrix, rows: Matrix, 
 
 
 def _assembled(peaks: list[_Peaks], links: list[list[_Link]]) -> list[Person]:
-    """People of limbs: each joins the person that has one of its ends, two people that have one each, or a new one."""
+    """Assemble people: each limb extends the person that has one of its ends, joins two people, or starts a new one."""
     members = np.full((sum(map(len, links)), PARTS), _NONE)
     scores, counts = np.zeros(len(members)), np.zeros(len(members), np.intp)
     used = 0
@@ -161,7 +162,7 @@ def _assembled(peaks: list[_Peaks], links: list[list[_Link]]) -> list[Person]:
                 members[other] = _GONE
             elif len(owners):
                 one = owners[0]
-                # Of two people who share parts, the first takes the end even where it has it already.
+                # Of two people who share parts, the first gets the end even if it has it already.
                 if len(owners) > 1 or members[one, second] != link.second:
                     members[one, second] = link.second
                     scores[one] += end_score

@@ -1,4 +1,4 @@
-"""Where a person's hands and face are, guessed from the body's points; OpenPose's handDetector.cpp and ControlNet."""
+"""Estimate where hands and face are from the body's points, as OpenPose's handDetector.cpp and ControlNet do."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from mesh.pictures import Pixels
 from preprocess_svc.pose import skeleton
 
 _BEYOND_WRIST = 0.33
-"""Of the forearm's length: how far beyond the wrist the hand's middle is."""
+"""How far beyond the wrist the hand's middle is, as a share of the forearm."""
 _FOREARM, _UPPER_ARM = 1.5, 1.5 * 0.9
-"""Side of a hand's box by the length of either."""
+"""Side of a hand's box, as a multiple of the forearm's and of the upper arm's length."""
 _SMALLEST = 20
-"""Side of the smallest box looked into, pixels."""
+"""Side of the smallest box that is searched, pixels."""
 _EYE, _EAR = 3.0, 1.5
-"""Half side of a face's box by the distance of either from the nose."""
+"""Half the side of a face's box, as a multiple of the distance from the nose to an eye and to an ear."""
 
 _ARMS = {
     "left": (skeleton.LEFT_SHOULDER, skeleton.LEFT_ELBOW, skeleton.LEFT_WRIST),
@@ -31,19 +31,19 @@ _BY_THE_NOSE = (
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A square of a picture: its left upper corner and its side, pixels. It may reach over the right and lower edge."""
+    """A square of a picture: its upper left corner and its side, pixels. It may exceed the right and lower edges."""
 
     x: int
     y: int
     side: int
 
     def cut(self, picture: Pixels) -> Pixels:
-        """The part of the picture that it covers, a view."""
+        """The part of the picture that it covers, as a view."""
         return picture[self.y : self.y + self.side, self.x : self.x + self.side]
 
 
 def hand_boxes(points: NDArray[np.float64], size: tuple[int, int]) -> dict[str, Box]:
-    """Where the hands are: "left" and "right", as far as the arm was found and the box is not too small.
+    """The boxes of the hands, "left" and "right", if the arm was found and the box is not too small.
 
     Args:
         points: of a person; see preprocess_svc.pose.body.Person.
@@ -62,7 +62,7 @@ def hand_boxes(points: NDArray[np.float64], size: tuple[int, int]) -> dict[str, 
 
 
 def face_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box | None:
-    """Where the face is; None if the nose or all of eyes and ears were not found, or the box is too small.
+    """The box of the face; None if the nose, or all eyes and ears, were not found, or the box is too small.
 
     Args: as `hand_boxes`.
     """
@@ -73,7 +73,7 @@ def face_box(points: NDArray[np.float64], size: tuple[int, int]) -> Box | None:
 
 
 def _inside(corner: NDArray[np.float64], reach: float, side: float, size: tuple[int, int]) -> Box | None:
-    """The box at `corner`, moved in at the left and upper edge; narrower where what lies `reach` away is outside."""
+    """The box at `corner`, moved inside at the left and upper edge; smaller if a point `reach` away is outside."""
     if not (np.isfinite(corner).all() and np.isfinite(side)):
         return None
     corner = np.maximum(corner, 0)

@@ -1,4 +1,4 @@
-"""Skeletons as ControlNet's annotator draws them: coloured bodies, hands and faces on black."""
+"""Draw skeletons as ControlNet's annotator does: coloured bodies, hands and faces on black."""
 
 import colorsys
 import math
@@ -24,7 +24,7 @@ _FINGER_COLOURS = tuple(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pose:
-    """What is drawn of one person. Coordinates are shares of the picture's width and height, 0 to 1.
+    """What to draw of one person. Coordinates are shares of the picture's width and height, 0 to 1.
 
     Attributes:
         body: FLOAT64 [18, 2], x and y; NaN where a part was not found; None for no body.
@@ -38,11 +38,11 @@ class Pose:
 
 
 def draw(poses: Iterable[Pose], size: tuple[int, int]) -> Pixels:
-    """The poses, one over the other, on black.
+    """Draw the poses on black, one over the other.
 
     Args:
-        poses: in the order of drawing.
-        size: (height, width) of the drawing, pixels; limbs are 8 pixels wide whatever it is.
+        poses: in drawing order.
+        size: (height, width) of the drawing, pixels; limbs are 8 pixels wide at any size.
 
     Returns:
         UINT8 [height, width, 3], RGB.
@@ -93,6 +93,6 @@ def _draw_hand(canvas: Pixels, hand: NDArray[np.float32]) -> None:
 
 
 def _places(points: NDArray[np.float32], canvas: Pixels) -> list[tuple[int, int]]:
-    """Shares -> pixels, rounded towards 0; 0 or less is what was not found, and what lies on the edge."""
+    """Convert shares to pixels, rounded towards 0; 0 or less means not found, or on the edge."""
     height, width = canvas.shape[:2]
     return [(int(x), int(y)) for x, y in points * np.array([width, height], np.float32)]

@@ -1,4 +1,4 @@
-"""The points of a face in the face network's maps."""
+"""Find the points of a face in the face network's maps."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +14,21 @@ _THRESHOLD = 0.05
 
 
 def face_picture(crop: Pixels) -> Pixels:
-    """The picture for the face network: a face's box, UINT8 [384, 384, 3]."""
+    """The face network's input from the crop of a face's box: UINT8 [384, 384, 3]."""
     return resized(crop, (SIDE, SIDE))
 
 
 def face_points(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.intp]:
-    """The points of one face, by the rule of controlnet_aux's Face: where each map is highest.
+    """Find the points of one face, by the rule of controlnet_aux's Face: where each map is highest.
 
-    The last map, that of nothing, gives a point as well: the library draws it, so ControlNets know it.
+    The last map, of the background, gives a point as well: the library draws it, so ControlNets were trained with it.
 
     Args:
         maps: FLOAT32 [71, h, w].
         size: (height, width) of the face's box in the picture, pixels.
 
     Returns:
-        INT [n, 2], x and y in the box, pixels; n at most 71: points that were not found are left out.
+        INT [n, 2], x and y in the box, pixels; n at most 71: points that were not found are omitted.
     """
     rows, columns = (between_corners(cells, goal) for cells, goal in zip(maps.shape[1:], size, strict=True))
     found = [point for heatmap in maps.astype(np.float64) if (point := _highest(heatmap, rows, columns)) is not None]
@@ -38,8 +38,8 @@ def face_points(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.
 def _highest(
     heatmap: NDArray[np.float64], rows: NDArray[np.float64], columns: NDArray[np.float64]
 ) -> tuple[int, int] | None:
-    """x and y of the highest place of `rows @ heatmap @ columns.T`; None if it is not above the threshold."""
-    # The value at the place nearest to the highest cell is a floor: a place above it has a cell above it beside it.
+    """x and y of the maximum of `rows @ heatmap @ columns.T`; None if it is not above the threshold."""
+    # The value nearest to the highest cell is a lower bound: a point above it has a neighbouring cell above it.
     y, x = np.unravel_index(np.argmax(heatmap), heatmap.shape)
     floor = rows[np.argmax(rows[:, y])] @ heatmap @ columns[np.argmax(columns[:, x])]
     cells = heatmap >= floor

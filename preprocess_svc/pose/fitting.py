@@ -1,4 +1,4 @@
-"""The pictures that OpenPose's networks see."""
+"""Prepare the pictures for OpenPose's networks."""
 
 import cv2
 import msgspec
@@ -11,16 +11,16 @@ from preprocess_svc.annotators import fit
 from preprocess_svc.pose.resampling import STRIDE
 
 MULTIPLE = 64
-"""Sides of the picture that poses are found in, as controlnet_aux's resize_image makes them, pixels."""
+"""The sides of the picture in which poses are found are multiples of this, as in controlnet_aux's resize_image."""
 LONGEST = 2048
-"""Longer side of that picture, pixels: a thinner one is seen smaller, which the library does not."""
+"""Most pixels of that picture's longer side; a long thin picture is shrunk, which the library does not do."""
 BODY_HEIGHT = 368 * 0.5
-"""Height at which the body network sees every picture, pixels: OpenPose's box at the one scale of ControlNet."""
+"""Height at which the body network sees every picture, pixels: OpenPose's box at ControlNet's only scale."""
 PADDING = 128
 
 
 def fitted(picture: Pixels, card: AnnotatorCard, side: int) -> Pixels:
-    """The picture that poses are found in and drawn on: shorter side `side`, or the card's for 0.
+    """Resize a picture to find and draw poses: shorter side `side`, or the card's for 0.
 
     Raises InvalidInput for a side out of range, as preprocess_svc.annotators.fit.
     """
@@ -30,13 +30,13 @@ def fitted(picture: Pixels, card: AnnotatorCard, side: int) -> Pixels:
 
 
 def body_picture(picture: Pixels) -> tuple[Pixels, tuple[int, int]]:
-    """The picture for the body network, 184 px high and padded with grey at its right and lower edge to multiples of 8.
+    """The body network's input: 184 px high, padded with grey at the right and lower edge to multiples of 8.
 
     Returns:
-        It, UINT8 [h, w, 3], and the (height, width) of it that is no padding.
+        The picture, UINT8 [h, w, 3], and its (height, width) without the padding.
     """
     scale = BODY_HEIGHT / picture.shape[0]
-    # Rounded down, in floating point as the library: some heights become 183.
+    # Rounded down in floating point, like the library: some heights become 183.
     height, width = (max(1, int(side * scale)) for side in picture.shape[:2])
     small = resized(picture, (width, height))
     padded = cv2.copyMakeBorder(
@@ -46,7 +46,7 @@ def body_picture(picture: Pixels) -> tuple[Pixels, tuple[int, int]]:
 
 
 def resized(picture: Pixels, size: tuple[int, int]) -> Pixels:
-    """UINT8 [h, w, 3] at (width, height): the mean of the area when it shrinks, Lanczos when it grows."""
+    """Resize UINT8 [h, w, 3] to (width, height): the mean of the area to shrink, Lanczos to enlarge."""
     shrinks = sum(size) < sum(picture.shape[:2])
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LANCZOS4
     return cv2.resize(picture, size, interpolation=interpolation).astype(np.uint8, copy=False)

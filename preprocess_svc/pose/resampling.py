@@ -1,7 +1,7 @@
 """Resampling and blurring as matrices.
 
-What OpenPose does to a map (cubic or Lanczos resizing, blur) is linear and works on rows and columns apart. So it is a
-matrix for each side, and a point of the big map, or a strip of it, comes from the small map without making the big one:
+What OpenPose does to a map (cubic or Lanczos resizing, blur) is linear and separable into rows and columns. So it is
+one matrix per side, and a point or a strip of the large map can be computed from the small map without the large one:
 `rows[y] @ small @ columns[x]`.
 """
 
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 
 STRIDE = 8
-"""Pixels of the network's picture on the side of a map's cell."""
+"""Pixels of the network's picture per side of a map's cell."""
 
 
 def stretch(cells: int, seen: int, goal: int, shrinks: bool) -> Matrix:
-    """A side of a map brought to the picture's size as OpenPose's annotator does it.
+    """The matrix that resizes one side of a map to the picture's size, as OpenPose's annotator does.
 
-    Eight times larger by Lanczos; cut to what was picture and not padding; then resized.
+    Enlarged eight times by Lanczos; cropped to the picture without its padding; then resized.
 
     Args:
-        cells: of the map.
+        cells: cells of the map.
         seen: pixels of the picture that the network saw, without padding; at most 8 * cells.
-        goal: pixels wanted.
-        shrinks: whether the second step makes the map smaller; by area then, by Lanczos otherwise.
+        goal: pixels of the result.
+        shrinks: whether the last step shrinks the map: by area if so, else by Lanczos.
 
     Returns:
         FLOAT64 [goal, cells].
@@ -34,7 +34,7 @@ def stretch(cells: int, seen: int, goal: int, shrinks: bool) -> Matrix:
 
 
 def between_corners(cells: int, goal: int) -> Matrix:
-    """Linear resizing that keeps the first and last value in place (torch's align_corners): FLOAT64 [goal, cells]."""
+    """The matrix of linear resizing that keeps the end points (torch's align_corners): FLOAT64 [goal, cells]."""
     at = np.arange(goal) * ((cells - 1) / max(goal - 1, 1))
     before = np.minimum(at.astype(np.intp), max(cells - 2, 0))
     matrix = np.zeros((goal, cells))
@@ -44,14 +44,14 @@ def between_corners(cells: int, goal: int) -> Matrix:
 
 
 def blurred(matrix: Matrix, sigma: float) -> Matrix:
-    """A Gaussian along the first axis, as SciPy's gaussian_filter: cut at 4 `sigma`, the edge mirrored."""
+    """Gaussian blur along the first axis, as SciPy's gaussian_filter: cut at 4 `sigma`, mirrored at the edges."""
     radius = int(4 * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     return _float(cv2.sepFilter2D(matrix, -1, np.ones(1), kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT))
 
 
 def gain(matrix: Matrix) -> float:
-    """The most by which the matrix can raise the largest absolute value of what it is applied to."""
+    """The largest factor by which the matrix can raise the largest absolute value of its operand."""
     return float(np.abs(matrix).sum(1).max())
 
 

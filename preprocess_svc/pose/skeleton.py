@@ -1,4 +1,4 @@
-"""OpenPose's skeletons: which points there are, what joins them, and which maps say so."""
+"""OpenPose's skeletons: the points, the limbs between them, and the maps of each limb."""
 
 PARTS = 18
 NOSE, NECK = 0, 1
@@ -29,9 +29,9 @@ LIMBS = (
     (RIGHT_SHOULDER, RIGHT_EAR),
     (LEFT_SHOULDER, LEFT_EAR),
 )
-"""The parts that each limb joins, in the order in which limbs are looked for and drawn."""
+"""The parts that each limb joins, in the order in which limbs are found and drawn."""
 DRAWN_LIMBS = 17
-"""The first ones; the two from shoulder to ear only help to tell people apart."""
+"""The number of limbs drawn; the last two, from shoulder to ear, only help to tell people apart."""
 AFFINITIES = (
     (12, 13),
     (20, 21),
@@ -53,7 +53,7 @@ AFFINITIES = (
     (18, 19),
     (26, 27),
 )
-"""Of each limb the maps of its direction: x, y."""
+"""The maps of each limb's direction: x, y."""
 
 COLOURS = (
     (255, 0, 0),
@@ -75,10 +75,10 @@ COLOURS = (
     (255, 0, 170),
     (255, 0, 85),
 )
-"""RGB of each part; and, darkened, of the limb with the same number."""
+"""RGB of each part and, darkened, of the limb with the same number."""
 
 HAND_POINTS = 21
 FINGERS = tuple(
     ((0 if step == 0 else 4 * finger + step), 4 * finger + step + 1) for finger in range(5) for step in range(4)
 )
-"""The points of a hand that are joined: from the wrist, 0, along the thumb, then along each finger."""
+"""The pairs of points of a hand that are joined: from the wrist, 0, along the thumb, then along each finger."""

@@ -412,7 +412,7 @@ async def test_a_failure_frees_the_turn(jobs: JobEngine, conduct: Conductor) -> 
         failed = await jobs.wait(job.id, "me", 20)
         assert (failed.status, failed.pictures) == (Status.FAILED, ())
         assert isinstance(failed.error, InternalError)
-        assert failed.error.message == "an unexpected error happened; the log has the details"
+        assert failed.error.message == "an unexpected error occurred; the log has the details"
 
 
 async def test_closing_stops_what_is_made_and_takes_nothing_more(opened: Opened, conduct: Conductor) -> None:

@@ -172,7 +172,7 @@ def test_a_killed_model_process_fails_the_canary_and_ends_the_server(start: Star
     assert "negate" in json.loads(server.page("/readyz")[1])["failing"]["negated_double"]
     assert server.process.wait(timeout=30) == 1
     assert server.events()[-1]["event"] == "ended"
-    assert "failed 3 canaries in a row" in str(server.events()[-1]["reason"])
+    assert "failed 3 consecutive canary requests" in str(server.events()[-1]["reason"])
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     assert server.left_behind() == []
 
@@ -194,7 +194,7 @@ def test_a_server_that_ends_by_itself_ends_the_process(start: Start, tmp_path: P
     (triton,) = [p for p in server.family() if "--model-control-mode=explicit" in p.cmdline()]
     triton.kill()
     assert server.process.wait(timeout=30) == 1
-    assert "Triton ended by itself with status -9" in str(server.events()[-1]["reason"])
+    assert "Triton exited unexpectedly with status -9" in str(server.events()[-1]["reason"])
     assert server.left_behind() == []
 
 
@@ -214,7 +214,7 @@ def test_a_server_that_is_killed_while_models_load_ends_the_process(start: Start
 def test_an_empty_repository_is_told_how_to_be_filled(start: Start, tmp_path: Path) -> None:
     server = start(tmp_path, wait=False)
     assert server.process.wait(timeout=30) == 1
-    assert "holds no model card; export a model with" in str(server.events()[-1]["reason"])
+    assert "has no model card; export a model with" in str(server.events()[-1]["reason"])
 
 
 def test_the_probe_command_answers_for_the_models(start: Start, tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ async def test_a_server_that_is_gone_is_lost_after_three_rounds() -> None:
     canary = Canary(f"127.0.0.1:{port}", [], timeout_s=1.0)
     watch = Watch(canary, interval_s=0.01, misses=3)
     try:
-        with pytest.raises(ModelLost, match="model 'triton' failed 3 canaries in a row: does not answer"):
+        with pytest.raises(ModelLost, match="model 'triton' failed 3 consecutive canary requests: does not answer"):
             await asyncio.wait_for(watch.run(), 20)
     finally:
         await canary.close()

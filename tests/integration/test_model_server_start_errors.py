@@ -54,5 +54,5 @@ async def test_a_taken_port_is_named(tmp_path: Path) -> None:
     write_scaling(repository, "double", 2.0)
     port = free_port()
     async with TritonProcess(environment, repository, ["double"], grpc_port=port):
-        with pytest.raises(StartError, match=f"127.0.0.1:{port} can't be listened on"):
+        with pytest.raises(StartError, match=f"can't listen on 127.0.0.1:{port}"):
             await TritonProcess(environment, repository, ["double"], grpc_port=port).start()

@@ -247,12 +247,10 @@ class FakeRooms(
         if kind not in KINDS:
             raise InvalidInput(f"control {kind!r} is unknown; known: {', '.join(KINDS)}", field="control.kind")
         if "hue" in control.parameters:
-            raise InvalidInput(
-                f"control {kind!r} takes no parameter 'hue'; it takes: none", field="control.parameters.hue"
-            )
+            raise InvalidInput(f"control {kind!r} has no parameter 'hue'; it has: none", field="control.parameters.hue")
         known = {one.name: one for one in KINDS[kind].extractors}
         if control.text and not any(one.reads_text for one in known.values()):
-            raise InvalidInput(f"{kind} isn't made from words: send a picture", field="control.text")
+            raise InvalidInput(f"{kind} can't be made from text: send a picture", field="control.text")
         if control.extractor and control.extractor not in known:
             has = ", ".join(known)
             raise InvalidInput(

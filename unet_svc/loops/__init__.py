@@ -1,1 +1,1 @@
-"""Ways to walk from noise to picture: one file a loop, all behind the protocol of `walk.py`."""
+"""The denoising loops: one file each, all with the `Loop` protocol of `contract.py`."""

@@ -1,4 +1,4 @@
-"""The loop of diffusers' Stable Diffusion pipelines, for every scheduler that has a `step` of the common form."""
+"""The loop of diffusers' Stable Diffusion pipelines, for every scheduler with the common form of `step`."""
 
 import inspect
 from collections.abc import AsyncGenerator
@@ -21,7 +21,7 @@ class CommonLoop:
         self._scheduler.set_timesteps(plan.steps)
         self._timesteps = self._scheduler.timesteps
         if plan.skipped is not None:
-            # Their get_timesteps. Without an initial picture they leave the begin index open, which is not the same.
+            # As their get_timesteps. Without an initial picture they leave the begin index unset, which is different.
             begin = plan.skipped * self._scheduler.order
             self._timesteps = self._timesteps[begin:]
             if hasattr(self._scheduler, "set_begin_index"):
@@ -40,7 +40,7 @@ class CommonLoop:
     ) -> AsyncGenerator[Tensor, None]:
         """See Loop."""
         scheduler = self._scheduler
-        # As their prepare_extra_step_kwargs: only the schedulers that draw noise take a generator.
+        # As their prepare_extra_step_kwargs: only schedulers that draw noise take a generator.
         noise = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
         for index, timestep in enumerate(self._timesteps):
             sample = scheduler.scale_model_input(latents, timestep)

@@ -1,4 +1,4 @@
-"""What a loop is given and what it has to offer."""
+"""The contract of a loop: its inputs, the model that it calls, and the protocol that it implements."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -23,11 +23,11 @@ class Predict(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a loop is made of.
+    """What a loop is created from.
 
-    scheduler: the diffusers class; options: arguments of its constructor beside the model's own configuration;
-    config: the model's scheduler_config.json; levels: the noise that the model was trained with; steps: asked for;
-    skipped: of these, how many an initial picture saves; None where there is none and pure noise is the start.
+    scheduler: the diffusers class; options: arguments of its constructor in addition to the model's configuration;
+    config: the model's scheduler_config.json; levels: the noise levels that the model was trained with; steps: as
+    requested; skipped: how many of these an initial picture saves; None if there is none and the start is pure noise.
     """
 
     scheduler: Any
@@ -39,20 +39,20 @@ class Plan:
 
 
 Noised = Callable[[Tensor, Tensor], Tensor]
-"""(clean latents, noise) -> latents with as much of the noise as a step's."""
+"""(clean latents, noise) -> latents at the noise level of one step."""
 
 
 def mixed(picture: float, noise: float) -> Noised:
-    """The weighted sum of the two."""
+    """A `Noised` that returns the weighted sum of both."""
     return lambda initial, drawn: picture * initial + noise * drawn
 
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """What a loop starts from: FLOAT32 [1, channels, h, w] each, on one drawing of noise.
+    """What a loop starts from: FLOAT32 [1, channels, h, w] each, with one draw of noise.
 
-    noise: unit variance; initial: clean latents, if there is an initial picture; mask: [1, 1, h, w], 1 where it is
-    repainted and 0 where it is kept.
+    noise: unit variance; initial: clean latents, if there is an initial picture; mask: [1, 1, h, w], 1 where the
+    picture is repainted and 0 where it is kept.
     """
 
     noise: Tensor
@@ -60,9 +60,9 @@ class Canvas:
     mask: Tensor | None = None
 
     def keep(self, latents: Tensor, noised: Noised | None) -> Tensor:
-        """`latents` where the mask repaints, and the initial picture where it does not.
+        """Return `latents` where the mask repaints, and the initial picture where it does not.
 
-        noised: gives it as much noise as `latents` have; None at the end, where there is none.
+        noised: adds as much noise to the initial picture as `latents` have; None after the last step.
         """
         if self.mask is None or self.initial is None:
             return latents
@@ -74,7 +74,7 @@ class Canvas:
 class Model:
     """The network as loops call it; counts its calls.
 
-    predict: the network; levels: what its predictions mean; calls: how many there will be.
+    predict: the network; levels: how to interpret its predictions; calls: how many there will be.
     """
 
     predict: Predict
@@ -84,10 +84,10 @@ class Model:
     _last: tuple[Tensor, Tensor, float] | None = field(default=None, init=False)
 
     async def __call__(self, z: Tensor, timestep: float) -> Tensor:
-        """The network's own prediction for `z`, which is scaled as it was trained to see it."""
+        """The network's prediction for `z`, which is scaled as in its training."""
         predicted = await self.predict(z.numpy(), timestep, self.done, self.calls)
         self.done += 1
-        # A copy: the model server's answer is read-only memory, which torch would warn of.
+        # A copy: the model server's answer is read-only memory, and torch would warn about that.
         prediction = torch.from_numpy(np.array(predicted))
         self._last = (z, prediction, timestep)
         return prediction
@@ -97,22 +97,22 @@ class Model:
         return self.levels.noise(z, await self(z, self.levels.timestep(sigma)), sigma)
 
     def picture(self) -> Tensor:
-        """The clean latents that the last call stands for. Call it after one."""
+        """The clean latents that the last call predicts. Only valid after a call."""
         assert self._last is not None
         z, prediction, timestep = self._last
         return self.levels.picture(z, prediction, self.levels.sigma(timestep))
 
 
 class Loop(Protocol):
-    """One scheduler over one run of steps. Made of a Plan."""
+    """One scheduler for one run of steps, created from a Plan."""
 
     calls: int
     """Model calls that `run` makes."""
 
     def start(self, noise: Tensor, initial: Tensor | None) -> Tensor:
-        """Latents at the first step's level: of pure noise, or of `initial` and `noise` where that is given."""
+        """Latents at the first step's noise level: pure noise, or `initial` mixed with `noise` if it is given."""
 
     def run(
         self, latents: Tensor, model: Model, canvas: Canvas, generator: torch.Generator
     ) -> AsyncGenerator[Tensor, None]:
-        """The latents after every model call, from `start`'s on; the last are finished."""
+        """Yield the latents after every model call, beginning with those of `start`; the last ones are finished."""

@@ -1,4 +1,4 @@
-"""From a picture to the noise that leads to it (Song et al., 2021, section 5.3)."""
+"""Inversion: from a picture to the noise that leads to it (Song et al., 2021, section 5.3)."""
 
 from torch import Tensor
 
@@ -6,7 +6,7 @@ from unet_svc.loops.common import CommonLoop
 
 
 class InversionLoop(CommonLoop):
-    """diffusers' DDIMInverseScheduler: DDIM's steps the other way round, so the picture is the start and not noise."""
+    """diffusers' DDIMInverseScheduler: DDIM's steps in reverse, so it starts from the picture and not from noise."""
 
     def start(self, noise: Tensor, initial: Tensor | None) -> Tensor:
         """See Loop."""

@@ -11,9 +11,9 @@ from unet_svc.noise_levels import NoiseLevels, mix_of
 
 
 class IpndmLoop:
-    """diffusers' IPNDMScheduler, which reads a model's output as v at alpha and beta of its own, over any model.
+    """diffusers' IPNDMScheduler, which expects v at its own alpha and beta, adapted to any model.
 
-    One model call a step. Latents are z = alpha * picture + beta * noise.
+    One model call per step. Latents are z = alpha * picture + beta * noise.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -49,9 +49,9 @@ class IpndmLoop:
 
 
 def _betas(levels: NoiseLevels, steps: int) -> list[float]:
-    """A beta a step and 0 at the end: the class's sine squared, between the ends of what the model was trained on.
+    """One beta per step and 0 at the end: the class's sine squared, between the least and the most noise of training.
 
-    The class itself begins with noise alone, where the first step learns nothing of the picture.
+    The class itself starts with pure noise, from which the first step learns nothing about the picture.
     """
     least, most = mix_of(levels.least)[1], mix_of(levels.most)[1]
     remaining = np.linspace(1, 0, steps + 1)[:-1]

@@ -1,4 +1,4 @@
-"""Algorithm 2 of Karras et al. (2022): a little fresh noise, a step of Euler, a correction by Heun's rule."""
+"""Algorithm 2 of Karras et al. (2022): a little fresh noise, an Euler step, a correction by Heun's rule."""
 
 from collections.abc import AsyncGenerator
 
@@ -10,22 +10,22 @@ from unet_svc.noise_levels import mix_of
 
 
 class KarrasVeLoop:
-    """diffusers' KarrasVeScheduler as its own pipeline drove it, over a model that was trained on z instead of x.
+    """diffusers' KarrasVeScheduler as its own pipeline used it, with a model that was trained on z instead of x.
 
-    Two model calls a step but the last. Latents are x = picture + sigma * noise.
+    Two model calls per step except the last. Latents are x = picture + sigma * noise.
     """
 
     def __init__(self, plan: Plan) -> None:
         levels = plan.levels
         self._scheduler = plan.scheduler(
-            # The class squares both for a schedule that its pipeline reads as sigmas.
+            # The class squares both, and its pipeline uses the result as sigmas.
             sigma_min=levels.least**0.5,
             sigma_max=levels.most**0.5,
-            # A step's fresh noise raises sigma by sqrt(2) at most, and the model knows nothing above its own maximum.
+            # A step's fresh noise raises sigma by at most sqrt(2), and the model was not trained above its maximum.
             s_max=levels.most / 2**0.5,
         )
         self._scheduler.set_timesteps(plan.steps)
-        # From the noisiest on. The class interpolates between two ends, so a single step is no number there.
+        # From the noisiest on. The class interpolates between two ends, which gives NaN for a single step.
         sigmas = self._scheduler.schedule.flip(0).tolist() if plan.steps > 1 else [levels.most]
         self._sigmas = [*sigmas[plan.skipped or 0 :], 0.0]
         self.calls = 2 * (len(self._sigmas) - 1) - 1
@@ -55,5 +55,5 @@ class KarrasVeLoop:
 
 
 async def _minus_noise(model: Model, x: Tensor, sigma: float) -> Tensor:
-    """The class adds sigma times what it is given to x where the picture is wanted."""
+    """The negative noise: the class adds sigma times this to x to get the picture."""
     return -await model.noise(x * mix_of(sigma)[0], sigma)

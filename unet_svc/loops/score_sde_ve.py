@@ -10,9 +10,9 @@ from unet_svc.noise_levels import mix_of
 
 
 class ScoreSdeVeLoop:
-    """diffusers' ScoreSdeVeScheduler as its own pipeline drove it, over a model that was trained on z instead of x.
+    """diffusers' ScoreSdeVeScheduler as its own pipeline used it, with a model that was trained on z instead of x.
 
-    Two model calls a step: one for a step of Langevin dynamics at the same sigma, one for the step to the next.
+    Two model calls per step: one for a step of Langevin dynamics at the same sigma, one for the step to the next sigma.
     Latents are x = picture + sigma * noise.
     """
 
@@ -22,7 +22,7 @@ class ScoreSdeVeLoop:
         self._scheduler.set_timesteps(plan.steps)
         self._scheduler.set_sigmas(plan.steps)
         if plan.steps == 1:
-            # Of a range with one member the class takes the lower end, and the picture would stay in its noise.
+            # For a single step the class uses the lower end of the range, and the picture would keep its noise.
             self._scheduler.discrete_sigmas = torch.tensor([levels.most])
         self._first = plan.skipped or 0
         self._sigmas = self._scheduler.discrete_sigmas.flip(0).tolist()

@@ -1,4 +1,4 @@
-"""Several requests as one batch: pure functions over NumPy arrays, so that they can be tested without a server."""
+"""Merge requests into batches and split the results: pure functions over NumPy arrays, testable without a server."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -11,14 +11,14 @@ Feeds = Mapping[str, Array]
 
 
 class BatchError(Exception):
-    """A graph's output can't be dealt out to the requests; the message says what the graph must do."""
+    """A graph's output can't be split between the requests; the message says what the graph must do."""
 
 
 def alike(requests: Sequence[Feeds]) -> list[list[int]]:
-    """Positions of the requests that can run as one batch: same inputs, same shapes behind dimension 0.
+    """Group the positions of requests that can run as one batch: same inputs, same shapes after dimension 0.
 
-    Triton's dynamic batcher only joins such requests, so this is one group as a rule. Two controls of one request
-    that arrive in one call with differing text rows are the exception that it keeps correct.
+    Triton's dynamic batcher only joins such requests, so there is usually one group. The exception, which this keeps
+    correct, is two controls of one request that arrive in one call with different numbers of text rows.
     """
     groups: dict[tuple[tuple[str, tuple[int, ...]], ...], list[int]] = {}
     for position, feeds in enumerate(requests):
@@ -28,19 +28,19 @@ def alike(requests: Sequence[Feeds]) -> list[list[int]]:
 
 
 def rows_of(feeds: Feeds) -> int:
-    """Rows of one request: length of dimension 0, which all its inputs share."""
+    """Rows of one request: the length of dimension 0, equal for all its inputs."""
     return int(next(iter(feeds.values())).shape[0])
 
 
 def merged(requests: Sequence[Feeds]) -> Feeds:
-    """One batch along dimension 0, rows in the order of the requests. A single request is passed on uncopied."""
+    """Concatenate requests along dimension 0, in order. A single request is returned without a copy."""
     if len(requests) == 1:
         return requests[0]
     return {name: np.concatenate([feeds[name] for feeds in requests]) for name in requests[0]}
 
 
 def dealt(outputs: Mapping[str, Array], rows: Iterable[int]) -> list[dict[str, Array]]:
-    """Each request's own rows of a batch's outputs, as views.
+    """Split a batch's outputs into the rows of each request, as views.
 
     Args:
         outputs: name -> [B, ...] with B the sum of `rows`.

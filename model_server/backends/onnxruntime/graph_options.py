@@ -1,6 +1,6 @@
-"""What a `config.pbtxt` says about how its graph is run, read from the JSON that Triton hands to a backend.
+"""Read from a `config.pbtxt`, as the JSON that Triton hands to a backend, how its graph is run.
 
-The keys are those of Triton's own ONNX Runtime backend, so that one file serves both.
+The keys are those of Triton's own ONNX Runtime backend, so that one file works for both.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ PRECISIONS = ("f32", "bf16", "f16")
 
 
 class OptionError(Exception):
-    """A value in `config.pbtxt` that can't be used; the message names the key and what it takes."""
+    """An invalid value in `config.pbtxt`; the message names the key and the allowed values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class GraphOptions:
     intra_op_threads: int
     """Threads inside one operator; 0 lets the runtime take every core."""
     inter_op_threads: int
-    """Operators that run side by side."""
+    """Operators that run in parallel."""
     memory_arena: bool
-    """Whether the runtime keeps freed tensors for the next call instead of giving them back."""
+    """Whether the runtime keeps freed memory for the next call instead of returning it to the system."""
     openvino: bool
-    """Run the graph with OpenVINO in place of ONNX Runtime's own kernels."""
+    """Run the graph with OpenVINO instead of ONNX Runtime's own kernels."""
     precision: str
     """OpenVINO's arithmetic: one of PRECISIONS."""
 
@@ -36,10 +36,10 @@ def options_of(config: Mapping[str, Any], defaults: Mapping[str, str] | None = N
 
     Args:
         config: the ModelConfig message as JSON, which is what a backend's `initialize` receives.
-        defaults: values of `parameters` that hold where the configuration is silent.
+        defaults: values of `parameters` that the configuration does not set.
 
     Raises:
-        OptionError: a number that isn't one, or an accelerator that this backend does not have.
+        OptionError: an invalid number, or an accelerator that this backend does not have.
     """
     given = {name: entry["string_value"] for name, entry in config.get("parameters", {}).items()}
     parameters = {**(defaults or {}), **given}

@@ -1,7 +1,7 @@
-"""The backend `onnxruntime` for a Triton without NVIDIA's: same name, same `config.pbtxt`, run by Python.
+"""The backend `onnxruntime` for a Triton that lacks NVIDIA's: same name, same `config.pbtxt`, run by Python.
 
-Triton starts one process of this file per model instance, for every configuration that says `backend: "onnxruntime"`.
-It is loaded outside the project, with NumPy, ONNX Runtime, OpenVINO and the files beside it.
+Triton starts one process with this file per model instance, for every configuration with `backend: "onnxruntime"`.
+It runs outside the project, with NumPy, ONNX Runtime, OpenVINO and the files beside it.
 """
 
 import ctypes
@@ -18,12 +18,12 @@ from graph_options import OptionError, options_of
 from sessions import GraphError, open_session
 from signature import SignatureError, require_match
 
-# Written by the launcher: `parameters` that hold where a configuration is silent.
+# Written by the launcher: values of `parameters` that a configuration does not set.
 DEFAULTS = Path(__file__).with_name("defaults.json")
 
-# Asking whether a request was cancelled is a message to the server and back, so graphs that finish in less than this
-# many seconds don't ask: the answer would come as late as the result.
-WORTH_ASKING_S = 0.02
+# Checking whether a request was cancelled is a round trip to the server, so graphs that finish in less than this many
+# seconds don't check: the answer would arrive as late as the result.
+CANCEL_CHECK_S = 0.02
 
 _set_destructor = ctypes.pythonapi.PyCapsule_SetDestructor
 _set_destructor.argtypes = (ctypes.py_object, ctypes.c_void_p)
@@ -34,7 +34,7 @@ class TritonPythonModel:
     """One instance of one graph."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the graph and hold it against its configuration; a failure here fails the load with these words."""
+        """Load the graph and compare it with its configuration; an error fails the load with its message."""
         config = json.loads(args["model_config"])
         filename = config.get("default_model_filename") or "model.onnx"
         path = Path(args["model_repository"]) / args["model_version"] / filename
@@ -44,7 +44,7 @@ class TritonPythonModel:
             require_match(config, self._session.inputs, self._session.outputs)
         except (GraphError, OptionError, SignatureError) as error:
             raise pb_utils.TritonModelException(f"model {args['model_name']!r}: {error}") from None
-        # Reading a graph leaves its file's size behind in freed memory, and there is a process of this for each graph.
+        # Reading a graph leaves as much freed memory as its file's size, and there is one process per graph.
         ctypes.CDLL(None).malloc_trim(0)
         self._name = args["model_name"]
         self._outputs = [entry["name"] for entry in config["output"]]
@@ -52,12 +52,12 @@ class TritonPythonModel:
         self._last_s = 0.0
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer every request of one call of the scheduler, running those that are alike as one batch."""
+        """Answer every request of one scheduler call; requests with equal shapes run as one batch."""
         responses: list[Any] = [None] * len(requests)
         waiting: list[int] = []
-        ask = self._last_s > WORTH_ASKING_S
+        check = self._last_s > CANCEL_CHECK_S
         for position, request in enumerate(requests):
-            if ask and request.is_cancelled():
+            if check and request.is_cancelled():
                 responses[position] = _failure("the client cancelled", pb_utils.TritonError.CANCELLED)
             else:
                 waiting.append(position)

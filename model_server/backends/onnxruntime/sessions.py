@@ -1,6 +1,6 @@
-"""One graph, loaded and ready to run: ONNX Runtime, or OpenVINO where the configuration asks for it.
+"""Load a graph to run it: with ONNX Runtime, or with OpenVINO if the configuration asks for it.
 
-Each model instance is a process of its own, so a session is never shared and needs no lock.
+Each model instance is a separate process, so a session is never shared and needs no lock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ _OF_OPENVINO = {openvino: triton for triton, _, openvino in _TYPES}
 
 
 class GraphError(Exception):
-    """A graph that is missing, broken or that failed to run. Its text holds no path of this machine."""
+    """A graph that is missing, broken or failed to run. Its message contains no path of this machine."""
 
 
 class Session(Protocol):
@@ -38,7 +38,7 @@ class Session(Protocol):
     outputs: tuple[Tensor, ...]
 
     def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        """Outputs in the order of `names`; valid until the next run. Raises GraphError."""
+        """Run the graph; outputs in the order of `names`, valid until the next run. Raises GraphError."""
 
 
 def open_session(path: Path, options: GraphOptions) -> Session:
@@ -67,7 +67,7 @@ class _OnnxRuntime:
         settings.inter_op_num_threads = options.inter_op_threads
         settings.enable_cpu_mem_arena = options.memory_arena
         settings.log_severity_level = 3
-        # Waiting threads sleep: several graphs share these cores, and spinning would take them from one another.
+        # Waiting threads sleep: several graphs share the cores, and spinning would take them from each other.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
@@ -121,6 +121,6 @@ def _from_openvino(port: Any) -> Tensor:
 
 
 def _without_paths(error: Exception, path: Path) -> str:
-    """The runtime's own words with the graph's folder cut off, since the text may travel to a client."""
+    """The runtime's message without the graph's folder, because it may reach a client."""
     text = " ".join(str(error).split())
     return text.replace(str(path), path.name).replace(str(path.parent), path.parent.name)[:500]

@@ -1,4 +1,4 @@
-"""Whether a graph and its `config.pbtxt` speak of the same tensors."""
+"""Check that a graph and its `config.pbtxt` have the same tensors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ class SignatureError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One input or output of a graph. `dims` hold -1 for a size that the request decides."""
+    """One input or output of a graph. `dims` have -1 for a size that depends on the request."""
 
     name: str
     dtype: str
-    """Triton's name of it, such as TYPE_FP32."""
+    """Triton's name of the type, such as TYPE_FP32."""
     dims: tuple[int, ...]
 
 
 def declared(config: Mapping[str, Any], side: str) -> tuple[Tensor, ...]:
-    """Tensors of `config["input"]` or `config["output"]`, with the batch dimension in front where there is one."""
+    """The tensors of `config["input"]` or `config["output"]`, with the batch dimension first if there is one."""
     batch = (-1,) if config.get("max_batch_size", 0) > 0 else ()
     return tuple(
         Tensor(entry["name"], entry["data_type"], batch + tuple(int(size) for size in entry["dims"]))

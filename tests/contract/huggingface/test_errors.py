@@ -134,7 +134,7 @@ async def test_tokens(start: Start) -> None:
         (InvalidInput("image is odd", field="controls[0].image"), 400, "image is odd"),
         (Overloaded("the queue is full", retry_after_s=3), 503, "the queue is full"),
         (DeadlineExceeded("too slow"), 503, "too slow"),
-        (RuntimeError("0x7f"), 400, "an unexpected error happened"),
+        (RuntimeError("0x7f"), 400, "an unexpected error occurred"),
     ],
 )
 async def test_errors_of_the_rooms(mesh: Running, failure: Exception, status: int, words: str) -> None:

@@ -19,26 +19,26 @@ def written(repository: Path, name: str) -> None:
 
 def test_what_comes_is_news_until_it_is_adopted(tmp_path: Path) -> None:
     models = LoadedModels([], tmp_path)
-    assert models.difference().come == () and not models
+    assert models.difference().added == () and not models
     written(tmp_path, "one")
-    assert [found.name for found in models.difference().come] == ["one"] and not models
-    models.adopt(models.difference().come[0])
-    assert models.difference().come == () and models.find("one").name == "one"
+    assert [found.name for found in models.difference().added] == ["one"] and not models
+    models.adopt(models.difference().added[0])
+    assert models.difference().added == () and models.find("one").name == "one"
     assert models.exported_at("one") == int((tmp_path / "one" / "manifest.json").stat().st_mtime)
 
 
 def test_what_is_written_anew_is_news_and_what_goes_is(tmp_path: Path) -> None:
     written(tmp_path, "one")
     models = LoadedModels([msgspec.structs.replace(card(), name="one")], tmp_path)
-    assert models.difference().come == ()
+    assert models.difference().added == ()
     path = tmp_path / "one" / "manifest.json"
     os.utime(path, ns=(0, 1))
-    assert [found.name for found in models.difference().come] == ["one"]
+    assert [found.name for found in models.difference().added] == ["one"]
     path.unlink()
     difference = models.difference()
-    assert (difference.come, [gone.name for gone in difference.gone]) == ((), ["one"])
+    assert (difference.added, [removed.name for removed in difference.removed]) == ((), ["one"])
     models.drop("one")
-    assert models.difference().gone == ()
+    assert models.difference().removed == ()
     with pytest.raises(NotFound, match="loaded: none"):
         models.find("one")
 
@@ -70,9 +70,9 @@ async def test_a_room_takes_up_what_its_model_server_has_and_tells_of_what_went(
 def test_a_broken_card_is_passed_over_and_a_folder_is_only_looked_at_where_there_is_one(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "manifest.json").write_text("{")
-    assert LoadedModels([], tmp_path).difference().come == ()
+    assert LoadedModels([], tmp_path).difference().added == ()
     models = LoadedModels([card()])
-    assert models.difference().gone == () and models.exported_at(card().name) == 0
+    assert models.difference().removed == () and models.exported_at(card().name) == 0
 
 
 def test_each_has_its_turn() -> None:

@@ -82,7 +82,7 @@ def test_a_broken_card_says_how_to_renew_it_and_names_no_folder(tmp_path: Path, 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "Demo", "a__b", "-a", "a.b", "a b"])
 def test_a_name_that_could_leave_its_folder_or_split_a_graph_name_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="is not a name"):
+    with pytest.raises(ValueError, match="is not a valid name"):
         card(name=name)
 
 

@@ -154,7 +154,7 @@ async def test_not_ready_before_the_first_answer() -> None:
 
 async def test_three_misses_in_a_row_lose_the_model() -> None:
     canary = ScriptedCanary([Answer(), DEAD, DEAD, Answer(), DEAD, DEAD, DEAD])
-    with pytest.raises(ModelLost, match="'double' failed 3 canaries in a row: Stub process"):
+    with pytest.raises(ModelLost, match="'double' failed 3 consecutive canary requests: Stub process"):
         await watch_over(canary, Clock()).run()
     assert canary.answers == [], "two misses with an answer after them are forgiven"
 

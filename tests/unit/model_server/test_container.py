@@ -46,5 +46,5 @@ def test_what_it_does_not_know_goes_to_triton(repository: Path) -> None:
 
 
 def test_an_empty_repository_starts_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RepositoryError, match="holds no model card"):
+    with pytest.raises(RepositoryError, match="has no model card"):
         command(["--repository", str(tmp_path)])

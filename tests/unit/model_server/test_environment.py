@@ -23,7 +23,7 @@ def test_this_machine_passes_the_check_that_setup_runs() -> None:
 
 @pytest.mark.parametrize("machine", [("Darwin", "arm64"), ("Windows", "AMD64"), ("Linux", "aarch64")])
 def test_another_platform_is_told_what_exists(machine: tuple[str, str]) -> None:
-    assert f"Linux x86-64 only, and this is {machine[0]} {machine[1]}" in platform_fault(*machine)
+    assert f"Linux x86-64 only; this is {machine[0]} {machine[1]}" in platform_fault(*machine)
 
 
 def test_versions() -> None:
@@ -41,7 +41,7 @@ def test_a_python_without_its_library_is_named(tmp_path: Path) -> None:
 
 
 def test_an_environment_without_triton_is_told_what_it_lacks(tmp_path: Path) -> None:
-    with pytest.raises(UnfitEnvironment, match="nowhere is not a virtual environment; make it with `make setup`"):
+    with pytest.raises(UnfitEnvironment, match="nowhere is not a virtual environment; create it with `make setup`"):
         find_environment(tmp_path / "nowhere")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "empty"], check=True)
     with pytest.raises(UnfitEnvironment, match="empty lacks pytriton, numpy, onnxruntime; install"):
@@ -85,9 +85,9 @@ def test_graphs_that_outlived_their_launcher_are_ended(tmp_path: Path) -> None:
 
 
 def test_a_repository_without_graphs_is_told_how_to_be_filled(tmp_path: Path) -> None:
-    with pytest.raises(RepositoryError, match="'absent' does not exist; make it with `make models`"):
+    with pytest.raises(RepositoryError, match="'absent' does not exist; create it with `make models`"):
         models_to_load(tmp_path / "absent")
-    with pytest.raises(RepositoryError, match="holds no model card; export a model"):
+    with pytest.raises(RepositoryError, match="has no model card; export a model"):
         models_to_load(tmp_path)
     with pytest.raises(RepositoryError, match=f"{tmp_path.name}/double/config.pbtxt is missing"):
         models_to_load(tmp_path, ("double",))

@@ -50,7 +50,7 @@ def test_a_ready_map_is_only_fitted_as_diffusers_does() -> None:
         ("depth", True, {}, "send a ready hint with auto_hint off"),
         ("telepathy", True, {}, f"known: {', '.join(sorted(CONTROLS))}$"),
         ("segmentation", True, {}, "send a ready hint with auto_hint off"),
-        ("canny", True, {"thresh": 1.0}, "takes no parameter 'thresh'"),
+        ("canny", True, {"thresh": 1.0}, "has no parameter 'thresh'"),
         ("canny", True, {"low_threshold": 300.0}, "0 to 255"),
         ("canny", True, {"low_threshold": float("nan")}, "0 to 255"),
     ],

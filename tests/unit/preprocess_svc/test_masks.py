@@ -104,7 +104,7 @@ def test_inpaint_without_mask_asks_for_one() -> None:
 
 
 def test_a_kind_that_reads_no_mask_refuses_its_own_and_ignores_the_request_s() -> None:
-    with pytest.raises(InvalidInput, match="reads no mask: leave it out; read by: inpaint") as error:
+    with pytest.raises(InvalidInput, match="does not use a mask: remove it; kinds that use one: inpaint") as error:
         make_hint("canny", encode(NOISE), True, {}, (64, 64), "controls[0]", mask=encode(NOISE))
     assert error.value.field == "controls[0].mask"
     shared = np.full((64, 64), 255, np.uint8)

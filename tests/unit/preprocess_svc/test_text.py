@@ -112,7 +112,7 @@ async def test_only_the_weighted_prompt_is_scaled(encoder: TextEncoder) -> None:
 async def test_weights_out_of_range_are_held_and_said(encoder: TextEncoder) -> None:
     tokens, notes = encoder.tokenize("prompt", "(red:11) (star:-1) (blue:10)", True)
     assert tokens.weights == [10, 0, 10]
-    assert notes == ["weights in prompt must be 0 to 10; for others the nearest of these was taken"]
+    assert notes == ["weights in prompt must be 0 to 10; those outside were set to the nearest limit"]
 
 
 @pytest.mark.parametrize(("count", "chunks"), [(0, 1), (1, 1), (75, 1), (76, 2), (150, 2), (151, 3), (600, 8)])

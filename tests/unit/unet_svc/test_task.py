@@ -74,11 +74,11 @@ def _nan() -> types_pb2.Tensor:
 
 REFUSED: dict[str, tuple[Callable[[], unet_pb2.DenoiseRequest], str, str]] = {
     "strength": (lambda: request(initial=posterior(), strength=1.5), "strength", "strength must be 0 to 1, not 1.5"),
-    "strength alone": (lambda: request(strength=0.5), "strength", "an initial picture, and none was sent"),
+    "strength alone": (lambda: request(strength=0.5), "strength", "needs an initial picture, but none was sent"),
     "mask alone": (
         lambda: request({"mask": zeros(HEIGHT, WIDTH, dtype=np.uint8)}),
         "mask",
-        "an initial picture, and none was sent",
+        "needs an initial picture, but none was sent",
     ),
     "mask size": (
         lambda: request({"mask": zeros(8, 12, dtype=np.uint8)}, initial=posterior()),
@@ -132,7 +132,7 @@ REFUSED: dict[str, tuple[Callable[[], unet_pb2.DenoiseRequest], str, str]] = {
         "hints",
         r"hint canny must be \[3, 64, 96\], not \[4, 64, 96\]",
     ),
-    "hints": (lambda: request({"hints": [hint("canny", 3)] * 6}), "hints", "at most 5 hints are taken, not 6"),
+    "hints": (lambda: request({"hints": [hint("canny", 3)] * 6}), "hints", "at most 5 hints are allowed, not 6"),
 }
 
 

@@ -195,7 +195,7 @@ def test_one_graph_is_called_as_its_annotator_and_several_by_their_heads(dpt: Pa
 
 @pytest.mark.parametrize("name", ["", "Depth", "../up", "a-b", "_a", "a__b"])
 def test_a_name_that_is_none_is_refused(dpt: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(SourceRefused, match="is not a name"):
+    with pytest.raises(SourceRefused, match="is not a valid name"):
         export(open_source("depth", str(dpt)), Options(tmp_path / "r", name))
     assert not (tmp_path / "r").exists()
 
@@ -314,7 +314,7 @@ def put(repository: Path, made: AnnotatorCard) -> AnnotatorCard:
 def test_annotators_are_loaded_beside_models_and_not_alone(tmp_path: Path) -> None:
     put(tmp_path, annotator("depth", depth="annotator_depth"))
     put(tmp_path, annotator("pose", body="annotator_pose_body", hand="annotator_pose_hand"))
-    with pytest.raises(RepositoryError, match="holds no model card"):
+    with pytest.raises(RepositoryError, match="has no model card"):
         models_to_load(tmp_path)
     model = card()
     (tmp_path / model.name).mkdir()

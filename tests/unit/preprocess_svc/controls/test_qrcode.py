@@ -55,13 +55,15 @@ def test_the_longest_text_is_read_and_one_more_is_refused(level: int, length: in
     text = "".join(chr(97 + letter) for letter in np.random.default_rng(SEEDS[level]).integers(0, 26, length))
     hint = written(text, (1024, 1024), error_correction=level)
     assert readings(hint) == {text}
-    with pytest.raises(InvalidInput, match="97 modules a side") as error:
+    with pytest.raises(InvalidInput, match="97 modules per side") as error:
         written(text + "z", (1024, 1024), error_correction=level)
     assert error.value.field == "control.text"
 
 
 def test_a_size_that_is_too_small_names_what_fits() -> None:
-    with pytest.raises(InvalidInput, match="41 modules a side with its quiet zone, and only 32 of 2 pixels") as error:
+    with pytest.raises(
+        InvalidInput, match="41 modules per side including its quiet zone, and only 32 of 2 pixels"
+    ) as error:
         written("https://example.org/a?b=c#d", (256, 64))
     assert error.value.field == "control.text"
     narrow = written("https://example.org/a?b=c#d", (256, 64), error_correction=1, quiet_zone=1)
@@ -117,7 +119,7 @@ def test_words_and_pictures_don_t_mix() -> None:
     with pytest.raises(InvalidInput, match="either text or a picture") as error:
         made(Wish("qrcode", content=picture, text="hello"), (64, 64), "controls[2]")
     assert error.value.field == "controls[2].text"
-    with pytest.raises(InvalidInput, match="isn't made from words: send a picture; made from words: qrcode"):
+    with pytest.raises(InvalidInput, match="can't be made from text: send a picture; kinds made from text: qrcode"):
         made(Wish("canny", text="hello"), (64, 64))
     with pytest.raises(InvalidInput, match="1001 characters; at most 1000"):
         made(Wish("qrcode", text="x" * 1001), (64, 64))

@@ -116,7 +116,7 @@ def test_a_map_with_no_numbers_is_the_annotator_s_failure(kind: str, name: str, 
     head = MAPS[kind, name]
     broken = any_map(head, 48, 64)
     broken.flat[7] = value
-    with pytest.raises(InternalError, match=r"annotator 'handmade' failed on this picture: its .* no numbers"):
+    with pytest.raises(InternalError, match=r"annotator 'handmade' failed on this picture: its .* infinite or NaN"):
         drawn(kind, name, PICTURE, of(head, broken))
 
 

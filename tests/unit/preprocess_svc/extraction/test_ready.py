@@ -94,7 +94,7 @@ def test_a_drawing_that_is_dark_on_light_is_inverted_and_said(kind: str, look: C
     hint, notes = ready(kind, sent)
     np.testing.assert_array_equal(hint, 255 - sent)
     (note,) = notes
-    assert note.startswith("control: the hint is dark on a light ground")
+    assert note.startswith("control: the hint is dark on light")
     assert "it was inverted" in note
 
 
@@ -232,7 +232,7 @@ def test_a_coloured_map_gives_way_to_its_brightness() -> None:
     coloured = np.ascontiguousarray(cv2.applyColorMap(ramp, cv2.COLORMAP_INFERNO)[..., ::-1])
     hint, notes = ready("depth", coloured)
     np.testing.assert_array_equal(hint, rgb(cv2.cvtColor(coloured, cv2.COLOR_RGB2GRAY)))
-    assert notes == ("control: the hint is in colour and a depth hint is grey: its brightness was taken",)
+    assert notes == ("control: the hint is in colour but a depth hint is grey: only its brightness was used",)
     np.testing.assert_array_equal(ready("depth", rgb(ramp))[0], rgb(ramp))
     assert ready("depth", rgb(ramp))[1] == ()
 
