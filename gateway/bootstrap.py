@@ -27,6 +27,7 @@ from gateway.generation.services import Services
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.job import Job, Outbox
 from gateway.jobs.limits import Bounds
+from gateway.jobs.limits import Timing as JobTiming
 from gateway.jobs.results import of_job
 from gateway.keys.keys import Keys
 from gateway.keys.watch import open_keys
@@ -118,6 +119,8 @@ async def open_gateway(
             Bounds(settings.max_pictures, settings.max_waiting, settings.retention_s),
             outbox=_each(partial(of_job, retention_s=settings.retention_s), webhooks.outbox.write),
             notify=webhooks.outbox.written,
+            # Who has no records that last hears at once that the mesh is away, as from a request that is waited for.
+            timing=JobTiming() if database.durable else JobTiming(patience_s=0.0),
         )
         await jobs.open(webhooks.deliveries.attempt)
         stack.push_async_callback(jobs.close)

@@ -23,9 +23,6 @@ from mesh.telemetry import carry_on, log
 
 Answer = TypeVar("Answer")
 
-PATIENCE_S = 120.0
-"""How long a mesh that is away is asked again for a job that nobody waits for; a model server takes its time to come
-back."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
 RECORDS_PAUSE_S = 0.5
 """Before records that are away are asked again."""
@@ -41,6 +38,7 @@ class Attempt:
         begun: its record, which names `executor` as the one that runs it.
         database, assets, places, conduct, executor: as in JobWork.
         changed: called after each change of `job`.
+        patience_s: see Timing.
 
     Attributes:
         job: the record as it is here, ahead of the database by some steps.
@@ -57,6 +55,7 @@ class Attempt:
         conduct: Conductor,
         executor: str,
         changed: Callable[[], None],
+        patience_s: float,
     ) -> None:
         self.job = begun.job
         self.over = asyncio.Event()
@@ -68,6 +67,7 @@ class Attempt:
         self._conduct = conduct
         self._executor = executor
         self._changed = changed
+        self._patience_s = patience_s
         self._task: asyncio.Task[Outcome] | None = None
 
     def stop(self) -> bool:
@@ -113,7 +113,7 @@ class Attempt:
 
     async def _tried(self, generation: Generation) -> Made:
         """The pictures; a mesh that is away for a while is asked again where nobody waits for the answer."""
-        patience_s = 0.0 if self._begun.at_once and self.job.attempts == 1 else PATIENCE_S
+        patience_s = 0.0 if self._begun.at_once and self.job.attempts == 1 else self._patience_s
         pause_s, ends_at = FIRST_PAUSE_S, time.monotonic() + patience_s
         while True:
             try:

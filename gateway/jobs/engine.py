@@ -42,7 +42,7 @@ class JobEngine:
         assets: where pictures lie: those that were sent, and those that were made.
         bounds: how much there may be; `max_pictures` is also what the workflows take from the queue at once.
         outbox, notify: what follows from a job is written by the one, and told to the other; see there.
-        timing: how often it looks.
+        timing: how long it waits for what.
 
     Attributes:
         executor: name of this process.
@@ -61,9 +61,17 @@ class JobEngine:
         notify: Notify = notify_nobody,
         timing: Timing | None = None,
     ) -> None:
+        self._timing = timing or Timing()
         self.executor = workflows.executor
         self.work = JobWork(
-            self.executor, database, assets, conduct, Places(bounds.max_pictures), outbox=outbox, notify=notify
+            self.executor,
+            database,
+            assets,
+            conduct,
+            Places(bounds.max_pictures),
+            outbox,
+            notify,
+            self._timing.patience_s,
         )
         self._database = database
         self._workflows = workflows
@@ -71,7 +79,6 @@ class JobEngine:
         self._outbox = outbox
         self._notify = notify
         self._max_waiting = bounds.max_waiting
-        self._timing = timing or Timing()
         self._upkeep = Upkeep(database, workflows, assets, bounds.retention_s, self.work)
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False

@@ -1,4 +1,4 @@
-"""What bounds a job engine, and how often it looks after its records."""
+"""What bounds a job engine, and how long it waits for what."""
 
 from dataclasses import dataclass
 
@@ -20,12 +20,16 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds between two looks.
+    """How many seconds the engine waits.
 
     Attributes:
-        keep_s: at the records of jobs that are being made here: progress is written, and whether they go on is asked.
-        look_s: at the records of jobs that somebody waits for: another process may be running them.
+        keep_s: between two looks at the records of jobs that are being made here: progress is written, and whether they
+            go on is asked.
+        look_s: between two looks at the records of jobs that somebody waits for: another process may be running them.
+        patience_s: for which a mesh that is away is asked again for a job that nobody waits for; a model server takes
+            its time to come back.
     """
 
     keep_s: float = 0.5
     look_s: float = 0.25
+    patience_s: float = 120.0

@@ -27,6 +27,7 @@ class JobWork:
         conduct: makes the pictures of a generation.
         places: how many pictures are made at once.
         outbox, notify: what follows from a job is written by the one, and told to the other; see there.
+        patience_s: see Timing.
 
     Attributes:
         changes: those who wait for news of jobs.
@@ -41,6 +42,7 @@ class JobWork:
         places: Places,
         outbox: Outbox,
         notify: Notify,
+        patience_s: float,
     ) -> None:
         self.changes = Changes(database, self.runs)
         self._executor = executor
@@ -50,6 +52,7 @@ class JobWork:
         self._places = places
         self._outbox = outbox
         self._notify = notify
+        self._patience_s = patience_s
         self._attempts: dict[str, Attempt] = {}
         self._closing = False
 
@@ -87,7 +90,16 @@ class JobWork:
         if begun is None:
             return {"over": True}
         changed = partial(self.changes.wake, job_id)
-        attempt = Attempt(begun, self._database, self._assets, self._places, self._conduct, self._executor, changed)
+        attempt = Attempt(
+            begun,
+            self._database,
+            self._assets,
+            self._places,
+            self._conduct,
+            self._executor,
+            changed,
+            self._patience_s,
+        )
         self._attempts[job_id] = attempt
         self.changes.wake(job_id)
         try:
