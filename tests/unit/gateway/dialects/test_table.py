@@ -46,7 +46,7 @@ def test_settings_of_dialects_keep_their_variables() -> None:
             "CN_GATEWAY_ENTERPRISE_STATUS='loud' is unknown; use legacy or strict",
         ),
         ("CN_GATEWAY_ENTERPRISE_BASE64", "x", "CN_GATEWAY_ENTERPRISE_BASE64='x' is unknown; use file or inline"),
-        ("CN_GATEWAY_ENTERPRISE_HOLD_S", "soon", "CN_GATEWAY_ENTERPRISE_HOLD_S='soon' can't be used"),
+        ("CN_GATEWAY_ENTERPRISE_HOLD_S", "soon", "CN_GATEWAY_ENTERPRISE_HOLD_S='soon' is "),
     ],
 )
 def test_a_dialect_s_setting_that_can_not_be_ends_the_process_with_one_line(name: str, value: str, words: str) -> None:
