@@ -20,6 +20,7 @@ from mesh.errors import InvalidInput
 from mesh.pictures import check, decode, encode
 from tests.contract.conftest import Running, Start
 from tests.rigs.enterprise_client import INIT, META, SENT, SILENT, SUCCESS, ask, poll, shaped
+from tests.rigs.jobs import eventually
 
 E = "/api/v1/enterprise"
 
@@ -233,8 +234,13 @@ async def test_clearing_the_queue_cancels_one_s_own(start: Start) -> None:
         first = await ask(mesh, **SILENT, key="one", samples=4, instant_response="yes")
         await mesh.rooms.seen.started.wait()
         mine, theirs = [await ask(mesh, **SILENT, key=key, instant_response="yes") for key in ("one", "two")]
-        load = await call(mesh, "/api/v3/system_load", key="one")
-        assert (load["queue_num"], load["status"]) == (2, "ok") and load["queue_time"] > 0
+
+        async def counted() -> bool:
+            load = await call(mesh, "/api/v3/system_load", key="one")
+            return (load["queue_num"], load["status"]) == (2, "ok") and load["queue_time"] > 0
+
+        # How many are pending is counted at each look at the records.
+        await eventually(counted)
         await call(mesh, f"{E}/clear_queue", key="one")
         states = [
             (await call(mesh, f"{E}/fetch", key=key, request_id=body["id"]))["status"]
