@@ -145,11 +145,11 @@ async def test_what_is_not_taken_is_said_at_the_beginning(shelf: Shelf, field: s
 
 async def test_links_are_for_one_part_of_one_upload_and_end(shelf: Shelf) -> None:
     one, two = await begin(shelf.uploads), await begin(shelf.uploads)
-    expires, signature = one.gateway[0].url.partition("?expires=")[2].split("&signature=")
+    expires, signature = one.parts[0].url.partition("?expires=")[2].split("&signature=")
     for id, number, end in ((two.id, 1, expires), (one.id, 2, expires), (one.id, 1, str(int(expires) + 60))):
         with pytest.raises(Forbidden):
             await shelf.uploads.put_part(id, number, b"x", end, signature)
-    shelf.clock[0] = one.gateway[0].expires
+    shelf.clock[0] = one.parts[0].expires
     with pytest.raises(Forbidden):
         await shelf.uploads.put_part(one.id, 1, b"x", expires, signature)
     assert await shelf.paths() == []
