@@ -77,3 +77,10 @@ async def mesh() -> AsyncIterator[Running]:
     """A gateway with default settings."""
     async with running() as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+async def shared() -> AsyncIterator[Running]:
+    """One for all tests of a file that look at nothing but how they are answered."""
+    async with running() as served:
+        yield served

@@ -33,6 +33,7 @@ LONGEST_FIRST = (
     "tests/integration/test_export_annotator_library.py",
     "tests/integration/test_webhooks.py",
     "tests/faults/test_database_restart.py",
+    "tests/integration/test_pairs_on_databases.py",
     "tests/contract/test_pairs.py",
     "tests/contract/enterprise/test_options.py",
     "tests/integration/test_export_control.py",

@@ -146,8 +146,8 @@ async def test_the_same_note_of_several_pictures_is_said_once(mesh: Running) -> 
     ["guess_mode", "mask_image", "control_image", "init_image", "strength", "scheduler", "use_karras_sigmas",
      "algorithm_type", "enhance_prompt", "enhance_style", "clip_skip"],
 )  # fmt: skip
-async def test_hostile_values_are_answered_in_shape(mesh: Running, field: str, value: Any) -> None:
-    body = await ask(mesh, "/api/v5/controlnet", **{**SILENT, "mask_image": SENT[MASK], field: value})
+async def test_hostile_values_are_answered_in_shape(shared: Running, field: str, value: Any) -> None:
+    body = await ask(shared, "/api/v5/controlnet", **{**SILENT, "mask_image": SENT[MASK], field: value})
     assert body["status"] in ("success", "error"), body
     if body["status"] == "error":
         assert set(body) == {"status", "message", "messege"} and len(str(body["message"])) < 300

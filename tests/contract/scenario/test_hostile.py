@@ -77,11 +77,11 @@ async def test_no_spoiled_body_is_a_fault_of_ours(mesh: Running, route: str) -> 
 
 
 @pytest.mark.parametrize("field", REQUESTS["POST /v1/generate/controlnet-inpaint"])
-async def test_no_value_of_a_field_is_a_fault_of_ours(mesh: Running, field: str) -> None:
+async def test_no_value_of_a_field_is_a_fault_of_ours(shared: Running, field: str) -> None:
     for value in HOSTILE:
         body = {**REQUESTS["POST /v1/generate/controlnet-inpaint"], field: value}
         try:
-            request = mesh.http.post("/v1/generate/controlnet-inpaint", json=body)
+            request = shared.http.post("/v1/generate/controlnet-inpaint", json=body)
         except ValueError:
             continue
         async with request as response:
@@ -108,15 +108,15 @@ async def test_no_query_is_a_fault_of_ours(mesh: Running, path: str) -> None:
     "id", ["job_x", "asset_x", "%00", "..%2f..%2fetc", "x" * 3000, "job_" + "0" * 32, "ep_%20", "é"]
 )
 @pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/assets/", "/v1/uploads/", "/v1/models/"])
-async def test_no_id_is_a_fault_of_ours(mesh: Running, path: str, id: str) -> None:
-    async with mesh.http.get(path + id) as response:
+async def test_no_id_is_a_fault_of_ours(shared: Running, path: str, id: str) -> None:
+    async with shared.http.get(path + id) as response:
         assert response.status == 404
         assert len(await response.text()) < 1000
 
 
-async def test_what_is_no_json_is_refused_in_the_shape(mesh: Running) -> None:
+async def test_what_is_no_json_is_refused_in_the_shape(shared: Running) -> None:
     for content in (b"", b"[]", b"nul", b"\xff", b'{"a":NaN}', b"[" * 5000):
-        async with mesh.http.post("/v1/generate/controlnet", data=content) as response:
+        async with shared.http.post("/v1/generate/controlnet", data=content) as response:
             assert response.status == 400
             shaped(await response.json(), ERROR)
 
