@@ -1,1 +1,1 @@
-"""Side-by-side measurements, one command each. Machines are shared and noisy: trust ratios taken in one run."""
+"""Benchmarks, one command each. Machines are shared and noisy: only compare ratios from one run."""

@@ -1,4 +1,4 @@
-"""Our side of a learned hint: the exported graph as Triton's backend runs it, in this process, and our drawing."""
+"""Our side of the hints benchmark: the exported graph, run in this process as in Triton's backend, and our drawing."""
 
 import asyncio
 import importlib
@@ -26,7 +26,7 @@ _BACKEND = ROOT / "model_server" / "backends" / "onnxruntime"
 
 
 class Graphs:
-    """Runs graphs of a repository in this process; stands where the client of the model server does."""
+    """Runs graphs of a repository in this process, in place of the model server's client."""
 
     def __init__(self, repository: Path) -> None:
         self._repository = repository
@@ -51,7 +51,7 @@ class Graphs:
 
 
 def exported(detector: Detector, folder: Path) -> Path:
-    """A repository with the annotator of the detector's weights; made once, kept in `folder`."""
+    """Export the annotator of the detector's weights; the repository is created once and kept in `folder`."""
     weights, repository = folder / f"{detector.word}-weights", folder / detector.word
     detector.write(weights)
     command = [sys.executable, "-m", "export", "annotator", detector.word, str(weights), "--repository", repository]
@@ -71,7 +71,7 @@ class Ours:
         self._loop = asyncio.new_event_loop()
 
     def hint(self, picture: Pixels) -> Pixels:
-        """UINT8 [n, n, 3] of a picture UINT8 [n, n, 3], seen at its own size."""
+        """Make the hint UINT8 [n, n, 3] of a picture UINT8 [n, n, 3] at its own size."""
         given = {**self._parameters, "detect_resolution": min(picture.shape[:2])}
         settled = self._extractor.settle(self._kind, given)
         return self._loop.run_until_complete(self._extractor.annotate(picture, settled, self._annotators))

@@ -29,7 +29,7 @@ SETTINGS: dict[str, Any] = {
 
 
 async def pictures(mesh: LocalMesh, hints: list[tuple[str, Pixels]], concurrency: int) -> list[Pixels]:
-    """One picture a (kind, ready hint), seeds counting up from 0, at most `concurrency` at once, through the edge."""
+    """Generate one picture per (kind, ready hint), seeds from 0, at most `concurrency` at once, through the edge."""
     places = asyncio.Semaphore(concurrency)
 
     async def one(client: AsyncClient, seed: int, kind: str, hint: Pixels) -> Pixels:
@@ -43,10 +43,10 @@ async def pictures(mesh: LocalMesh, hints: list[tuple[str, Pixels]], concurrency
 
 
 async def loop_seconds(mesh: LocalMesh, model: str, hint: NDArray[np.uint8], concurrency: int) -> list[float]:
-    """Seconds of each step of `concurrency` denoising loops at once, straight at unet_svc, as its stream tells them."""
+    """Seconds of each step of `concurrency` concurrent denoising loops, from the progress stream of unet_svc."""
     async with (
         open_channel(mesh.settings.preprocess_address) as words,
-        open_channel(mesh.settings.unet_address) as rooms,
+        open_channel(mesh.settings.unet_address) as channel,
     ):
         control = types_pb2.Control(kind="canny", image=types_pb2.Image(content=encode(hint)), weight=1, end=1)
         preprocess: Any = preprocess_pb2_grpc.PreprocessServiceStub(words)
@@ -55,7 +55,7 @@ async def loop_seconds(mesh: LocalMesh, model: str, hint: NDArray[np.uint8], con
                 model=model, prompt=PROMPT, guidance=True, controls=[control], width=SIZE, height=SIZE
             )
         )
-        unet: Any = unet_pb2_grpc.UnetServiceStub(rooms)
+        unet: Any = unet_pb2_grpc.UnetServiceStub(channel)
 
         async def one(seed: int) -> list[float]:
             request = unet_pb2.DenoiseRequest(

@@ -1,4 +1,4 @@
-"""Callers of preprocess_svc: several at once, each asking for its next hint as soon as it has one."""
+"""Concurrent callers of preprocess_svc, each requesting its next hint as soon as it has one."""
 
 import asyncio
 import statistics
@@ -16,7 +16,7 @@ from mesh.pictures import Pixels, encode
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one load measured: hints a second, times of a hint in ms, CPU-ms a hint in all of the mesh's processes."""
+    """The result of one load: hints per second, times per hint in ms, CPU-ms per hint of all processes of the mesh."""
 
     hints: float
     p50: float
@@ -27,9 +27,9 @@ class Load:
 def load(
     mesh: LocalMesh, kind: str, parameters: Mapping[str, float], picture: Pixels, callers: int, seconds: float
 ) -> Load:
-    """ExtractHint of `picture` by `callers` callers at once, straight at preprocess_svc, for `seconds`.
+    """Call ExtractHint for `picture` with `callers` concurrent callers, directly at preprocess_svc, for `seconds`.
 
-    Raises MeshError where the mesh does not make the hint.
+    Raises MeshError if the mesh does not make the hint.
     """
     height, width = picture.shape[:2]
     request = preprocess_pb2.ExtractHintRequest(
@@ -66,7 +66,7 @@ async def _ask(address: str, request: preprocess_pb2.ExtractHintRequest, callers
 
 
 def offered(mesh: LocalMesh) -> dict[str, preprocess_pb2.ControlKind]:
-    """The kinds as preprocess_svc lists them."""
+    """The kinds that preprocess_svc lists."""
 
     async def ask() -> preprocess_pb2.ListControlsResponse:
         async with open_channel(mesh.settings.preprocess_address) as channel:

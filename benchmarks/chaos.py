@@ -1,14 +1,13 @@
-"""Jobs, while processes of a real mesh are killed at random: nothing lost, nothing double.
+"""Run jobs while processes of a real mesh are killed at random: no job may be lost or duplicated.
 
     python -m benchmarks.chaos                              # forty jobs, six killed, on SQLite, then on PostgreSQL
     python -m benchmarks.chaos --database postgresql --jobs 40 --kills 6 --seed 7
     python -m benchmarks.chaos --jobs 200 --minutes 5 --every 3 --dialects native,enterprise,scenario,grpc
     python -m benchmarks.chaos --write docs/chaos.md
 
-Two gateways share the records. Clients do what clients do: they send again what was not answered; see
-benchmarks/chaos_callers.py. `kill -9` hits whatever process the seed says, each time a number of jobs, drawn as well,
-has ended; with --minutes, every few seconds for so long, with the submissions spread over that time. Exits with 1 if a
-promise is broken.
+Two gateways share the records. Clients retry requests that were not answered; see benchmarks/chaos_callers.py. The seed
+determines which process gets `kill -9` and after how many finished jobs; with --minutes, a process is killed every few
+seconds for that time, over which the submissions are spread. Exits with 1 if a guarantee is broken.
 """
 
 import argparse
@@ -40,23 +39,23 @@ from tests.rigs.postgres import postgres
 
 DATABASES = ("sqlite", "postgresql")
 IN_FLIGHT = 8
-"""Jobs that the clients have under way where no time is given, so that there is work whenever something dies."""
+"""Concurrent jobs of the clients without --minutes, so that there is work whenever a process dies."""
 PATIENCE_S = 300.0
 _TELLING_S = 60.0
-"""How long is waited for webhooks, once all jobs have ended."""
+"""How long to wait for webhooks after all jobs have ended."""
 _LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to happen.
+    """The plan of a run.
 
     Attributes:
-        jobs: how many.
-        dialects: that they come by, in turn.
-        kills: how many, each when some jobs have ended.
-        minutes: over which submissions are spread and processes killed, one `every_s` seconds; 0: by `kills`.
-        seed: of what happens when, and to whom.
+        jobs: number of jobs.
+        dialects: the dialects of the jobs, in turn.
+        kills: number of kills, each after some jobs have ended.
+        minutes: time over which jobs are submitted and a process is killed every `every_s` seconds; 0: use `kills`.
+        seed: determines which process is killed when.
     """
 
     jobs: int = 40
@@ -67,20 +66,20 @@ class Plan:
     seed: int = 0
 
     def command(self) -> str:
-        """That repeats it."""
+        """The command that repeats it."""
         timed = f"--minutes {self.minutes:g} --every {self.every_s:g}" if self.minutes else f"--kills {self.kills}"
         dialects = f" --dialects {','.join(self.dialects)}" if self.dialects != DIALECTS[:1] else ""
         return f"python -m benchmarks.chaos --jobs {self.jobs} {timed}{dialects}"
 
     def title(self) -> str:
-        """Of its tables."""
+        """The title of its tables."""
         if self.minutes:
             return f"{self.jobs} jobs, one process killed every {self.every_s:g} s for {self.minutes:g} minutes"
         return f"{self.jobs} jobs, {self.kills} processes killed"
 
 
 class Clients:
-    """Submit all jobs and follow each to its end, whatever happens on the way."""
+    """Submits all jobs and follows each to its end, whatever happens."""
 
     def __init__(self, run: Run, plan: Plan, programs: Programs) -> None:
         self._run = run
@@ -91,7 +90,7 @@ class Clients:
         self.news = asyncio.Condition()
 
     async def through(self, number: int) -> None:
-        """One job: submitted in its time, looked at until its end, its picture fetched."""
+        """Run one job: submit it in time, poll it until its end, fetch its picture."""
         await asyncio.sleep(60 * self._plan.minutes * number / self._plan.jobs)
         async with self._places:
             await self._through(number)
@@ -109,8 +108,8 @@ class Clients:
 
 
 async def _kill(run: Run, plan: Plan, mesh: FrailMesh, clients: Clients) -> None:
-    """Kill at random, as long as there is work."""
-    # Of its own, so that the seed says whom it hits, however often clients ask.
+    """Kill processes at random while there is work."""
+    # A separate generator, so that the seed determines the kills however often clients poll.
     chance = random.Random(plan.seed)
     began = time.monotonic()
     for wanted in sorted(chance.randrange(int(plan.jobs * 0.8) + 1) for _ in range(plan.kills)):
@@ -121,18 +120,18 @@ async def _kill(run: Run, plan: Plan, mesh: FrailMesh, clients: Clients) -> None
         ended, at_s = clients.ended, time.monotonic() - began
         await asyncio.to_thread(mesh.kill, part)
         run.kills.append(Kill(at_s, part, ended))
-        # Half of the time the next one may die before this one is back.
+        # Half of the time the next process may die before this one is back.
         if chance.random() < 0.5:
             await asyncio.to_thread(mesh.wait_ready)
 
 
 async def _kill_in_time(run: Run, plan: Plan, mesh: FrailMesh, clients: Clients) -> None:
-    """Kill one every few seconds."""
+    """Kill one process every few seconds."""
     chance = random.Random(plan.seed)
     began = time.monotonic()
     for number in range(1, int(60 * plan.minutes / plan.every_s) + 1):
         await asyncio.sleep(began + number * plan.every_s - time.monotonic())
-        # One that is down already can't die; the next one in line does.
+        # A process that is down can't be killed; then the next one in the sample is.
         part = await asyncio.to_thread(mesh.kill_first, chance.sample(PARTS, len(PARTS)))
         run.kills.append(Kill(time.monotonic() - began, part, clients.ended))
 
@@ -157,7 +156,7 @@ async def _work(run: Run, plan: Plan, mesh: FrailMesh, heard: Heard, url: str) -
 
 
 async def _all_ended(url: str) -> list[Any]:
-    """The records, once all are final: those as well that no program knows of."""
+    """The records, once all are final, including those that no client knows."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             rows = await asyncio.to_thread(_rows, url)
@@ -167,39 +166,39 @@ async def _all_ended(url: str) -> list[Any]:
 
 
 def _rows(url: str) -> list[Any]:
-    """The records as they are."""
+    """The current records."""
     columns = (JOBS.c.id, JOBS.c.number, JOBS.c.dialect, JOBS.c.status, JOBS.c.attempts)
     with open_database(url) as records:
         return list(records.run_here(lambda connection: connection.execute(select(*columns)).all()))
 
 
 def _job(path: str, body: Mapping[str, Any]) -> str:
-    """What a webhook that came to `path` is about, in the dialect's own words."""
+    """The dialect's id of the job in a webhook that came to `path`."""
     if path == "/enterprise":
         return str(body["id"])
     return str(body["payload"]["job"]["jobId"] if path == "/scenario" else body["data"]["id"])
 
 
 def _name(row: Any, dialect: str) -> str:
-    """What a record's job is called in a dialect."""
+    """A dialect's id of a record's job."""
     return {"enterprise": str(row.number), "scenario": f"job_{row.id}"}.get(dialect, str(row.id))
 
 
 def _told(heard: Heard) -> Counter[tuple[str, str]]:
-    """What was told where: path and job -> under how many ids."""
+    """The webhooks received: (path, job) -> number of webhook ids."""
     with heard.news:
         return Counter((path, _job(path, heard.bodies[id])) for id, path in heard.paths.items())
 
 
 def _due(rows: Sequence[Any], plan: Plan) -> set[tuple[str, str]]:
-    """What is to be told where, of these records."""
+    """The (path, job) pairs for which these records must have sent webhooks."""
     due = {(f"/{row.dialect}", _name(row, row.dialect)) for row in rows}
-    # Scenario's endpoint is told of all jobs of its owner.
+    # Scenario's endpoint receives webhooks of all jobs of its owner.
     return due | {("/scenario", _name(row, "scenario")) for row in rows} if "scenario" in plan.dialects else due
 
 
 def _check(run: Run, plan: Plan, heard: Heard) -> None:
-    """Say which promises were broken."""
+    """Record the broken guarantees in `run.broken`."""
     run.webhooks, run.calls = len(heard.bodies), heard.calls
     known = {(row.dialect, _name(row, row.dialect)): row for row in run.rows}
     keyed = [job for job in run.accepted if len(job.ids) == 2]
@@ -227,7 +226,7 @@ def _check(run: Run, plan: Plan, heard: Heard) -> None:
 
 
 def chaos(database: str, plan: Plan, repository: Path = Path("model_repository"), kept: Path | None = None) -> Run:
-    """One run on a mesh of its own; its logs and records stay in `kept`, if that is given."""
+    """Run once on a new mesh; its logs and records stay in `kept`, if given."""
     run = Run(database, plan.seed, f"{plan.command()} --seed {plan.seed} --database {database}")
     with ExitStack() as stack:
         scratch = kept or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="controlmesh-chaos-")))
@@ -256,21 +255,27 @@ def chaos(database: str, plan: Plan, repository: Path = Path("model_repository")
 def _dialects(text: str) -> tuple[str, ...]:
     named = tuple(text.split(","))
     if unknown := [name for name in named if name not in DIALECTS]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(DIALECTS)}")
+        raise argparse.ArgumentTypeError(f"unknown dialect {unknown[0]!r}; use {', '.join(DIALECTS)}")
     return named
 
 
 def main() -> None:
     usual = Plan()
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--database", choices=DATABASES, action="append", help="which; both if left out")
+    parser.add_argument("--database", choices=DATABASES, action="append", help="database to use; default: both")
     parser.add_argument("--jobs", type=int, default=usual.jobs)
     parser.add_argument("--kills", type=int, default=usual.kills)
-    parser.add_argument("--minutes", type=float, default=usual.minutes, help="kill for so long, in place of --kills")
+    parser.add_argument(
+        "--minutes", type=float, default=usual.minutes, help="kill processes for this long, in place of --kills"
+    )
     parser.add_argument("--every", type=float, default=usual.every_s, metavar="SECONDS", help="with --minutes")
     parser.add_argument("--dialects", type=_dialects, default=usual.dialects, help=f"some of {','.join(DIALECTS)}")
-    parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="what happens when, and to whom")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where logs and records stay, of one database")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(10_000), help="seed that determines which process is killed when"
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="folder to keep logs and records in; with one --database"
+    )
     parser.add_argument("--write", type=Path, metavar="FILE")
     asked = parser.parse_args()
     plan = Plan(asked.jobs, asked.dialects, asked.kills, asked.minutes, asked.every, asked.seed)

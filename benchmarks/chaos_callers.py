@@ -1,7 +1,7 @@
-"""How a program of each dialect submits a job, looks at it and finds its picture, and what it takes for no answer.
+"""Clients of each dialect: how they submit a job, poll it and find its picture, and what they treat as no answer.
 
-Native and gRPC programs send idempotency keys, so they may send again whatever was not answered. The vendors' programs
-know no such keys: what they send again is a new job, and the one whose answer was lost may be made as well.
+Native and gRPC clients send idempotency keys, so they may retry whatever was not answered. The vendors' clients have no
+such keys: a retry is a new job, and the job whose answer was lost may run as well.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ PROMPT = "a red star"
 STEPS = 20
 SIZE = 128
 PAUSE_S = 0.25
-"""Before a program asks again."""
+"""Pause before a retry, seconds."""
 _AGAIN = frozenset({429, 500, 502, 503, 504})
-"""What a program answers by sending the request again."""
+"""Status codes after which a client retries."""
 _GRPC_AGAIN = frozenset(
     getattr(grpc.StatusCode, name)
     for name in ("UNAVAILABLE", "INTERNAL", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED", "UNKNOWN")
@@ -47,12 +47,12 @@ _TIMEOUT_S = 20
 
 
 class NoAnswer(Exception):
-    """Nothing came back that says what became of the request."""
+    """No answer says whether the request was accepted."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A job as its program sees it: the end in the native words, "" before; where its pictures are; why it failed."""
+    """A job as its client sees it: its final status as in the native API, else ""; URLs of its pictures; its error."""
 
     end: str = ""
     pictures: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Seen:
 
 
 class Caller(Protocol):
-    """A program of one dialect.
+    """A client of one dialect.
 
     Attributes:
         keyed: whether it sends idempotency keys.
@@ -69,17 +69,17 @@ class Caller(Protocol):
     keyed: bool
 
     async def submit(self, place: int, number: int, key: str) -> str:
-        """Submit job `number` at gateway `place`, 0 or 1; its id. NoAnswer."""
+        """Submit job `number` at gateway `place`, 0 or 1; returns its id. Raises NoAnswer."""
 
     async def look(self, place: int, id: str) -> Seen:
-        """The job. NoAnswer."""
+        """Poll the job. Raises NoAnswer."""
 
 
 class Http:
-    """Asks over HTTP.
+    """Sends requests over HTTP.
 
     Args:
-        mesh: whom.
+        mesh: the mesh to call.
     """
 
     def __init__(self, mesh: FrailMesh) -> None:
@@ -90,12 +90,12 @@ class Http:
         await self._client.aclose()
 
     async def ask(self, place: int, method: str, path: str, **request: Any) -> httpx2.Response:
-        """The answer. NoAnswer."""
+        """Send a request. Raises NoAnswer."""
         try:
             answer = await self._client.request(method, self._mesh.urls[place] + path, **request)
         except httpx2.TransportError as error:
             raise NoAnswer from error
-        # The enterprise dialect says with status 200 that something is away.
+        # The enterprise dialect reports with status 200 that a service is unavailable.
         if answer.status_code in _AGAIN or "retry-after" in answer.headers:
             raise NoAnswer
         return answer.raise_for_status()
@@ -128,7 +128,7 @@ class Native:
 
 @dataclass(frozen=True)
 class Enterprise:
-    """The enterprise vendor's API: told by webhook, and polled."""
+    """The enterprise vendor's API: webhooks and polling."""
 
     http: Http
     webhook: str
@@ -150,14 +150,14 @@ class Enterprise:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Scenario's API: polled; its webhooks go to an endpoint that was set up before."""
+    """Scenario's API: polling; its webhooks go to an endpoint that is created first."""
 
     http: Http
     webhook: str
     keyed: bool = False
 
     async def prepare(self) -> None:
-        """Set up the endpoint."""
+        """Create the webhook endpoint."""
         body = {"url": self.webhook, "enabledEvents": ["generation.completed", "generation.failed"]}
         await self.http.ask(0, "POST", "/v1/teams/any/webhook-endpoints", json=body)
 
@@ -213,11 +213,11 @@ DIALECTS = ("native", "enterprise", "scenario", "grpc")
 
 @dataclass
 class Programs:
-    """One program of each dialect, at work until `close`.
+    """One client of each dialect, until `close`.
 
     Attributes:
-        unanswered: dialect -> how often nothing told what became of a submission.
-        asked_again: how often a program sent anything again.
+        unanswered: dialect -> number of submissions without an answer.
+        asked_again: number of retries of all clients.
     """
 
     http: Http
@@ -228,7 +228,7 @@ class Programs:
 
     @classmethod
     async def open(cls, mesh: FrailMesh, dialects: tuple[str, ...], heard_at: str) -> "Programs":
-        """Those of `dialects`; each is told of ends at a path of its own below `heard_at`."""
+        """Open clients of `dialects`; the webhooks of each go to its own path below `heard_at`."""
         http = Http(mesh)
         channels = tuple(map(open_channel, mesh.grpc_addresses))
         stubs = tuple(generation_pb2_grpc.GenerationServiceStub(channel) for channel in channels)
@@ -250,7 +250,7 @@ class Programs:
             await channel.close()
 
     async def submitted(self, dialect: str, number: int, key: str) -> tuple[str, ...]:
-        """Ids that a job was accepted under: by both gateways where it has a key, else by one of them."""
+        """Submit a job; returns its ids: from both gateways if the dialect has keys, else from one of them."""
         places = (0, 1) if self.callers[dialect].keyed else (number % 2,)
         return tuple(await asyncio.gather(*(self._submitted(dialect, place, number, key) for place in places)))
 
@@ -263,7 +263,7 @@ class Programs:
                 await self._pause()
 
     async def ended(self, dialect: str, id: str) -> Seen:
-        """The job once it has ended."""
+        """Poll the job until it has ended."""
         while True:
             try:
                 seen = await self.callers[dialect].look(0, id)
@@ -274,7 +274,7 @@ class Programs:
                 await self._pause()
 
     async def picture(self, path: str) -> bytes:
-        """A picture's file."""
+        """Fetch a picture's file."""
         while True:
             try:
                 return bytes((await self.http.ask(0, "GET", path)).content)

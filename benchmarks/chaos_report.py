@@ -1,4 +1,4 @@
-"""What a run of chaos is told as: tables, and their place in a page that holds those of other runs, too."""
+"""Report a chaos run: its tables, and their place in a page that also has those of other runs."""
 
 import re
 from collections import Counter
@@ -34,7 +34,7 @@ back, and was told of after 3.5 to 4.0 s.
 
 @dataclass(frozen=True)
 class Kill:
-    """One `kill -9`: when, whom, how many jobs had ended."""
+    """One `kill -9`: its time, the process, and how many jobs had ended."""
 
     at_s: float
     part: str
@@ -43,8 +43,8 @@ class Kill:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A job that a program was given an id of: by each gateway that it was sent to; how it ended; whether its picture
-    was there."""
+    """A job for which a client got an id, from each gateway that it was sent to; how it ended; whether its picture was
+    found."""
 
     dialect: str
     ids: tuple[str, ...]
@@ -54,16 +54,16 @@ class Accepted:
 
 @dataclass
 class Run:
-    """What happened.
+    """The results of a run.
 
     Attributes:
-        command: that repeats it.
-        accepted: the jobs as their programs know them.
-        unanswered: dialect -> submissions that nothing came back of.
-        asked_again: how often a program sent something again.
+        command: the command that repeats it.
+        accepted: the jobs as their clients know them.
+        unanswered: dialect -> submissions without an answer.
+        asked_again: number of retries of all clients.
         rows: the records at the end.
-        webhooks, calls: distinct ones, and requests with them.
-        broken: promises that were not kept, in words.
+        webhooks, calls: number of distinct webhooks, and of requests that delivered them.
+        broken: broken guarantees, as sentences.
     """
 
     database: str
@@ -81,7 +81,7 @@ class Run:
 
 
 def tables(run: Run) -> list[Table]:
-    """The figures of a run, by dialect and in all, and who was killed."""
+    """The figures of a run, by dialect and in total, and the kills."""
     begun = Counter(row.attempts for row in run.rows)
     facts = {
         "records": len(run.rows),
@@ -133,7 +133,7 @@ def _kills(run: Run) -> Table:
 
 
 def write(page: Path, title: str, runs: Sequence[Run]) -> None:
-    """Put the tables of `runs` into `page`, each in place of what stands there under the same title and database."""
+    """Write the tables of `runs` into `page`, each replacing the one with the same title and database."""
     known = re.findall(r"^## .*?(?=^## |\Z)", page.read_text() if page.exists() else "", re.MULTILINE | re.DOTALL)
     parts = {part.split("\n", 1)[0]: part.strip() for part in known}
     for run in runs:

@@ -1,4 +1,4 @@
-"""What the mesh's processes cost: CPU-seconds and resident memory, read from the system."""
+"""Measure the mesh's processes: CPU-seconds and memory, read from the system."""
 
 import contextlib
 from collections import defaultdict
@@ -9,7 +9,7 @@ from local.supervision import LocalMesh
 
 
 def tree(mesh: LocalMesh) -> dict[str, list[psutil.Process]]:
-    """Name of each part -> its process and all that it started."""
+    """Name of each process -> the process and all its descendants."""
     found: dict[str, list[psutil.Process]] = {}
     for name, row in mesh.states().items():
         root = psutil.Process(row["pid"])

@@ -1,8 +1,7 @@
-"""controlnet_aux's learned detectors over random weights: one side of the comparison of hints, and what ours is
-exported from.
+"""controlnet_aux's trained detectors with random weights: the other side of the hints benchmark, and the source from
+which our side is exported.
 
-Random weights find nothing that anybody would call a hint, but they cost what trained ones cost, and both sides must
-find the same in them.
+Random weights do not find useful hints, but they cost the same as trained ones, and both sides must find the same.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +38,7 @@ class Detector:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Random weights into `folder`, the same ones every time."""
+        """Write random weights into `folder`, always the same ones."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, made in self.files.items():
             if not (folder / name).exists():
@@ -47,7 +46,7 @@ class Detector:
                 torch.save(made(module(self.module)), folder / name)
 
     def open(self, folder: Path) -> Any:
-        """The library's detector over the weights in `folder`."""
+        """Open the library's detector with the weights in `folder`."""
         return getattr(module(self.module), self.detector).from_pretrained(str(folder))
 
 
@@ -71,7 +70,7 @@ def _pidinet(library: Any) -> Weights:
 
 
 def _layers(net: nn.Module) -> Weights:
-    """As CMU's files name them: without the block that they stand in."""
+    """Weights with names as in CMU's files: without their block."""
     return {name.partition(".")[2]: value for name, value in net.state_dict().items()}
 
 

@@ -1,4 +1,4 @@
-"""diffusers' own ControlNet pipeline over the demo weights: the other side of the comparison."""
+"""diffusers' own ControlNet pipeline with the demo weights: the other side of the mesh benchmark."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class Diffusers:
         self._pipeline.set_progress_bar_config(disable=True)
 
     def picture(self, hint: Pixels, seed: int) -> Pixels:
-        """UINT8 [SIZE, SIZE, 3] under `hint`, as `asking.pictures` asks for it."""
+        """Generate UINT8 [SIZE, SIZE, 3] with `hint`, like the requests of `asking.pictures`."""
         made = self._pipeline(
             asking.PROMPT,
             image=Image.fromarray(hint),

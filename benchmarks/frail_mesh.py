@@ -1,4 +1,4 @@
-"""A whole mesh on this machine with two gateways over one database, whose processes get killed."""
+"""A whole mesh on this machine with two gateways and one database, whose processes can be killed."""
 
 import os
 import signal
@@ -19,12 +19,12 @@ from local.supervision import LocalMesh
 SECOND = "gateway 2"
 TRITON = "triton"
 PARTS = ("gateway", SECOND, "preprocess_svc", "unet_svc", "vae_svc", "model_server", TRITON, "envoy")
-"""Who may be killed. `model_server` is what starts and watches Triton."""
+"""Processes that may be killed. `model_server` starts and watches Triton."""
 _TICK_S = 0.1
 
 
 class _Kept:
-    """A process that is started again whenever it ends."""
+    """A process that is restarted whenever it exits."""
 
     def __init__(self, command: tuple[str, ...], environ: Mapping[str, str], log: Path) -> None:
         self._command = command
@@ -55,7 +55,7 @@ class _Kept:
     def _keep(self) -> None:
         while True:
             self._process.wait()
-            # Not at once for ever, if it can't start.
+            # A pause, in case it can't start at all.
             if self._leaving.wait(_TICK_S):
                 return
             with self._changing:
@@ -65,11 +65,11 @@ class _Kept:
 
 
 class FrailMesh:
-    """Such a mesh while it runs.
+    """A running mesh whose processes can be killed.
 
     Attributes:
-        urls: of the edge, behind which the first gateway is, and of the second one.
-        grpc_addresses: of their gRPC faces, the first one's behind Envoy's listener between the services.
+        urls: of the edge, which is in front of the first gateway, and of the second gateway.
+        grpc_addresses: of their gRPC APIs, the first one behind Envoy's mesh listener.
     """
 
     def __init__(self, mesh: LocalMesh, second: _Kept, others: LocalSettings) -> None:
@@ -79,7 +79,7 @@ class FrailMesh:
         self.grpc_addresses = (mesh.settings.mesh_address, others.gateway_grpc_address)
 
     def kill(self, name: str) -> int:
-        """Kill -9 one of PARTS, once it runs; its process id."""
+        """Kill -9 one of PARTS as soon as it runs; returns its process id."""
         while True:
             pid = self._pid(name)
             if pid:
@@ -88,11 +88,11 @@ class FrailMesh:
                     return pid
                 except ProcessLookupError:
                     pass
-            # It is just being started again.
+            # It is being restarted.
             time.sleep(_TICK_S)
 
     def kill_first(self, names: Sequence[str]) -> str:
-        """Kill -9 the first of these that runs now; its name."""
+        """Kill -9 the first of these that runs now; returns its name."""
         while True:
             for name in names:
                 try:
@@ -108,7 +108,7 @@ class FrailMesh:
         end = time.monotonic() + seconds
         while not all(map(_is_ready, self.urls)):
             if time.monotonic() > end:
-                raise TimeoutError("the mesh does not come back; its logs have the reason")
+                raise TimeoutError("the mesh did not become ready again; its logs have the reason")
             time.sleep(_TICK_S)
 
     def _pid(self, name: str) -> int:
@@ -132,7 +132,7 @@ def _is_ready(url: str) -> bool:
 
 @contextmanager
 def frail_mesh(repository: Path, run: Path, environ: Mapping[str, str]) -> Iterator[FrailMesh]:
-    """A mesh on free ports, ready to answer.
+    """Start a mesh on free ports, and wait until it is ready.
 
     Args:
         repository: of the models.

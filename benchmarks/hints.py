@@ -1,12 +1,12 @@
-"""Hints side by side with controlnet_aux, in one run, and what the service gives to several callers at once.
+"""Compare hints with controlnet_aux in one run, and measure the service with concurrent callers.
 
     python -m benchmarks.hints                            # print the tables
     python -m benchmarks.hints --write docs/hints_benchmark.md
     python -m benchmarks.hints --quick                    # small pictures, few rounds
 
-The two sides alternate in one process, one thread each, and their maps are compared on the way. Time is CPU time,
-because wall time on a shared machine says more about the neighbours. Throughput is of the real preprocess_svc, with
-the real Triton where a model finds the hint.
+The two sides alternate in one process, one thread each, and their maps are compared. Time is CPU time, because wall
+time on a shared machine depends on other load. Throughput is that of the real preprocess_svc, with the real Triton if a
+model finds the hint.
 """
 
 import argparse
@@ -41,14 +41,14 @@ from preprocess_svc.extraction.control import Algorithm
 KEPT = Path("build/benchmark-annotators")
 CALLERS = (1, 4, 16)
 SERVED: dict[str, Mapping[str, float]] = {"canny": {}, "scribble": {"xdog_threshold": 32}, "depth": {}}
-"""Kinds that the service is asked for, with their parameters."""
+"""Kinds requested from the service, with their parameters."""
 
 Side = Callable[[Pixels], Pixels]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The same hint by both sides; `most` is the greatest number of rounds worth taking."""
+    """The same hint by both sides; `most` is the largest useful number of rounds."""
 
     name: str
     theirs: Side
@@ -83,7 +83,7 @@ def algorithms() -> Iterator[Pair]:
 
 
 def learned(folder: Path) -> Iterator[Pair]:
-    """Hints that a model finds, both sides on the same weights; exported into `folder` where they are not yet."""
+    """Hints that a model finds, both sides with the same weights; exported into `folder` if they are not there yet."""
     for detector in DETECTORS:
         repository = exported(detector, folder)
         theirs = detector.open(folder / f"{detector.word}-weights")
@@ -102,9 +102,9 @@ def _ours(kind: str) -> Side:
 
 
 def compared(pair: Pair, size: int, seconds: float, clock: Callable[[], float] = time.process_time) -> str:
-    """Cells of a row: CPU-ms of both sides, the ratio with its spread, and how far the maps are apart."""
+    """Cells of a row: CPU-ms of both sides, the ratio with its spread, and the difference of the maps."""
     picture = photo(size)
-    # The first round fills caches and takes memory, and is not counted.
+    # The first round fills caches and allocates memory, and is not counted.
     theirs, ours, first = _round(pair, picture, clock)
     rounds = min(pair.most, max(1, int(seconds / sum(first))))
     spent = [_round(pair, picture, clock)[2] for _ in range(rounds)]
@@ -138,13 +138,13 @@ def speed(sizes: tuple[int, ...], seconds: float) -> tuple[str, str]:
 
 
 def _told(*row: str) -> Row:
-    """The row, shown while the others are still to come."""
+    """Print a row as soon as it is measured, and return it."""
     print(*row, sep=" | ", file=sys.stderr, flush=True)
     return row[0], row[1]
 
 
 def throughput(seconds: float, size: int = 512) -> tuple[str, str]:
-    """What preprocess_svc gives to one and more callers, and which of SERVED it has no extractor for."""
+    """Throughput of preprocess_svc for one and more callers, and which of SERVED it has no extractor for."""
     rows, picture = [], photo(size)
     with tempfile.TemporaryDirectory() as scratch, running(Path("model_repository"), Path(scratch)) as mesh:
         offered = callers.offered(mesh)
@@ -191,7 +191,7 @@ row. The CPU column is everything that the mesh used, divided by the hints.{abse
 
 
 def report(sizes: tuple[int, ...], budget: float, seconds: float) -> str:
-    """Run everything and give the page."""
+    """Run everything and return the page."""
     load = psutil.getloadavg()[0]
     algorithmic, models = speed(sizes, budget)
     served, absent = throughput(seconds)
@@ -212,7 +212,7 @@ def report(sizes: tuple[int, ...], budget: float, seconds: float) -> str:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="512 px alone and few rounds")
+    parser.add_argument("--quick", action="store_true", help="only 512 px and few rounds")
     parser.add_argument("--write", type=Path, help="also write the page here")
     arguments = parser.parse_args()
     page = report((512,), 4, 1) if arguments.quick else report((512, 1024), 12, 3)

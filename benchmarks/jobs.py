@@ -1,10 +1,10 @@
-"""What jobs cost beside the pictures: the engine's delays and rate, and the gateway's share of a synchronous request.
+"""Measure the overhead of jobs: the engine's delays and rate, and the gateway's share of a synchronous request.
 
     python -m benchmarks.jobs                                # print the tables
     python -m benchmarks.jobs --write docs/jobs_benchmark.md
 
-Pictures are made by a conductor, or by rooms in small, that answer at once, so that all that is left is ours. The
-engines take turns, round by round, so that a busy machine is busy for all of them.
+Pictures come from a conductor, or from fake services, that answer at once, so that only the overhead remains. The
+engines alternate round by round, so that other load affects all of them.
 """
 
 import argparse
@@ -73,7 +73,7 @@ _WORDS = Generation(prompt="a boat", steps=1)
 
 
 class Begun:
-    """A conductor that answers at once, and notes when it was asked."""
+    """A conductor that answers at once, and records when it was called."""
 
     def __init__(self) -> None:
         self.at = 0.0
@@ -85,7 +85,7 @@ class Begun:
 
 @asynccontextmanager
 async def engine(url: str, folder: Path, conduct: Begun) -> AsyncIterator[JobEngine]:
-    """An engine with the gateway's own bounds, except for a longer queue; of one process without a URL."""
+    """An engine with the gateway's own limits, except for a longer queue; of one process without a URL."""
     usual = GatewaySettings()
     bounds = Bounds(usual.max_pictures, 10_000, usual.retention_s)
     with open_database(url) as database:
@@ -99,7 +99,7 @@ async def engine(url: str, folder: Path, conduct: Begun) -> AsyncIterator[JobEng
 
 
 async def delays(jobs: JobEngine, conduct: Begun, count: int, at_once: bool) -> list[float]:
-    """Milliseconds between the submission of a job and its beginning, one job after the other at random moments."""
+    """Milliseconds from the submission of a job to its start, one job after the other at random times."""
     found = []
     for _ in range(count):
         await asyncio.sleep(random.random() / 4)
@@ -111,7 +111,7 @@ async def delays(jobs: JobEngine, conduct: Begun, count: int, at_once: bool) -> 
 
 
 async def rate(jobs: JobEngine, count: int) -> float:
-    """Jobs a second, from the first submission to the last end, with all of them in the queue."""
+    """Jobs per second, from the first submission to the last end, with all of them in the queue."""
 
     async def through() -> Job:
         job = await jobs.submit(Order(_WORDS, "me"))
@@ -137,7 +137,7 @@ async def requests(url: str, count: int) -> list[float]:
 
 
 async def measure(kind: str, server: Server, count: int, found: dict[str, list[float]]) -> None:
-    """One round of one engine, with fresh records."""
+    """Run one round of one engine, with new records."""
     with tempfile.TemporaryDirectory() as scratch:
         urls = {"process": "", "sqlite": f"sqlite:///{scratch}/records.db", "postgresql": server.new_database()}
         conduct = Begun()
@@ -183,7 +183,7 @@ def markdown(rows: Sequence[tuple[str, ...]], rounds: int, count: int, load: flo
         f"{rounds} rounds of {count} jobs one after the other, {5 * count} at once and {count} requests, the engines",
         f"in turn; {machine}, DBOS {version('dbos')}. Records on a disk are written through to it. The queue is",
         "looked at every 0.25 s. A synchronous request passes uvicorn, the dialect, the engine and the pipeline; its",
-        "rooms answer at once, from the same process. Written by `python -m benchmarks.jobs`.",
+        "fake services answer at once, from the same process. Written by `python -m benchmarks.jobs`.",
         "",
         f"| {' | '.join(HEAD)} |",
         "|" + " --- |" * len(HEAD),
@@ -195,7 +195,7 @@ def markdown(rows: Sequence[tuple[str, ...]], rounds: int, count: int, load: flo
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--count", type=int, default=20, help="jobs and requests a round")
+    parser.add_argument("--count", type=int, default=20, help="jobs and requests per round")
     parser.add_argument("--write", type=Path, metavar="FILE")
     asked = parser.parse_args()
     configure("benchmark", GatewaySettings(log_level="error"))

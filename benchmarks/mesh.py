@@ -3,9 +3,9 @@
     python -m benchmarks.mesh                          # print the tables
     python -m benchmarks.mesh --write docs/benchmark.md
 
-Rounds of both sides alternate; the figure of a side is the median of its rounds. Compute is counted in CPU-seconds
-with one thread a process, because wall time on a shared machine says more about the neighbours. The mesh's figure is
-the sum over all its processes, Envoy and Triton included; what the measuring program itself uses is left out.
+Rounds of both sides alternate; the figure of a side is the median of its rounds. Compute is measured in CPU-seconds
+with one thread per process, because wall time on a shared machine depends on other load. The mesh's figure is the sum
+over all its processes, including Envoy and Triton, without the benchmark itself.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def throughput(mesh: LocalMesh, hint: Pixels, rounds: int, count: int) -> tuple[
 
 
 def overhead(mesh: LocalMesh, hint: Pixels, rounds: int) -> list[Row]:
-    """Milliseconds a step that are not the model, from the null model, with one loop and with eight at once."""
+    """Milliseconds per step that are not the model, from the null model, with one loop and with eight at once."""
     asyncio.run(asking.loop_seconds(mesh, NULL, hint, 1))
     rows = []
     for concurrency in (1, 8):
@@ -82,7 +82,7 @@ def overhead(mesh: LocalMesh, hint: Pixels, rounds: int) -> list[Row]:
 
 
 def batches(mesh: LocalMesh, hint: Pixels) -> list[Row]:
-    """Batch size -> executions of the UNet while eight loops ran, four under canny and four under depth."""
+    """Batch size -> executions of the UNet while eight loops ran, four with canny and four with depth."""
     client = InferenceServerClient(f"127.0.0.1:{mesh.settings.triton_port}")
 
     def counted() -> dict[int, int]:
@@ -99,7 +99,7 @@ def batches(mesh: LocalMesh, hint: Pixels) -> list[Row]:
 
 
 def memory(mesh: LocalMesh, hint: Pixels) -> list[Row]:
-    """MiB of every part before and while eight pictures are made."""
+    """MiB of every process before and while eight pictures are generated."""
     rest = costs.memory_mib(mesh)
     load = dict(rest)
 
@@ -117,21 +117,21 @@ def memory(mesh: LocalMesh, hint: Pixels) -> list[Row]:
 
 
 def table(head: str, rows: Sequence[Row]) -> str:
-    """A markdown table; a row's second part may hold several cells."""
+    """A Markdown table; a row's second part may contain several cells."""
     columns = head.count("|") + 1
     lines = [f"| {head} |", "|" + " --- |" * columns, *(f"| {name} | {cells} |" for name, cells in rows)]
     return "\n".join(lines)
 
 
 def running(repository: Path, run_folder: Path) -> LocalMesh:
-    """A mesh on free ports, one thread a process, to be entered."""
+    """A mesh on free ports with one thread per process, as a context manager."""
     settings = LocalSettings(model_repository=str(repository), run_folder=str(run_folder)).with_free_ports()
     environ = {**os.environ, "OMP_NUM_THREADS": "1", "CN_LOG_LEVEL": "warning"}
     return LocalMesh(settings, environ)
 
 
 def report(rounds: int, count: int) -> str:
-    """Run everything on meshes of its own and give the page."""
+    """Run everything on new meshes and return the page."""
     hint = exact_hint("canny", render(SKETCH, asking.SIZE))
     with tempfile.TemporaryDirectory() as scratch:
         with running(Path("model_repository"), Path(scratch) / "demo") as mesh:
@@ -139,7 +139,7 @@ def report(rounds: int, count: int) -> str:
             memory_rows = memory(mesh, hint)
             batch_rows = batches(mesh, hint)
             throughput_rows, difference = throughput(mesh, hint, rounds, count)
-        # A mesh of its own: the null model's processes would count in the figures above.
+        # A separate mesh: the null model's processes would count in the figures above.
         build(Path("model_repository"), Path(scratch) / "models")
         with running(Path(scratch) / "models", Path(scratch) / "null") as mesh:
             overhead_rows = overhead(mesh, hint, rounds)
@@ -199,7 +199,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="alternating rounds (default 7)")
-    parser.add_argument("--count", type=int, default=8, help="pictures a side and round (default 8)")
+    parser.add_argument("--count", type=int, default=8, help="pictures per side and round (default 8)")
     parser.add_argument("--write", type=Path, help="also write the page here")
     arguments = parser.parse_args()
     page = report(arguments.rounds, arguments.count)

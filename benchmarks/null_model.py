@@ -1,7 +1,7 @@
-"""A model that costs nothing: the demo's shapes and transport, graphs that compute next to nothing.
+"""Build a null model: graphs with the demo's shapes and transport that compute almost nothing.
 
-What a denoising step of it takes is what a step costs beside the model: the loop, gRPC, shared memory, Triton's
-ensembles and batching, residuals passed from graph to graph.
+A denoising step of it takes as long as the overhead of a step: the loop, gRPC, shared memory, Triton's ensembles and
+batching, residuals passed from graph to graph.
 """
 
 import shutil

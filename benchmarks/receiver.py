@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback that remembers what it heard."""
+"""A webhook receiver on loopback that records what it receives."""
 
 import http.server
 import json
@@ -11,13 +11,13 @@ from typing import Any
 
 @dataclass
 class Heard:
-    """What arrived so far.
+    """The webhooks received so far.
 
     Attributes:
-        url: where to.
-        bodies: webhook id -> what came first under it.
-        paths: webhook id -> where to it came.
-        calls: how many requests came, repetitions included.
+        url: where it listens.
+        bodies: webhook id -> first body received.
+        paths: webhook id -> path at which it was received.
+        calls: number of requests, including repetitions.
     """
 
     url: str = ""
@@ -27,18 +27,18 @@ class Heard:
     news: threading.Condition = field(default_factory=threading.Condition)
 
     def until(self, messages: int, seconds: float) -> bool:
-        """Wait for so many different ones."""
+        """Wait until `messages` different webhooks have been received."""
         return self.until_all(lambda: len(self.bodies) >= messages, seconds)
 
     def until_all(self, came: Callable[[], bool], seconds: float) -> bool:
-        """Wait for those that `came` looks for."""
+        """Wait until `came` returns true."""
         with self.news:
             return self.news.wait_for(came, seconds)
 
 
 @contextmanager
 def receiver() -> Iterator[Heard]:
-    """One, answering 204, for as long as the context lasts."""
+    """Run a receiver that answers 204 inside the context."""
     heard = Heard()
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 # Set before torch and its friends are imported, here and in the training processes, which inherit them:
-# one thread a process, and no notices of parts that the demo does not use.
+# one thread per process, and no warnings about parts that the demo does not use.
 for name, setting in {
     "OMP_NUM_THREADS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -21,8 +21,8 @@ for name, setting in {
 
 app = typer.Typer(
     help=__doc__,
-    epilog="A picture of the demo is one to three coloured solids on a coloured ground, 128 x 128 pixels. "
-    "Everything it learns from is rendered here; nothing is downloaded.",
+    epilog="A picture of the demo shows one to three coloured solids on a coloured background, 128 x 128 pixels. "
+    "All training pictures are rendered here; nothing is downloaded.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -30,33 +30,33 @@ app = typer.Typer(
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option(help="Folder of the run. The model ends up in its subfolder weights.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run. The finished model is in its sub-folder `weights`.")],
     steps_scale: Annotated[
-        float, typer.Option(min=0.0001, max=10, help="Factor on steps and pictures; 0.01 is a trial of minutes.")
+        float, typer.Option(min=0.0001, max=10, help="Factor for steps and pictures; 0.01 is a trial run of minutes.")
     ] = 1.0,
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Train this stage anew and whatever it lacks, e.g. controlnet-depth. Repeatable. "
-            "What was trained on its old result stays as it is."
+            help="Retrain this stage, and stages that it needs and that are missing, e.g. controlnet-depth. May be "
+            "repeated. Later stages that used its old result are not retrained."
         ),
     ] = None,
     base: Annotated[
         Path | None,
         typer.Option(
-            help="A finished demo model, e.g. demo/weights: its parts are used wherever this run has none "
-            "of its own, so that a new control is all there is to train.",
+            help="A finished demo model, e.g. demo/weights: its parts are used if this run has none of its own, "
+            "so that only a new control has to be trained.",
             exists=True,
             file_okay=False,
         ),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Single-threaded training processes.")] = 2,
 ) -> None:
-    """Train the demo model from nothing. A bit over two hours on two idle cores.
+    """Train the demo model from scratch. It takes a little over two hours on two idle cores.
 
-    Stages: tokenizer, text_encoder, vae, latents, unet, one controlnet-KIND a control, annotator, weights. Interrupt it
-    when you like: the same command goes on with the stage that was under way. The lengths are counted in steps,
-    so a busy machine needs longer for the same model.
+    Stages: tokenizer, text_encoder, vae, latents, unet, one controlnet-KIND per control, annotator, weights. You can
+    interrupt it: the same command continues with the interrupted stage. Lengths are in steps, so a busy machine takes
+    longer for the same model.
     """
     from demo.distributed import CrewError
     from demo.stages import Workshop
@@ -72,17 +72,21 @@ def train(
 
 @app.command()
 def evaluate(
-    url: Annotated[str, typer.Option(help="Where the mesh listens.")] = "http://127.0.0.1:8080",
-    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn with every control and free.")] = 256,
-    first_seed: Annotated[int, typer.Option(min=0, help="Number of the first prompt; none is a training one.")] = 0,
-    in_flight: Annotated[int, typer.Option(min=1, help="Requests the mesh works on at a time.")] = 8,
+    url: Annotated[str, typer.Option(help="URL of the mesh.")] = "http://127.0.0.1:8080",
+    count: Annotated[
+        int, typer.Option(min=2, help="Number of prompts; each is drawn with every control and free.")
+    ] = 256,
+    first_seed: Annotated[
+        int, typer.Option(min=0, help="Number of the first prompt; prompts are never training prompts.")
+    ] = 0,
+    in_flight: Annotated[int, typer.Option(min=1, help="Concurrent requests.")] = 8,
     grid: Annotated[Path | None, typer.Option(help="Write a sheet of sample pictures here (PNG).")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the table here (Markdown).")] = None,
 ) -> None:
-    """Measure a running mesh that serves the demo model: does the picture show what was asked, where it was asked?
+    """Measure a running mesh that serves the demo model: do pictures show what was requested, and where?
 
-    Fresh prompts, 20 steps of UniPC, guidance 3. Exits with status 1 when a floor is missed, and with 2 when the
-    mesh does not deliver.
+    Fresh prompts, 20 steps of UniPC, guidance 3. Exits with status 1 if a floor is missed, and with 2 if the
+    mesh fails.
     """
     import asyncio
 
@@ -125,15 +129,17 @@ def evaluate(
 
 @app.command()
 def sweep(
-    url: Annotated[str, typer.Option(help="Where the mesh listens.")] = "http://127.0.0.1:8080",
+    url: Annotated[str, typer.Option(help="URL of the mesh.")] = "http://127.0.0.1:8080",
     out: Annotated[Path, typer.Option(help="Folder for the page and its plot.", file_okay=False)] = Path("docs"),
-    count: Annotated[int, typer.Option(min=2, help="Prompts; each is drawn under every setting.")] = 64,
-    first_seed: Annotated[int, typer.Option(min=0, help="Number of the first prompt; none is a training one.")] = 0,
-    in_flight: Annotated[int, typer.Option(min=1, help="Requests the mesh works on at a time.")] = 8,
+    count: Annotated[int, typer.Option(min=2, help="Number of prompts; each is drawn with every setting.")] = 64,
+    first_seed: Annotated[
+        int, typer.Option(min=0, help="Number of the first prompt; prompts are never training prompts.")
+    ] = 0,
+    in_flight: Annotated[int, typer.Option(min=1, help="Concurrent requests.")] = 8,
 ) -> None:
-    """Measure on a running mesh what a control's weight and end and guess mode do; writes a page with a plot.
+    """Measure the effect of a control's weight, end and guess mode on a running mesh; writes a page with a plot.
 
-    Fresh prompts with canny hints, 20 steps of UniPC, guidance 3. Exits with status 2 when the mesh does not deliver.
+    Fresh prompts with canny hints, 20 steps of UniPC, guidance 3. Exits with status 2 if the mesh fails.
     """
     import asyncio
 
@@ -163,20 +169,22 @@ def sweep(
 
 @app.command("annotator-report")
 def annotator_report(
-    repository: Annotated[Path, typer.Option(help="Where the exported annotator stands.", file_okay=False)] = Path(
-        "model_repository"
-    ),
-    name: Annotated[str, typer.Option(help="Which annotator; it must find all that the demo's own finds.")] = "demo",
+    repository: Annotated[
+        Path, typer.Option(help="Model repository with the exported annotator.", file_okay=False)
+    ] = Path("model_repository"),
+    name: Annotated[str, typer.Option(help="Name of the annotator; it must have all heads of the demo's.")] = "demo",
     base: Annotated[
-        Path, typer.Option(help="The demo model; its autoencoder redraws one row's pictures.", file_okay=False)
+        Path, typer.Option(help="The demo model; its autoencoder redraws the pictures of one row.", file_okay=False)
     ] = Path("demo/weights"),
-    count: Annotated[int, typer.Option(min=8, help="Scenes; each is seen in every row.")] = 256,
-    write: Annotated[Path | None, typer.Option(help="Write the page here (Markdown), its pictures beside it.")] = None,
+    count: Annotated[int, typer.Option(min=8, help="Number of scenes, the same for every row.")] = 256,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the page to this file (Markdown), with its pictures beside it.")
+    ] = None,
 ) -> None:
     """Measure an exported annotator of the demo's shapes against the renderer's own geometry.
 
-    Fresh scenes, the graph in ONNX Runtime. Exits with status 1 when a floor is missed, and with 2 when the annotator
-    is not there.
+    Fresh scenes, the graph in ONNX Runtime. Exits with status 1 if a floor is missed, and with 2 if the annotator
+    is missing.
     """
     import torch
     from diffusers import AutoencoderKL

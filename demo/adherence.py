@@ -27,7 +27,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Adherence:
-    """Shares 0..1 over a set of pictures; nan where no picture of the set can be asked the question.
+    """Shares 0..1 over a set of pictures; nan if the measure applies to no picture of the set.
 
     ground: the border is in a colour of the ground. gradient_top, gradient_bottom: over gradients only.
     shape_one, shape_more: an object of the right colour and shape is found somewhere, over the objects of
@@ -54,7 +54,7 @@ class Adherence:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Something a model must reach: a column of a row of the table, or its lead over the same column of another."""
+    """A value that a model must reach: a row's column in the table, or its lead over the same column of another row."""
 
     row: str
     column: str
@@ -108,7 +108,7 @@ FLOORS = (
 
 
 def requests(count: int, first_seed: int = 0) -> list[Request]:
-    """Fresh prompts on plain and gradient grounds, from a random stream that training never draws from."""
+    """New prompts on plain and gradient grounds, from a random stream that training does not use."""
     made = []
     for seed in range(first_seed, first_seed + count):
         rng = scene_generator(Stream.EVALUATION, seed)
@@ -120,7 +120,7 @@ def requests(count: int, first_seed: int = 0) -> list[Request]:
 def adherence(scenes: Sequence[Scene], pictures: Sequence[Pixels]) -> Adherence:
     """Measure pictures, uint8 RGB [h, w, 3] square and of one size, against the scenes they were asked for.
 
-    Raises ValueError when there is not exactly one picture a scene, or none at all.
+    Raises ValueError if there is not exactly one picture per scene, or none at all.
     """
     if not scenes or len(scenes) != len(pictures):
         raise ValueError(f"Expected one picture for each scene, got {len(pictures)} for {len(scenes)}.")
@@ -153,13 +153,13 @@ def asked(table: dict[str, Adherence], floors: Sequence[Floor] = FLOORS) -> list
 
 
 def missed(table: dict[str, Adherence], floors: Sequence[Floor] = FLOORS) -> list[Floor]:
-    """The floors a table does not reach, among those whose rows it has. A share that is nan reaches nothing."""
+    """The floors that a table misses, among those whose rows it has. A share that is nan reaches no floor."""
     return [floor for floor in asked(table, floors) if not floor.value(table) >= floor.least]
 
 
 def references(scenes: Sequence[Scene], size: int = 128) -> dict[str, Adherence]:
-    """Two rows to read the others by: the renders themselves (the most a picture can reach), and each scene
-    judged by another scene's render (what chance reaches)."""
+    """Two reference rows: the renders themselves (the best that a picture can reach), and each scene judged by
+    another scene's render (the level of chance)."""
     renders = [render(scene, size).image for scene in scenes]
     return {"render": adherence(scenes, renders), "unrelated": adherence(scenes, renders[1:] + renders[:1])}
 

@@ -1,4 +1,4 @@
-"""How near an annotator's maps come to the truth: pure functions of arrays, over all pixels of a set of pictures."""
+"""Measure the error of an annotator's maps: pure functions of arrays, over all pixels of a set of pictures."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Quality:
 
     @property
     def miou(self) -> float:
-        """Mean over the classes that there are."""
+        """Mean over the classes that occur."""
         return float(np.nanmean(list(self.iou.values())))
 
 
 def quality(found: Sequence[Maps], wanted: Sequence[Maps], tilted: Sequence[Field]) -> Quality:
-    """Judge what was found in pictures of one size. wanted: their truth. tilted: their depth with the scene's tilt.
+    """Judge the maps of pictures of one size. wanted: the truth. tilted: the true depth with the scene's tilt.
 
-    Raises ValueError when the three differ in length or there is no picture.
+    Raises ValueError if the three differ in length or are empty.
     """
     if not found or not len(found) == len(wanted) == len(tilted):
         raise ValueError(f"Expected as many maps as truths, got {len(found)}, {len(wanted)} and {len(tilted)}.")

@@ -1,4 +1,4 @@
-"""The annotator's training pictures: renders of every size and cut, worn as pictures are that come from elsewhere."""
+"""The annotator's training pictures: renders of many sizes and crops, degraded as pictures from elsewhere are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USUAL_SHARE = 0.5
 CUT_SHARE = 0.5
 #: How often a picture is drawn at another size and fitted, and by which factors.
 FITTED_SHARE, FITTED = 0.3, (0.6, 1.6)
-#: How often each kind of wear strikes a picture.
+#: Probability of each kind of degradation.
 WORN = 0.3
 
 
@@ -42,7 +42,7 @@ def random_shape(rng: np.random.Generator) -> Shape:
 
 
 def training_picture(scene: Scene, shape: Shape, rng: np.random.Generator) -> tuple[Pixels, Maps]:
-    """A picture of `scene`, uint8 RGB [height, width, 3], and its exact maps; random in its cut and in its wear."""
+    """A picture of `scene`, uint8 RGB [height, width, 3], and its exact maps, with random crop and degradation."""
     size = max(shape.height, shape.width)
     drawn = render(scene, size)
     image = drawn.image
@@ -86,7 +86,7 @@ def _blurred(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _mottled(image: Pixels, rng: np.random.Generator) -> Pixels:
-    """Blotches some pixels wide, as of latents that are not quite settled."""
+    """Blotches some pixels wide, as from latents that still have some noise."""
     height, width = image.shape[:2]
     cells = int(rng.integers(2, 9))
     coarse = rng.normal(size=(height // cells + 1, width // cells + 1, 3)).astype(np.float32)
@@ -102,7 +102,7 @@ def _jpeg(image: Pixels, rng: np.random.Generator) -> Pixels:
     return compressed(image, int(rng.integers(35, 96)))
 
 
-#: In the order in which pictures wear.
+#: The degradations, in the order in which they are applied.
 WEARS: tuple[Callable[[Pixels, np.random.Generator], Pixels], ...] = (_lit, _blurred, _mottled, _noisy, _jpeg)
 
 

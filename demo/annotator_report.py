@@ -1,4 +1,4 @@
-"""Measures the exported annotator on scenes that no training saw, and writes the page about it."""
+"""Measure the exported annotator on scenes that were not used in training, and write the page about it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Annotator = Callable[[Pixels], Maps]
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What a row's figure must reach; `most` for figures of which less is better."""
+    """The value that a row's figure must reach; `most` for figures where less is better."""
 
     row: str
     figure: str
@@ -75,19 +75,19 @@ FIGURES = {
 
 
 def held_out(count: int, first_seed: int = 0) -> list[Scene]:
-    """Scenes of all grounds, of a stream that training never draws from."""
+    """Scenes of all grounds, from a random stream that training does not use."""
     return [sample_scene(scene_generator(Stream.HELD_OUT, first_seed + n)) for n in range(count)]
 
 
 def exported(repository: Path, name: str) -> Annotator:
     """The graphs of an exported annotator in ONNX Runtime: uint8 RGB [h, w, 3] -> its maps.
 
-    Raises ManifestError when it is not exported, or does not find all that is measured.
+    Raises ManifestError if it is not exported, or lacks a head that is measured.
     """
     card = read_card(repository, name)
     if lacking := [head for head in MEASURED if head not in card.heads]:
         raise ManifestError(
-            f"annotator {name!r} does not find {', '.join(lacking)}; measure one that does, like `demo`"
+            f"annotator {name!r} does not find {', '.join(lacking)}; choose one that does, such as `demo`"
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -124,7 +124,7 @@ def measure(
     rows: Sequence[str] = tuple(ROWS),
     told: Callable[[], None] = lambda: None,
 ) -> dict[str, Quality]:
-    """The table: each row's pictures of the same scenes against the truth of the scenes. told() after each row."""
+    """Measure the table: each row's pictures of the same scenes against the truth. Calls told() after each row."""
     drawings = [render(scene, PICTURE_SIZE) for scene in scenes]
     wanted = [truth(drawing) for drawing in drawings]
     tilted = [nearness(drawing, drawing.scene.tilt) for drawing in drawings]
@@ -140,7 +140,7 @@ def missed(table: Mapping[str, Quality]) -> list[Floor]:
     return [floor for floor in FLOORS if floor.row in table and not floor.reached(table)]
 
 
-#: With a margin to what the shipped weights reach; nan reaches nothing.
+#: With a margin below what the shipped weights reach; nan reaches no floor.
 FLOORS = (
     Floor("render", "depth_rmse", most=0.025),
     Floor("render", "depth_near", least=0.96),
@@ -173,26 +173,26 @@ def tables(table: Mapping[str, Quality]) -> str:
 
 
 def markdown(table: Mapping[str, Quality], sheet: str) -> str:
-    """A page of its own: how it was measured, the tables and the sheet of pictures, which lies beside the page."""
+    """Write the page: how it was measured, the tables and the sheet of pictures, which is beside the page."""
     count = next(iter(table.values())).pictures
     parts = [
-        "# How well the demo's annotator sees",
-        f"{count} scenes of every ground that no training saw, {PICTURE_SIZE} x {PICTURE_SIZE} pixels, through the "
-        "exported graph in ONNX Runtime; the truth is the renderer's own geometry. Written by "
-        "`python -m demo annotator-report`; `demo/annotator_judge.py` defines every figure. The "
-        "annotator knows these pictures only; it has no key points, for nothing in them has a skeleton.",
-        "Depth is nearness, 0 to 1, compared as it is, without fitting scale or offset; the truth is 0.08 or more, so "
-        f"that the ratio needs no offset, and what was found is raised to {SMALLEST_NEARNESS:g} for it. The ground of "
-        "a scene's own depth slopes by up to ±0.1, which leaves no trace in the picture: the annotator is trained and "
-        "judged on the same scene without the slope, and *tilted* is against the scene with it. Normals are mean "
-        "angles over all pixels, and over those of solids. F1 compares the middle lines of edges of "
-        f"{EDGE:g} or more, {TOLERANCE} px apart at most; solids' outlines are {OUTLINE:g}, borders within a ground's "
-        f"texture {TEXTURE:g}. The autoencoder's latents, of unit deviation, have noise of {NOISE:g} on them, as "
-        "pictures of a model have that has not quite settled.",
+        "# How accurate the demo's annotator is",
+        f"{count} scenes of every ground that were not used in training, {PICTURE_SIZE} x {PICTURE_SIZE} pixels, "
+        "through the exported graph in ONNX Runtime; the truth is the renderer's own geometry. Written by "
+        "`python -m demo annotator-report`; `demo/annotator_judge.py` defines every figure. The annotator was trained "
+        "on pictures of this kind only; it finds no key points, because nothing in them has a skeleton.",
+        "Depth is nearness, 0 to 1, compared without fitting scale or offset; the truth is 0.08 or more, so that the "
+        f"ratio needs no offset, and the annotator's values are raised to at least {SMALLEST_NEARNESS:g}. In a scene's "
+        "own depth the ground slopes by up to ±0.1, which is not visible in the picture: the annotator is trained and "
+        "judged on the scene without the slope, and *tilted* compares with the scene with it. Normals are mean angles "
+        f"over all pixels, and over those of solids. F1 compares the middle lines of edges of {EDGE:g} or more, at "
+        f"most {TOLERANCE} px apart; solids' outlines are {OUTLINE:g}, borders within a ground's texture "
+        f"{TEXTURE:g}. The autoencoder's latents, of unit deviation, have noise of {NOISE:g} added, as if denoising "
+        "had not quite finished.",
         tables(table),
         "## The first scenes, not selected",
         f"![Pictures and maps]({sheet})",
-        "The picture; then truth and finding, side by side: depth, normals, classes, soft edges.",
+        "The picture, then truth and result side by side: depth, normals, classes, soft edges.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -202,7 +202,7 @@ def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def sheet(annotate: Annotator, scenes: Sequence[Scene]) -> bytes:
-    """A PNG with a line for each of the first scenes: the picture, then truth and finding of each head."""
+    """A PNG with a line for each of the first scenes: the picture, then truth and result of each head."""
     bands = []
     for drawing in (render(scene, PICTURE_SIZE) for scene in scenes[:SHOWN]):
         pairs = zip(shown(truth(drawing)), shown(annotate(drawing.image)), strict=True)

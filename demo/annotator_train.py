@@ -1,4 +1,4 @@
-"""Training the demo's annotator: every step sees new pictures, some of them through the demo's own autoencoder."""
+"""Train the demo's annotator: every step uses new pictures, some of them redrawn by the demo's own autoencoder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WEIGHTS = {"depth": 10.0, "normal": 2.0, "segmentation": 2.0, "softedge": 2.0}
 
 
 def train_annotator(crew: Crew, vae: AutoencoderKL, schedule: Schedule) -> tuple[AnnotatorNet, list[float]]:
-    """vae: the demo's, whitened. Return (annotator, losses)."""
+    """Train the annotator. vae: the demo's, whitened. Returns (annotator, losses)."""
     vae.requires_grad_(False).eval()
     net = AnnotatorNet()
     batch = schedule.batch // crew.size

@@ -1,4 +1,4 @@
-"""What the demo's annotator is to find in a picture: the renderer's own geometry, and nothing that does not show."""
+"""The true maps for the demo's annotator: the renderer's own geometry, without anything that is not visible."""
 
 from __future__ import annotations
 

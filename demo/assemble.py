@@ -1,5 +1,5 @@
-"""Puts the trained parts together as one diffusers folder, and the annotator with it: half precision, safetensors, no
-local paths."""
+"""Assemble the trained parts and the annotator into one diffusers folder: half precision, safetensors, no local
+paths."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def assemble(parts: Mapping[str, Path], controls: Mapping[str, Path], annotator:
     """Write a StableDiffusionPipeline folder with one subfolder controlnet-KIND for every control, and `annotator`.
 
     parts: folders of tokenizer, text_encoder, vae and unet. controls: kind -> folder. annotator: its folder.
-    Raises ValueError when a weight does not fit into half precision.
+    Raises ValueError if a weight is not finite in half precision.
     """
     pipeline = StableDiffusionPipeline(
         tokenizer=CLIPTokenizer.from_pretrained(parts["tokenizer"]),

@@ -1,4 +1,4 @@
-"""The captions the demo model was taught: a small grammar over the scene's own names."""
+"""The captions that the demo model is trained on: a small grammar over the names in a scene."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SENTENCES: dict[str, float] = {
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """One of the many ways to caption `scene`; some leave the ground out."""
+    """A random caption for `scene`; some do not mention the ground."""
     solids = _solids(scene, rng, last=" and " if rng.random() < 0.5 else ", ")
     return _sentence(str(rng.choice(list(SENTENCES), p=list(SENTENCES.values()))), scene, solids, rng)
 
 
 def prompt(scene: Scene, rng: np.random.Generator) -> str:
-    """The plainest full caption: every solid and the ground are named. Adherence is measured on these."""
+    """The plain full caption, which names every solid and the ground. Adherence is measured with these."""
     return _sentence("{solids} on {ground}", scene, _solids(scene, rng, last=" and "), rng)
 
 

@@ -1,4 +1,4 @@
-"""ControlNets of the demo, one a kind of hint, trained on the finished and frozen UNet."""
+"""Train the demo's ControlNets, one per kind of hint, on the finished and frozen UNet."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from demo.recipe import Schedule
 from demo.unet import CAPTION_DROP, Captions
 
 HINT_CHANNELS = (8, 16, 32, 64)
-#: Below this timestep the picture is nearly finished and a hint has nothing left to say.
+#: Below this timestep the picture is nearly finished and a hint has no effect.
 LOWEST_TIMESTEP = 100
 #: Colours are decided early, so the noisy end is drawn more often.
 TIMESTEP_POWER = 0.7
-#: One batch in twenty forgets half of its captions, so that the hint alone has to shape the picture.
+#: In one batch of twenty, half of the captions are dropped, so that the hint alone has to determine the picture.
 FORGETFUL_SHARE, FORGOTTEN = 0.05, 0.55
-#: With several solids the hint shows where each stands, and only the control can tell whose colour goes there. So four
-#: pictures in five have several, and a cell full of solid counts four times as much as one of ground.
+#: With several solids the hint shows where each of them is, and only the control can tell which colour belongs there.
+#: So four pictures in five have several, and a cell full of solid counts four times as much as one of ground.
 CROWDED_SHARE = 0.8
 SOLID_WEIGHT = 3.0
-#: Of a picture with a mask, what is kept counts more than ground, for it has to come out of noise as it was; and so
-#: does a cell that the mask's border cuts in half, where old and new have to meet.
+#: In a picture with a mask, the kept part counts more than ground, because it has to be restored from noise exactly; so
+#: does a cell that the mask's border divides, where old and new have to match.
 KEPT_WEIGHT, SEAM_WEIGHT = 1.0, 2.0
 #: The layers that start at zero learn faster.
 FASTER = dict.fromkeys(("controlnet_down_blocks", "controlnet_mid_block", "controlnet_cond_embedding.conv_out"), 2.0)

@@ -1,4 +1,4 @@
-"""The one training loop: AdamW on gradients averaged over the crew, and the running average of the weights."""
+"""The training loop of all stages: AdamW on gradients averaged over the crew, and a running average of the weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def descend(
 
     loss_of_step: step 0..steps-1 -> scalar loss of this process's part of the batch.
     faster: parameter name prefix -> factor on its learning rate.
-    The crew exchanges one flat tensor a step: all gradients and the loss. Gradients are clipped to norm 1.
+    The crew exchanges one flat tensor per step: all gradients and the loss. Gradients are clipped to norm 1.
     """
     model.train()
     crew.align_(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from diffusers import DDIMScheduler
 
-#: scheduler_config.json of the demo model. Everything that samples from it has to honour both of the last two.
+#: scheduler_config.json of the demo model. Every sampler has to respect the last two settings.
 SCHEDULER = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -17,9 +17,9 @@ SCHEDULER = {
     "timestep_spacing": "trailing",
 }
 TIMESTEPS = 1000
-#: From this timestep on, the noised latents are replaced by pure noise this often: samplers start from it, but
-#: these betas leave 7 % of the picture in the last step, and a model that sees only that would read the mean
-#: colour off its input instead of off the prompt.
+#: From this timestep on, the noised latents are replaced by pure noise with this probability: samplers start from it,
+#: but these betas leave 7 % of the picture in the last step, and a model trained only on that would read the mean
+#: colour from its input instead of from the prompt.
 NOISE_FROM, NOISE_SHARE = 940, 0.5
 LARGEST_WEIGHT = 5.0
 

@@ -1,4 +1,4 @@
-"""A crew of single-threaded processes that train one model: start, gradient averaging, progress, failure."""
+"""Run a crew of single-threaded processes that train one model: start, gradient averaging, progress, failure."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-#: Longest wait for a partner. Generous: stages render their pictures at different speeds before the first step.
+#: Longest wait for another process. Generous, because processes render their pictures at different speeds first.
 PATIENCE = timedelta(hours=1)
 
 
 class CrewError(RuntimeError):
-    """A process of the crew failed; the message carries its traceback or its exit status."""
+    """A process of the crew failed; the message has its traceback or its exit status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a stage is, as its first process sees it. loss: mean over the crew, or None where there is none."""
+    """How far a stage is, according to its first process. loss: mean over the crew, or None if there is none."""
 
     doing: str
     step: int
@@ -41,7 +41,7 @@ Watch = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """One process's place among its partners: rank 0..size-1, and whom to tell about progress."""
+    """One process of the crew: its rank 0..size-1, and where it reports progress."""
 
     rank: int
     size: int
@@ -63,7 +63,7 @@ class Crew:
         return values
 
     def align_(self, module: torch.nn.Module) -> None:
-        """Give every process the first one's weights."""
+        """Copy the first process's weights to every process."""
         if self.size > 1:
             for parameter in module.parameters():
                 dist.broadcast(parameter.data, 0)
@@ -73,7 +73,7 @@ def run_crew(worker: Callable[..., None], *arguments: Any, size: int, watch: Wat
     """Run worker(crew, *arguments) in `size` fresh processes and pass the first one's progress to `watch`.
 
     worker and arguments must be picklable. Raises CrewError as soon as any process fails; the others are
-    ended then, since they would wait for it for ever.
+    then stopped, because they would wait for it forever.
     """
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as meeting:
@@ -97,7 +97,7 @@ def run_crew(worker: Callable[..., None], *arguments: Any, size: int, watch: Wat
 
 
 def _follow(pipes: dict[Connection, int], processes: list[BaseProcess], watch: Watch) -> None:
-    """Until every process has hung up: progress goes to `watch`, anything else ends the run."""
+    """Pass progress to `watch` until every process has finished; anything else ends the run."""
     while pipes:
         for pipe in wait(list(pipes)):
             assert isinstance(pipe, Connection)
@@ -108,8 +108,8 @@ def _follow(pipes: dict[Connection, int], processes: list[BaseProcess], watch: W
                 processes[rank].join()
                 if processes[rank].exitcode != 0:
                     raise CrewError(
-                        f"Training process {rank} ended with status {processes[rank].exitcode}; a negative one "
-                        "is a signal, -9 usually means that memory ran out."
+                        f"Training process {rank} exited with status {processes[rank].exitcode}; a negative "
+                        "status is a signal, and -9 usually means that memory ran out."
                     ) from None
                 continue
             if not isinstance(said, Progress):
@@ -137,7 +137,7 @@ def _work(place: tuple[int, int, Path, Connection], worker: Callable[..., None],
 
 
 def _end_with_parent() -> None:
-    """A process whose parent was killed would otherwise train on, or wait for its partner, unseen."""
+    """Stop with the parent: otherwise this process would go on training, or wait for others, unnoticed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

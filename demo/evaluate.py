@@ -1,7 +1,7 @@
-"""Asks a running mesh for pictures, with and without hints, and measures how well they obey.
+"""Request pictures from a running mesh, with and without hints, and measure how well they follow them.
 
-Only HTTP is used, the same requests as any client's, so every service of the mesh takes part in the result. Hints
-are sent ready-made: what is measured is the model, not an extractor.
+Only HTTP is used, as by any client, so every service of the mesh affects the result. Ready hints are sent: the model is
+measured, not an extractor.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ ROWS: dict[str, str | None] = {**{kind: kind for kind in CONTROLS}, "free": None
 
 
 class MeshError(RuntimeError):
-    """The mesh did not answer, or not with a picture."""
+    """The mesh did not answer with a picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the pictures of an evaluation are asked for. size: pixels. wait: seconds the mesh may take for one."""
+    """How the pictures of an evaluation are requested. size: pixels. wait: seconds the mesh may take for one."""
 
     steps: int = 20
     guidance: float = 3.0
@@ -45,7 +45,7 @@ class Settings:
 
 
 def control(kind: str, scene: Scene, size: int, **changes: Any) -> dict[str, Any]:
-    """What is asked of one control: the scene's exact hint, or its inpainting task; `changes` such as weight."""
+    """The control of a request: the scene's exact hint, or its inpainting task; `changes` such as weight."""
     if kind in MASKED_CONTROLS:
         task = repaint(scene, size)
         pictures = {"image": task.source, "mask": np.repeat(task.mask[..., None] * np.uint8(255), 3, axis=2)}
@@ -56,7 +56,7 @@ def control(kind: str, scene: Scene, size: int, **changes: Any) -> dict[str, Any
 
 
 def body(request: Request, kind: str | None, seed: int, settings: Settings) -> dict[str, Any]:
-    """What is asked of one generation: one picture, with the scene's exact hint of `kind` if one is given."""
+    """The body of a generation request: one picture, with the scene's exact hint of `kind` if one is given."""
     return {
         "prompt": request.prompt,
         "negative_prompt": None,
@@ -73,7 +73,7 @@ def body(request: Request, kind: str | None, seed: int, settings: Settings) -> d
 
 
 async def offered(mesh: AsyncClient) -> dict[str, str | None]:
-    """The rows of ROWS that the mesh's default model can be asked for. Raises MeshError when the mesh is not there."""
+    """The rows of ROWS that the mesh's default model supports. Raises MeshError if the mesh does not answer."""
     try:
         listed = await mesh.models()
     except ControlMeshError as error:
@@ -83,7 +83,7 @@ async def offered(mesh: AsyncClient) -> dict[str, str | None]:
 
 
 async def draw(mesh: AsyncClient, content: dict[str, Any], settings: Settings) -> Pixels:
-    """One picture of the mesh, uint8 RGB. Raises MeshError saying what came instead."""
+    """Generate one picture, uint8 RGB. Raises MeshError that says what came instead."""
     try:
         made = await mesh.generate(**content, timeout_s=settings.wait)
     except NotFinished as error:
@@ -108,7 +108,7 @@ async def draw_all(
     settings: Settings,
     told: Callable[[], None] = lambda: None,
 ) -> list[Pixels]:
-    """One picture a body, in order; told() after each. The first failure ends it."""
+    """Generate one picture per body, in order; calls told() after each. The first failure ends it."""
     slots = asyncio.Semaphore(settings.in_flight)
 
     async def one(content: dict[str, Any]) -> Pixels:
@@ -132,8 +132,8 @@ async def evaluate(
     told: Callable[[str], None] = lambda row: None,
     rows: Mapping[str, str | None] = ROWS,
 ) -> tuple[dict[str, Adherence], dict[str, list[Pixels]]]:
-    """(the table with its reference rows, the pictures by row); a request's seed is its number. told(row) after every
-    picture."""
+    """(the table with its reference rows, the pictures by row); a request's seed is its number. Calls told(row) after
+    every picture."""
     scenes = [request.scene for request in requests]
     pictures = {}
     for row, kind in rows.items():
@@ -145,14 +145,14 @@ async def evaluate(
 
 
 def png(image: Pixels) -> bytes:
-    """uint8 RGB [h, w, 3] as PNG."""
+    """Encode uint8 RGB [h, w, 3] as PNG."""
     _, encoded = cv2.imencode(".png", image[..., ::-1])
     return encoded.tobytes()
 
 
 def from_png(content: bytes) -> Pixels:
-    """PNG as uint8 RGB [h, w, 3]. Raises MeshError when it is none."""
+    """Decode a PNG to uint8 RGB [h, w, 3]. Raises MeshError if it is not a picture."""
     decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if decoded is None:
-        raise MeshError("The mesh's asset is no picture.")
+        raise MeshError("The mesh's asset is not a picture.")
     return np.ascontiguousarray(decoded[..., ::-1])

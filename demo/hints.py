@@ -1,4 +1,4 @@
-"""Exact control hints of a rendered scene: no extractor guesses anything here.
+"""Exact control hints of a rendered scene, from its geometry and not from an extractor.
 
 A new control needs one row in HINTS; training picks it up once demo.recipe gives it a schedule.
 """
@@ -98,7 +98,7 @@ def masked(image: Pixels, mask: NDArray[np.bool_]) -> Pixels:
 
 
 def _own_generator(kind: str, rendering: Rendering) -> np.random.Generator:
-    """For hints with chance in them: the same scene gets the same hint, whatever else was drawn."""
+    """For hints with random parts: the same scene always gets the same hint."""
     return np.random.default_rng(zlib.crc32(f"{kind} {rendering.scene}".encode()))
 
 

@@ -1,4 +1,4 @@
-"""Reads a picture back: which colours, which shapes, which edges. Plain image processing, nothing learned.
+"""Recognise the colours, shapes and edges of a picture, with plain image processing and nothing trained.
 
 Every measure is checked against renders (its ceiling) and against wrong pictures (its floor) by the tests.
 """
@@ -40,7 +40,7 @@ BORDER = 5
 STRIP = 6
 TEMPLATE_SIZE = 28
 TEMPLATE_ANGLES = np.linspace(-0.5, 0.5, 17)
-#: A blob smaller than this share of the picture is no object; one that spans this share of it is the ground.
+#: A blob smaller than this share of the picture is not an object; one that spans this share of it is the ground.
 SMALLEST_BLOB, WIDEST_BLOB = 0.008, 0.97
 EDGE_TOLERANCE = 2
 

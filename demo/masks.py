@@ -1,4 +1,4 @@
-"""Which part of a picture is to be repainted, as people mark it: boxes, blobs, halves, a solid, all but the solids."""
+"""Random masks for repainting, as people draw them: boxes, blobs, halves, a solid, all but the solids."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def spot(solid: Solid, size: int) -> Mask:
 
 
 def random_mask(rendering: Rendering, rng: np.random.Generator) -> Mask:
-    """True where the picture is to be repainted, [size, size]; never all of it, never nothing."""
+    """True where the picture is to be repainted, [size, size]; never all of it, never none."""
     names = list(_MASKS)
     return _MASKS[str(rng.choice(names, p=[SHARES[name] for name in names]))](rendering, rng)
 
@@ -86,5 +86,5 @@ _MASKS: dict[str, Callable[[Rendering, np.random.Generator], Mask]] = {
     "solid": _solid,
     "surroundings": _surroundings,
 }
-#: How often each is drawn.
+#: Probability of each.
 SHARES = {"box": 0.22, "blob": 0.2, "half": 0.18, "solid": 0.3, "surroundings": 0.1}

@@ -1,4 +1,4 @@
-"""The numbers of a training run, each stated once. Lengths are in steps, so a busy machine changes only the wait."""
+"""The numbers of a training run, each stated once. Lengths are in steps, so a busy machine only takes longer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEED = 2026
 class Schedule:
     """One stage's descent. Learning rate: linear warm-up, constant for `hold` of the steps, cosine to `last`.
 
-    steps: optimiser steps. batch: examples a step over all processes. rate: peak learning rate of AdamW.
+    steps: optimiser steps. batch: examples per step over all processes. rate: peak learning rate of AdamW.
     warmup: steps. hold, last: shares of the steps and of the rate. averaging: decay of the weight average,
     which is the stage's result. betas, weight_decay: AdamW's.
     """
@@ -43,7 +43,7 @@ class Schedule:
         return self.rate * warm * (self.last + (1 - self.last) * 0.5 * (1 + math.cos(math.pi * done)))
 
     def scaled(self, factor: float) -> Schedule:
-        """The same descent over `factor` times the steps, at least two."""
+        """The same schedule over `factor` times the steps, at least two."""
         return replace(self, steps=max(2, round(self.steps * factor)))
 
 

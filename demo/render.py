@@ -1,4 +1,4 @@
-"""Draws a scene: signed distances to coverage and relief, then one lamp with a soft shadow and a highlight."""
+"""Render a scene: signed distances to coverage and relief, then one lamp with a soft shadow and a highlight."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def _mix(below: Field, above: Field, share: Field) -> Field:
 
 
 def into_stripe(scene: Scene, x: Field, y: Field) -> Field:
-    """How deep every point lies in a stripe of the second tone, in scene units; negative outside."""
+    """How deep every point is inside a stripe of the second tone, in scene units; negative outside."""
     across = (x + y if scene.rising else x - y) * math.sqrt(0.5)
     offset = np.abs((across + scene.phase) % scene.period - scene.period / 2)
     return offset - scene.period / 4
 
 
 def into_dot(scene: Scene, x: Field, y: Field) -> Field:
-    """How deep every point lies in a dot, in scene units; negative outside."""
+    """How deep every point is inside a dot, in scene units; negative outside."""
     dx, dy = (((c + scene.phase) % scene.period) - scene.period / 2 for c in (x, y))
     return scene.period * 0.25 - np.sqrt(dx * dx + dy * dy)
 

@@ -1,4 +1,4 @@
-"""The task that inpainting is measured by: one solid of a picture is hidden, and the prompt names another there."""
+"""The task that measures inpainting: one solid of a picture is hidden, and the prompt names another in its place."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Repaint:
 
 
 def repaint(scene: Scene, size: int) -> Repaint:
-    """`scene` with its first solid in another shape and colour, and a spot on it to be repainted.
+    """Draw `scene` with its first solid in another shape and colour, and a spot over it to be repainted.
 
-    So what the model is asked for is nowhere in the picture that it is given, not even under the mask.
+    So the picture does not contain what the model is asked for, not even under the mask.
     """
     wanted = scene.solids[0]
     used = {*scene.ground_colours, *(solid.colour for solid in scene.solids)}
@@ -42,13 +42,13 @@ def repaint(scene: Scene, size: int) -> Repaint:
 
 
 def wanted_is_there(task: Repaint, picture: Pixels) -> bool:
-    """Whether an object of the wanted colour and shape is found within the mask; what is beyond it is not looked at."""
+    """Whether an object of the wanted colour and shape is found within the mask; the rest is ignored."""
     seen = judge.find_shape(np.where(task.mask[..., None], picture, task.source), task.wanted.colour)
     return seen is not None and seen.shape == task.wanted.shape
 
 
 def change_outside(task: Repaint, picture: Pixels) -> float:
-    """Mean square difference to the source where nothing was to change, in levels of 0..255."""
+    """Mean square difference from the source outside the mask, in levels of 0..255."""
     difference = picture[~task.mask].astype(np.float32) - task.source[~task.mask]
     return float(np.square(difference).mean())
 

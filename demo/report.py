@@ -1,4 +1,4 @@
-"""The adherence table on a screen and in Markdown, and a sheet of sample pictures."""
+"""Show the adherence table on a screen and in Markdown, and write a sheet of sample pictures."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ NAMES = {
     "unrelated": "unrelated renders (chance)",
 }
 GRID_COLUMNS = 8
-#: Of the columns that are no shares.
+#: Formats of the columns that are not shares.
 _FORMATS = {"edge_f1": "{:.3f}", "kept": "{:.1f}"}
 
 
 def screen_table(table: dict[str, Adherence]) -> Table:
-    """For a terminal: a line a measure, a column a kind of pictures."""
+    """The table for a terminal: one line per measure, one column per kind of pictures."""
     shown = Table(title="Adherence (shares in %)", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     shown.add_column("", no_wrap=True)
     for row in table:
@@ -48,23 +48,25 @@ def screen_table(table: dict[str, Adherence]) -> Table:
 
 
 def markdown(table: dict[str, Adherence], settings: Settings) -> str:
-    """A page of its own: how it was measured, the table, the floors."""
+    """Write the page: how it was measured, the table, the floors."""
     sizes = next(iter(table.values()))
     heads = ["pictures of", *COLUMNS.values()]
     rows = [[NAMES[row], *_cells(measured)] for row, measured in table.items()]
     lines = [
-        "# How well the demo model obeys",
+        "# How well the demo model follows prompts and hints",
         "",
         f"{sizes.pictures} fresh prompts ({sizes.objects} objects; plain and gradient grounds), the same for every "
-        f"row, asked of a running mesh over HTTP: {settings.size} x {settings.size} pixels, {settings.steps} steps of "
-        f"{settings.scheduler}, guidance {settings.guidance:g}, exact hints. For inpainting one object of each picture "
-        "lies under a mask, and the prompt names another in its place; the last two columns are about it. Written by "
+        f"row, requested from a running mesh over HTTP: {settings.size} x {settings.size} pixels, {settings.steps} "
+        f"steps of {settings.scheduler}, guidance {settings.guidance:g}, exact hints. For inpainting one object of "
+        "each picture is under a mask, and the prompt names another in its place; the last two columns measure this. "
+        "Written by "
         "`python -m demo evaluate`; `demo/adherence.py` defines every column.",
         "",
         *(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows]),
         "",
-        "Without a hint an object stands anywhere, so mask, overlap, edges, repainted object and what is kept of that "
-        "row are chance; so are the last two of every row but that of inpainting, whose picture only it is given.",
+        "Without a hint an object may be anywhere, so in that row mask, overlap, edges, repainted object and the kept "
+        "part are at the level of chance. So are the last two columns of every row except inpainting's, because only "
+        "inpainting gets the picture.",
         "",
         "| floor | measured | |",
         "| --- | --- | --- |",
@@ -75,7 +77,7 @@ def markdown(table: dict[str, Adherence], settings: Settings) -> str:
 
 
 def write_grid(path: Path, requests: Sequence[Request], pictures: dict[str, list[Pixels]]) -> None:
-    """The first prompts as columns, unselected: each hint above what the mesh drew from it, then prompt alone."""
+    """Write the first prompts as columns, not selected: each hint above its picture, then the prompt alone."""
     bands = []
     for row, drawn in pictures.items():
         kind = ROWS[row]
@@ -87,7 +89,7 @@ def write_grid(path: Path, requests: Sequence[Request], pictures: dict[str, list
 
 
 def _shown_hint(kind: str, scene: Scene, size: int) -> Pixels:
-    """A hint as people can read it; what is to be repainted is grey."""
+    """A hint for human readers; the part to repaint is grey."""
     if kind not in MASKED_CONTROLS:
         return hint(kind, render(scene, size))
     task = repaint(scene, size)

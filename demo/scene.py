@@ -35,7 +35,7 @@ SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
 
 #: Ground style -> share of the training set.
 STYLES: dict[str, float] = {"plain": 0.52, "striped": 0.08, "checkered": 0.08, "dotted": 0.06, "gradient": 0.26}
-#: The grounds adherence is measured on: a texture has edges of its own, which would drown those of the solids.
+#: The grounds for measuring adherence: the edges of a texture would hide those of the solids.
 SMOOTH_STYLES = ("plain", "gradient")
 
 #: Number of solids -> (share of the training set, smallest and largest radius in scene units).
@@ -88,7 +88,7 @@ class Scene:
 
 
 def scene_generator(stream: Stream, seed: int) -> np.random.Generator:
-    """The generator of picture number `seed` of a stream: the same on every machine, in any order of drawing."""
+    """The generator of picture number `seed` of a stream: the same on every machine and in any order."""
     return np.random.default_rng((int(stream), seed))
 
 
@@ -120,7 +120,7 @@ def sample_scene(rng: np.random.Generator, styles: Sequence[str] | None = None) 
 
 
 def _place(rng: np.random.Generator, count: int, shapes: Sequence[str], colours: Sequence[str]) -> tuple[Solid, ...]:
-    """Up to `count` solids that do not touch; one that finds no room is left out."""
+    """Up to `count` solids that do not touch; one that does not fit is omitted."""
     _, smallest, largest = CROWDS[count]
     placed: list[Solid] = []
     for shape, colour in zip(shapes[:count], colours[:count], strict=True):

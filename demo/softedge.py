@@ -1,7 +1,7 @@
-"""Exact soft edges of a rendered scene: what networks for edges (HED, PiDiNet) find, without the finding.
+"""Exact soft edges of a rendered scene, like those that edge networks (HED, PiDiNet) find.
 
-Outlines of solids are as white as can be, borders within a ground's texture grey, and both fade within pixels, as a
-network's do at any size. Shadows, highlights, gradients and a relief's creases are no edges.
+Outlines of solids are white, borders within a ground's texture grey, and both fade within a few pixels, as a network's
+edges do at any size. Shadows, highlights, gradients and a relief's creases are not edges.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stages of a training run: what each needs, how long it descends, and what it leaves in its folder."""
+"""The stages of a training run: what each needs, how long it trains, and what it writes into its folder."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ ANNOTATOR = "annotator"
 
 
 class MissingPart(RuntimeError):
-    """A stage needs the result of another that is not there."""
+    """A stage needs the result of another one, which is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Where a run keeps its parts, a folder each. scale: factor on steps and pictures, 1 for the real thing.
+    """Where a run keeps its parts, one folder each. scale: factor for steps and pictures, 1 for a full training.
 
-    base: a finished diffusers folder whose parts are used wherever this run has none of its own.
+    base: a finished diffusers folder whose parts are used if this run has none of its own.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class Workshop:
         return self._find(name) is not None
 
     def part(self, name: str) -> Path:
-        """Folder of a finished part. Raises MissingPart when it was not trained yet."""
+        """Folder of a finished part. Raises MissingPart if it is not trained yet."""
         found = self._find(name)
         if found is None:
             raise MissingPart(f"{self.folder / name} is missing; train the stage {name!r} first.")
@@ -78,8 +78,8 @@ Notes = dict[str, Any]
 class Stage:
     """work(crew, workshop, schedule, folder) -> notes; the first process writes the result into `folder`.
 
-    needs: parts that must be there. seconds: rough cost of a step (or of the whole, without a schedule) on two
-    idle cores, for the estimate of the time left only. alone: one process is enough.
+    needs: parts that it requires. seconds: rough cost of a step (or of the stage, without a schedule) on two idle
+    cores, used only to estimate the remaining time. alone: one process is enough.
     """
 
     work: Callable[[Crew, Workshop, Schedule | None, Path], Notes]
@@ -96,7 +96,7 @@ def _examples(crew: Crew, count: int) -> list[Example]:
     return corpus.examples(crew.share(count))
 
 
-def _told(crew: Crew, doing: str) -> Callable[[int, int], None]:
+def _progress_of(crew: Crew, doing: str) -> Callable[[int, int], None]:
     return lambda done, total: crew.report(doing, done, total)
 
 
@@ -113,12 +113,12 @@ def _tokenizer(crew: Crew, shop: Workshop, schedule: Schedule | None, folder: Pa
 def _vae(crew: Crew, shop: Workshop, schedule: Schedule | None, folder: Path) -> Notes:
     assert schedule is not None
     count = min(shop.pictures(recipe.VAE_PICTURES), recipe.PICTURES)
-    images = corpus.pictures(_examples(crew, count), _told(crew, "rendering"))
+    images = corpus.pictures(_examples(crew, count), _progress_of(crew, "rendering"))
     trained, losses = vae.train_vae(crew, images, schedule)
     if crew.rank != 0:
         return {}
     vae.whitened(trained, images[:WHITENED_ON]).save_pretrained(folder)
-    held_out = corpus.pictures(_held_out(), _told(crew, "checking"))
+    held_out = corpus.pictures(_held_out(), _progress_of(crew, "checking"))
     return {"losses": losses, "psnr": vae.psnr(AutoencoderKL.from_pretrained(folder), held_out)}
 
 
@@ -127,7 +127,7 @@ def _latents(crew: Crew, shop: Workshop, schedule: Schedule | None, folder: Path
     chosen = _examples(crew, shop.pictures(recipe.PICTURES))
     parts = []
     for start in range(0, len(chosen), vae.ENCODED_TOGETHER):
-        images = corpus.pictures(chosen[start : start + vae.ENCODED_TOGETHER], _told(crew, "encoding"))
+        images = corpus.pictures(chosen[start : start + vae.ENCODED_TOGETHER], _progress_of(crew, "encoding"))
         parts.append(vae.encode(encoder, images))
         crew.report("encoding", start + len(images), len(chosen))
     latents = torch.cat(parts)
@@ -166,7 +166,7 @@ def _controlnet(kind: str) -> Callable[[Crew, Workshop, Schedule | None, Path], 
         assert schedule is not None
         count = shop.pictures(recipe.PICTURES)
         chosen = _examples(crew, count)
-        hints = corpus.hint_pictures(chosen, kind, _told(crew, "rendering"))
+        hints = corpus.hint_pictures(chosen, kind, _progress_of(crew, "rendering"))
         frozen = UNet2DConditionModel.from_pretrained(shop.part("unet"), torch_dtype=torch.float32)
         latents, captions = shop.latents(crew.share(count)), _captions(shop, chosen)
         trained, losses = controlnet.train_controlnet(crew, frozen, chosen, hints, latents, captions, schedule)

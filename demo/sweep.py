@@ -1,4 +1,4 @@
-"""How much a control's weight, its end and guess mode decide: the same prompts and seeds under every setting."""
+"""Measure the effect of a control's weight, end and guess mode: the same prompts and seeds with every setting."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POINTS = tuple(dict.fromkeys((*WEIGHTS, *ENDS, *GUESSES)))
 
 
 def steered(request: Request, point: Point, seed: int, settings: Settings) -> dict[str, Any]:
-    """What is asked of one generation under KIND's exact hint at `point`."""
+    """The body of a generation request with KIND's exact hint at `point`."""
     content = body(request, KIND, seed, settings)
     content["controls"][0] |= {"weight": point.weight, "end": point.end}
     return content | {"guess_mode": point.guess_mode} | ({} if point.prompted else {"prompt": ""})
@@ -43,7 +43,7 @@ async def sweep(
     points: Sequence[Point] = POINTS,
     told: Callable[[], None] = lambda: None,
 ) -> dict[Point, Adherence]:
-    """What each point measures; a request's seed is its number at every point. told() after every picture."""
+    """Measure every point; a request's seed is its number at each point. Calls told() after every picture."""
     scenes = [request.scene for request in requests]
     measured = {}
     for point in points:

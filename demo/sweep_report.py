@@ -1,4 +1,4 @@
-"""The page and the plot of a sweep."""
+"""Write the page and the plot of a sweep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from demo.sweep import ENDS, GUESSES, KIND, WEIGHTS, Point
 Measured = dict[Point, Adherence]
 
 PAGE, PLOT = "control_strength.md", "control_strength.svg"
-#: Adherence field -> heading here. Edges are the hint's matter, the rest the prompt's.
+#: Adherence field -> heading. The hint determines the edges, the prompt the rest.
 COLUMNS = {"edge_f1": "edge F1", "in_mask": "colour in its mask", "ground": "ground colour", "shape_one": "one object"}
 #: What a plot shows of these.
 LINES = {"edge_f1": "edge F1 (hint)", "in_mask": "colour in its mask (hint and prompt)"}
@@ -30,20 +30,20 @@ def page(measured: Measured, settings: Settings) -> str:
     count = next(iter(measured.values())).pictures
     parts = [
         "# What weight, end and guess mode do",
-        f"{count} prompts on plain and gradient grounds that training never drew, one {KIND} hint each, the same "
+        f"{count} prompts on plain and gradient grounds that were not used in training, one {KIND} hint each, the same "
         f"prompts, hints and seeds in every row: {settings.size} x {settings.size} pixels, {settings.steps} steps of "
-        f"{settings.scheduler}, guidance {settings.guidance:g}, asked of a running mesh over HTTP. Written by "
+        f"{settings.scheduler}, guidance {settings.guidance:g}, requested from a running mesh over HTTP. Written by "
         "`python -m demo sweep`; the columns are those of [adherence.md](adherence.md). Edge F1 is how well the "
         "picture's edges agree with the hint's; colours are only in the prompt.",
         f"![Edge F1 and colour against weight and end]({PLOT})",
-        "## Weight\n\n0 is no control, 1 the strength that the ControlNet was trained at.",
+        "## Weight\n\n0 is no control, 1 the scale at which the ControlNet was trained.",
         _table("weight", WEIGHTS, [f"{p.weight:g}" for p in WEIGHTS], measured),
         "## End\n\nThe control works in the first part of the steps, up to this fraction of them. Outlines are settled "
         "early, so a control that ends early leaves the rest to the prompt.",
         _table("end", ENDS, [f"{p.end:g}" for p in ENDS], measured),
         "## Guess mode\n\nIn guess mode the control acts on the conditional prediction only, with a tenth of its "
         "weight in the UNet's first layers and all of it in the middle, and the prompt may be empty. This small model "
-        "takes colours from words alone, so without a prompt they are its own choice.",
+        "gets colours only from the prompt, so without one they are arbitrary.",
         _table("prompt, guess mode", GUESSES, [_guess(p) for p in GUESSES], measured),
     ]
     return "\n\n".join(parts) + "\n"
@@ -72,7 +72,7 @@ def _plot(path: Path, measured: Measured) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    # Names and dates of its own would change the file at every run.
+    # Generated names and dates would change the file with every run.
     with matplotlib.rc_context({"svg.hashsalt": PLOT, "font.size": 9}):
         figure, axes = pyplot.subplots(1, 2, figsize=(8, 3), sharey=True, layout="constrained")
         for axis, name, points in zip(axes, ("weight", "end"), (WEIGHTS, ENDS), strict=True):

@@ -21,7 +21,7 @@ from demo.recipe import Schedule
 from demo.scene import COLOURS, SHAPES, STYLES, Scene
 
 WIDTH = 128
-#: The answer of a question that does not apply: no second ground colour, no such shape.
+#: The answer to a question that does not apply: no second ground colour, or the shape does not occur.
 ABSENT = len(COLOURS)
 ANSWERS = len(COLOURS) + 1
 QUESTIONS = 3 + len(SHAPES)
@@ -30,7 +30,7 @@ SHORT = 36
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """A fresh model for `tokenizer`. Token embeddings start ten times as large as CLIP's, to be told apart soon."""
+    """A new model for `tokenizer`. Token embeddings start ten times as large as CLIP's, so that they separate early."""
     encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# Installed by itself (requirements/torch.txt): the lock does not hold it.
+# Installed separately (requirements/torch.txt): the lock does not contain it.
 APART = "torch"
 # Taken without what it names besides (torchvision, timm): see requirements/without-torch.txt. The extra that wants it
 # lists what its exported detectors need.

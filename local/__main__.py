@@ -115,7 +115,7 @@ def _beside_a_mesh(*command: str) -> int:
 @app.command()
 def evaluate(
     count: Annotated[
-        int, typer.Option(min=2, help="Number of prompts; each is drawn without and with every control.")
+        int, typer.Option(min=2, help="Number of prompts; each is drawn free and with every control.")
     ] = 256,
     grid: Annotated[Path, typer.Option(help="File for the sheet of samples.")] = Path("docs/demo_grid.png"),
     markdown: Annotated[Path, typer.Option(help="File for the table.")] = Path("docs/adherence.md"),

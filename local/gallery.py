@@ -137,10 +137,7 @@ def made(mesh: Client, kind: Kind, case: Case) -> Result:
 
 
 def gallery(mesh: Client, report: Callable[[Case], None] = lambda case: None) -> list[tuple[Kind, list[Result]]]:
-    """Collect the whole gallery: each kind with its results; calls report(case) before each.
-
-    Raises ControlMeshError.
-    """
+    """Collect the gallery: each kind with its results; calls report(case) before each. Raises ControlMeshError."""
     sections = []
     for kind in listed(mesh):
         results = []

@@ -86,7 +86,7 @@ def database_url(run: Path) -> str:
 
 def _environments(settings: LocalSettings) -> dict[str, dict[str, str]]:
     repository = str(Path(settings.model_repository).resolve())
-    rooms = {"TRITON_URL": f"127.0.0.1:{settings.triton_port}", "MODEL_REPOSITORY": repository}
+    service_settings = {"TRITON_URL": f"127.0.0.1:{settings.triton_port}", "MODEL_REPOSITORY": repository}
     return {
         "model_server": {
             "CN_MODEL_SERVER_GRPC_PORT": str(settings.triton_port),
@@ -96,20 +96,20 @@ def _environments(settings: LocalSettings) -> dict[str, dict[str, str]]:
         },
         "preprocess_svc": _prefixed(
             "CN_PREPROCESS_",
-            rooms,
+            service_settings,
             ADDRESS=settings.preprocess_address,
             METRICS_ADDRESS=settings.preprocess_metrics_address,
         ),
         "unet_svc": _prefixed(
             "CN_UNET_",
-            rooms,
+            service_settings,
             ADDRESS=settings.unet_address,
             METRICS_ADDRESS=settings.unet_metrics_address,
             # One machine: /dev/shm is the same for both.
             SHARED_MEMORY="true",
         ),
         "vae_svc": _prefixed(
-            "CN_VAE_", rooms, ADDRESS=settings.vae_address, METRICS_ADDRESS=settings.vae_metrics_address
+            "CN_VAE_", service_settings, ADDRESS=settings.vae_address, METRICS_ADDRESS=settings.vae_metrics_address
         ),
         "gateway": {
             "CN_GATEWAY_ADDRESS": settings.gateway_address,

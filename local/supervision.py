@@ -29,7 +29,7 @@ _TICK_S = 0.2
 # Groups stop one after the other, the last one first: callers stop before the services that they call.
 GROUPS = {
     "models": ("model_server",),
-    "rooms": ("preprocess_svc", "unet_svc", "vae_svc"),
+    "services": ("preprocess_svc", "unet_svc", "vae_svc"),
     "front": ("gateway", "envoy"),
 }
 _FULL_NAMES = {name: f"{group}:{name}" for group, names in GROUPS.items() for name in names}

@@ -154,7 +154,7 @@ def _read_text(conditioning: types_pb2.Conditioning, facts: ModelFacts) -> Array
     chunks = limits.Range(facts.text_tokens, facts.text_tokens * limits.PROMPT_CHUNKS, multiple=facts.text_tokens)
     if rows not in (1, 2) or not chunks.holds(tokens) or width != facts.text_width:
         raise InvalidInput(
-            f"conditioning.text must have 1 or 2 rows, {chunks} tokens and width {facts.text_width}, not shape "
+            f"conditioning.text must have 1 or 2 rows of tokens ({chunks}) of width {facts.text_width}, not shape "
             f"{list(text.shape)}",
             field="text",
         )

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Let go of clients before Envoy is stopped: say "not ready", tell connections to close after their answer, and return
-# when nothing is in flight at the edge or after LIMIT seconds. Envoy itself ends at once on SIGTERM.
+# Drain clients before Envoy is stopped: report "not ready", tell connections to close after their answer, and return
+# when nothing is in flight at the edge or after LIMIT seconds. Envoy itself exits at once on SIGTERM.
 # Usage: drain.sh LIMIT [ADMIN_PORT]
 set -euo pipefail
 limit=$1
@@ -19,7 +19,7 @@ in_flight() {
 }
 
 admin POST /healthcheck/fail >/dev/null
-# Clients learn from their load balancers' next look that this pod is going; meanwhile it still takes requests.
+# Load balancers notice at their next check that this pod is stopping; until then it still accepts requests.
 sleep 5
 admin POST '/drain_listeners?graceful&skip_exit' >/dev/null
 while ((SECONDS < limit)) && [[ $(in_flight) != 0 ]]; do

@@ -299,10 +299,10 @@ def test_a_backbone_that_is_not_on_the_list_is_refused(sources: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"image_mean": [0.5, 0.5]}, "does not say how pictures are read"),
-        ({"image_std": "wide"}, "does not say how pictures are read"),
+        ({"image_mean": [0.5, 0.5]}, "has invalid settings"),
+        ({"image_std": "wide"}, "has invalid settings"),
         ({"do_flip_channel_order": True}, "another channel order"),
-        ({"size": {"longest_edge": 64}}, "says nothing of height and width"),
+        ({"size": {"longest_edge": 64}}, "has no height, width or shortest_edge"),
     ],
 )
 def test_a_processing_that_cannot_be_followed_is_refused(

@@ -199,7 +199,7 @@ async def _until_unloaded(triton: Triton, names: set[str]) -> None:
 def test_a_removal_leaves_others_alone_and_waits_for_exports(exported: Path, tmp_path: Path) -> None:
     repository = shutil.copytree(exported, tmp_path / "repository")
     shutil.copytree(repository / "t_unet", repository / "t_unet_of_another")
-    for name, words in (("../t", "is not a name"), ("nobody", "is not exported")):
+    for name, words in (("../t", "is not a valid name"), ("nobody", "is not exported")):
         with pytest.raises(SourceRefused, match=words):
             remove(repository, name)
     with Placement(repository, "t").exclusive(), pytest.raises(Busy):

@@ -31,31 +31,31 @@ class _JobStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobStatus.V
     JOB_STATUS_UNSPECIFIED: _JobStatus.ValueType  # 0
     """Any, in a filter; never in a record."""
     JOB_STATUS_QUEUED: _JobStatus.ValueType  # 1
-    """It waits for its turn."""
+    """It is pending."""
     JOB_STATUS_RUNNING: _JobStatus.ValueType  # 2
-    """It is being made."""
+    """It is running."""
     JOB_STATUS_SUCCEEDED: _JobStatus.ValueType  # 3
     """Its pictures are done; final."""
     JOB_STATUS_FAILED: _JobStatus.ValueType  # 4
     """It has ended with `error`; final."""
     JOB_STATUS_CANCELLED: _JobStatus.ValueType  # 5
-    """It was stopped; final."""
+    """It was cancelled; final."""
 
 class JobStatus(_JobStatus, metaclass=_JobStatusEnumTypeWrapper):
-    """JobStatus is where a job is."""
+    """JobStatus is the state of a job."""
 
 JOB_STATUS_UNSPECIFIED: JobStatus.ValueType  # 0
 """Any, in a filter; never in a record."""
 JOB_STATUS_QUEUED: JobStatus.ValueType  # 1
-"""It waits for its turn."""
+"""It is pending."""
 JOB_STATUS_RUNNING: JobStatus.ValueType  # 2
-"""It is being made."""
+"""It is running."""
 JOB_STATUS_SUCCEEDED: JobStatus.ValueType  # 3
 """Its pictures are done; final."""
 JOB_STATUS_FAILED: JobStatus.ValueType  # 4
 """It has ended with `error`; final."""
 JOB_STATUS_CANCELLED: JobStatus.ValueType  # 5
-"""It was stopped; final."""
+"""It was cancelled; final."""
 Global___JobStatus: _TypeAlias = JobStatus  # noqa: Y015
 
 @_typing.final
@@ -118,7 +118,7 @@ class GenerateRequest(_message.Message):
     strength: _builtins.float
     """How much of `image` to change, 0 to 1. Absent: 0.8."""
     guess_mode: _builtins.bool
-    """True lets the hints lead, the prompt may be empty."""
+    """True lets the hints lead; the prompt may be empty."""
     use_karras_sigmas: _builtins.bool
     """Whether the sigmas are spaced as Karras et al. (2022) do. Absent: as the model's own configuration says."""
     algorithm_type: _builtins.str
@@ -126,16 +126,16 @@ class GenerateRequest(_message.Message):
     prompt_weighting: _builtins.bool
     """False reads prompts as they stand, without weights and chunks. Absent: true."""
     enhance_prompt: _builtins.bool
-    """True appends words of quality to the prompt."""
+    """True appends quality words to the prompt."""
     enhance_style: _builtins.str
     """Name of a style whose words are put around the prompts; empty for none."""
     preview_every: _builtins.int
-    """Every so many model calls a small preview comes with the progress, 0 to 150; 0 for none."""
+    """Model calls between small previews in the progress, 0 to 150; 0 for none."""
     keep_unmasked: _builtins.bool
     """True leaves what `mask` keeps as it is in `image`, to the pixel. False: as the VAE gives it back. Needs `mask`."""
     true_guidance_scale: _builtins.float
     """Guidance by a second prediction, 1 to 20, for models whose guidance_scale is an input of the model. Absent: none.
-    Models that have no use for it refuse it.
+    Models that do not support it refuse it.
     """
     @_builtins.property
     def controls(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Control]:
@@ -263,7 +263,7 @@ Global___GenerateResponse: _TypeAlias = GenerateResponse  # noqa: Y015
 
 @_typing.final
 class GenerateProgress(_message.Message):
-    """GenerateProgress says how far the generation is."""
+    """GenerateProgress is how far a generation is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -274,12 +274,12 @@ class GenerateProgress(_message.Message):
     step: _builtins.int
     """Steps done over all pictures."""
     steps: _builtins.int
-    """Steps in all over all pictures."""
+    """Total steps over all pictures."""
     preview_of: _builtins.int
     """Which picture `preview` is of, counted from 0."""
     @_builtins.property
     def preview(self) -> _types_pb2.Image:
-        """What one of the pictures is going to look like, one pixel a latent cell, PNG; set every preview_every calls."""
+        """Preview of one of the pictures, one pixel per latent cell, PNG; set every preview_every calls."""
 
     def __init__(
         self,
@@ -299,7 +299,7 @@ Global___GenerateProgress: _TypeAlias = GenerateProgress  # noqa: Y015
 
 @_typing.final
 class GenerateResult(_message.Message):
-    """GenerateResult is the pictures and all that is needed to make them again."""
+    """GenerateResult is the pictures and what is needed to reproduce them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -320,7 +320,7 @@ class GenerateResult(_message.Message):
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Remarks, such as a truncated prompt; English sentences."""
+        """Notes, such as a truncated prompt; English sentences."""
 
     def __init__(
         self,
@@ -373,7 +373,7 @@ Global___GeneratedImage: _TypeAlias = GeneratedImage  # noqa: Y015
 
 @_typing.final
 class Job(_message.Message):
-    """Job is a job's record at one moment."""
+    """Job is the record of a job at one moment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -392,22 +392,22 @@ class Job(_message.Message):
     id: _builtins.str
     """32 hex digits, as in the HTTP API."""
     status: Global___JobStatus.ValueType
-    """Where it is."""
+    """Its state."""
     priority: _builtins.int
-    """Among its owner's jobs that wait, 0 to 9; 9 goes first."""
+    """Priority among its owner's pending jobs, 0 to 9; 9 runs first."""
     attempts: _builtins.int
-    """How often it was begun; more than once where a process died over it."""
+    """Number of attempts; more than one if a process died while running it."""
     dialect: _builtins.str
     """Which API it was submitted through: "grpc", "native", ..."""
     webhook: _builtins.str
-    """URL that is told of the end; empty for none."""
+    """URL that is notified of the end; empty for none."""
     @_builtins.property
     def progress(self) -> Global___GenerateProgress:
         """How far it is."""
 
     @_builtins.property
     def result(self) -> Global___GenerateResult:
-        """What came of it; set once it has succeeded. Pictures have their content only where that was asked for."""
+        """Its result; set once it has succeeded. Pictures have their content only if it was requested."""
 
     @_builtins.property
     def error(self) -> Global___JobError:
@@ -415,11 +415,11 @@ class Job(_message.Message):
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was taken."""
+        """When it was submitted."""
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was begun first; unset before."""
+        """When its first attempt started; unset before."""
 
     @_builtins.property
     def finished_at(self) -> _timestamp_pb2.Timestamp:
@@ -451,7 +451,7 @@ Global___Job: _TypeAlias = Job  # noqa: Y015
 
 @_typing.final
 class JobError(_message.Message):
-    """JobError is why a job failed."""
+    """JobError is the reason why a job failed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -487,7 +487,7 @@ Global___JobError: _TypeAlias = JobError  # noqa: Y015
 
 @_typing.final
 class SubmitJobRequest(_message.Message):
-    """SubmitJobRequest is a generation and how it is to be done."""
+    """SubmitJobRequest is a generation and how to run it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -496,16 +496,16 @@ class SubmitJobRequest(_message.Message):
     DEADLINE_FIELD_NUMBER: _builtins.int
     WEBHOOK_FIELD_NUMBER: _builtins.int
     priority: _builtins.int
-    """Among the caller's own jobs that wait, 0 to 9; 9 goes first. Absent: 5."""
+    """Priority among the caller's pending jobs, 0 to 9; 9 runs first. Absent: 5."""
     webhook: _builtins.str
-    """An http(s) URL that is told of the end; empty for none."""
+    """An http(s) URL that is notified of the end; empty for none."""
     @_builtins.property
     def generation(self) -> Global___GenerateRequest:
         """What to make."""
 
     @_builtins.property
     def deadline(self) -> _duration_pb2.Duration:
-        """From now; what has not been begun by then fails. 1 second to 24 hours; absent: the deployment's own limit."""
+        """Time from now; a job that has not started by then fails. 1 second to 24 hours; absent: the deployment's limit."""
 
     def __init__(
         self,
@@ -527,7 +527,7 @@ Global___SubmitJobRequest: _TypeAlias = SubmitJobRequest  # noqa: Y015
 
 @_typing.final
 class SubmitJobResponse(_message.Message):
-    """SubmitJobResponse is the job that was taken, or that stands under the idempotency key already."""
+    """SubmitJobResponse is the new job, or the existing job with the same idempotency key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -673,7 +673,7 @@ Global___CancelJobRequest: _TypeAlias = CancelJobRequest  # noqa: Y015
 
 @_typing.final
 class CancelJobResponse(_message.Message):
-    """CancelJobResponse is a job after it was told to stop."""
+    """CancelJobResponse is a job after its cancellation was requested."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -706,7 +706,7 @@ class ListJobsRequest(_message.Message):
     STATUSES_FIELD_NUMBER: _builtins.int
     CREATED_AFTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Jobs of a page, 1 to 100; 0 takes 20."""
+    """Jobs per page, 1 to 100; 0 means 20."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
     @_builtins.property
@@ -715,7 +715,7 @@ class ListJobsRequest(_message.Message):
 
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
-        """Only those that were taken after this moment."""
+        """Only those submitted after this moment."""
 
     def __init__(
         self,

@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class GenerationServiceStub:
-    """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+    """GenerationService is the gateway's gRPC API, for callers inside the cluster.
 
-    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    Metadata of every call: `authorization`, "Bearer KEY", if keys are required. For Generate and SubmitJob also:
     `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
     is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
     metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.
@@ -73,9 +73,9 @@ class GenerationServiceStub:
 
 
 class GenerationServiceServicer:
-    """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+    """GenerationService is the gateway's gRPC API, for callers inside the cluster.
 
-    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    Metadata of every call: `authorization`, "Bearer KEY", if keys are required. For Generate and SubmitJob also:
     `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
     is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
     metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.
@@ -90,35 +90,35 @@ class GenerationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubmitJob(self, request, context):
-        """SubmitJob takes a job and answers as soon as it is on record; it is made whether or not anybody listens.
+        """SubmitJob enqueues a job and returns its record; the job runs whether or not anybody watches it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """GetJob shows a job's record.
+        """GetJob returns a job's record.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchJob(self, request, context):
-        """WatchJob sends the record now and after each change, up to the final one. Cancelling the call leaves the job alone.
+        """WatchJob sends the record now and after each change, up to the final one. Cancelling the call does not affect the job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """CancelJob stops a job and answers with its record; one that is finished stays as it is.
+        """CancelJob cancels a job and returns its record; a finished job is not changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """ListJobs shows the caller's jobs page by page, the newest first, through whichever API they were submitted.
+        """ListJobs returns the caller's jobs page by page, the newest first, whichever API they were submitted through.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,9 +166,9 @@ def add_GenerationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GenerationService:
-    """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+    """GenerationService is the gateway's gRPC API, for callers inside the cluster.
 
-    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    Metadata of every call: `authorization`, "Bearer KEY", if keys are required. For Generate and SubmitJob also:
     `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
     is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
     metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.

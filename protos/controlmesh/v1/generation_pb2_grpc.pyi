@@ -27,9 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GenerationServiceStub:
-    """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+    """GenerationService is the gateway's gRPC API, for callers inside the cluster.
 
-    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    Metadata of every call: `authorization`, "Bearer KEY", if keys are required. For Generate and SubmitJob also:
     `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
     is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
     metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.
@@ -44,21 +44,21 @@ class GenerationServiceStub:
     idempotency key lets the caller come back for it.
     """
     SubmitJob: _grpc.UnaryUnaryMultiCallable[_generation_pb2.SubmitJobRequest, _generation_pb2.SubmitJobResponse]
-    """SubmitJob takes a job and answers as soon as it is on record; it is made whether or not anybody listens."""
+    """SubmitJob enqueues a job and returns its record; the job runs whether or not anybody watches it."""
     GetJob: _grpc.UnaryUnaryMultiCallable[_generation_pb2.GetJobRequest, _generation_pb2.GetJobResponse]
-    """GetJob shows a job's record."""
+    """GetJob returns a job's record."""
     WatchJob: _grpc.UnaryStreamMultiCallable[_generation_pb2.WatchJobRequest, _generation_pb2.WatchJobResponse]
-    """WatchJob sends the record now and after each change, up to the final one. Cancelling the call leaves the job alone."""
+    """WatchJob sends the record now and after each change, up to the final one. Cancelling the call does not affect the job."""
     CancelJob: _grpc.UnaryUnaryMultiCallable[_generation_pb2.CancelJobRequest, _generation_pb2.CancelJobResponse]
-    """CancelJob stops a job and answers with its record; one that is finished stays as it is."""
+    """CancelJob cancels a job and returns its record; a finished job is not changed."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_generation_pb2.ListJobsRequest, _generation_pb2.ListJobsResponse]
-    """ListJobs shows the caller's jobs page by page, the newest first, through whichever API they were submitted."""
+    """ListJobs returns the caller's jobs page by page, the newest first, whichever API they were submitted through."""
 
 @_typing.type_check_only
 class GenerationServiceAsyncStub(GenerationServiceStub):
-    """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+    """GenerationService is the gateway's gRPC API, for callers inside the cluster.
 
-    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    Metadata of every call: `authorization`, "Bearer KEY", if keys are required. For Generate and SubmitJob also:
     `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
     is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
     metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.
@@ -70,20 +70,20 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     idempotency key lets the caller come back for it.
     """
     SubmitJob: _aio.UnaryUnaryMultiCallable[_generation_pb2.SubmitJobRequest, _generation_pb2.SubmitJobResponse]  # type: ignore[assignment]
-    """SubmitJob takes a job and answers as soon as it is on record; it is made whether or not anybody listens."""
+    """SubmitJob enqueues a job and returns its record; the job runs whether or not anybody watches it."""
     GetJob: _aio.UnaryUnaryMultiCallable[_generation_pb2.GetJobRequest, _generation_pb2.GetJobResponse]  # type: ignore[assignment]
-    """GetJob shows a job's record."""
+    """GetJob returns a job's record."""
     WatchJob: _aio.UnaryStreamMultiCallable[_generation_pb2.WatchJobRequest, _generation_pb2.WatchJobResponse]  # type: ignore[assignment]
-    """WatchJob sends the record now and after each change, up to the final one. Cancelling the call leaves the job alone."""
+    """WatchJob sends the record now and after each change, up to the final one. Cancelling the call does not affect the job."""
     CancelJob: _aio.UnaryUnaryMultiCallable[_generation_pb2.CancelJobRequest, _generation_pb2.CancelJobResponse]  # type: ignore[assignment]
-    """CancelJob stops a job and answers with its record; one that is finished stays as it is."""
+    """CancelJob cancels a job and returns its record; a finished job is not changed."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_generation_pb2.ListJobsRequest, _generation_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """ListJobs shows the caller's jobs page by page, the newest first, through whichever API they were submitted."""
+    """ListJobs returns the caller's jobs page by page, the newest first, whichever API they were submitted through."""
 
 class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """GenerationService is the gateway's own gRPC face, for callers inside the cluster.
+    """GenerationService is the gateway's gRPC API, for callers inside the cluster.
 
-    Metadata of every call: `authorization`, "Bearer KEY", where keys are asked for. Of Generate and SubmitJob too:
+    Metadata of every call: `authorization`, "Bearer KEY", if keys are required. For Generate and SubmitJob also:
     `idempotency-key`, 1 to 255 printable ASCII characters, under which the same request is the same job, however often it
     is sent; another request under it is refused with ALREADY_EXISTS. Errors name the field at fault in the trailing
     metadata `controlmesh-field`, and in `retry-after-s` the seconds after which the same call may succeed.
@@ -105,7 +105,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.SubmitJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.SubmitJobResponse, _abc.Awaitable[_generation_pb2.SubmitJobResponse]]:
-        """SubmitJob takes a job and answers as soon as it is on record; it is made whether or not anybody listens."""
+        """SubmitJob enqueues a job and returns its record; the job runs whether or not anybody watches it."""
 
     @_abc_1.abstractmethod
     def GetJob(
@@ -113,7 +113,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.GetJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.GetJobResponse, _abc.Awaitable[_generation_pb2.GetJobResponse]]:
-        """GetJob shows a job's record."""
+        """GetJob returns a job's record."""
 
     @_abc_1.abstractmethod
     def WatchJob(
@@ -121,7 +121,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.WatchJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_generation_pb2.WatchJobResponse], _abc.AsyncIterator[_generation_pb2.WatchJobResponse]]:
-        """WatchJob sends the record now and after each change, up to the final one. Cancelling the call leaves the job alone."""
+        """WatchJob sends the record now and after each change, up to the final one. Cancelling the call does not affect the job."""
 
     @_abc_1.abstractmethod
     def CancelJob(
@@ -129,7 +129,7 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.CancelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.CancelJobResponse, _abc.Awaitable[_generation_pb2.CancelJobResponse]]:
-        """CancelJob stops a job and answers with its record; one that is finished stays as it is."""
+        """CancelJob cancels a job and returns its record; a finished job is not changed."""
 
     @_abc_1.abstractmethod
     def ListJobs(
@@ -137,6 +137,6 @@ class GenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generation_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generation_pb2.ListJobsResponse, _abc.Awaitable[_generation_pb2.ListJobsResponse]]:
-        """ListJobs shows the caller's jobs page by page, the newest first, through whichever API they were submitted."""
+        """ListJobs returns the caller's jobs page by page, the newest first, whichever API they were submitted through."""
 
 def add_GenerationServiceServicer_to_server(servicer: GenerationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

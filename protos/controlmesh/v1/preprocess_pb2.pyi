@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class PrepareRequest(_message.Message):
-    """PrepareRequest says what the picture should show and how it is steered."""
+    """PrepareRequest is what the picture should show and the controls that steer it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -57,12 +57,12 @@ class PrepareRequest(_message.Message):
     """How many of the text encoder's last layers to skip, 0 to 8."""
     prompt_weighting: _builtins.bool
     """True reads weights such as (word:1.2) and [word], and long prompts in chunks of the text encoder's length, at most 8.
-    False reads the words as they stand and drops what the encoder can't read at once. Absent: true.
+    False reads the text literally and drops what does not fit into one chunk. Absent: true.
     """
     enhance_prompt: _builtins.bool
-    """True appends words of quality to the prompt."""
+    """True appends quality words to the prompt."""
     enhance_style: _builtins.str
-    """Name of a style whose words are put around the prompts; empty for none. ListStyles gives those that exist."""
+    """Name of a style whose words are put around the prompts; empty for none. ListStyles returns the known ones."""
     picture_width: _builtins.int
     """Width in pixels of the initial picture, which decides the size where `width` and `height` are 0; 0 for none."""
     picture_height: _builtins.int
@@ -105,7 +105,7 @@ Global___PrepareRequest: _TypeAlias = PrepareRequest  # noqa: Y015
 
 @_typing.final
 class PrepareResponse(_message.Message):
-    """PrepareResponse is ready for DenoiseRequest as it is."""
+    """PrepareResponse is the input for DenoiseRequest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -119,11 +119,11 @@ class PrepareResponse(_message.Message):
     """The negative prompt that was encoded, after enhancement."""
     @_builtins.property
     def conditioning(self) -> _types_pb2.Conditioning:
-        """Words and hints for the model."""
+        """Text embeddings and hints for the model."""
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Remarks for the caller, such as how many tokens of the prompt were dropped; English sentences."""
+        """Notes for the caller, such as how many tokens of the prompt were dropped; English sentences."""
 
     def __init__(
         self,
@@ -189,18 +189,18 @@ class ExtractHintResponse(_message.Message):
     NOTES_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     extractor: _builtins.str
-    """Which of the kind's extractors made it; empty if a ready hint was fitted."""
+    """Which of the kind's extractors made it; empty for a ready hint."""
     annotator: _builtins.str
     """Name of the annotator that found it, such as "demo"; empty for algorithms and ready hints."""
     seconds: _builtins.float
     """Time from reading the picture to having the hint, seconds."""
     @_builtins.property
     def hint(self) -> _types_pb2.Image:
-        """The hint as PNG; what a mask marks is black in it."""
+        """The hint as PNG; the part that a mask marks is black."""
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Remarks, such as that a ready hint was inverted or that a stand-in made it; English sentences."""
+        """Notes, such as that a ready hint was inverted or that a stand-in made it; English sentences."""
 
     def __init__(
         self,
@@ -228,7 +228,7 @@ class ExtractHintsRequest(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExtractHintRequest]:
-        """One entry a hint, 1 to 16. Errors name fields as requests[i].control.image."""
+        """One entry per hint, 1 to 16. Errors name fields as requests[i].control.image."""
 
     def __init__(
         self,
@@ -252,7 +252,7 @@ class ExtractHintsResponse(_message.Message):
     HINTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hints(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExtractHintResponse]:
-        """One entry a request."""
+        """One entry per request."""
 
     def __init__(
         self,
@@ -286,14 +286,14 @@ Global___ListStylesRequest: _TypeAlias = ListStylesRequest  # noqa: Y015
 
 @_typing.final
 class ListStylesResponse(_message.Message):
-    """ListStylesResponse names the styles."""
+    """ListStylesResponse is the list of styles."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     STYLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def styles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Style]:
-        """One entry a style, sorted by name."""
+        """One entry per style, sorted by name."""
 
     def __init__(
         self,
@@ -310,7 +310,7 @@ Global___ListStylesResponse: _TypeAlias = ListStylesResponse  # noqa: Y015
 
 @_typing.final
 class Style(_message.Message):
-    """Style is words put around a prompt."""
+    """Style is text to put around a prompt."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -357,14 +357,14 @@ Global___ListControlsRequest: _TypeAlias = ListControlsRequest  # noqa: Y015
 
 @_typing.final
 class ListControlsResponse(_message.Message):
-    """ListControlsResponse names what can be extracted."""
+    """ListControlsResponse is the list of control kinds."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTROLS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def controls(self) -> _containers.RepeatedCompositeFieldContainer[Global___ControlKind]:
-        """One entry a control kind, sorted by kind."""
+        """One entry per control kind, sorted by kind."""
 
     def __init__(
         self,
@@ -398,12 +398,12 @@ class ControlKind(_message.Message):
     description: _builtins.str
     """What its hint looks like, one English sentence."""
     extractable: _builtins.bool
-    """True if a hint can be extracted from an ordinary picture here; false if only ready hints are taken."""
+    """True if a hint can be extracted from an ordinary picture here; false if only ready hints can be sent."""
     reads_mask: _builtins.bool
     """True if it reads a mask: Control.mask, else the request's."""
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ControlParameter]:
-        """Parameters of the extractor that is taken when a request names none."""
+        """Parameters of the extractor for requests that name none."""
 
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -460,7 +460,7 @@ class Extractor(_message.Message):
     available: _builtins.bool
     """True if it can be used here: an algorithm always can, a model when its annotator is loaded."""
     how_to_get: _builtins.str
-    """What to do where it is not available, such as the command that exports its annotator."""
+    """What to do if it is not available, such as the command that exports its annotator."""
     stand_in: _builtins.bool
     """True for a crude stand-in, which is used only when a request names it."""
     reads_text: _builtins.bool
@@ -468,7 +468,7 @@ class Extractor(_message.Message):
     annotator: _builtins.str
     """The annotator that serves it; empty for an algorithm or where none is loaded."""
     annotator_description: _builtins.str
-    """What the annotator is and which pictures it knows, one English sentence."""
+    """What the annotator is and which pictures it was trained on, one English sentence."""
     source: _builtins.str
     """Paper, program or library that it follows."""
     @_builtins.property
@@ -499,7 +499,7 @@ Global___Extractor: _TypeAlias = Extractor  # noqa: Y015
 
 @_typing.final
 class ControlNetIds(_message.Message):
-    """ControlNetIds is where ControlNets of one family are found."""
+    """ControlNetIds is the hub ids of ControlNets of one family."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -545,7 +545,7 @@ class ControlParameter(_message.Message):
     maximum: _builtins.float
     """Greatest value allowed."""
     default_value: _builtins.float
-    """Value taken when absent; named so because default is a word of its own in several languages."""
+    """Value if absent; not called `default`, which is a keyword in several languages."""
     def __init__(
         self,
         *,

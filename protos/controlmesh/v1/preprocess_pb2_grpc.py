@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PreprocessServiceStub:
-    """PreprocessService turns words and pictures into conditioning.
+    """PreprocessService turns prompts and pictures into conditioning.
     """
 
     def __init__(self, channel):
@@ -63,11 +63,11 @@ class PreprocessServiceStub:
 
 
 class PreprocessServiceServicer:
-    """PreprocessService turns words and pictures into conditioning.
+    """PreprocessService turns prompts and pictures into conditioning.
     """
 
     def Prepare(self, request, context):
-        """Prepare encodes the prompts and makes every control's hint, at the size of the picture to come.
+        """Prepare encodes the prompts and makes every control's hint, at the size of the picture to generate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,21 +81,21 @@ class PreprocessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExtractHints(self, request, context):
-        """ExtractHints makes several hints side by side.
+        """ExtractHints makes several hints concurrently.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListStyles(self, request, context):
-        """ListStyles names the styles that a prompt can be enhanced with.
+        """ListStyles returns the styles with which a prompt can be enhanced.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListControls(self, request, context):
-        """ListControls names the control kinds that exist, what each one's hint looks like and its parameters.
+        """ListControls returns the control kinds, what their hints look like, and their parameters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +138,7 @@ def add_PreprocessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PreprocessService:
-    """PreprocessService turns words and pictures into conditioning.
+    """PreprocessService turns prompts and pictures into conditioning.
     """
 
     @staticmethod

@@ -27,41 +27,41 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PreprocessServiceStub:
-    """PreprocessService turns words and pictures into conditioning."""
+    """PreprocessService turns prompts and pictures into conditioning."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PreprocessServiceAsyncStub: ...
     Prepare: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.PrepareRequest, _preprocess_pb2.PrepareResponse]
-    """Prepare encodes the prompts and makes every control's hint, at the size of the picture to come."""
+    """Prepare encodes the prompts and makes every control's hint, at the size of the picture to generate."""
     ExtractHint: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ExtractHintRequest, _preprocess_pb2.ExtractHintResponse]
     """ExtractHint makes one hint picture and nothing else, for callers who want to look at it or keep it."""
     ExtractHints: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ExtractHintsRequest, _preprocess_pb2.ExtractHintsResponse]
-    """ExtractHints makes several hints side by side."""
+    """ExtractHints makes several hints concurrently."""
     ListStyles: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ListStylesRequest, _preprocess_pb2.ListStylesResponse]
-    """ListStyles names the styles that a prompt can be enhanced with."""
+    """ListStyles returns the styles with which a prompt can be enhanced."""
     ListControls: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ListControlsRequest, _preprocess_pb2.ListControlsResponse]
-    """ListControls names the control kinds that exist, what each one's hint looks like and its parameters."""
+    """ListControls returns the control kinds, what their hints look like, and their parameters."""
 
 @_typing.type_check_only
 class PreprocessServiceAsyncStub(PreprocessServiceStub):
-    """PreprocessService turns words and pictures into conditioning."""
+    """PreprocessService turns prompts and pictures into conditioning."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Prepare: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.PrepareRequest, _preprocess_pb2.PrepareResponse]  # type: ignore[assignment]
-    """Prepare encodes the prompts and makes every control's hint, at the size of the picture to come."""
+    """Prepare encodes the prompts and makes every control's hint, at the size of the picture to generate."""
     ExtractHint: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ExtractHintRequest, _preprocess_pb2.ExtractHintResponse]  # type: ignore[assignment]
     """ExtractHint makes one hint picture and nothing else, for callers who want to look at it or keep it."""
     ExtractHints: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ExtractHintsRequest, _preprocess_pb2.ExtractHintsResponse]  # type: ignore[assignment]
-    """ExtractHints makes several hints side by side."""
+    """ExtractHints makes several hints concurrently."""
     ListStyles: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ListStylesRequest, _preprocess_pb2.ListStylesResponse]  # type: ignore[assignment]
-    """ListStyles names the styles that a prompt can be enhanced with."""
+    """ListStyles returns the styles with which a prompt can be enhanced."""
     ListControls: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ListControlsRequest, _preprocess_pb2.ListControlsResponse]  # type: ignore[assignment]
-    """ListControls names the control kinds that exist, what each one's hint looks like and its parameters."""
+    """ListControls returns the control kinds, what their hints look like, and their parameters."""
 
 class PreprocessServiceServicer(metaclass=_abc_1.ABCMeta):
-    """PreprocessService turns words and pictures into conditioning."""
+    """PreprocessService turns prompts and pictures into conditioning."""
 
     @_abc_1.abstractmethod
     def Prepare(
@@ -69,7 +69,7 @@ class PreprocessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _preprocess_pb2.PrepareRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_preprocess_pb2.PrepareResponse, _abc.Awaitable[_preprocess_pb2.PrepareResponse]]:
-        """Prepare encodes the prompts and makes every control's hint, at the size of the picture to come."""
+        """Prepare encodes the prompts and makes every control's hint, at the size of the picture to generate."""
 
     @_abc_1.abstractmethod
     def ExtractHint(
@@ -85,7 +85,7 @@ class PreprocessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _preprocess_pb2.ExtractHintsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_preprocess_pb2.ExtractHintsResponse, _abc.Awaitable[_preprocess_pb2.ExtractHintsResponse]]:
-        """ExtractHints makes several hints side by side."""
+        """ExtractHints makes several hints concurrently."""
 
     @_abc_1.abstractmethod
     def ListStyles(
@@ -93,7 +93,7 @@ class PreprocessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _preprocess_pb2.ListStylesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_preprocess_pb2.ListStylesResponse, _abc.Awaitable[_preprocess_pb2.ListStylesResponse]]:
-        """ListStyles names the styles that a prompt can be enhanced with."""
+        """ListStyles returns the styles with which a prompt can be enhanced."""
 
     @_abc_1.abstractmethod
     def ListControls(
@@ -101,6 +101,6 @@ class PreprocessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _preprocess_pb2.ListControlsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_preprocess_pb2.ListControlsResponse, _abc.Awaitable[_preprocess_pb2.ListControlsResponse]]:
-        """ListControls names the control kinds that exist, what each one's hint looks like and its parameters."""
+        """ListControls returns the control kinds, what their hints look like, and their parameters."""
 
 def add_PreprocessServiceServicer_to_server(servicer: PreprocessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -47,22 +47,22 @@ class DenoiseRequest(_message.Message):
     seed: _builtins.int
     """Seed of the noise, 0 to 2^64 - 1; the same seed gives the same picture."""
     strength: _builtins.float
-    """How much of `initial` to change, 0 to 1: the share of the steps that are run. Absent: 0.8."""
+    """How much of `initial` to change, 0 to 1: the share of the steps that run. Absent: 0.8."""
     guess_mode: _builtins.bool
     """True lets the hints lead: they act on the positive row alone, and on the deeper layers more than on the upper ones."""
     use_karras_sigmas: _builtins.bool
     """Whether the sigmas are spaced as Karras et al. (2022) do. Absent: as the model's own configuration says."""
     algorithm_type: _builtins.str
-    """Variant of the solver such as "sde-dpmsolver++"; Scheduler.algorithm_types gives those that exist. Empty: its own."""
+    """Variant of the solver such as "sde-dpmsolver++"; Scheduler.algorithm_types has the known ones. Empty: its own."""
     preview_every: _builtins.int
-    """Every so many model calls a small preview comes with the progress, 0 to 150; 0 for none."""
+    """Model calls between small previews in the progress, 0 to 150; 0 for none."""
     true_guidance_scale: _builtins.float
     """Guidance by a second prediction, 1 to 20, for models whose guidance_scale is an input of the model. Absent: none.
-    Models that have no use for it refuse it.
+    Models that do not support it refuse it.
     """
     @_builtins.property
     def conditioning(self) -> _types_pb2.Conditioning:
-        """Words and hints as preprocess made them."""
+        """Text embeddings and hints from PreprocessService."""
 
     @_builtins.property
     def initial(self) -> _types_pb2.Posterior:
@@ -127,7 +127,7 @@ class DenoiseResponse(_message.Message):
 
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """With `latents`: remarks for the caller, such as an option that the scheduler can't take; English sentences."""
+        """With `latents`: notes for the caller, such as an option that the scheduler does not support; English sentences."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ Global___DenoiseResponse: _TypeAlias = DenoiseResponse  # noqa: Y015
 
 @_typing.final
 class DenoiseProgress(_message.Message):
-    """DenoiseProgress says how far the loop is."""
+    """DenoiseProgress is how far the loop is."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -158,10 +158,10 @@ class DenoiseProgress(_message.Message):
     step: _builtins.int
     """Model calls done, 1 to `steps`."""
     steps: _builtins.int
-    """Model calls in all; some schedulers make more than the steps asked for."""
+    """Total model calls; some schedulers make more than the requested steps."""
     @_builtins.property
     def preview(self) -> _types_pb2.Image:
-        """What the picture is going to look like, one pixel a latent cell, PNG; set every DenoiseRequest.preview_every calls."""
+        """Preview of the picture, one pixel per latent cell, PNG; set every DenoiseRequest.preview_every calls."""
 
     def __init__(
         self,
@@ -204,7 +204,7 @@ class ListSchedulersResponse(_message.Message):
     SCHEDULERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schedulers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Scheduler]:
-        """One entry a scheduler, sorted by name."""
+        """One entry per scheduler, sorted by name."""
 
     def __init__(
         self,
@@ -235,18 +235,18 @@ class Scheduler(_message.Message):
     name: _builtins.str
     """Its name, as in DenoiseRequest.scheduler: that of the diffusers class."""
     description: _builtins.str
-    """What it is and when to take it, one English sentence."""
+    """What it is and when to use it, one English sentence."""
     stochastic: _builtins.bool
     """True if it adds noise during the loop, so that pictures depend on the seed at every step."""
     karras_sigmas: _builtins.bool
-    """True if it takes use_karras_sigmas."""
+    """True if it supports use_karras_sigmas."""
     model_calls: _builtins.str
     """Model calls for n steps, such as "n" or "2n - 1"."""
     inverts: _builtins.bool
-    """True if it goes the other way: it needs an initial picture and returns the noise that leads to it."""
+    """True if it inverts: it needs an initial picture and returns the noise that leads to it."""
     @_builtins.property
     def algorithm_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Values of algorithm_type that it takes, its own first; empty if it takes none."""
+        """Values of algorithm_type that it supports, its default first; empty if there are none."""
 
     def __init__(
         self,
@@ -293,7 +293,7 @@ class ListModelsResponse(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
-        """One entry a model, sorted by name."""
+        """One entry per model, sorted by name."""
 
     def __init__(
         self,
@@ -331,11 +331,11 @@ class Model(_message.Message):
     prediction_type: _builtins.str
     """What the network predicts: "epsilon" or "v_prediction"."""
     default_scheduler: _builtins.str
-    """Scheduler taken when a request names none."""
+    """Scheduler for requests that name none."""
     latent_channels: _builtins.int
     """Latent channels, as in Latents.samples."""
     exported_at: _builtins.int
-    """When it was exported, seconds since 1970; 0 where that is unknown."""
+    """When it was exported, seconds since 1970; 0 if unknown."""
     @_builtins.property
     def controls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Control kinds for which it has a ControlNet, sorted."""

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class DecodeRequest(_message.Message):
-    """DecodeRequest is latents to look at."""
+    """DecodeRequest is the latents to decode."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,11 +33,11 @@ class DecodeRequest(_message.Message):
     """Container of the pictures; unspecified means PNG."""
     @_builtins.property
     def latents(self) -> _types_pb2.Latents:
-        """Latents as unet_svc left them, 1 to 4 pictures."""
+        """Latents from UnetService, 1 to 4 pictures."""
 
     @_builtins.property
     def original(self) -> _types_pb2.Image:
-        """What is shown where `mask` keeps: this picture, fitted as EncodeRequest.image is. Absent: the latents alone."""
+        """The picture to show where `mask` keeps, resized like EncodeRequest.image. Absent: only the latents."""
 
     @_builtins.property
     def mask(self) -> _types_pb2.Tensor:
@@ -68,7 +68,7 @@ class DecodeResponse(_message.Message):
     IMAGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Image]:
-        """One picture a row, in order."""
+        """One picture per row, in order."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ Global___DecodeResponse: _TypeAlias = DecodeResponse  # noqa: Y015
 
 @_typing.final
 class EncodeRequest(_message.Message):
-    """EncodeRequest is a picture to take into latent space."""
+    """EncodeRequest is a picture to encode."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -121,14 +121,14 @@ Global___EncodeRequest: _TypeAlias = EncodeRequest  # noqa: Y015
 
 @_typing.final
 class EncodeResponse(_message.Message):
-    """EncodeResponse is one picture in latent space, ready for DenoiseRequest as it is."""
+    """EncodeResponse is one picture in latent space, the input for DenoiseRequest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     POSTERIOR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def posterior(self) -> _types_pb2.Posterior:
-        """What the encoder knows of it."""
+        """The encoder's output."""
 
     def __init__(
         self,

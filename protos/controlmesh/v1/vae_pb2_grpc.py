@@ -52,14 +52,14 @@ class VaeServiceServicer:
     """
 
     def Decode(self, request, context):
-        """Decode makes one encoded picture of each row of the latents.
+        """Decode makes one encoded picture from each row of the latents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Encode(self, request, context):
-        """Encode takes a picture into latent space, fitted to a size; the start of image-to-image and inpainting.
+        """Encode encodes a picture into latent space at a given size; the start of image-to-image and inpainting.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,9 +34,9 @@ class VaeServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> VaeServiceAsyncStub: ...
     Decode: _grpc.UnaryUnaryMultiCallable[_vae_pb2.DecodeRequest, _vae_pb2.DecodeResponse]
-    """Decode makes one encoded picture of each row of the latents."""
+    """Decode makes one encoded picture from each row of the latents."""
     Encode: _grpc.UnaryUnaryMultiCallable[_vae_pb2.EncodeRequest, _vae_pb2.EncodeResponse]
-    """Encode takes a picture into latent space, fitted to a size; the start of image-to-image and inpainting."""
+    """Encode encodes a picture into latent space at a given size; the start of image-to-image and inpainting."""
 
 @_typing.type_check_only
 class VaeServiceAsyncStub(VaeServiceStub):
@@ -44,9 +44,9 @@ class VaeServiceAsyncStub(VaeServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Decode: _aio.UnaryUnaryMultiCallable[_vae_pb2.DecodeRequest, _vae_pb2.DecodeResponse]  # type: ignore[assignment]
-    """Decode makes one encoded picture of each row of the latents."""
+    """Decode makes one encoded picture from each row of the latents."""
     Encode: _aio.UnaryUnaryMultiCallable[_vae_pb2.EncodeRequest, _vae_pb2.EncodeResponse]  # type: ignore[assignment]
-    """Encode takes a picture into latent space, fitted to a size; the start of image-to-image and inpainting."""
+    """Encode encodes a picture into latent space at a given size; the start of image-to-image and inpainting."""
 
 class VaeServiceServicer(metaclass=_abc_1.ABCMeta):
     """VaeService turns latents into pictures and back."""
@@ -57,7 +57,7 @@ class VaeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vae_pb2.DecodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vae_pb2.DecodeResponse, _abc.Awaitable[_vae_pb2.DecodeResponse]]:
-        """Decode makes one encoded picture of each row of the latents."""
+        """Decode makes one encoded picture from each row of the latents."""
 
     @_abc_1.abstractmethod
     def Encode(
@@ -65,6 +65,6 @@ class VaeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vae_pb2.EncodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vae_pb2.EncodeResponse, _abc.Awaitable[_vae_pb2.EncodeResponse]]:
-        """Encode takes a picture into latent space, fitted to a size; the start of image-to-image and inpainting."""
+        """Encode encodes a picture into latent space at a given size; the start of image-to-image and inpainting."""
 
 def add_VaeServiceServicer_to_server(servicer: VaeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

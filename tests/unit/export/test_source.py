@@ -76,7 +76,7 @@ def test_a_pickle_beside_safetensors_is_passed_over(model: Path) -> None:
 )
 def test_a_file_that_only_calls_itself_safetensors_is_refused(model: Path, content: bytes) -> None:
     (model / "vae" / WEIGHTS).write_bytes(content)
-    assert "not a whole safetensors file" in refusal(model)
+    assert "not a complete safetensors file" in refusal(model)
 
 
 def test_half_precision_files_are_taken_where_there_are_no_others(model: Path) -> None:
@@ -94,7 +94,7 @@ def test_half_precision_files_are_taken_where_there_are_no_others(model: Path) -
         ("unet/config.json", {"in_channels": 9}, "in_channels=9"),
         ("unet/config.json", {"addition_embed_type": "text_time"}, "addition_embed_type"),
         ("unet/config.json", {"down_block_types": ["SimpleCrossAttnDownBlock2D"] * 3}, "down_block_types"),
-        ("text_encoder/config.json", {"hidden_size": 64}, "not of one model"),
+        ("text_encoder/config.json", {"hidden_size": 64}, "not of the same model"),
         ("vae/config.json", {"latent_channels": 16}, "latent_channels=16"),
         ("vae/config.json", {"block_out_channels": [16, 32]}, "block_out_channels"),
         ("text_encoder/config.json", {"architectures": ["T5EncoderModel"]}, "T5EncoderModel"),
@@ -119,7 +119,7 @@ def test_unreadable_configurations_are_refused(model: Path, file: str, content: 
 
 
 def test_a_folder_that_is_not_there_is_no_hub_id() -> None:
-    with pytest.raises(SourceRefused, match="no folder"):
+    with pytest.raises(SourceRefused, match="neither a folder"):
         open_source("./nowhere", {})
 
 
@@ -182,7 +182,7 @@ def test_facts_come_from_the_configurations(model: Path) -> None:
 
 def test_a_tokenizer_of_another_model_is_refused(model: Path) -> None:
     change(model / "text_encoder" / "config.json", {"vocab_size": 100})
-    with pytest.raises(SourceRefused, match="do not belong together"):
+    with pytest.raises(SourceRefused, match="do not match"):
         facts_of(open_source(str(model), {}), "some")
     change(model / "tokenizer" / "tokenizer_config.json", {"pad_token": "<nothing>"})
     with pytest.raises(SourceRefused, match="<nothing>"):

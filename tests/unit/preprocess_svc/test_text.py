@@ -84,7 +84,7 @@ async def test_without_weighting_brackets_are_words_and_the_rest_is_dropped(
     assert set(brackets.weights) == {1}
     text, notes = await encoder.encode([("prompt", words(80))], weighting=False)
     assert text.shape == (1, 77, WIDTH)
-    assert notes == ["prompt has 80 tokens; the model reads 75, the last 5 were dropped"]
+    assert notes == ["prompt has 80 tokens; the model reads 75: the last 5 were dropped"]
     assert (triton.calls[0][0, 0], triton.calls[0][0, 76]) == (BOS, EOS)
 
 
@@ -134,7 +134,7 @@ async def test_a_long_prompt_takes_the_chunks_it_needs_in_one_call(
 async def test_past_the_last_chunk_words_are_dropped_and_said(encoder: TextEncoder, triton: Encoder) -> None:
     text, notes = await encoder.encode([("prompt", words(610))])
     assert text.shape == (1, 77 * PROMPT_CHUNKS, WIDTH)
-    assert notes == ["prompt has 610 tokens; the model reads 600, the last 10 were dropped"]
+    assert notes == ["prompt has 610 tokens; the model reads 600: the last 10 were dropped"]
 
 
 async def test_more_rows_than_a_batch_are_several_calls(encoder: TextEncoder, triton: Encoder) -> None:

@@ -59,7 +59,7 @@ def test_an_algorithm_type_is_taken_or_noted(name: str, variant: str) -> None:
         (note,) = set(asked) - set(plain)
         assert name in note
         assert repr(variant) in note
-        assert "taken by D" in note
+        assert "supported by D" in note
 
 
 def test_an_algorithm_type_that_exists_nowhere_names_those_that_do() -> None:

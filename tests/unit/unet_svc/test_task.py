@@ -120,7 +120,7 @@ REFUSED: dict[str, tuple[Callable[[], unet_pb2.DenoiseRequest], str, str]] = {
     ),
     "text between chunks": (lambda: request({"text": zeros(2, 100, 8)}), "text", r"77 to 616, a multiple of 77.*100"),
     "text too long": (lambda: request({"text": zeros(2, 77 * 9, 8)}), "text", r"77 to 616, a multiple of 77.*693"),
-    "text width": (lambda: request({"text": zeros(2, 77, 9)}), "text", r"of width 8, not the shape \[2, 77, 9\]"),
+    "text width": (lambda: request({"text": zeros(2, 77, 9)}), "text", r"of width 8, not shape \[2, 77, 9\]"),
     "text rows": (lambda: request({"text": zeros(3, 77, 8)}), "text", "1 or 2 rows"),
     "hint channels": (
         lambda: request({"hints": [hint("inpaint", 3)]}),
@@ -145,7 +145,7 @@ def test_what_can_t_be_is_refused(case: str) -> None:
 
 
 def test_a_model_that_takes_no_guidance_refuses_true_guidance() -> None:
-    with pytest.raises(InvalidInput, match="guidance_scale is the only one; leave it out") as caught:
+    with pytest.raises(InvalidInput, match="has guidance_scale only: remove it") as caught:
         read_task(request(true_guidance_scale=2), FACTS)
     assert caught.value.field == "true_guidance_scale"
 

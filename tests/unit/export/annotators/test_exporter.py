@@ -100,11 +100,11 @@ def test_a_source_is_known_by_its_files(dpt: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "source", "said"),
     [
-        ("depths", None, "no annotator for 'depths'; KIND is one of depth"),
+        ("depths", None, "KIND 'depths' is unknown; use one of depth"),
         ("depth", None, "'depth' needs a SOURCE"),
-        ("depth", "./nowhere", "no folder or file './nowhere'"),
-        ("depth", "/nowhere", "no folder or file"),
-        ("hed", "owner/name:../up.pth", "not the name of a file"),
+        ("depth", "./nowhere", "'./nowhere' is neither a folder, nor a file"),
+        ("depth", "/nowhere", "neither a folder, nor a file"),
+        ("hed", "owner/name:../up.pth", "not a valid file name"),
     ],
 )
 def test_what_is_not_there_is_said_plainly(kind: str, source: str | None, said: str) -> None:
@@ -114,7 +114,7 @@ def test_what_is_not_there_is_said_plainly(kind: str, source: str | None, said: 
 
 def test_a_source_of_another_kind_is_told_apart(dpt: Path) -> None:
     with pytest.raises(
-        SourceRefused, match=r"no source for 'segmentation', it is one for depth\. Taken are: \[upernet\]"
+        SourceRefused, match=r"not a source for 'segmentation'; it is one for depth\. Supported: \[upernet\]"
     ):
         open_source("segmentation", str(dpt))
 
@@ -130,7 +130,7 @@ def test_a_source_of_another_kind_is_told_apart(dpt: Path) -> None:
         (DPT | {"backbone": "resnet50"}, ("preprocessor_config.json", "model.safetensors"), "fetched from elsewhere"),
         (DPT, ("model.safetensors",), "preprocessor_config.json is missing"),
         (DPT, ("preprocessor_config.json", "pytorch_model.bin"), "pytorch_model.bin can run code"),
-        (DPT, ("preprocessor_config.json",), "no weights; one of model.safetensors"),
+        (DPT, ("preprocessor_config.json",), "weights are missing; expected one of model.safetensors"),
     ],
 )
 def test_a_folder_that_must_not_be_loaded_is_refused(
@@ -171,10 +171,10 @@ def test_exit_statuses_tell_causes_apart(tmp_path: Path, dpt: Path) -> None:
         nobody = {"HF_ENDPOINT": f"http://127.0.0.1:{held.getsockname()[1]}", "HF_HOME": str(tmp_path)}
         repository = str(tmp_path / "r")
         for arguments, status, said in (
-            (("depth", "./nowhere"), 3, "there is no folder"),
+            (("depth", "./nowhere"), 3, "is neither a folder"),
             (("depth", "nobody/no-such-model"), 4, "[dpt] DPTForDepthEstimation"),
             (("depth", str(dpt), "--check-configs"), 6, "annotator_depth"),
-            (("depth", str(dpt), "--name", "Up"), 3, "'Up' is not a name"),
+            (("depth", str(dpt), "--name", "Up"), 3, "'Up' is not a valid name"),
             ((), 2, "Missing argument"),
         ):
             found = command("annotator", *arguments, "--repository", repository, **nobody)
@@ -202,13 +202,13 @@ def test_a_name_that_is_none_is_refused(dpt: Path, tmp_path: Path, name: str) ->
 
 def test_an_annotator_takes_no_folder_of_another(dpt: Path, tmp_path: Path) -> None:
     put(tmp_path, annotator("pose", body="annotator_pose_body", hand="annotator_pose_hand"))
-    with pytest.raises(SourceRefused, match="annotator_pose_body is a folder of the annotator 'pose'"):
+    with pytest.raises(SourceRefused, match="annotator_pose_body belongs to the annotator 'pose'"):
         export(open_source("depth", str(dpt)), Options(tmp_path, "pose_body"))
 
 
 @pytest.mark.parametrize("name", ["annotator", "annotator_demo"])
 def test_a_model_cannot_be_called_as_annotators_are(name: str) -> None:
-    with pytest.raises(SourceRefused, match="folders that begin with 'annotator_' are annotators'"):
+    with pytest.raises(SourceRefused, match="names that begin with 'annotator_' are for annotators"):
         facts_of(open_model("demo", {}), name)
     assert facts_of(open_model("demo", {}), "annotators").name == "annotators"
 

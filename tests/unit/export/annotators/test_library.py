@@ -53,9 +53,7 @@ def test_torchvision_s_normalisation_or_its_stand_in_computes() -> None:
 
 
 def test_what_is_not_installed_is_said_with_the_command_that_installs_it() -> None:
-    with pytest.raises(
-        SourceRefused, match=r"no_such_network cannot be imported here: .*pip install --no-deps control"
-    ):
+    with pytest.raises(SourceRefused, match=r"no_such_network cannot be imported: .*pip install --no-deps control"):
         library.module("no_such_network")
 
 
@@ -97,11 +95,14 @@ def test_weights_are_restored(tmp_path: Path, file: str, written: dict[str, Any]
 @pytest.mark.parametrize(
     ("written", "says"),
     [
-        ({name: x for name, x in WEIGHTS.items() if name != "0.bias"}, r"not the weights of Sequential: .*0\.bias"),
-        ({**WEIGHTS, "2.weight": torch.zeros(1)}, r"not the weights of Sequential: .*2\.weight"),
-        ({**WEIGHTS, "0.weight": torch.zeros(4, 3, 5, 5)}, r"not the weights of Sequential: .*size mismatch"),
-        ({**WEIGHTS, "epoch": 3}, "holds no state dict"),
-        ([*WEIGHTS.values()], "holds no state dict"),
+        (
+            {name: x for name, x in WEIGHTS.items() if name != "0.bias"},
+            r"not contain the weights of Sequential: .*0\.bias",
+        ),
+        ({**WEIGHTS, "2.weight": torch.zeros(1)}, r"not contain the weights of Sequential: .*2\.weight"),
+        ({**WEIGHTS, "0.weight": torch.zeros(4, 3, 5, 5)}, r"not contain the weights of Sequential: .*size mismatch"),
+        ({**WEIGHTS, "epoch": 3}, "has no state dict"),
+        ([*WEIGHTS.values()], "has no state dict"),
     ],
 )
 def test_other_weights_are_refused(tmp_path: Path, written: object, says: str) -> None:

@@ -200,7 +200,7 @@ def test_a_detail_without_its_annotator_is_refused_with_the_command_that_makes_i
 
 
 def test_to_draw_nothing_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="body, hands and face are 0") as refused:
+    with pytest.raises(InvalidInput, match="body, hands and face are all 0") as refused:
         hint("openpose", Networks(fixed((512, 512), 1)), body=0)
     assert refused.value.field == "parameters.body"
 
