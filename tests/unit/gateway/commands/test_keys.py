@@ -121,7 +121,7 @@ def test_numbers_out_of_their_range_make_no_key(keys: Cli, arguments: tuple[str,
     assert "there are no keys" in keys("list").stderr
 
 
-@pytest.mark.parametrize(("url", "words"), [("", "CN_GATEWAY_DATABASE_URL is unset"), ("mysql://h/x", "kind 'mysql'")])
+@pytest.mark.parametrize(("url", "words"), [("", "CN_GATEWAY_DATABASE_URL is not set"), ("mysql://h/x", "kind 'mysql'")])
 def test_without_a_database_there_are_no_keys(url: str, words: str) -> None:
     told = Cli(url)("create", "--name", "a")
     assert told.exit_code == 1 and words in told.stderr and not told.stdout
@@ -130,4 +130,4 @@ def test_without_a_database_there_are_no_keys(url: str, words: str) -> None:
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("create", "--help"), ("set", "--help"), ("revoke", "--help")])
 def test_help_needs_no_database(arguments: tuple[str, ...]) -> None:
     told = Cli("")(*arguments).output
-    assert "Usage" in told and "CN_GATEWAY_DATABASE_URL is unset" not in told
+    assert "Usage" in told and "CN_GATEWAY_DATABASE_URL is not set" not in told

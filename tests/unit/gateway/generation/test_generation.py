@@ -280,7 +280,7 @@ def test_a_hint_alone_is_one_control_s_and_lossless(changes: dict[str, Any]) -> 
     hint = Generation(prompt="", controls=(Control(kind="canny", image=b"png"),))
     check_task(Task.HINT, hint)
     check_task(Task.PICTURES, replace(hint, **changes))
-    with pytest.raises(InvalidInput, match="a hint alone is one control's, as a png"):
+    with pytest.raises(InvalidInput, match="a hint needs exactly one control, samples 1 and format png"):
         check_task(Task.HINT, replace(hint, **changes))
 
 
