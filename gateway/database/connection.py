@@ -50,8 +50,8 @@ class Database:
 
         Raises:
             RecordsAway: the database is not available. `work` was not committed, unless the connection broke during the
-                    commit; so work that is retried must be idempotent.
-                Anything that `work` raises, after a rollback.
+                commit; so work that is retried must be idempotent.
+            Anything that `work` raises, after a rollback.
         """
         try:
             running = asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, self.run_here, work)

@@ -47,11 +47,11 @@ class StorageOptions:
 
     Attributes:
         endpoint: http(s) URL of the bucket: the bucket's own host, or a host and the bucket as the path; the bucket may
-                also be the first part of `directory`.
-            directory: directory of the files in the bucket, such as images/2026; "" for none.
-            region: "" if the storage has none.
-            access_key, secret_key: credentials that may write, read and delete there.
-            public_url: http(s) URL at which the content of the endpoint is publicly readable.
+            also be the first part of `directory`.
+        directory: directory of the files in the bucket, such as images/2026; "" for none.
+        region: "" if the storage has none.
+        access_key, secret_key: credentials that may write, read and delete there.
+        public_url: http(s) URL at which the content of the endpoint is publicly readable.
     """
 
     endpoint: str

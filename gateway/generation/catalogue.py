@@ -184,8 +184,8 @@ class Catalogue:
 
         Raises:
             InvalidInput: an unknown model, scheduler, variant or control; the message lists the known ones. Also a
-                        scheduler without the picture that it needs, a control without the mask that it needs, or a mask for one that
-                        reads none.
+                scheduler without the picture that it needs, a control without the mask that it needs, or a mask for one
+                that reads none.
         """
         offer = await self.offer()
         name = generation.model or await self.default_model()

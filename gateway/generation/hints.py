@@ -24,7 +24,7 @@ class HintRequest:
 
     Raises:
         InvalidInput: naming the field, as if the control's fields were at the same level as the size, its range and
-                what was sent.
+            what was sent.
     """
 
     control: Control

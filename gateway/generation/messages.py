@@ -60,7 +60,7 @@ def _control(control: Control, picture: bytes | None) -> types_pb2.Control:
 
 
 def _filled(kind: type[Filled], source: object, **given: Any) -> Filled:
-    """A message of `kind`: fields from `given`, others from the attributes of `source` with equal names, if not None."""
+    """A message of `kind`: fields from `given`, others from the attributes of `source` of equal names, if not None."""
     pictures = pictures_of(source)
     for name in set(kind.DESCRIPTOR.fields_by_name) - given.keys():
         value = getattr(source, name, None)

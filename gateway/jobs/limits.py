@@ -1,16 +1,16 @@
-"""What bounds a job engine, and how often it looks after its records."""
+"""Limits of a job engine, and its polling intervals."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much there may be.
+    """Limits of a job engine.
 
     Attributes:
         max_pictures: pictures made at the same time in this process.
-        max_waiting: jobs that may wait, over all processes that share the records.
-        retention_s: seconds that a finished record is kept.
+        max_waiting: waiting jobs, over all processes that share the records.
+        retention_s: seconds for which a finished record is kept.
     """
 
     max_pictures: int
@@ -20,11 +20,11 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds between two looks.
+    """Polling intervals in seconds.
 
     Attributes:
-        keep_s: at the records of jobs that are being made here: progress is written, and whether they go on is asked.
-        look_s: at the records of jobs that somebody waits for: another process may be running them.
+        keep_s: for jobs running in this process: writes their progress, and checks whether they were cancelled.
+        look_s: for jobs that somebody waits for, which another process may be running.
     """
 
     keep_s: float = 0.5

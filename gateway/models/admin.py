@@ -97,13 +97,13 @@ class ModelAdmin:
 
         Args:
             load: its source is a path in one of the configured folders, relative or absolute, or a hub id (owner/name);
-                    its names are lower-case letters, digits and single - or _.
+                its names are lower-case letters, digits and single - or _.
 
         Raises:
             NotEnabled: no command is configured.
             InvalidInput: an invalid name or source, which is not looked up; or a ControlNet for a model that is not
-                    loaded.
-                Conflict: a model of that name is already being loaded.
+                loaded.
+            Conflict: a model of that name is already being loaded.
             Forbidden: the model of that name is protected.
         """
         self._check(load.name)

@@ -110,7 +110,7 @@ class DurableWorkflows:
 
     Args:
         url: of the gateway's database. On PostgreSQL, DBOS's tables are in a schema of their own; on SQLite, in a
-                    second file beside it, as two libraries with different transaction handling should not share one.
+            second file beside it, as two libraries with different transaction handling should not share one.
         concurrency: queued jobs that this process runs at once.
         poll_s: polling interval of the job queue in seconds.
 

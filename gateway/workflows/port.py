@@ -63,7 +63,7 @@ class Work(Protocol):
     """The steps of a job."""
 
     async def make(self, job_id: str) -> Outcome:
-        """Make the pictures; returns the outcome as JSON. A failure that a request can cause is an outcome, not raised."""
+        """Make the pictures and return the outcome as JSON. A failure that a request can cause is an outcome."""
 
     async def settle(self, job_id: str, outcome: Outcome) -> None:
         """Write the final record and the deliveries about it."""

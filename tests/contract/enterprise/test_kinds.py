@@ -119,7 +119,7 @@ async def test_other_controls_keep_their_pictures(mesh: Running) -> None:
         ({}, {"init_image": ["The init image field is required."]}),
         ({"qrcode_text": ""}, {"init_image": ["The init image field is required."]}),
         ({"qrcode_text": {"a": 1}}, "The qrcode text must be a string."),
-        ({"qrcode_text": "x" * 1001}, "qrcode_text has 1001 characters; at most 1000 are taken"),
+        ({"qrcode_text": "x" * 1001}, "qrcode_text has 1001 characters; at most 1000 are allowed"),
     ],
 )
 async def test_a_code_needs_its_text_or_its_picture(mesh: Running, change: dict[str, Any], message: Any) -> None:

@@ -74,7 +74,7 @@ def test_an_owner_s_webhook_secret_is_the_one_that_its_messages_are_signed_with(
     assert told.stdout.strip() == asyncio.run(_signing(tmp_path, "acme"))
     assert keys("webhook-secret", "anybody").exit_code == 0
     unknown = keys("webhook-secret", "nobody")
-    assert (unknown.exit_code, unknown.stdout) == (1, "") and "no key of an owner 'nobody'" in unknown.stderr
+    assert (unknown.exit_code, unknown.stdout) == (1, "") and "owner 'nobody' has no keys" in unknown.stderr
 
 
 async def _signing(folder: Path, owner: str) -> str:
@@ -94,17 +94,17 @@ def test_a_revoked_key_stays_in_the_list_with_its_time(keys: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("create", "--name", " "), "name is 1 to 64"),
-        (("create", "--name", "a\nb"), "name is 1 to 64"),
-        (("create", "--name", "x" * 65), "name is 1 to 64"),
-        (("create", "--name", "a", "--owner", "../b"), "owner is up to 63"),
-        (("create", "--name", "a", "--owner", "x" * 64), "owner is up to 63"),
-        (("create", "--name", "a", "--scope", "root"), "scopes are generate and admin"),
+        (("create", "--name", " "), "name must be 1 to 64"),
+        (("create", "--name", "a\nb"), "name must be 1 to 64"),
+        (("create", "--name", "x" * 65), "name must be 1 to 64"),
+        (("create", "--name", "a", "--owner", "../b"), "owner must be 1 to 63"),
+        (("create", "--name", "a", "--owner", "x" * 64), "owner must be 1 to 63"),
+        (("create", "--name", "a", "--scope", "root"), "scopes must be some of generate, admin"),
         (("create", "--name", "a", "--option", "enterprise.loud=yes"), "enterprise.strict, enterprise.inline"),
         (("create", "--name", "a", "--option", "native.strict=yes"), "option 'native.strict=yes' is unknown"),
         (("create", "--name", "a", "--option", "enterprise.strict"), "write NAME=yes, no or default"),
-        (("set", "k_00000000", "--option", "enterprise.strict=yes"), "no key with this id"),
-        (("revoke", "k_00000000"), "no key with this id"),
+        (("set", "k_00000000", "--option", "enterprise.strict=yes"), "no valid key has this id"),
+        (("revoke", "k_00000000"), "unknown key id"),
     ],
 )
 def test_what_can_not_be_is_one_line(keys: Cli, arguments: tuple[str, ...], words: str) -> None:

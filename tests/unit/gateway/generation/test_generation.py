@@ -252,7 +252,7 @@ def test_more_bytes_than_fit_into_a_message_are_refused_however_they_are_shared(
         {"image": large, "mask": large, "controls": (bare,) * 3},
         {"image": b"png", "controls": (replace(CANNY, image=large, mask=large),) * 2},
     ):
-        with pytest.raises(InvalidInput, match=f"at most {MOST_PICTURE_BYTES} are taken"):
+        with pytest.raises(InvalidInput, match=f"at most {MOST_PICTURE_BYTES} are allowed"):
             replace(PLAIN, **pictures)
 
 
