@@ -35,7 +35,7 @@ def endpoint_secret(content: bytes) -> str:
 
 
 def owners_secret(connection: Connection, owner: str) -> str:
-    """The secret that signs the webhooks of an owner's requests, derived from the deployment's key: it never changes."""
+    """The secret for the webhooks of an owner's requests, derived from the deployment's key, so always the same."""
     key = shared_key(connection, "webhooks")
     return endpoint_secret(hmac.new(key, owner.encode(), hashlib.sha256).digest())
 
