@@ -1,1 +1,1 @@
-"""The gateway: the only room that speaks HTTP. Many dialects become one canonical request, which it conducts."""
+"""The gateway: the only HTTP service. It translates several JSON APIs to one canonical request and runs it."""

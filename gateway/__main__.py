@@ -1,6 +1,6 @@
-"""`python -m gateway`: read the settings, say who is speaking, serve.
+"""`python -m gateway`: read the settings, set up logs and traces, serve.
 
-`python -m gateway keys` makes, lists and revokes the keys of clients; its --help says more.
+`python -m gateway keys` creates, lists and revokes the keys of clients; see its --help.
 """
 
 import os
@@ -20,7 +20,7 @@ from mesh.telemetry import configure
 
 
 def read(about: str | None, arguments: Sequence[str]) -> tuple[GatewaySettings, dict[str, Any]]:
-    """The gateway's settings, and those of each dialect that has some; or the end of the process."""
+    """The gateway's settings, and those of each dialect that has some; exits the process if they are invalid."""
     first, *others = all_settings_of([GatewaySettings, *SETTINGS.values()], about, arguments, os.environ)
     return first, dict(zip(SETTINGS, others, strict=True))
 
@@ -33,5 +33,5 @@ if __name__ == "__main__":
     try:
         uvloop.run(run(settings, dialect_settings))
     except SettingsError as error:
-        # What shows only once the database is open.
+        # Errors that show only once the database is open.
         sys.exit(str(error))

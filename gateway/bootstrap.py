@@ -1,4 +1,4 @@
-"""The gateway's parts, put together once: what a dialect has to work with."""
+"""Builds the gateway's parts, which the dialects work with."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -48,13 +48,13 @@ from mesh.telemetry import log
 
 @dataclass(frozen=True)
 class Voice:
-    """How a dialect speaks in webhooks.
+    """A dialect's webhooks.
 
     Attributes:
-        announce: tells of a job; None: as the native dialect does.
-        events: names of events that an endpoint of this dialect may choose; none: there are no such endpoints.
-        announce_load: tells of the load of a model; None where models can't be loaded.
-        sign: headers in which it signs, beside those of Standard Webhooks.
+        announce: writes the announcement of a job; None: the native dialect's is used.
+        events: event names that an endpoint of this dialect may subscribe to; empty: it has no endpoints.
+        announce_load: writes the announcement of a model's load; None if the dialect can't load models.
+        sign: returns its own signature headers, in addition to those of Standard Webhooks.
     """
 
     announce: Announcer | None = None
@@ -65,12 +65,12 @@ class Voice:
 
 @dataclass(frozen=True)
 class Gateway:
-    """What a request may need.
+    """The gateway's parts.
 
     Attributes:
-        database: of records; ends with the process unless the settings name one.
-        leaving: set when this process is going away; it is not ready from then on.
-        ending: set by whoever wants it to go away.
+        database: holds the records; temporary unless the settings name one.
+        leaving: set when this process starts to shut down; it is not ready from then on.
+        ending: set to request the shutdown of this process.
     """
 
     settings: GatewaySettings
@@ -93,15 +93,17 @@ class Gateway:
 async def open_gateway(
     settings: GatewaySettings, voices: Mapping[str, Voice], fetcher: Fetcher | None = None
 ) -> AsyncIterator[Gateway]:
-    """All parts, for as long as the context lasts; what becomes of unfinished jobs at its end, see JobEngine.close.
+    """Build all parts, and close them at the end of the context; for unfinished jobs see JobEngine.close.
 
     Args:
         settings: of the gateway.
-        voices: dialect -> how it speaks in webhooks.
-        fetcher: of pictures; None for the one that the settings describe.
+        voices: dialect -> its webhooks.
+        fetcher: fetches pictures; None: built from the settings.
     """
     if settings.max_records is not None:
-        log.warning("CN_GATEWAY_MAX_RECORDS has no effect any more; records are kept CN_GATEWAY_RETENTION_S seconds")
+        log.warning(
+            "CN_GATEWAY_MAX_RECORDS no longer has an effect; records are kept for CN_GATEWAY_RETENTION_S seconds"
+        )
     async with AsyncExitStack() as stack:
         services = Services(settings.mesh_address)
         stack.push_async_callback(services.close)
@@ -125,7 +127,7 @@ async def open_gateway(
         await jobs.open(webhooks.deliveries.attempt)
         stack.push_async_callback(jobs.close)
         webhooks.open()
-        # Before the engine, which waits for what is being sent.
+        # Closed before the engine, which waits for running attempts.
         stack.push_async_callback(webhooks.close)
         catalogue = Catalogue(services, settings.default_model)
         models = ModelAdmin(settings, catalogue, database, _loads_outbox(webhooks, voices), webhooks.outbox.written)
@@ -157,7 +159,7 @@ async def open_gateway(
 
 
 def s3_access(settings: GatewaySettings) -> S3Access:
-    """How to reach the bucket that files are kept in."""
+    """Access to the bucket in which files are stored."""
     return S3Access(
         endpoint=settings.storage_endpoint,
         region=settings.storage_region,
@@ -176,7 +178,7 @@ async def _assets(settings: GatewaySettings, database: Database, stack: AsyncExi
 
 
 def _workflows(settings: GatewaySettings, database: Database) -> Workflows:
-    """Durable where the records are, else of this process."""
+    """Durable workflows if the database is durable, else tasks of this process."""
     if database.durable:
         return DurableWorkflows(settings.database_url, settings.max_pictures)
     return TaskWorkflows(settings.max_pictures)
@@ -202,7 +204,7 @@ def _webhooks(
 
 
 def _loads_outbox(webhooks: Webhooks, voices: Mapping[str, Voice]) -> LoadOutbox:
-    """Writes what the webhook of a load is told, in the words of its dialect."""
+    """An outbox that writes the webhook delivery of a load, in its dialect."""
 
     def write(connection: Connection, load: Load, failure: MeshError | None) -> None:
         if load.webhook is not None:
@@ -215,7 +217,7 @@ def _loads_outbox(webhooks: Webhooks, voices: Mapping[str, Voice]) -> LoadOutbox
 
 
 def _each(*outboxes: Outbox) -> Outbox:
-    """One outbox that writes what all of them write."""
+    """Combines several outboxes into one."""
 
     def write(connection: Connection, job: Job) -> None:
         for outbox in outboxes:

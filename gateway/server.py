@@ -1,4 +1,4 @@
-"""Both faces in one event loop: HTTP by uvicorn, gRPC by mesh.server; one signal drains the two together."""
+"""Serves HTTP (uvicorn) and gRPC (mesh.server) in one event loop; one signal drains both."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from mesh.telemetry import log
 
 
 class _Http(uvicorn.Server):
-    """uvicorn, told when to end instead of listening to signals itself."""
+    """uvicorn without signal handlers: `should_exit` ends it."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -27,11 +27,11 @@ class _Http(uvicorn.Server):
 
 
 async def run(settings: GatewaySettings, dialect_settings: Mapping[str, Any]) -> None:
-    """Serve until SIGTERM or SIGINT: then not ready, serving on for `drain_s`, and `grace_s` for what is unfinished.
+    """Serve until SIGTERM or SIGINT; then report not ready, serve for `drain_s`, and wait `grace_s` for open requests.
 
     Args:
         settings: of the gateway.
-        dialect_settings: dialect -> values of its own settings.
+        dialect_settings: dialect -> its own settings.
     """
     host, port = split_address(settings.address)
     async with open_gateway(settings, VOICES) as gateway:
@@ -40,10 +40,10 @@ async def run(settings: GatewaySettings, dialect_settings: Mapping[str, Any]) ->
             make_app(gateway, dialect_settings),
             host=host,
             port=port,
-            # By name, so that a missing parser is an error and not a slow one in its place.
+            # By name, so that a missing parser is an error instead of a fallback to a slow one.
             http="httptools",
             ws="none",
-            # What has to begin and end is open_gateway's; the application has no part in it.
+            # open_gateway starts and stops everything; the application has no lifespan of its own.
             lifespan="off",
             log_config=None,
             access_log=False,

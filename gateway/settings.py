@@ -13,84 +13,87 @@ SHORTEST_SECRET = 16
 
 @dataclass(frozen=True)
 class GatewaySettings(ServerSettings):
-    """What the gateway takes from the environment."""
+    """The gateway's settings, from the environment."""
 
     PREFIX = "CN_GATEWAY_"
 
     address: str = setting("127.0.0.1:8081", "host:port of the HTTP server, behind Envoy's edge.")
-    grpc_address: str = setting("127.0.0.1:50050", "host:port of the gateway's own gRPC face.")
+    grpc_address: str = setting("127.0.0.1:50050", "host:port of the gateway's gRPC server.")
     public_address: str = setting("127.0.0.1:8080", "host:port of the edge that clients use.")
-    public_url: str = setting("", "Start of the URLs in answers; unset: the address that the client used.")
-    mesh_address: str = setting("127.0.0.1:8090", "host:port of Envoy's listener for the three services.")
+    public_url: str = setting("", "Base of the URLs in answers; unset: the address that the client used.")
+    mesh_address: str = setting("127.0.0.1:8090", "host:port of Envoy's internal listener for the three services.")
     api_keys: tuple[str, ...] = setting(
         (),
-        "Keys of the clients beside those in the database, with every scope; where there is no key at all, none is "
-        "asked for, on loopback only.",
+        "Clients' keys in addition to those in the database, with every scope; if there is no key at all, none is "
+        "required, on loopback only.",
     )
     limits_url: str = setting(
         "",
-        "Where requests a minute are counted for all gateways together, as a storage of the package limits "
+        "Where requests per minute are counted for all gateways together, as a storage of the package limits "
         "(redis://host:6379); unset: each process counts its own.",
     )
     proxies: tuple[str, ...] = setting(
-        ("127.0.0.1", "::1"), "Addresses and networks of the proxy in front, whose word on the client's address counts."
+        ("127.0.0.1", "::1"),
+        "Addresses and networks of the trusted proxies in front, which report the client's address.",
     )
-    default_model: str = setting("", "Model taken when a request names none; unset: the first loaded one by name.")
+    default_model: str = setting("", "Model for requests that name none; unset: the first loaded one by name.")
     model_aliases: tuple[str, ...] = setting((), "Other names for loaded models, as a list of name=model.")
-    unknown_model: str = setting("error", "What an unknown model means to the vendors' dialects: `error` or `default`.")
+    unknown_model: str = setting(
+        "error", "How the vendors' dialects treat an unknown model: `error`, or `default` to use the default model."
+    )
     restartable: bool = setting(
-        False, "Whether an administrator's request may end this process, for a supervisor to start it anew."
+        False, "Whether an administrator's request may stop this process, for a supervisor to restart it."
     )
     export_command: str = setting(
         "", "Command that exports models, such as `python -m export`; unset: models can't be loaded or deleted here."
     )
-    export_timeout_s: float = setting(3600.0, "Seconds that one export may take.")
-    load_timeout_s: float = setting(300.0, "Seconds in which every room must offer a model that was exported.")
-    model_repository: str = setting("model_repository", "Folder that exported models go to, as the command sees it.")
-    model_sources: tuple[str, ...] = setting((), "Folders that models may be loaded from, beside a hub.")
-    protected_models: tuple[str, ...] = setting((), "Models that nobody may replace or delete.")
+    export_timeout_s: float = setting(3600.0, "Timeout of one export in seconds.")
+    load_timeout_s: float = setting(300.0, "Seconds within which every service must serve an exported model.")
+    model_repository: str = setting("model_repository", "Folder for exported models, as the command sees it.")
+    model_sources: tuple[str, ...] = setting((), "Folders that models may be loaded from, in addition to a hub.")
+    protected_models: tuple[str, ...] = setting((), "Models that can't be replaced or deleted.")
     storage_url: str = setting(
-        "", "Where files are kept: file:///path or s3://bucket/prefix; unset: a folder that ends with the process."
+        "", "Where files are stored: file:///path or s3://bucket/prefix; unset: a temporary folder."
     )
     storage_endpoint: str = setting("", "URL of the S3 server of `s3://`; unset: Amazon's.")
     storage_region: str = setting("", "Region of the bucket; unset: us-east-1.")
-    storage_access_key: str = setting("", "Access key of the bucket; unset: the machine's own identity at its cloud.")
-    storage_secret_key: str = setting("", "Secret key that belongs to it.")
-    storage_allow_http: bool = setting(False, "Whether the S3 server may be asked without TLS.")
+    storage_access_key: str = setting("", "Access key of the bucket; unset: the machine's own cloud identity.")
+    storage_secret_key: str = setting("", "Secret key for the access key.")
+    storage_allow_http: bool = setting(False, "Whether the S3 server may be accessed without TLS.")
     storage_allow: tuple[str, ...] = setting(
-        (), "host:port list of private addresses where clients' own storages may be; host:* is any port."
+        (), "host:port list of private addresses allowed for clients' own storages; host:* is any port."
     )
     asset_urls: str = setting(
         "open",
-        "How results are read: `open` by whoever knows the unguessable name, `signed` through links that end, "
+        "How results are read: `open` by anyone who knows the unguessable name, `signed` through links that expire, "
         "`store` by name, from S3 itself.",
     )
     secret: str = setting(
-        "", "Encrypts the secrets of others, such as keys of clients' own storages; unset: none are kept, on disk."
+        "", "Encrypts clients' secrets, such as keys of their own storages; unset: none are stored on disk."
     )
     database_url: str = setting(
         "",
-        "Where records are kept: sqlite:////path on one machine, postgresql://user:password@host/name for several; "
-        "unset: in a temporary file, gone with the process.",
+        "Database of the records: sqlite:////path on one machine, postgresql://user:password@host/name for several; "
+        "unset: a temporary file.",
     )
-    retention_s: float = setting(86_400.0, "Seconds that results and records are kept.")
+    retention_s: float = setting(86_400.0, "Seconds for which results and records are kept.")
     max_records: int | None = setting(
-        None, "Deprecated: no effect any more; records are kept CN_GATEWAY_RETENTION_S seconds."
+        None, "Deprecated, no effect: records are kept for CN_GATEWAY_RETENTION_S seconds."
     )
-    max_pictures: int = setting(16, "Pictures made at the same time in this process at most; at least 4.")
-    max_waiting: int = setting(64, "Generations that may wait for their turn at most.")
-    deadline_s: float = setting(280.0, "Seconds that a generation may run.")
-    max_body_bytes: int = setting(24 * 1024 * 1024, "Largest request body in bytes.")
+    max_pictures: int = setting(16, "Maximum number of pictures made at the same time in this process; at least 4.")
+    max_waiting: int = setting(64, "Maximum number of waiting generations.")
+    deadline_s: float = setting(280.0, "Timeout of a generation in seconds.")
+    max_body_bytes: int = setting(24 * 1024 * 1024, "Maximum size of a request body in bytes.")
     fetch_allow: tuple[str, ...] = setting(
-        (), "host:port list of private addresses that picture URLs may name; host:* is any port."
+        (), "host:port list of private addresses allowed in picture URLs; host:* is any port."
     )
     webhook_allow: tuple[str, ...] = setting(
-        (), "host:port list of private addresses that webhooks may be sent to; host:* is any port."
+        (), "host:port list of private addresses allowed for webhooks; host:* is any port."
     )
-    fetch_timeout_s: float = setting(10.0, "Seconds in which a picture named by a URL must have arrived.")
+    fetch_timeout_s: float = setting(10.0, "Timeout in seconds for fetching a picture from a URL.")
 
     def __post_init__(self) -> None:
-        """Check what one variable alone can't show.
+        """Check values and combinations of variables.
 
         Raises:
             SettingsError: naming the variable and what to change.
@@ -98,26 +101,28 @@ class GatewaySettings(ServerSettings):
         super().__post_init__()
         for pair in self.model_aliases:
             if "=" not in pair:
-                raise SettingsError(f"CN_GATEWAY_MODEL_ALIASES has {pair!r}, which is not name=model")
+                raise SettingsError(f"CN_GATEWAY_MODEL_ALIASES has {pair!r}; write name=model")
         among("CN_GATEWAY_UNKNOWN_MODEL", self.unknown_model, UNKNOWN_MODEL)
         among("CN_GATEWAY_ASSET_URLS", self.asset_urls, ASSET_URLS)
         if self.secret and len(self.secret) < SHORTEST_SECRET:
-            raise SettingsError(f"CN_GATEWAY_SECRET has fewer than {SHORTEST_SECRET} characters")
+            raise SettingsError(f"CN_GATEWAY_SECRET must have at least {SHORTEST_SECRET} characters")
         if bool(self.storage_access_key) != bool(self.storage_secret_key):
-            raise SettingsError("of CN_GATEWAY_STORAGE_ACCESS_KEY and CN_GATEWAY_STORAGE_SECRET_KEY one is missing")
+            raise SettingsError("set both CN_GATEWAY_STORAGE_ACCESS_KEY and CN_GATEWAY_STORAGE_SECRET_KEY, or neither")
         if self.max_pictures < 4:
-            raise SettingsError(f"CN_GATEWAY_MAX_PICTURES={self.max_pictures} is below 4, the most of one request")
-        # Whether there are keys in the database is known once it is open.
+            raise SettingsError(
+                f"CN_GATEWAY_MAX_PICTURES={self.max_pictures} is below 4, the maximum number of pictures of one request"
+            )
+        # Whether there are keys in the database is known only once it is open.
         if not self.api_keys and not self.database_url:
             self.refuse_strangers()
 
     def reachable(self) -> dict[str, str]:
-        """The addresses that other machines can reach, by variable."""
+        """Variable -> address, for the addresses that other machines can reach."""
         addresses = {"ADDRESS": self.address, "PUBLIC_ADDRESS": self.public_address, "GRPC_ADDRESS": self.grpc_address}
         return {f"CN_GATEWAY_{name}": address for name, address in addresses.items() if not is_loopback(address)}
 
     def refuse_strangers(self) -> None:
-        """Where there is no key, only this machine may reach the gateway.
+        """Check that only this machine can reach the gateway, as required if there are no keys.
 
         Raises:
             SettingsError: naming the address that others can reach.
@@ -125,12 +130,12 @@ class GatewaySettings(ServerSettings):
         for name, address in self.reachable().items():
             raise SettingsError(
                 f"{name}={address} can be reached from other machines and there are no keys; set CN_GATEWAY_API_KEYS "
-                "(or CN_GATEWAY_API_KEYS_FILE), make one with `python -m gateway keys create`, or use a loopback "
+                "(or CN_GATEWAY_API_KEYS_FILE), create one with `python -m gateway keys create`, or use a loopback "
                 "address"
             )
 
     def aliases(self) -> dict[str, str]:
-        """Other name -> name of a loaded model."""
+        """Alias -> name of a model."""
         return dict(pair.split("=", 1) for pair in self.model_aliases)
 
 
@@ -138,16 +143,16 @@ def split_address(address: str) -> tuple[str, int]:
     """`host:port` or `[host]:port` as its two parts.
 
     Raises:
-        SettingsError: there is no port.
+        SettingsError: the port is missing.
     """
     host, colon, port = address.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit():
-        raise SettingsError(f"{address!r} is no address; write host:port")
+        raise SettingsError(f"{address!r} is not a valid address; write host:port")
     return host.strip("[]"), int(port)
 
 
 def is_loopback(address: str) -> bool:
-    """Whether `address` can be reached from this machine alone. A name other than localhost is taken to be public."""
+    """Whether `address` can be reached from this machine only. Names other than localhost are assumed to be public."""
     host, _ = split_address(address)
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -156,6 +161,6 @@ def is_loopback(address: str) -> bool:
 
 
 def among(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise SettingsError, naming the variable, for a value that is none of those that are known."""
+    """Check that `value` is one of `known`. Raises SettingsError naming the variable."""
     if value not in known:
         raise SettingsError(f"{name}={value!r} is unknown; use {' or '.join(known)}")

@@ -1,4 +1,4 @@
-"""The client for programs of asyncio."""
+"""The asynchronous client, for asyncio."""
 
 import asyncio
 import random
@@ -32,21 +32,21 @@ from controlmesh_client.schema import (
 
 
 class AsyncClient:
-    """A mesh, asked for many things at a time. An asynchronous context manager.
+    """An asynchronous client of a mesh. An asynchronous context manager.
 
     Args:
-        url: where the mesh is; left out: http://127.0.0.1:8080.
-        key: of the API; None where the mesh asks for none.
-        patience: with what may pass by itself.
-        transport: in place of a plain one, for a proxy or certificates of one's own.
-        sleep: waits so many seconds.
-        clock: seconds, of which only differences count.
-        chance: a number from 0 to 1, another one every time.
+        url: URL of the mesh; left out: http://127.0.0.1:8080.
+        key: API key; None if the mesh requires none.
+        patience: how temporary failures are retried.
+        transport: an httpx transport, for a proxy or custom certificates.
+        sleep: waits for a number of seconds.
+        clock: monotonic time in seconds.
+        chance: returns a random number from 0 to 1.
 
     Raises:
-        ValueError: `url` is none of HTTP.
+        ValueError: `url` is not an http(s) URL.
 
-    Every method raises `Problem` for what the mesh refuses or fails at, and `NoAnswer` where nothing came back.
+    Every method raises `Problem` if the mesh refuses or fails, and `NoAnswer` if there is no complete answer.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class AsyncClient:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **options: Any) -> Self:
-        """The mesh that CONTROLMESH_URL and CONTROLMESH_KEY name: `AsyncClient.from_environment(os.environ)`."""
+        """A client configured by CONTROLMESH_URL and CONTROLMESH_KEY: `AsyncClient.from_environment(os.environ)`."""
         return cls(environ.get(wire.URL_VARIABLE) or None, environ.get(wire.KEY_VARIABLE) or None, **options)
 
     async def __aenter__(self) -> Self:
@@ -79,7 +79,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def generate(
@@ -93,19 +93,20 @@ class AsyncClient:
         idempotency_key: str | None = None,
         **options: Unpack[GenerationOptions],
     ) -> Generation:
-        """Pictures. A generation without a key of yours is stopped where this call is interrupted or its time is over.
+        """Make pictures. If the call is interrupted or times out, the generation is cancelled, unless it has an
+        `idempotency_key` of yours.
 
         Args:
-            prompt: what they show; left out only in guess mode.
-            controls: what steers them.
-            image: to start from.
+            prompt: what the pictures show; required except in guess mode.
+            controls: the controls that steer them.
+            image: the initial picture.
             mask: white marks what to repaint of `image`.
-            timeout_s: seconds for all of it.
-            idempotency_key: under which the same request is the same generation; left out: a new one.
-            options: `seed`, `steps` and whatever else the API's reference names; the mesh checks them.
+            timeout_s: timeout of the whole call in seconds.
+            idempotency_key: repeating the request with it returns the same generation; left out: a new one.
+            options: `seed`, `steps` and other fields of the API's reference; the mesh checks them.
 
         Raises:
-            NotFinished: not within `timeout_s`.
+            NotFinished: not finished within `timeout_s`.
         """
         asked = request(prompt, controls, image, mask, options)
         return await self.run(self._procedures.generate(asked, timeout_s, idempotency_key))
@@ -120,16 +121,16 @@ class AsyncClient:
         idempotency_key: str | None = None,
         **options: Unpack[GenerationOptions],
     ) -> "AsyncJob":
-        """A generation that goes on by itself; arguments as of `generate`."""
+        """Submit a generation without waiting for it; arguments as in `generate`."""
         asked = request(prompt, controls, image, mask, options)
         return AsyncJob(self, await self.run(self._procedures.submit(asked, idempotency_key)))
 
     async def job(self, id: str) -> "AsyncJob":
-        """A generation of any time."""
+        """An existing generation."""
         return AsyncJob(self, await self.run(self._procedures.job(id)))
 
     async def generations(self, **query: Any) -> GenerationList:
-        """A page of your generations, the newest first; by `limit`, `after`, `status`, `created_after`."""
+        """A page of your generations, newest first; query: `limit`, `after`, `status`, `created_after`."""
         return await self.run(self._procedures.generations(query))
 
     async def hint(
@@ -140,35 +141,35 @@ class AsyncClient:
         mask: AnyPicture | None = None,
         **options: Unpack[HintOptions],
     ) -> Hint:
-        """A hint without a picture of it; `image` may be left out beside `text`."""
+        """Make a hint without a generation; `image` may be left out with `text`."""
         return await self.run(self._procedures.hint(Control(kind, image, mask=mask).body() | dict(options)))
 
     async def upload(self, picture: AnyPicture, *, name: str = "", expires_s: float | None = None) -> Asset:
-        """Keep a picture, for `expires_s` seconds or until it is removed. The same one is the same asset."""
+        """Store a picture for `expires_s` seconds, or until it is removed. Repeating it returns the same asset."""
         return await self.run(self._procedures.upload(picture, name, expires_s))
 
     async def asset(self, id: str) -> Asset:
-        """What the mesh keeps under `id`."""
+        """The stored file with this id."""
         return await self.run(self._procedures.asset(id))
 
     async def assets(self, **query: Any) -> AssetList:
-        """A page of your files, the newest first; by `limit`, `after`, `source`."""
+        """A page of your files, newest first; query: `limit`, `after`, `source`."""
         return await self.run(self._procedures.assets(query))
 
     async def download(self, asset: Asset | str) -> Picture:
-        """The file of an asset, or of its id."""
+        """Download an asset, given it or its id."""
         return await self.run(self._procedures.download(asset))
 
     async def remove(self, asset: Asset | str) -> None:
-        """Remove a file."""
+        """Delete a file."""
         await self.run(self._procedures.remove(asset))
 
     async def models(self) -> ModelList:
-        """The loaded models and the one that is taken when a request names none."""
+        """The loaded models, and the default one for requests that name none."""
         return await self.run(self._procedures.models())
 
     async def controls(self, model: str | None = None) -> ControlList:
-        """The control kinds: all, or those of a model."""
+        """The control kinds: all, or those that a model supports."""
         return await self.run(self._procedures.controls(model))
 
     async def schedulers(self) -> SchedulerList:
@@ -176,11 +177,11 @@ class AsyncClient:
         return await self.run(self._procedures.schedulers())
 
     async def styles(self) -> StyleList:
-        """The styles that a prompt can be put into."""
+        """The styles for prompts."""
         return await self.run(self._procedures.styles())
 
     async def play(self, course: wire.Course[T]) -> AsyncGenerator[Any, None]:
-        """Bring a procedure to its end; gives what it tells of on the way."""
+        """Run a procedure to its end; yields its news."""
         async with wire.AsyncWire(self._http, self._sleep) as mesh:
             wanted = course.go()
             while wanted is not None:
@@ -191,13 +192,13 @@ class AsyncClient:
                 try:
                     given = await mesh.do(wanted)
                 except BaseException as error:
-                    # It may want to say goodbye.
+                    # The procedure may want to clean up.
                     wanted = course.fail(error)
                 else:
                     wanted = course.go(given)
 
     async def run(self, steps: Steps[T]) -> T:
-        """What a procedure ends with."""
+        """Run a procedure; returns its result."""
         course = wire.Course(steps)
         async for _ in self.play(course):
             pass
@@ -205,12 +206,12 @@ class AsyncClient:
 
 
 class AsyncJob:
-    """A generation that goes on by itself. Iterating over it gives Progress until it has ended, however often the
-    connection is cut on the way; `result` says how it ended.
+    """A submitted generation. Iterating over it yields Progress until it has ended, across broken connections; `result`
+    returns the pictures.
 
     Args:
-        client: that asks for it.
-        following: the generation.
+        client: the client to use.
+        following: the generation's state.
     """
 
     def __init__(self, client: AsyncClient, following: Following) -> None:
@@ -224,27 +225,27 @@ class AsyncJob:
 
     @property
     def id(self) -> str:
-        """Of the generation."""
+        """Id of the generation."""
         return self.record["id"]
 
     @property
     def record(self) -> GenerationRecord:
-        """What was heard of it last."""
+        """The last known record."""
         return self._following.record
 
     @property
     def status(self) -> str:
-        """`queued`, `running`, `succeeded`, `failed` or `cancelled`, as was heard last."""
+        """The last known status: `queued`, `running`, `succeeded`, `failed` or `cancelled`."""
         return self.record["status"]
 
     async def refresh(self) -> GenerationRecord:
-        """What the mesh knows of it now."""
+        """Fetch the current record."""
         return await self._client.run(self._following.refresh())
 
     async def result(self, timeout_s: float | None = None) -> Generation:
-        """Its pictures, once they are made. It goes on after NotFinished."""
+        """Wait for its pictures. The generation continues after NotFinished."""
         return await self._client.run(self._following.finish(timeout_s))
 
     async def cancel(self) -> None:
-        """Stop it; one that has ended stays as it is."""
+        """Cancel it; a finished one is not changed."""
         await self._client.run(self._following.cancel())

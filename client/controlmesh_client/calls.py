@@ -1,4 +1,4 @@
-"""Requests to the native API and their answers, with the decision to ask again. Nothing is sent from here."""
+"""Builds requests to the native API, decides on retries, and parses answers. No I/O happens here."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,17 +17,17 @@ _SHOWN = 200
 
 
 class Calls:
-    """Requests to one mesh.
+    """Requests to a mesh.
 
     Args:
-        url: where it is; what stands after the host is where the native API's own paths begin.
-        key: of the API; None for none.
-        patience: with what may pass.
-        clock: seconds, of which only differences count.
-        chance: a number from 0 to 1, another one every time.
+        url: URL of the mesh; a path in it is the prefix of the native API's paths.
+        key: API key; None for none.
+        patience: retry policy.
+        clock: monotonic time in seconds.
+        chance: returns a random number from 0 to 1.
 
     Raises:
-        ValueError: `url` is none of HTTP.
+        ValueError: `url` is not an http(s) URL.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Calls:
         chance: Callable[[], float],
     ) -> None:
         if not url.lower().startswith(("http://", "https://")):
-            raise ValueError(f"the mesh's URL begins with http:// or https://, not as {url[:80]!r}")
+            raise ValueError(f"the mesh's URL must begin with http:// or https://, not {url[:80]!r}")
         self.url = url.rstrip("/")
         self.clock = clock
         self._patience = patience
@@ -57,18 +57,18 @@ class Calls:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
     ) -> Call:
-        """A request to the native API.
+        """Build a request to the native API.
 
         Args:
-            method: of HTTP.
-            path: below PREFIX.
-            query: what is None is left out; a list stands for several.
-            body: JSON.
-            headers: beside the usual ones.
-            timeout_s: seconds without a sign of the server.
+            method: HTTP method.
+            path: path below PREFIX.
+            query: query parameters; None is left out, a list is repeated.
+            body: body, sent as JSON.
+            headers: additional headers.
+            timeout_s: timeout in seconds without any data from the server.
 
         Raises:
-            TypeError: `body` holds what is no JSON.
+            TypeError: `body` can't be encoded as JSON.
         """
         known = {name: value for name, value in (query or {}).items() if value is not None}
         url = f"{self.url}{PREFIX}{path}" + (f"?{urlencode(known, doseq=True)}" if known else "")
@@ -79,15 +79,15 @@ class Calls:
         return Call(method, url, {**sent, "content-type": "application/json"}, content, timeout_s)
 
     def asked(self, call: Call, until: float | None = None) -> Steps[Answer]:
-        """The answer, after as many attempts as there is patience for.
+        """The answer to `call`, with retries.
 
         Args:
-            call: it has a key of its own if it must not count twice.
-            until: moment of the clock after which nothing is begun again.
+            call: must have an idempotency key if it must not be executed twice.
+            until: time of the clock after which there are no more attempts.
 
         Raises:
-            Problem: refused, or failed for good.
-            NoAnswer: nothing that says what became of it.
+            Problem: refused, or failed permanently.
+            NoAnswer: no complete answer.
         """
         tried = 0
         while True:
@@ -98,23 +98,23 @@ class Calls:
             yield from self.pause(given, tried, until)
 
     def pause(self, given: Answer | Cut, tried: int, until: float | None = None) -> Steps[None]:
-        """Waits until it may be tried again; where it may not, raises what `given` stands for."""
+        """Wait until the next attempt; if there is none, raise the error for `given`."""
         pause_s = self._patience.pause_s(given, tried, self._chance())
         if pause_s is None or (until is not None and self.clock() + pause_s > until):
             raise self._error(given)
         yield Pause(pause_s)
 
     def json(self, call: Call, until: float | None = None) -> Steps[Any]:
-        """The object that the answer to `call` holds. As `asked`, and UnexpectedAnswer."""
+        """The JSON object in the answer to `call`. Raises as `asked`, and UnexpectedAnswer."""
         answer = yield from self.asked(call, until)
         return object_in(answer)
 
     def listed(self, path: str, query: Mapping[str, Any] | None = None) -> Steps[Any]:
-        """What there is at `path`."""
+        """The JSON object at `path`."""
         return (yield from self.json(self.call("GET", path, query=query)))
 
     def file(self, url: str) -> Steps[Picture]:
-        """The picture at `url`, which may be relative, and another server's: the key is not sent along."""
+        """The picture at `url`, which may be relative or on another server: the key is not sent."""
         call = Call("GET", urljoin(f"{self.url}/", url), self._headers, follows=True)
         answer = yield from self.asked(call)
         return Picture(answer.content, answer.headers.get("content-type", "").partition(";")[0].strip())
@@ -124,29 +124,29 @@ class Calls:
             return NoAnswer(f"no answer from {self.url}: {given.reason}")
         if given.status < 400:
             place = given.headers.get("location", "elsewhere")[:_SHOWN]
-            return UnexpectedAnswer(f"{self.url} sends its callers to {place}; give the URL where the mesh itself is")
+            return UnexpectedAnswer(f"{self.url} redirects to {place}; use the URL of the mesh itself")
         return problem_of(given, retry_after_s(given.headers))
 
 
 def segment(id: str) -> str:
-    """An id as a part of a path."""
+    """An id, quoted as a part of a path."""
     return quote(id, safe="")
 
 
 def object_in(answer: Answer) -> Any:
-    """The JSON object that an answer holds. UnexpectedAnswer."""
+    """The JSON object in an answer. UnexpectedAnswer."""
     try:
         content = json.loads(answer.content)
     except ValueError:
         content = None
     if not isinstance(content, dict):
         words = answer.content[:_SHOWN].decode("utf-8", "replace")
-        raise UnexpectedAnswer(f"an answer is no JSON object; is this the URL of a mesh? It begins with {words!r}")
+        raise UnexpectedAnswer(f"the answer is not a JSON object; is this the URL of a mesh? It begins with {words!r}")
     return content
 
 
 def _plain(value: object) -> Any:
-    """A number of NumPy's as one of Python's."""
+    """A NumPy number as a Python number."""
     item = getattr(value, "item", None)
     if item is None:
         raise TypeError(f"{type(value).__name__} can't be sent as JSON")

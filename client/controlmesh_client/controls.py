@@ -1,4 +1,4 @@
-"""Controls of a request: pictures that steer a generation."""
+"""Controls of a request, which steer a generation."""
 
 from collections.abc import Mapping
 from typing import Any, Unpack
@@ -8,14 +8,13 @@ from controlmesh_client.pictures import AnyPicture
 
 
 class Control:
-    """One picture that steers the generation: `Control("canny", "room.png", weight=0.8, end=0.6)`.
+    """A control, which steers the generation: `Control("canny", "room.png", weight=0.8, end=0.6)`.
 
     Args:
-        kind: such as canny; `controls()` of a client lists them.
-        image: what the hint is made of, or with `auto_hint=False` the hint itself; None for the request's `image`.
-        mask: white marks what to repaint; only for kinds that read one.
-        options: `weight`, `start`, `end`, `parameters` and whatever else the API's reference names. The mesh checks
-            them.
+        kind: control kind, such as canny; a client's `controls()` lists them.
+        image: picture to extract the hint from, or with `auto_hint=False` the hint itself; None: the request's `image`.
+        mask: white marks what to repaint; only for kinds that read a mask.
+        options: `weight`, `start`, `end`, `parameters` and other fields of the API's reference; the mesh checks them.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class Control:
         self.options = options
 
     def body(self) -> dict[str, Any]:
-        """As it stands in a request, pictures still in the form they were given in."""
+        """Its JSON for a request, with pictures still in the form in which they were given."""
         return {"kind": self.kind, "image": self.image, "mask": self.mask, **self.options}
 
     def __repr__(self) -> str:
@@ -41,9 +40,9 @@ class Control:
 
 
 AnyControl = Control | Mapping[str, Any]
-"""A control, or its JSON, in which pictures may have any form."""
+"""A Control, or its JSON with pictures in any form."""
 
 
 def body_of(control: AnyControl) -> dict[str, Any]:
-    """As it stands in a request, pictures still in the form they were given in."""
+    """Its JSON for a request, with pictures still in the form in which they were given."""
     return control.body() if isinstance(control, Control) else dict(control)

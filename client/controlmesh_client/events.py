@@ -1,4 +1,4 @@
-"""Server-sent events, read from bytes as the HTML standard (section 9.2.6, "Interpreting an event stream") has it."""
+"""Parser of server-sent events, as in the HTML standard (section 9.2.6, "Interpreting an event stream")."""
 
 import re
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ _END = re.compile(rb"\r\n|\r|\n")
 
 
 class EventTooLarge(ValueError):
-    """An event, or a line of one, is larger than the reader takes."""
+    """An event, or a line of one, is larger than the reader's limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event.
+    """An event.
 
     Attributes:
-        kind: its `event`, "message" where it named none.
-        data: its lines, with line feeds between.
-        id: the last one that the stream named, "" before.
+        kind: its `event`, "message" by default.
+        data: its data lines, joined by line feeds.
+        id: the last id in the stream, "" before the first.
     """
 
     kind: str
@@ -29,14 +29,14 @@ class Event:
 
 
 class EventReader:
-    """Takes a stream in pieces of any size and gives its events.
+    """Parses a stream fed in pieces of any size.
 
     Attributes:
-        retry_ms: after which a cut stream is asked for again, as the stream said last; None before.
-        last_id: what `Last-Event-ID` is to say then.
+        retry_ms: the stream's last `retry`: pause before reconnecting in milliseconds; None before the first.
+        last_id: value of `Last-Event-ID` for reconnecting.
 
     Args:
-        most_bytes: of an event, names and line ends included.
+        most_bytes: maximum size of an event, names and line ends included.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -52,7 +52,7 @@ class EventReader:
         self._data: list[str] = []
 
     def feed(self, piece: bytes) -> list[Event]:
-        """The events that are whole with `piece`. EventTooLarge."""
+        """Feed `piece`; returns the events that it completes. EventTooLarge."""
         self._pending += piece
         if not self._begun:
             if len(self._pending) < len(_BOM) and _BOM.startswith(self._pending):
@@ -66,7 +66,7 @@ class EventReader:
         return events
 
     def _lines(self) -> Iterator[bytes]:
-        """The whole lines; a carriage return ends one at once, and takes the line feed after it along."""
+        """The complete lines; a carriage return ends a line at once, and a line feed after it is skipped."""
         if self._after_return and self._pending:
             if self._pending.startswith(b"\n"):
                 del self._pending[:1]
@@ -78,7 +78,7 @@ class EventReader:
             self._after_return = match[0] == b"\r" and begin == len(self._pending)
             yield line
         del self._pending[:begin]
-        # What was looked through once has no end of a line in it.
+        # The part that was already searched has no line end.
         self._searched = len(self._pending)
 
     def _take(self, line: bytes) -> Event | None:

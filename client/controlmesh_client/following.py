@@ -1,4 +1,4 @@
-"""A generation that is followed to its end: by its events, or by asking where there are none."""
+"""Follows a generation to its end: by its events, or by polling if there are none."""
 
 import json
 from collections.abc import Mapping
@@ -14,24 +14,24 @@ from controlmesh_client.schema import GenerationRecord
 
 ENDS = frozenset({"succeeded", "failed", "cancelled"})
 QUIET_S = 30.0
-"""Seconds without a byte, heartbeats included, after which a stream counts as cut."""
+"""Seconds without any data, heartbeats included, after which a stream counts as broken."""
 POLL_S = 1.0
 RETRY_MS = 1000
-"""Before a cut stream is asked for again, where it named no time of its own."""
+"""Default pause in seconds before reconnecting to a broken stream."""
 SILENT = 3
-"""So many streams without one event are enough: something on the way holds them back."""
+"""After so many streams without an event, polling is used: a proxy may be buffering them."""
 
 
 class Following:
-    """One generation, as far as it was heard of.
+    """A generation and its last known record.
 
     Attributes:
-        record: what the mesh said last.
+        record: the last known record.
 
     Args:
-        calls: to the mesh.
-        record: as it stands in `record` at first.
-        sent: the request, where it is known: its pictures, which records do not repeat.
+        calls: requests to the mesh.
+        record: the first value of `record`.
+        sent: the request, if known, for its pictures, which records do not contain.
     """
 
     def __init__(self, calls: Calls, record: GenerationRecord, sent: Mapping[str, Any] | None = None) -> None:
@@ -42,28 +42,28 @@ class Following:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it is known to have ended."""
+        """Whether its last known status is final."""
         return self.record["status"] in ENDS
 
     def refresh(self) -> Steps[GenerationRecord]:
-        """The record as it is now. NotFound."""
+        """Fetch the current record. NotFound."""
         self.record = yield from self._calls.json(self._calls.call("GET", self._path))
         return self.record
 
     def cancel(self) -> Steps[None]:
-        """Stop it; one that has ended stays as it is."""
+        """Cancel it; a finished one is not changed."""
         self.record = yield from self._calls.json(self._calls.call("DELETE", self._path))
 
     def finish(self, timeout_s: float | None = None) -> Steps[Generation]:
-        """Its pictures, once they are made.
+        """Wait for its pictures.
 
         Raises:
-            NotFinished: not within `timeout_s` seconds.
+            NotFinished: not finished within `timeout_s` seconds.
             Problem: it failed or was cancelled.
         """
         yield from self.watch(timeout_s)
         if self.record["status"] != "succeeded":
-            # One that was cancelled by its own caller has no error of the mesh's.
+            # A generation that its own caller cancelled has no error in its record.
             usual = {"status": Cancelled.usual_status, "detail": f"generation {self.record['id']} was cancelled"}
             raise problem(cast(Mapping[str, Any], self.record["error"] or usual))
         request, notes = self._request(), tuple(self.record["notes"])
@@ -76,13 +76,13 @@ class Following:
         return Generation(tuple(pictures), self.record, request)
 
     def watch(self, timeout_s: float | None = None) -> Steps[None]:
-        """Tells of progress until it has ended. NotFinished, Problem, NoAnswer."""
+        """Report progress until it has ended. NotFinished, Problem, NoAnswer."""
         until = None if timeout_s is None else self._calls.clock() + timeout_s
         seen, silent, tried = "", 0, 0
         while not self.is_finished and silent < SILENT:
             given: Opened | Answer | Cut = yield Listen(self._listening(seen, until))
             if isinstance(given, Answer) and given.status < 300:
-                # No stream: the end was seen already, or they are not to be had here.
+                # No stream: the last event was already received, or streams are not available here.
                 break
             if not isinstance(given, Opened):
                 self._check(until)
@@ -106,7 +106,7 @@ class Following:
                 yield Pause(POLL_S)
 
     def _heard(self, reader: EventReader, until: float | None) -> Steps[bool]:
-        """Reads the open stream to its end or the generation's; whether it told anything. ValueError, KeyError."""
+        """Read the open stream to its end or the generation's; whether it had any event. ValueError, KeyError."""
         heard = False
         while not self.is_finished:
             self._check(until)
@@ -140,7 +140,7 @@ class Following:
             raise NotFinished(self.record["id"], self.record["status"])
 
     def _request(self) -> dict[str, Any]:
-        """What makes the same again: what was applied, and the pictures that were sent."""
+        """The request that reproduces the result: the applied settings, and the pictures that were sent."""
         known = {**self.record["request"], **_pictures(self._sent)}
         sent = self._sent.get("controls", ())
         if len(sent) == len(known["controls"]):

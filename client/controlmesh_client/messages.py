@@ -1,7 +1,7 @@
-"""What the client's procedures ask of a driver, and what it gives them: no input or output happens here.
+"""Messages between the client's procedures and the code that drives them. No I/O happens here.
 
-A procedure is a generator: it yields what it wants and is sent what came of it, so that one procedure serves Client,
-which does all that at once, and AsyncClient, which awaits it.
+A procedure is a generator: it yields what it wants done and is sent the result, so that the same procedure serves
+Client, which does it synchronously, and AsyncClient, which awaits it.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -13,15 +13,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request of HTTP.
+    """An HTTP request.
 
     Attributes:
-        method: of HTTP.
+        method: HTTP method.
         url: absolute.
-        headers: with the key where the request goes to the mesh itself.
+        headers: with the key if the request goes to the mesh itself.
         content: the body.
-        timeout_s: seconds without a sign of the server after which it is given up.
-        follows: whether redirects are followed.
+        timeout_s: timeout in seconds without any data from the server.
+        follows: whether to follow redirects.
     """
 
     method: str
@@ -34,7 +34,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that came whole. The names of its headers are in lower case."""
+    """A complete answer. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -43,56 +43,56 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A stream of events has begun, and `Read` gives its pieces."""
+    """A stream of events has begun; `Read` returns its data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """No answer, or none that was whole; `reason` says why."""
+    """No answer, or an incomplete one; `reason` says why."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Wants Answer or Cut."""
+    """Send a request; the result is Answer or Cut."""
 
     call: Call
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Wants Opened where the answer is a stream of events, else Answer or Cut. Ends the stream that was open."""
+    """Open a stream, closing the previous one; the result is Opened for a stream of events, else Answer or Cut."""
 
     call: Call
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Wants the next bytes of the open stream, b"" at its end, or Cut."""
+    """Read the open stream; the result is the next bytes, b"" at its end, or Cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wants that many seconds to go by."""
+    """Wait for a number of seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Wants what `act` returns; it may take its time, reading a file for one."""
+    """Call `act`, which may block, for instance to read a file; the result is its return value."""
 
     act: Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Wants `news` to be handed to whoever follows, if anybody does."""
+    """Hand `news` to the follower, if there is one."""
 
     news: Any
 
 
 Wanted = Send | Listen | Read | Pause | Work | Told
 Steps = Generator[Wanted, Any, T]
-"""A procedure that ends with a T."""
+"""A procedure that returns a T."""

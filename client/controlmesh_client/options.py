@@ -4,7 +4,7 @@ from typing import Literal, NotRequired, TypedDict
 
 
 class GenerationOptions(TypedDict):
-    """What to make. Unknown fields are refused."""
+    """A request for pictures. Unknown fields are refused."""
 
     model: NotRequired[str | None]
     negative_prompt: NotRequired[str]
@@ -33,7 +33,7 @@ class GenerationOptions(TypedDict):
 
 
 class ControlOptions(TypedDict):
-    """One picture that steers the generation."""
+    """A control, which steers the generation."""
 
     auto_hint: NotRequired[bool]
     weight: NotRequired[float]
@@ -45,7 +45,7 @@ class ControlOptions(TypedDict):
 
 
 class HintOptions(TypedDict):
-    """One hint to make. Unknown fields are refused."""
+    """A request for a hint. Unknown fields are refused."""
 
     auto_hint: NotRequired[bool]
     parameters: NotRequired[dict[str, float]]

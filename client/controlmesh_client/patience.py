@@ -1,4 +1,4 @@
-"""When a request is sent again, and after how long."""
+"""Retry policy of requests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from email.utils import parsedate_to_datetime
 from controlmesh_client.messages import Answer, Cut
 
 PASSING = frozenset({429, 502, 503, 504})
-"""Statuses that may pass by themselves."""
+"""Statuses that are worth a retry."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How often and how long a request is tried.
+    """How often a request is attempted, and the pauses between attempts.
 
     Attributes:
-        attempts: of one request in all; 1 tries nothing again.
-        first_s: longest pause after the first attempt where the mesh names none; each further one is twice as long.
-        most_s: longest pause. A mesh that asks for more gets no further attempt: the error says how long.
+        attempts: maximum number of attempts of a request; 1: no retries.
+        first_s: maximum pause after the first attempt if the mesh names none; doubled for each further one.
+        most_s: maximum pause. If the mesh asks for more, there is no retry: the error says how long.
     """
 
     attempts: int = 5
@@ -29,10 +29,10 @@ class Patience:
         """Seconds until the next attempt; None for no other attempt.
 
         Args:
-            given: what came of the last attempt.
+            given: the result of the last attempt.
             tried: attempts so far, from 1.
-            chance: from 0 to 1, so that not all who were refused together come back together.
-            now: moment that dates are counted from; the clock's where it is left out.
+            chance: random number from 0 to 1, so that callers who were refused together don't retry together.
+            now: current time for Retry-After dates; left out: the clock's.
         """
         if tried >= self.attempts or (isinstance(given, Answer) and not passes(given)):
             return None
@@ -40,18 +40,18 @@ class Patience:
         asked = retry_after_s(given.headers, now) if isinstance(given, Answer) else None
         if asked is None:
             return backoff
-        # No sooner than was asked for.
+        # Not earlier than requested.
         return None if asked > self.most_s else asked + self.first_s * chance / 2
 
 
 def passes(answer: Answer) -> bool:
-    """Whether the same request may succeed later. A generation that was taken and then failed has a place of its own:
-    under its key it stays failed."""
+    """Whether a retry may succeed. An accepted generation that failed, recognized by its Location, is not retried: with
+    its idempotency key it stays failed."""
     return answer.status in PASSING and "location" not in answer.headers
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds that Retry-After asks for (RFC 9110, section 10.2.3), be it a number or a date; None without one."""
+    """Seconds in Retry-After (RFC 9110, section 10.2.3), a number or a date; None without one."""
     sent = headers.get("retry-after", "").strip()
     if sent.isascii() and sent.isdigit():
         return float(sent[:9])

@@ -1,4 +1,4 @@
-"""Pictures on their way in, in whatever form a program has them, and on their way out."""
+"""Input pictures in all supported forms, and pictures that the mesh returns."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 REFERENCES = ("asset:", "http://", "https://", "data:")
-"""What text begins with that stands for a picture; other text is a path."""
+"""Prefixes of text that refers to a picture; other text is a path."""
 _FORMATS = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
 _Bytes = bytes
 
@@ -28,25 +28,25 @@ class Array(Protocol):
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that the mesh gave.
+    """A picture that the mesh returned.
 
     Attributes:
         bytes: the file.
-        media_type: of the file, "" where it was not named.
+        media_type: media type of the file; "" if unknown.
     """
 
     bytes: _Bytes = field(repr=False)
     media_type: str = ""
 
     def save(self, path: "str | os.PathLike[str]") -> Path:
-        """Write the file, as it is: the ending of `path` changes nothing. Its folder is made where there is none."""
+        """Write the file unchanged, whatever the extension of `path`. Missing folders are created."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(self.bytes)
         return target
 
     def image(self) -> "Image":
-        """As an image of Pillow, which must be installed."""
+        """The picture as a Pillow image; Pillow must be installed."""
         from PIL import Image
 
         return Image.open(io.BytesIO(self.bytes))
@@ -54,36 +54,36 @@ class Picture:
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that the mesh keeps; it can be named wherever a picture is asked for.
+    """A file stored by the mesh; it can be used as an input picture.
 
     Attributes:
-        record: what the mesh knows of it.
+        record: its record.
     """
 
     record: AssetRecordBody
 
     @property
     def id(self) -> str:
-        """Of the file."""
+        """Id of the file."""
         return self.record["id"]
 
     @property
     def reference(self) -> str:
-        """What stands for it in a request."""
+        """The reference to it for requests."""
         return f"asset:{self.id}"
 
 
 AnyPicture = str | os.PathLike[str] | bytes | Picture | Asset | Array
-"""A path, a URL or `asset:ID` as text; a path; a file's bytes; what the mesh gave; a NumPy array or a Pillow image."""
+"""Text (a path, a URL or `asset:ID`), a path, a file's bytes, a Picture or an Asset, a NumPy array, a Pillow image."""
 
 
 def read(picture: AnyPicture) -> str | bytes:
-    """What stands for a picture in a request, or the bytes of its file.
+    """The reference to a picture for a request, or the bytes of its file.
 
     Raises:
         OSError: the file can't be read.
-        TypeError: no picture, or an array of another type or shape than UINT8 [h, w], [h, w, 3] or [h, w, 4].
-        ImportError: an array, and no Pillow to encode it with.
+        TypeError: not a picture, or an array other than UINT8 [h, w], [h, w, 3] or [h, w, 4].
+        ImportError: an array, and Pillow to encode it is not installed.
     """
     if isinstance(picture, str):
         return picture if picture.lower().startswith(REFERENCES) else Path(picture).read_bytes()
@@ -101,23 +101,23 @@ def read(picture: AnyPicture) -> str | bytes:
 
 
 def data_url(content: bytes) -> str:
-    """A file as text that stands for it in a request."""
+    """A file as a data URL."""
     return f"data:{media_type(content) or 'image/png'};base64,{base64.b64encode(content).decode()}"
 
 
 def from_data_url(url: str) -> bytes:
-    """The file in a data URL of base64. ValueError."""
+    """The file in a base64 data URL. ValueError."""
     return base64.b64decode(url.partition(",")[2], validate=True)
 
 
 def media_type(content: bytes) -> str:
-    """Of a file, as its first bytes tell it; "" for other files than the mesh takes."""
+    """Media type of a file, from its first bytes; "" for types that the mesh does not accept."""
     return next((name for magic, name in _FORMATS if content.startswith(magic)), "")
 
 
 def _encoded(array: Array) -> bytes:
     """A PNG file."""
-    # An image of Pillow is one only where Pillow was imported before.
+    # It can be a Pillow image only if Pillow was imported before.
     pillow: Any = sys.modules.get("PIL.Image")
     if pillow is None or not isinstance(array, pillow.Image):
         shape, kind = array.__array_interface__["shape"], array.__array_interface__["typestr"]

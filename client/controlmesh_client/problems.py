@@ -1,4 +1,4 @@
-"""Errors: one class for each kind of problem that the mesh answers with, and those that happen on this side."""
+"""Errors: one class for each kind of problem of the mesh, and errors of the client."""
 
 import json
 from collections.abc import Mapping
@@ -10,23 +10,23 @@ _SHOWN = 300
 
 
 class ControlMeshError(Exception):
-    """Whatever the client raises that is not a mistake in how it was called."""
+    """Base of all errors of the client except wrong arguments."""
 
 
 class NoAnswer(ControlMeshError):
-    """The mesh can't be reached, or was cut off in the middle, more often than there was patience for."""
+    """The mesh can't be reached, or connections broke, after all attempts."""
 
 
 class UnexpectedAnswer(ControlMeshError):
-    """An answer that is not the native API's: the URL may be another server's."""
+    """The answer is not the native API's: the URL may be another server's."""
 
 
 class NotFinished(ControlMeshError, TimeoutError):
-    """The time that was given was over before the pictures were made.
+    """The timeout passed before the pictures were made.
 
     Attributes:
-        id: of the generation.
-        status: as it was heard of last.
+        id: id of the generation.
+        status: its last known status.
     """
 
     def __init__(self, id: str, status: str) -> None:
@@ -36,20 +36,20 @@ class NotFinished(ControlMeshError, TimeoutError):
 
 
 class Problem(ControlMeshError):
-    """What the mesh refused or failed at, as RFC 9457 problem details say it. The message is `detail`.
+    """An error of the mesh, from its RFC 9457 problem details. The message is `detail`.
 
     Attributes:
-        status: of HTTP.
+        status: HTTP status.
         type: kind of the problem; `GET` it from the mesh for its description.
-        title: of the kind.
+        title: title of the kind.
         detail: what was wrong and what to change.
-        field: of the request, such as `controls[0].weight`; "" where none is at fault.
-        retry_after_s: seconds after which the same may succeed; None where it says none.
-        request_id: under which the mesh's logs have the request; "" where the answer named none.
+        field: the wrong field of the request, such as `controls[0].weight`; "" for none.
+        retry_after_s: seconds after which a retry may succeed; None if unknown.
+        request_id: the request's id in the mesh's logs; "" if unknown.
     """
 
     kind: ClassVar[str] = ""
-    """How `type` ends."""
+    """The last part of `type`."""
     usual_status: ClassVar[int] = 0
 
     def __init__(self, details: Mapping[str, Any], request_id: str = "", retry_after_s: float | None = None) -> None:
@@ -65,7 +65,7 @@ class Problem(ControlMeshError):
 
 
 class Malformed(Problem):
-    """The body is no JSON object."""
+    """The body is not a JSON object."""
 
     kind, usual_status = "malformed", 400
 
@@ -77,13 +77,13 @@ class Unauthenticated(Problem):
 
 
 class Forbidden(Problem):
-    """The key is valid and lacks the scope, or a signed link has ended."""
+    """The key is valid but lacks the scope, or a signed link has expired."""
 
     kind, usual_status = "forbidden", 403
 
 
 class NotFound(Problem):
-    """Nothing has this id, or it is another key's, or it is gone."""
+    """The id is unknown, belongs to another key, or has expired."""
 
     kind, usual_status = "not-found", 404
 
@@ -95,25 +95,25 @@ class MethodNotAllowed(Problem):
 
 
 class NotAcceptable(Problem):
-    """The request can't be answered in the form that was asked for."""
+    """The request can't be answered with an accepted media type."""
 
     kind, usual_status = "not-acceptable", 406
 
 
 class Conflict(Problem):
-    """The idempotency key stands for another request."""
+    """The idempotency key was used for another request."""
 
     kind, usual_status = "conflict", 409
 
 
 class BodyTooLarge(Problem):
-    """The request is larger than the mesh takes."""
+    """The request is larger than the mesh accepts."""
 
     kind, usual_status = "body-too-large", 413
 
 
 class BodyCompressed(Problem):
-    """The request was compressed on its way."""
+    """The request's body was compressed."""
 
     kind, usual_status = "body-compressed", 415
 
@@ -125,7 +125,7 @@ class Invalid(Problem):
 
 
 class Overloaded(Problem):
-    """Too many requests wait, or this key asks too often."""
+    """Too many requests are waiting, or the key's rate limit is reached."""
 
     kind, usual_status = "overloaded", 429
 
@@ -149,13 +149,13 @@ class NotEnabled(Problem):
 
 
 class Unavailable(Problem):
-    """A part of the mesh is away."""
+    """A part of the mesh is not available."""
 
     kind, usual_status = "unavailable", 503
 
 
 class DeadlineExceeded(Problem):
-    """The mesh's time for the work was over before it was done."""
+    """The deadline passed before the work was done."""
 
     kind, usual_status = "deadline-exceeded", 504
 
@@ -165,14 +165,14 @@ _STATUSES = {cls.usual_status: cls for cls in Problem.__subclasses__()}
 
 
 def problem(details: Mapping[str, Any], request_id: str = "", retry_after_s: float | None = None) -> Problem:
-    """The error that `details` tell of; of a kind that is unknown here, the one that its status is nearest to."""
+    """The error for problem details; for an unknown kind, the class that fits its status best."""
     kind = str(details.get("type", "")).rpartition("/")[2]
     cls = _KINDS.get(kind) or _STATUSES.get(int(details.get("status") or 0), Problem)
     return cls(details, request_id, retry_after_s)
 
 
 def problem_of(answer: Answer, retry_after_s: float | None = None) -> Problem:
-    """The error that an answer is. What a proxy says in words of its own is told by its status."""
+    """The error for an answer. A proxy's answer without problem details is classified by its status."""
     try:
         details = json.loads(answer.content)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a client can do, as procedures that both clients run."""
+"""The client's operations as procedures, which both clients run."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -17,17 +17,17 @@ from controlmesh_client.schema import AssetList, ControlList, GenerationList, Mo
 from controlmesh_client.uploads import Uploads
 
 HOLD_S = 60
-"""Seconds that the mesh is asked to hold an answer back for; after them its events are followed."""
+"""Seconds for which the mesh is asked to hold an answer; after that its events are followed."""
 _GOODBYE_S = 5.0
-# Where somebody who waits stops waiting. A procedure that is thrown away altogether can't say anything any more.
+# Raised when a caller stops waiting. GeneratorExit is not among them: a closed procedure can send nothing more.
 _LEFT = (KeyboardInterrupt, asyncio.CancelledError, NotFinished)
 
 
 class Procedures:
-    """What can be asked of one mesh.
+    """The operations on a mesh.
 
     Args:
-        calls: to it.
+        calls: requests to it.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -35,17 +35,17 @@ class Procedures:
         self._uploads = Uploads(calls)
 
     def generate(self, asked: Mapping[str, Any], timeout_s: float | None, key: str | None) -> Steps[Generation]:
-        """Pictures; what nobody waits for any more, nor can ask for again, is stopped.
+        """Make pictures; if the caller stops waiting and has no key of its own, the generation is cancelled.
 
         Args:
             asked: the request, pictures in any form.
-            timeout_s: seconds for all of it; None for as many as it takes.
-            key: of the request, to be the same one if it is sent again; None for a new one.
+            timeout_s: timeout of the whole call in seconds; None: unlimited.
+            key: idempotency key; None for a new one.
 
         Raises:
-            NotFinished: not made in time.
+            NotFinished: not finished in time.
             Problem: refused, failed or cancelled.
-            NoAnswer: nothing heard.
+            NoAnswer: no complete answer.
         """
         until = None if timeout_s is None else self._calls.clock() + timeout_s
         own_key = key or str(uuid4())
@@ -61,17 +61,17 @@ class Procedures:
             raise
 
     def submit(self, asked: Mapping[str, Any], key: str | None) -> Steps[Following]:
-        """A generation that was taken. Problem, NoAnswer."""
+        """Submit a generation. Problem, NoAnswer."""
         body = yield from self._uploads.placed(asked)
         return (yield from self._created(asked, body, 0, key or str(uuid4()), None))
 
     def job(self, id: str) -> Steps[Following]:
-        """A generation of any time. NotFound."""
+        """An existing generation. NotFound."""
         record = yield from self._calls.json(self._calls.call("GET", f"/generations/{segment(id)}"))
         return Following(self._calls, record)
 
     def hint(self, asked: Mapping[str, Any]) -> Steps[Hint]:
-        """A hint. Problem, NoAnswer."""
+        """Make a hint. Problem, NoAnswer."""
         headers = {KEY_HEADER: str(uuid4())}
 
         def making(body: Mapping[str, Any]) -> Call:
@@ -81,20 +81,20 @@ class Procedures:
         return Hint.of((yield from self._sent(asked, body, making)))
 
     def upload(self, picture: AnyPicture, name: str, expires_s: float | None) -> Steps[Asset]:
-        """A picture that the mesh keeps."""
+        """Store a picture."""
         return (yield from self._uploads.keep(picture, name, expires_s))
 
     def asset(self, id: str) -> Steps[Asset]:
-        """What the mesh keeps under `id`. NotFound."""
+        """The stored file with this id. NotFound."""
         return Asset((yield from self._calls.listed(f"/assets/{segment(id)}/record")))
 
     def download(self, asset: Asset | str) -> Steps[Picture]:
-        """The file of an asset, or of its id."""
+        """Download an asset, given it or its id."""
         found = (yield from self.asset(asset)) if isinstance(asset, str) else asset
         return (yield from self._calls.file(found.record["url"]))
 
     def remove(self, asset: Asset | str) -> Steps[None]:
-        """Remove a file. NotFound."""
+        """Delete a file. NotFound."""
         id = asset if isinstance(asset, str) else asset.id
         yield from self._calls.asked(self._calls.call("DELETE", f"/assets/{segment(id)}"))
 
@@ -136,8 +136,8 @@ class Procedures:
         making: Callable[[Mapping[str, Any]], Call],
         until: float | None = None,
     ) -> Steps[Any]:
-        """What the call that `making` makes of `body` is answered with. Where a picture that was uploaded once is there
-        no more, it is uploaded anew, and `body` changed."""
+        """The answer to the call that `making` builds from `body`. If an uploaded picture no longer exists, it is
+        uploaded again, and `body` is updated."""
         try:
             return (yield from self._calls.json(making(body), until))
         except Invalid as error:
@@ -153,7 +153,7 @@ class Procedures:
         )
 
     def _let_go(self, creating: Call) -> Steps[None]:
-        """Stop the generation that `creating` stands for: with its key it would go on without its caller."""
+        """Cancel the generation that `creating` requested: its idempotency key would let it go on."""
         given: Answer | Cut = yield Send(replace(creating, timeout_s=_GOODBYE_S))
         if isinstance(given, Answer) and given.status < 300:
             place = f"/generations/{segment(object_in(given)['id'])}"
@@ -167,5 +167,5 @@ def request(
     mask: AnyPicture | None,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The JSON of a generation, pictures still in the form they were given in."""
+    """The JSON of a request for pictures, with pictures still in the form in which they were given."""
     return {"prompt": prompt, "controls": [body_of(one) for one in controls], "image": image, "mask": mask, **options}

@@ -1,4 +1,4 @@
-"""What the client gives back."""
+"""Results that the client returns."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from controlmesh_client.schema import GenerationRecord, HintAnswer
 
 @dataclass(frozen=True)
 class GeneratedPicture(Picture):
-    """One finished picture.
+    """A finished picture.
 
     Attributes:
-        seed: makes exactly this picture.
+        seed: seed that reproduces exactly this picture.
         width, height: pixels.
-        url: where the mesh keeps it, for a while.
+        url: URL of the picture, until it expires.
         notes: remarks about the whole generation.
-        request: makes exactly this picture again: `mesh.generate(**picture.request)`.
+        request: reproduces exactly this picture: `mesh.generate(**picture.request)`.
     """
 
     seed: int = 0
@@ -33,9 +33,9 @@ class Generation:
     """Finished pictures, in the order of their seeds.
 
     Attributes:
-        pictures: all of them; `generation[0]`, `len(generation)` and `for picture in generation` reach them, too.
-        record: what the mesh knows of the generation.
-        request: makes the same pictures again: `mesh.generate(**generation.request)`.
+        pictures: all pictures; `generation[0]`, `len(generation)` and `for picture in generation` work too.
+        record: the generation's record.
+        request: reproduces the same pictures: `mesh.generate(**generation.request)`.
     """
 
     pictures: tuple[GeneratedPicture, ...]
@@ -44,17 +44,17 @@ class Generation:
 
     @property
     def id(self) -> str:
-        """Of the generation."""
+        """Id of the generation."""
         return self.record["id"]
 
     @property
     def seed(self) -> int:
-        """Of the first picture."""
+        """Seed of the first picture."""
         return self.record["request"]["seed"]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks, such as an option that the scheduler can't take."""
+        """Remarks, such as an option that the scheduler does not support."""
         return tuple(self.record["notes"])
 
     def __getitem__(self, place: int) -> GeneratedPicture:
@@ -72,26 +72,26 @@ class Hint(Picture):
     """A finished hint, PNG.
 
     Attributes:
-        answer: what the mesh told of it beside the picture.
+        answer: the mesh's answer without the picture.
     """
 
     answer: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, answer: HintAnswer) -> "Hint":
-        """The hint in an answer of the mesh. ValueError, KeyError."""
+        """The hint in the mesh's answer. ValueError, KeyError."""
         content = from_data_url(answer["image"])
         known = {name: value for name, value in answer.items() if name != "image"}
         return cls(content, media_type(content), known)
 
     @property
     def kind(self) -> str:
-        """Of the control that it is for."""
+        """Kind of the control that it is for."""
         return str(self.answer["kind"])
 
     @property
     def annotator(self) -> str:
-        """Name of the model that found it, "" for none."""
+        """Name of the extractor's model; "" for none."""
         return self.answer["annotator"] or ""
 
     @property
@@ -102,11 +102,11 @@ class Hint(Picture):
 
 @dataclass(frozen=True)
 class Preview(Picture):
-    """How a picture looks on the way.
+    """A preview of an unfinished picture.
 
     Attributes:
-        picture: which of the generation's it is, from 0.
-        step: that it was taken after.
+        picture: number of the picture, from 0.
+        step: step after which it was made.
     """
 
     picture: int = 0
@@ -115,13 +115,13 @@ class Preview(Picture):
 
 @dataclass(frozen=True)
 class Progress:
-    """A moment of a generation.
+    """Progress of a generation.
 
     Attributes:
-        done, of: model calls so far and in all, over all pictures.
-        status: `queued`, `running` or, where the mesh had to be polled, how it ended.
-        eta_s: seconds that the rest will take at the pace so far; None before there is one.
-        preview: where one was asked for with `preview_every` and is new.
+        done, of: model calls done and in total, over all pictures.
+        status: `queued`, `running`, or, if the mesh had to be polled, the final status.
+        eta_s: estimated seconds left; None before the first step.
+        preview: a new preview, if requested with `preview_every`.
     """
 
     done: int
@@ -132,7 +132,7 @@ class Progress:
 
     @classmethod
     def of_event(cls, told: Mapping[str, Any]) -> "Progress":
-        """What an event of the mesh tells. KeyError, ValueError."""
+        """Parse an event. KeyError, ValueError."""
         preview = None
         if "preview" in told:
             content = from_data_url(told["preview"])
@@ -141,5 +141,5 @@ class Progress:
 
     @classmethod
     def of_record(cls, record: GenerationRecord) -> "Progress":
-        """What a record tells."""
+        """Derive it from a record."""
         return cls(record["progress"]["step"], record["progress"]["steps"], record["status"])

@@ -4,14 +4,14 @@ from typing import Literal, NotRequired, TypedDict
 
 
 class ProgressBody(TypedDict):
-    """Model calls done and in all, over all pictures."""
+    """Model calls done and in total, over all pictures."""
 
     step: int
     steps: int
 
 
 class ImageBody(TypedDict):
-    """One finished picture."""
+    """A finished picture."""
 
     url: str
     seed: int
@@ -31,7 +31,7 @@ class ProblemBody(TypedDict):
 
 
 class DeliveryBody(TypedDict):
-    """One webhook on its way to one URL."""
+    """A webhook message to a URL."""
 
     id: str
     url: str
@@ -58,7 +58,7 @@ class ControlSettings(TypedDict):
 
 
 class GenerationSettings(TypedDict):
-    """What makes the same pictures again when it is sent with the pictures that were sent."""
+    """The request's settings: sent again with the same input pictures, they make the same pictures."""
 
     prompt: str
     model: str
@@ -86,7 +86,7 @@ class GenerationSettings(TypedDict):
 
 
 class GenerationRecord(TypedDict):
-    """A generation at one moment."""
+    """The record of a generation."""
 
     id: str
     dialect: str
@@ -108,14 +108,14 @@ class GenerationRecord(TypedDict):
 
 
 class GenerationList(TypedDict):
-    """A page of generations, the newest first."""
+    """A page of generations, newest first."""
 
     generations: list[GenerationRecord]
     next: str | None
 
 
 class ModelBody(TypedDict):
-    """One loaded model."""
+    """A loaded model."""
 
     name: str
     family: str
@@ -128,14 +128,14 @@ class ModelBody(TypedDict):
 
 
 class ModelList(TypedDict):
-    """The loaded models and the one that is taken when a request names none."""
+    """The loaded models, and the default one for requests that name none."""
 
     models: list[ModelBody]
     default: str
 
 
 class ParameterBody(TypedDict):
-    """One number that tunes an extractor."""
+    """A parameter of an extractor."""
 
     name: str
     description: str
@@ -145,7 +145,7 @@ class ParameterBody(TypedDict):
 
 
 class ExtractorBody(TypedDict):
-    """One way to make a kind's hint."""
+    """An extractor, which makes a kind's hint."""
 
     name: str
     description: str
@@ -160,14 +160,14 @@ class ExtractorBody(TypedDict):
 
 
 class ControlNetsBody(TypedDict):
-    """ControlNets of one family of models that take a kind's hint."""
+    """ControlNets of a model family that accept a kind's hint."""
 
     family: str
     ids: list[str]
 
 
 class ControlKindBody(TypedDict):
-    """One control kind."""
+    """A control kind."""
 
     kind: str
     description: str
@@ -186,7 +186,7 @@ class ControlList(TypedDict):
 
 
 class SchedulerBody(TypedDict):
-    """One scheduler."""
+    """A scheduler."""
 
     name: str
     description: str
@@ -204,7 +204,7 @@ class SchedulerList(TypedDict):
 
 
 class StyleBody(TypedDict):
-    """Words put around a prompt."""
+    """A style: words added to a prompt."""
 
     name: str
     prompt: str
@@ -218,7 +218,7 @@ class StyleList(TypedDict):
 
 
 class AssetRecordBody(TypedDict):
-    """What is known of a file."""
+    """The record of a file."""
 
     id: str
     url: str
@@ -235,7 +235,7 @@ class AssetRecordBody(TypedDict):
 
 
 class AssetList(TypedDict):
-    """A page of files, the newest first."""
+    """A page of files, newest first."""
 
     assets: list[AssetRecordBody]
     next: str | None

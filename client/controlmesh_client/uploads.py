@@ -1,4 +1,4 @@
-"""Pictures on their way into a request: small ones go along, large ones are uploaded once and named."""
+"""Pictures of requests: small ones are sent inline, large ones are uploaded once and referred to."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,17 +10,17 @@ from controlmesh_client.messages import Steps, Work
 from controlmesh_client.pictures import AnyPicture, Asset, data_url, read
 
 INLINE_BYTES = 256 * 1024
-"""Up to this size a picture goes along with each request."""
+"""Maximum size in bytes of a picture that is sent inline."""
 KEPT_S = 24 * 3600
-"""Seconds after which the mesh removes what was uploaded for requests."""
+"""Expiry in seconds of pictures that are uploaded for requests."""
 _FIELDS = ("image", "mask")
 
 
 class Uploads:
-    """What one client has uploaded for its requests.
+    """The pictures that a client has uploaded for its requests.
 
     Args:
-        calls: to the mesh.
+        calls: requests to the mesh.
     """
 
     def __init__(self, calls: Calls) -> None:
@@ -28,7 +28,7 @@ class Uploads:
         self._known: dict[str, tuple[str, float]] = {}
 
     def placed(self, body: Mapping[str, Any]) -> Steps[dict[str, Any]]:
-        """A request or a control as it is sent: its pictures, and those of its controls, are text."""
+        """A request or a control ready to be sent: its pictures, and those of its controls, as text."""
         sent = {name: value for name, value in body.items() if value is not None}
         for name in _FIELDS:
             if name in sent:
@@ -38,7 +38,7 @@ class Uploads:
         return sent
 
     def forget(self, field: str, sent: Mapping[str, Any]) -> bool:
-        """Forget the uploads that `sent` names, if a refusal of `field` may mean that one is gone. Whether any was."""
+        """Forget the uploads in `sent` if the refusal of `field` may mean that one expired; returns whether any was."""
         if not field.endswith(_FIELDS):
             return False
         named = {part[name] for part in (sent, *sent.get("controls", ())) for name in _FIELDS if name in part}
@@ -67,7 +67,7 @@ class Uploads:
         digest = hashlib.sha256(content).hexdigest()
         reference, end = self._known.get(digest, ("", 0.0))
         if not reference or self._calls.clock() >= end:
-            # The mesh counts from the moment of the upload, and what names it must still arrive there.
+            # The expiry counts from the upload, and the request that refers to it must still arrive in time.
             end = self._calls.clock() + KEPT_S / 2
             reference = (yield from self._kept(content, "", KEPT_S)).reference
             self._known[digest] = reference, end

@@ -1,4 +1,4 @@
-"""Does what procedures want, with HTTP: at once or awaited."""
+"""Drives procedures over HTTP, synchronously or asynchronously."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -10,17 +10,17 @@ import httpx2
 from controlmesh_client.messages import Answer, Call, Cut, Listen, Opened, Pause, Read, Send, Steps, T, Wanted, Work
 
 URL = "http://127.0.0.1:8080"
-"""Of a mesh on this machine."""
+"""Default URL: a mesh on this machine."""
 URL_VARIABLE, KEY_VARIABLE = "CONTROLMESH_URL", "CONTROLMESH_KEY"
 _CONNECT_S = 10.0
 _EVENTS = "text/event-stream"
 
 
 class Course(Generic[T]):
-    """A procedure under way.
+    """A running procedure.
 
     Attributes:
-        value: what it ended with, once it has ended.
+        value: its result, once it has ended.
     """
 
     value: T
@@ -29,11 +29,11 @@ class Course(Generic[T]):
         self._steps = steps
 
     def go(self, given: Any = None) -> Wanted | None:
-        """What it wants next, after it was given that; None at its end."""
+        """Resume it with `given`; returns what it wants next, None at its end."""
         return self._ended(lambda: self._steps.send(given))
 
     def fail(self, error: BaseException) -> Wanted | None:
-        """What it wants after what it wanted raised an error; raises that if it wants nothing more."""
+        """Resume it with an error; returns what it wants next, or raises the error if the procedure ends."""
         return self._ended(lambda: self._steps.throw(error))
 
     def _ended(self, move: Callable[[], Wanted]) -> Wanted | None:
@@ -45,11 +45,11 @@ class Course(Generic[T]):
 
 
 class Wire:
-    """Does things at once. A context manager, which ends the stream that is open.
+    """Executes requests synchronously. A context manager, which closes the open stream.
 
     Args:
         http: sends.
-        sleep: waits so many seconds.
+        sleep: waits for a number of seconds.
     """
 
     def __init__(self, http: httpx2.Client, sleep: Callable[[float], None]) -> None:
@@ -65,7 +65,7 @@ class Wire:
         self._end_stream()
 
     def do(self, wanted: Wanted) -> Any:
-        """What `wanted` wants."""
+        """Execute `wanted`; returns its result."""
         try:
             match wanted:
                 case Send(call):
@@ -97,11 +97,11 @@ class Wire:
 
 
 class AsyncWire:
-    """Awaits things. An asynchronous context manager, which ends the stream that is open.
+    """Executes requests asynchronously. An asynchronous context manager, which closes the open stream.
 
     Args:
         http: sends.
-        sleep: waits so many seconds.
+        sleep: waits for a number of seconds.
     """
 
     def __init__(self, http: httpx2.AsyncClient, sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -119,7 +119,7 @@ class AsyncWire:
         await self._end_stream()
 
     async def do(self, wanted: Wanted) -> Any:
-        """What `wanted` wants."""
+        """Execute `wanted`; returns its result."""
         try:
             match wanted:
                 case Send(call):

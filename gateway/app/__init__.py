@@ -1,1 +1,1 @@
-"""The HTTP application: routes that belong to no dialect, middleware, stored files, API documents."""
+"""The HTTP application: routes of no dialect, middleware, stored files, API documentation."""

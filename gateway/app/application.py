@@ -25,11 +25,11 @@ from mesh.telemetry import log, request_id
 
 
 def make_app(gateway: Gateway, dialect_settings: Mapping[str, Any] | None = None) -> FastAPI:
-    """The application over `gateway`.
+    """Build the application.
 
     Args:
-        gateway: its parts.
-        dialect_settings: dialect -> values of its own settings; a dialect that is missing has the defaults.
+        gateway: the parts that serve requests.
+        dialect_settings: dialect -> its own settings; a missing dialect has the defaults.
     """
     app = FastAPI(redirect_slashes=False, openapi_url=None)
     routers: dict[str, list[APIRouter]] = {NATIVE: [_own_routes(gateway), asset_routes(gateway)]}
@@ -49,7 +49,7 @@ def make_app(gateway: Gateway, dialect_settings: Mapping[str, Any] | None = None
 
 
 class Readiness(BaseModel):
-    """Whether a request for pictures would be served, and what is missing: services, or the database."""
+    """Whether a request for pictures would be served now, and what is missing: services, or the database."""
 
     ready: bool
     missing: list[str]
@@ -60,13 +60,13 @@ def _own_routes(gateway: Gateway) -> APIRouter:
 
     @router.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:
-        """This process runs."""
+        """This process is running."""
         return "ok"
 
-    @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness, "description": "Not yet."}})
+    @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness, "description": "Not ready."}})
     async def readyz() -> Response:
-        """A request for pictures would be served: every service and the database answer, and this process is here to
-        stay."""
+        """A request for pictures would be served now: all services and the database answer, and this process is not
+        shutting down."""
         missing = ["gateway"] if gateway.leaving.is_set() else await gateway.services.missing()
         try:
             async with asyncio.timeout(2.0):
@@ -85,14 +85,14 @@ def _own_routes(gateway: Gateway) -> APIRouter:
 
 async def _unknown_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    words = {404: "there is nothing at this path", 405: "this path does not take this method"}
+    words = {404: "unknown path", 405: "this path does not take this method"}
     return problem.plain(
-        error.status_code, words.get(error.status_code, "the request can't be served"), dict(error.headers or {})
+        error.status_code, words.get(error.status_code, "the request can't be handled"), dict(error.headers or {})
     )
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    return problem.plain(422, "the request's parameters can't be read")
+    return problem.plain(422, "invalid path or query parameters")
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""The pages under /docs: Swagger UI over the OpenAPI descriptions, from this origin alone."""
+"""The pages under /docs: Swagger UI for the OpenAPI descriptions, with everything served from this origin."""
 
 import gzip
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from starlette.responses import Response
 from mesh.errors import NotFound
 
 VIEWER = "/docs/viewer"
-"""Where the viewer's files are."""
+"""Path of the viewer's files."""
 HEADERS = {
-    # No script but the viewer's files, no request but to this origin. Swagger UI writes styles into its elements.
+    # Scripts only from the viewer's files, requests only to this origin. Swagger UI sets inline styles.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -29,7 +29,7 @@ _TYPES: Mapping[str, str] = {
 
 
 def render(description: dict[str, Any], name: str, names: Sequence[str]) -> str:
-    """The page of `description`, the OpenAPI document of the API called `name`; it leads to all `names`."""
+    """The HTML page for `description`, the OpenAPI document of the API `name`, with links to all `names`."""
     links = ", ".join(f"<a href='/docs/{other}'>{escape(other)}</a>" for other in names)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(description["info"]["title"])}</title>'
@@ -45,11 +45,11 @@ async def viewer(request: Request) -> Response:
     """One of the viewer's files.
 
     Raises:
-        NotFound: no such file.
+        NotFound: unknown file.
     """
     name = request.path_params["file"]
     if name not in _TYPES:
-        raise NotFound("the viewer has no such file")
+        raise NotFound("unknown file of the viewer")
     folder = files("gateway.app") / "viewer"
     headers = {"Cache-Control": "max-age=3600", "Vary": "Accept-Encoding", "X-Content-Type-Options": "nosniff"}
     packed = folder / f"{name}.gz"

@@ -1,4 +1,4 @@
-"""The routes of files: reading them, and the parts of uploads."""
+"""Routes of files: reading them, and uploading parts."""
 
 import pybase64
 from fastapi import APIRouter
@@ -17,17 +17,17 @@ _PICTURE = {
     "description": "The file.",
     "content": {media: {"schema": {"type": "string"}} for media in (*MEDIA_TYPES.values(), "text/plain")},
 }
-_AWAY = {"description": "The file lies elsewhere."}
+_AWAY = {"description": "The file is at another URL."}
 
 
 def asset_routes(gateway: Gateway) -> APIRouter:
-    """Routes that take no key: an unguessable name or a signed link is the permission."""
+    """Routes without a key: an unguessable name or a signed link is the permission."""
     router = APIRouter(tags=["operation"])
 
     @router.get(PATH + "/{name}", response_class=Response, responses={**problem.RESPONSES, 200: _PICTURE, 307: _AWAY})
     async def asset(name: str, expires: str | None = None, signature: str | None = None) -> Response:
-        """A stored picture; its unguessable name, or a signed link, is the permission to read it. `.base64` after the
-        name: the same as text."""
+        """A stored picture; its unguessable name, or a signed link, is the permission to read it. With `.base64` after
+        the name: the same as base64 text."""
         encoded, name = name.endswith(_BASE64), name.removesuffix(_BASE64)
         found = await gateway.assets.serve(name, expires, signature)
         headers = {
@@ -39,7 +39,7 @@ def asset_routes(gateway: Gateway) -> APIRouter:
             content = found.content if not isinstance(found, Elsewhere) else (await gateway.assets.get(name)).content
             return Response(pybase64.b64encode(content), 200, headers, "text/plain")
         if isinstance(found, Elsewhere):
-            # Where it leads to may change within the life of a link.
+            # The target may change during the life of a link.
             return RedirectResponse(found.url, 307, {**headers, "Cache-Control": "private, no-store"})
         return Response(found.content, 200, headers, found.media_type)
 
@@ -49,9 +49,9 @@ def asset_routes(gateway: Gateway) -> APIRouter:
     async def upload_part(
         request: Request, id: str, number: str, expires: str | None = None, signature: str | None = None
     ) -> Response:
-        """A piece of an upload, as the body, to the link that the upload gave for it."""
+        """Upload a part as the body, to the signed link that the upload returned for it."""
         if not (number.isascii() and number.isdigit() and len(number) <= 4):
-            raise NotFound("there is no such part")
+            raise NotFound("unknown part")
         content = await bodies.read(request, await gateway.uploads.room(id, int(number), expires, signature))
         await gateway.uploads.put_part(id, int(number), content, expires, signature)
         return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""What every HTTP request meets first: its id, its metrics, one log line, headers that every answer carries."""
+"""The outermost middleware: request id, metrics, access log, headers of every answer."""
 
 import re
 import time
@@ -16,7 +16,7 @@ from mesh.telemetry import log, request_id
 REQUESTS = Counter("cn_http_requests_total", "HTTP requests answered.", ["route", "method", "code"])
 SECONDS = Histogram(
     "cn_http_request_duration_seconds",
-    "Time from a request's arrival to the end of its answer.",
+    "Seconds from a request's arrival to the end of its answer.",
     ["route"],
     buckets=(0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 20, 60, 120, 300),
 )
@@ -24,22 +24,22 @@ SECONDS = Histogram(
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SLASHES = re.compile(r"/{2,}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Attributes of a request's span, by OpenTelemetry's older names and its newer ones.
+# Attributes of a request's span, by OpenTelemetry's older and newer names.
 _URLS = ("http.url", "http.target", "url.full", "url.query")
-# Probes and scrapes come every few seconds; they are counted, but not logged.
+# Probes and scrapes come every few seconds; they are counted but not logged.
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 def hide_query(span: Span, scope: Scope) -> None:
-    """Take the query out of what a request's span says of its URL: a vendor's way to poll has the key there."""
-    if not isinstance(span, ReadableSpan):  # One that is not recorded.
+    """Remove the query from the URL attributes of a request's span: one vendor's API has the key there."""
+    if not isinstance(span, ReadableSpan):  # A span that is not recorded.
         return
     for name in set(_URLS) & set(span.attributes or ()):
         span.set_attribute(name, str((span.attributes or {})[name]).partition("?")[0] if name != "url.query" else "")
 
 
 class RequestObserver:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application: request id, metrics, access log, headers of every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -52,7 +52,7 @@ class RequestObserver:
         sent = Headers(scope=scope).get("x-request-id", "")
         call_id = sent if _ID.fullmatch(sent) else uuid.uuid4().hex
         token = request_id.set(call_id)
-        # The server has taken the client's own address from the proxy in front by now.
+        # By now the server has taken the client's own address from the proxy in front.
         calling = CALLER.set(Caller((scope.get("client") or ("",))[0]))
         status = 499
         began = time.monotonic()
@@ -71,7 +71,7 @@ class RequestObserver:
         finally:
             seconds = time.monotonic() - began
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-            # Names of routes, not paths: those are the client's to invent.
+            # Route templates, not paths, which clients could make up without end.
             route = getattr(scope.get("route"), "path", "unknown")
             REQUESTS.labels(route, method, str(status)).inc()
             SECONDS.labels(route).observe(seconds)

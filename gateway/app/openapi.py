@@ -1,4 +1,4 @@
-"""The OpenAPI description of each API by itself: the native one with the operation of the service, and the dialects."""
+"""A separate OpenAPI description for each API: the native one, with the operational routes, and each dialect."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,22 +26,24 @@ from mesh.errors import NotFound
 
 NATIVE = "native"
 _VERSION = "1"
-# Handlers that read their requests themselves name these schemas without FastAPI's knowledge.
+# Handlers that parse their requests themselves refer to these schemas, which FastAPI does not know about.
 _BODIES = (
     *(GenerationBody, HintBody, HintBatchBody, AssetBody),
     *(WebhookEndpointBody, WebhookEndpointChange, ProblemBody),
 )
 _BEARER = {
-    "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "Not asked for where no keys are."}}
+    "securitySchemes": {
+        "key": {"type": "http", "scheme": "bearer", "description": "Not required if the deployment has no keys."}
+    }
 }
 
 
 @dataclass(frozen=True)
 class Documents:
-    """Descriptions by the name of their API.
+    """OpenAPI documents by the name of the API.
 
     Attributes:
-        routers: of each API; the native one's with those that belong to none.
+        routers: routers of each API; the native API's include the routes of no dialect.
     """
 
     routers: Mapping[str, Sequence[APIRouter]]
@@ -49,7 +51,7 @@ class Documents:
     def of(self, name: str) -> dict[str, Any]:
         """The OpenAPI document; NotFound."""
         if name not in self.routers:
-            raise NotFound(f"there is no API of this name; there are: {', '.join(self.routers)}")
+            raise NotFound(f"unknown API; known: {', '.join(self.routers)}")
         entry = DIALECTS[name]
         routes = [route for router in self.routers[name] for route in router.routes]
         document = get_openapi(title=entry.title, version=_VERSION, description=entry.about, routes=routes)
@@ -59,7 +61,7 @@ class Documents:
         return document
 
     def routes(self) -> APIRouter:
-        """/openapi.json and /docs of the native API, the same under each name, and what the pages need."""
+        """Routes of /openapi.json and /docs, for the native API and for each API by name, and the viewer's files."""
         router = APIRouter()
 
         async def document(request: Request) -> Response:
@@ -81,7 +83,7 @@ class Documents:
 
 
 def _restore_examples(document: dict[str, Any], routes: Sequence[BaseRoute]) -> None:
-    """Put the examples in again as they were written: FastAPI leaves out every null, and null is an answer."""
+    """Restore the examples as written: FastAPI drops every null, and null is a valid value in them."""
     for route in routes:
         if not isinstance(route, APIRoute) or not route.include_in_schema:
             continue

@@ -1,1 +1,1 @@
-"""Command lines of the gateway beside serving."""
+"""Commands of the gateway other than serving."""

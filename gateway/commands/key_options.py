@@ -1,4 +1,4 @@
-"""How a command line spells what keys may choose for themselves: the options of the dialects."""
+"""Command-line syntax of the per-key options of the dialects."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,17 +10,17 @@ _VALUES: Mapping[str, bool | None] = {"yes": True, "no": False, "default": None}
 
 
 def help_text() -> str:
-    """All of them, for people."""
+    """All options and their meanings, for --help."""
     return "; ".join(
         f"{dialect}.{name}=yes: {meaning}" for dialect, own in KEY_OPTIONS.items() for name, meaning in own.items()
     )
 
 
 def read(texts: Iterable[str]) -> Mapping[str, Mapping[str, bool | None]]:
-    """Options spelled as `dialect.name=yes`; `=default` is None: as the deployment.
+    """Parse options written as `dialect.name=yes`; `=default` becomes None: the deployment's setting.
 
     Raises:
-        InvalidInput: one that does not exist; names those that do.
+        InvalidInput: an unknown option; the message lists the known ones.
     """
     given: dict[str, dict[str, bool | None]] = {}
     for text in texts:
@@ -36,7 +36,7 @@ def read(texts: Iterable[str]) -> Mapping[str, Mapping[str, bool | None]]:
 
 
 def spelled(options: Options) -> str:
-    """As `read` takes them, one after another."""
+    """Options in the syntax that `read` parses, separated by blanks."""
     return ",".join(
         f"{dialect}.{name}={'yes' if value else 'no'}"
         for dialect, own in sorted(options.items())

@@ -1,4 +1,4 @@
-"""`python -m gateway keys`: make, list, change and revoke the API keys of clients."""
+"""`python -m gateway keys`: create, list, change and revoke the API keys of clients."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,17 +18,17 @@ from gateway.webhooks.endpoints import owners_secret
 from mesh.errors import MeshError, NotFound
 from mesh.settings import SettingsError
 
-_ABOUT = """Make, list, change and revoke the API keys of clients.
+_ABOUT = """Create, list, change and revoke the API keys of clients.
 
-The keys stand in the database of CN_GATEWAY_DATABASE_URL, as digests: a key is shown once, when it is made. A running
-gateway knows a new or changed key within two seconds, and refuses a revoked one within as much. As soon as one key was
-made, requests without a key are refused, also on loopback.
+Keys are stored in the database of CN_GATEWAY_DATABASE_URL as digests: a key is shown once, when it is created. A
+running gateway picks up new, changed and revoked keys within two seconds. Once a key was created, requests without a
+key are refused, also on loopback.
 
-A client sends its key as its API wants it: `Authorization: Bearer KEY`, a field `key` of the body, or Basic.
+A client sends its key as its API requires: `Authorization: Bearer KEY`, a field `key` of the body, or Basic.
 """
 
 _OPTION = (
-    "How its requests are answered, as NAME=yes, no or default (as the deployment); may be given many times. "
+    "How its requests are answered, as NAME=yes, no or default (the deployment's setting); may be repeated. "
     f"{key_options.help_text()}."
 )
 
@@ -36,50 +36,52 @@ DatabaseUrl = Callable[[], str]
 
 
 def run(arguments: Sequence[str], database_url: DatabaseUrl) -> NoReturn:
-    """Carry out a command line and end the process.
+    """Run a command and exit the process.
 
     Args:
-        arguments: what stands after `keys`.
-        database_url: tells where records are kept; asked when a command needs it, so that help works without.
+        arguments: the arguments after `keys`.
+        database_url: returns the database's URL; called only when a command needs it, so that --help works without one.
     """
     command(database_url)(list(arguments), prog_name="python -m gateway keys")
     sys.exit(0)
 
 
 def command(database_url: DatabaseUrl) -> typer.Typer:
-    """The commands over the database that `database_url` names."""
+    """The commands, for the database at the URL that `database_url` returns."""
     app = typer.Typer(help=_ABOUT, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
     @app.command()
     def create(
-        name: Annotated[str, typer.Option(help="What the key is for, in words for people.")],
+        name: Annotated[str, typer.Option(help="What the key is for, for people to read.")],
         owner: Annotated[
             str,
             typer.Option(
-                help="Who holds it. Keys of one owner see the same jobs and files; left out: an owner of its own. "
-                "`anybody` takes over what was made before keys were asked for."
+                help="Who holds the key. Keys of one owner see the same jobs and files; left out: an owner of its own. "
+                "`anybody` owns what was made before keys were required."
             ),
         ] = "",
         scope: Annotated[
             list[str] | None,
             typer.Option(
-                help=f"What it allows: {' or '.join(SCOPES)}; may be given twice. admin includes generate, and lets "
+                help=f"What the key allows: {' or '.join(SCOPES)}; may be repeated. admin includes generate, and lets "
                 "the client load models, change storage and the like."
             ),
         ] = None,
         most_waiting: Annotated[
-            int | None, typer.Option(min=0, help="Jobs that its owner may have waiting; more are answered 429.")
+            int | None,
+            typer.Option(min=0, help="Maximum number of its owner's waiting jobs; more are refused with status 429."),
         ] = None,
         per_minute: Annotated[
-            int | None, typer.Option(min=1, help="Requests that it may make a minute; more are answered 429.")
+            int | None,
+            typer.Option(min=1, help="Maximum number of its requests per minute; more are refused with status 429."),
         ] = None,
         most_priority: Annotated[
             int | None,
-            typer.Option(min=PRIORITIES[0], max=PRIORITIES[-1], help="Highest priority that its owner's jobs get."),
+            typer.Option(min=PRIORITIES[0], max=PRIORITIES[-1], help="Highest priority of its owner's jobs."),
         ] = None,
         option: Annotated[list[str] | None, typer.Option(help=_OPTION)] = None,
     ) -> None:
-        """Make a key and print it. It can't be shown again."""
+        """Create a key and print it. It can't be shown again."""
         with _telling(), _opened(database_url()) as database:
             new = NewKey(
                 name=name,
@@ -93,20 +95,20 @@ def command(database_url: DatabaseUrl) -> typer.Typer:
             record, key = database.run_here(lambda connection: key_records.create(connection, new))
         scopes = ", ".join(sorted(record.holder.scopes))
         typer.echo(
-            f"{record.holder.key_id} for owner {record.holder.owner}, scopes {scopes}. This is the key; keep it, it "
+            f"{record.holder.key_id} for owner {record.holder.owner}, scopes {scopes}. This is the key; save it, it "
             "is not shown again:",
             err=True,
         )
-        # Alone on standard output, for scripts.
+        # The only line on standard output, for scripts.
         typer.echo(key)
 
     @app.command("list")
     def show(owner: Annotated[str, typer.Option(help="Only the keys of this owner.")] = "") -> None:
-        """Show the keys: their ids, owners, scopes and limits, and when they were used last, to the minute or so."""
+        """List the keys: ids, owners, scopes, limits, and when they were last used (to about a minute)."""
         with _telling(), _opened(database_url()) as database:
             records = database.run_here(lambda connection: key_records.listed(connection, owner))
         if not records:
-            typer.echo("there are no keys; `python -m gateway keys create --name NAME` makes one", err=True)
+            typer.echo("there are no keys; `python -m gateway keys create --name NAME` creates one", err=True)
             return
         for line in _table(records):
             typer.echo(line)
@@ -116,7 +118,7 @@ def command(database_url: DatabaseUrl) -> typer.Typer:
         id: Annotated[str, typer.Argument(help="As `list` shows it, such as k_1a2b3c4d.")],
         option: Annotated[list[str], typer.Option(help=_OPTION)],
     ) -> None:
-        """Change what a key chose; what it allows stays. Others of its options stay, too."""
+        """Change options of a key. Its scopes, limits and other options stay as they are."""
         with _telling(), _opened(database_url()) as database:
             read = key_options.read(option)
             record = database.run_here(lambda connection: key_records.change(connection, id, read))
@@ -125,20 +127,20 @@ def command(database_url: DatabaseUrl) -> typer.Typer:
 
     @app.command()
     def revoke(id: Annotated[str, typer.Argument(help="As `list` shows it, such as k_1a2b3c4d.")]) -> None:
-        """Make a key worthless, for good. Its owner's jobs and files stay, for the owner's other keys."""
+        """Revoke a key permanently. Its owner's jobs and files remain, for the owner's other keys."""
         with _telling(), _opened(database_url()) as database:
             record = database.run_here(lambda connection: key_records.revoke(connection, id))
         typer.echo(f"{record.holder.key_id} ({record.name}) is revoked", err=True)
 
     @app.command("webhook-secret")
     def webhook_secret(owner: Annotated[str, typer.Argument(help="As `list` shows it.")]) -> None:
-        """Print what signs the webhooks that an owner's requests name: the same for all of its keys, and always.
+        """Print the secret that signs the webhooks of an owner's requests. Its keys share the secret; it never changes.
 
-        The owner itself reads it with a key: GET /controlmesh/v1/webhook-secret.
+        The owner can read it with a key: GET /controlmesh/v1/webhook-secret.
         """
         with _telling(), _opened(database_url()) as database:
             if owner != ANYBODY and not database.run_here(lambda connection: key_records.listed(connection, owner)):
-                raise NotFound(f"there is no key of an owner {owner!r}; `python -m gateway keys list` shows the owners")
+                raise NotFound(f"owner {owner!r} has no keys; `python -m gateway keys list` shows the owners")
             typer.echo(database.run_here(lambda connection: owners_secret(connection, owner)))
 
     return app
@@ -148,7 +150,7 @@ def command(database_url: DatabaseUrl) -> typer.Typer:
 def _opened(url: str) -> Iterator[Database]:
     if not url:
         raise SettingsError(
-            "CN_GATEWAY_DATABASE_URL is unset, so that there is nowhere to keep keys; set it for this command and for "
+            "CN_GATEWAY_DATABASE_URL is not set, so there is nowhere to store keys; set it for this command and for "
             "the gateway, such as sqlite:////var/lib/controlmesh/records.db"
         )
     with open_database(url) as database:
@@ -157,7 +159,7 @@ def _opened(url: str) -> Iterator[Database]:
 
 @contextmanager
 def _telling() -> Iterator[None]:
-    """Errors as one line."""
+    """Print errors as one line and exit with a failure status."""
     try:
         yield
     except (MeshError, SettingsError) as error:

@@ -1,4 +1,4 @@
-"""The gateway's database: SQLite on one machine, PostgreSQL for several; opened, migrated, asked off the event loop."""
+"""The gateway's database, SQLite on one machine or PostgreSQL for several: opening, migrating, querying in threads."""
 
 import asyncio
 import tempfile
@@ -29,11 +29,11 @@ _CONNECTIONS = 20
 
 
 class RecordsAway(Unavailable):
-    """The database can't be asked at the moment."""
+    """The database is not available at the moment."""
 
 
 class Database:
-    """One database.
+    """A database, and the threads in which it is queried.
 
     Args:
         engine: SQLAlchemy's; `work` runs in its transactions.
@@ -46,30 +46,30 @@ class Database:
         self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="records")
 
     async def run(self, work: Callable[[Connection], Result]) -> Result:
-        """`work` in one transaction, in a thread; committed if it returns.
+        """Run `work` in one transaction, in a thread; commit if it returns.
 
         Raises:
-            RecordsAway: the database can't be asked at the moment. What it was asked has not been done, unless it went
-                away while it said so: work that is asked again must bear that.
-            Anything that `work` raises, rolled back.
+            RecordsAway: the database is not available. `work` was not committed, unless the connection broke during the
+                commit; so work that is retried must be idempotent.
+            Anything that `work` raises, after a rollback.
         """
         try:
             running = asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, self.run_here, work)
         except RuntimeError as error:
-            raise RecordsAway("this gateway is going away; send the request again", retry_after_s=1) from error
+            raise RecordsAway("this gateway is shutting down; send the request again", retry_after_s=1) from error
         return await running
 
     async def probe(self) -> None:
-        """Raise RecordsAway while the database can't be asked."""
+        """Check that the database answers. RecordsAway if not."""
         await self.run(lambda connection: connection.execute(select(1)).scalar_one())
 
     def close(self) -> None:
-        """Wait for what is being done, which goes on when its asker is cancelled, and close all connections."""
+        """Wait for running work, which goes on even if its caller was cancelled, and close all connections."""
         self._threads.shutdown()
         self.engine.dispose()
 
     def run_here(self, work: Callable[[Connection], Result]) -> Result:
-        """As `run`, in this thread."""
+        """As `run`, but in this thread."""
         try:
             with self.engine.begin() as connection:
                 return work(connection)
@@ -82,20 +82,20 @@ class Database:
 
 
 def _away(error: Exception) -> RecordsAway:
-    # The driver's own words name hosts and files.
-    log.error("database can't be asked", reason=type(error).__name__)
-    return RecordsAway("the records can't be reached at the moment; try again later", retry_after_s=2)
+    # Not the driver's own message: it names hosts and files.
+    log.error("database not available", reason=type(error).__name__)
+    return RecordsAway("the database is not available at the moment; try again later", retry_after_s=2)
 
 
 @contextmanager
 def open_database(url: str) -> Iterator[Database]:
-    """The database at `url`, with all migrations done; empty: SQLite in a folder that is removed at the end.
+    """Open the database at `url` and run all migrations; empty: SQLite in a temporary folder.
 
     Args:
         url: sqlite:///absolute/path (four slashes in all) or postgresql://user@host/name.
 
     Raises:
-        SettingsError: a URL that can't be used, or no database there, or one that can't be read or is locked.
+        SettingsError: the URL is invalid, or the database there is missing, unreadable or locked.
     """
     if not url:
         with tempfile.TemporaryDirectory(prefix="controlmesh-records-") as folder:
@@ -120,7 +120,7 @@ def open_database(url: str) -> Iterator[Database]:
 
 @cache
 def _empty() -> bytes:
-    """An SQLite file with all migrations done, which take longer than all else of opening a temporary one."""
+    """The bytes of a migrated SQLite file, cached: migrating is the slowest part of opening a temporary database."""
     with tempfile.TemporaryDirectory(prefix="controlmesh-records-") as folder:
         file = Path(folder) / "records.db"
         engine = _engine(f"sqlite:///{file}", durable=False)
@@ -132,14 +132,17 @@ def _empty() -> bytes:
 
 
 def why_not(error: Exception) -> str:
-    """What is said of a database that can't be opened because of `error`, and what to do."""
+    """Why a database can't be opened because of `error`, and what to do: the end of a sentence."""
     if isinstance(error, CommandError):
-        return "was made by a newer version of the gateway; run that one"
+        return "was migrated by a newer version of the gateway; run that version"
     said = str(error)
     if "not a database" in said or "malformed" in said:
-        return "is damaged, or its file is something else; put a copy in its place, or move it away to begin anew"
+        return (
+            "is damaged, or the file is not a database; restore a backup, or move the file away to start with an "
+            "empty one"
+        )
     if "locked" in said:
-        return "is locked by another program; end that one"
+        return "is locked by another program; stop that program"
     return (
         f"can't be opened ({type(error).__name__}); check its address, user and password, or leave it unset for "
         "records that end with the process"
@@ -147,27 +150,29 @@ def why_not(error: Exception) -> str:
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
-    """Bring the tables to `revision`; "base" takes them away."""
+    """Migrate the tables to `revision`; "base" drops them."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            # Several gateways may start at once; the lock ends with the transaction.
+            # Several gateways may start at once; the lock is released with the transaction.
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7272001)")
         config.attributes["connection"] = connection
         (command.downgrade if revision == "base" else command.upgrade)(config, revision)
 
 
 def engine_url(url: str) -> str:
-    """`url` with the driver that is installed here.
+    """`url` with the driver that is installed.
 
     Raises:
-        SettingsError: neither SQLite nor PostgreSQL.
+        SettingsError: not a URL, or neither SQLite nor PostgreSQL.
     """
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise SettingsError("CN_GATEWAY_DATABASE_URL is no URL; write sqlite:////path or postgresql://...") from None
+        raise SettingsError(
+            "CN_GATEWAY_DATABASE_URL is not a valid URL; write sqlite:////path or postgresql://..."
+        ) from None
     kind = parsed.drivername.partition("+")[0]
     if kind == "sqlite":
         if not parsed.database:
@@ -192,7 +197,7 @@ def _engine(url: str, durable: bool = True) -> Engine:
 def _prepare(connection: object, record: object, *, durable: bool) -> None:
     connection.isolation_level = None  # type: ignore[attr-defined]
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    # What was answered to a client must be on the disk, not on its way there, unless it ends with the process anyway.
+    # What a client was told must be on the disk before the answer, unless the database ends with the process anyway.
     synchronous = "FULL" if durable else "OFF"
     for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
@@ -200,6 +205,6 @@ def _prepare(connection: object, record: object, *, durable: bool) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that begins by reading and goes on to write fails at once in SQLite if another wrote in between;
-    # one that begins as a writer waits its turn.
+    # In SQLite a transaction that reads first and then writes fails at once if another one wrote in between; one that
+    # takes the write lock at the start waits for its turn.
     connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Secrets that must be read again, encrypted with a key that the database does not hold."""
+"""Encryption of stored secrets that must be readable later, with a key that is not in the database."""
 
 import hashlib
 
@@ -9,11 +9,11 @@ from mesh.errors import NotEnabled, Unavailable
 
 
 class Cipher:
-    """Encrypts and decrypts.
+    """Encrypts and decrypts stored secrets.
 
     Args:
-        secret: the deployment's, from which the key is derived; empty: none is known.
-        passing: whether what is sealed ends with this process, so that a key made here will do.
+        secret: the deployment's secret, from which the key is derived; empty: there is none.
+        passing: whether what is encrypted ends with this process, so that a random key will do.
     """
 
     def __init__(self, secret: str, *, passing: bool = False) -> None:
@@ -24,27 +24,31 @@ class Cipher:
         """`text`, encrypted.
 
         Raises:
-            NotEnabled: the deployment has no secret, and what is unencrypted is not kept.
+            NotEnabled: the deployment has no secret, and secrets are not stored unencrypted.
         """
         if self._fernet is None:
-            raise NotEnabled("this deployment keeps no secrets of others: set CN_GATEWAY_SECRET to allow it")
+            raise NotEnabled(
+                "this deployment does not store clients' secrets; its operator can set CN_GATEWAY_SECRET to enable that"
+            )
         return self._fernet.encrypt(text.encode()).decode()
 
     def decrypt(self, sealed: str) -> str:
-        """What `encrypt` gave.
+        """The text that `encrypt` was given.
 
         Raises:
-            Unavailable: under another secret, or there is none now.
+            Unavailable: it was encrypted with another secret, or the deployment has none now.
         """
         try:
             if self._fernet is not None:
                 return self._fernet.decrypt(sealed.encode()).decode()
         except InvalidToken:
             pass
-        raise Unavailable("a secret can't be read: CN_GATEWAY_SECRET is not the one that it was kept under")
+        raise Unavailable(
+            "a stored secret can't be decrypted: CN_GATEWAY_SECRET is not the one that it was encrypted with"
+        )
 
 
 def _key(secret: str) -> bytes:
-    # Slow on purpose, and once a process: the setting may be a phrase that a person chose.
+    # Slow on purpose, and once per process: the setting may be a phrase that a person chose.
     derived = hashlib.scrypt(secret.encode(), salt=b"controlmesh gateway seal", n=2**14, r=8, p=1, dklen=32)
     return pybase64.urlsafe_b64encode(derived)

@@ -1,4 +1,4 @@
-"""Cursors of lists that are read page by page, the newest first or the oldest."""
+"""Cursor pagination of lists, newest or oldest first."""
 
 import binascii
 import math
@@ -17,27 +17,29 @@ _FORM = struct.Struct(">d")
 
 
 def cursor_of(created_at: float, id: str) -> str:
-    """The place behind an entry: its time in seconds since 1970 and its id, as text for URLs."""
+    """The cursor that continues after an entry: its time in seconds since 1970 and its id, as text for URLs."""
     return pybase64.urlsafe_b64encode(_FORM.pack(created_at) + id.encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str | None, field: str = "after") -> tuple[float, str] | None:
-    """What `cursor_of` wrote; None for none.
+    """Time and id of a cursor that `cursor_of` made; None for None.
 
     Raises:
-        InvalidInput: anything else.
+        InvalidInput: the cursor is not valid.
     """
     if not cursor:
         return None
     try:
         content = pybase64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         created_at, id = _FORM.unpack(content[:8])[0], content[8:].decode("ascii")
-        # Databases take neither infinity nor NUL.
+        # Databases accept neither infinity nor NUL.
         if not math.isfinite(created_at) or not id.isprintable():
             raise ValueError
         return created_at, id
     except (ValueError, binascii.Error, struct.error):
-        raise InvalidInput(f"{field} is no cursor; send the one that the last page came with", field=field) from None
+        raise InvalidInput(
+            f"{field} is not a valid cursor; send the one that came with the last page", field=field
+        ) from None
 
 
 def newest(
@@ -53,7 +55,7 @@ def newest(
     The newest come first, unless `oldest_first`; a cursor holds for one direction.
 
     Raises:
-        InvalidInput: `after` is no cursor.
+        InvalidInput: `after` is not a valid cursor.
     """
     columns, conditions = table.c, list(asked)
     if (cursor := read_cursor(after)) is not None:

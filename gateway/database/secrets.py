@@ -1,4 +1,4 @@
-"""Random keys of the deployment, the same for all its processes and always."""
+"""Random keys of the deployment, shared by all its processes."""
 
 import secrets
 
@@ -9,13 +9,13 @@ from gateway.database.tables import SECRETS
 
 
 def shared_key(connection: Connection, name: str) -> bytes:
-    """The deployment's random key of that name, 32 bytes, made at its first use; it never changes."""
+    """The deployment's random key of that name, 32 bytes, created on first use; it never changes."""
     asked = select(SECRETS.c.value).where(SECRETS.c.name == name)
     if (known := connection.execute(asked).scalar_one_or_none()) is None:
         try:
             with connection.begin_nested():
                 connection.execute(insert(SECRETS).values(name=name, value=secrets.token_hex(32)))
         except IntegrityError:
-            pass  # another process was quicker
+            pass  # another process created it first
         known = connection.execute(asked).scalar_one()
     return bytes.fromhex(known)

@@ -1,7 +1,7 @@
-"""The tables of the gateway's database, as SQLAlchemy sees them; gateway/migrations makes and changes them.
+"""The tables of the gateway's database for SQLAlchemy; gateway/database/migrations creates and changes them.
 
 Times are seconds since 1970 (UTC) as the database's own clock gives them, so that processes with wrong clocks agree.
-Documents are JSON text. No picture lies here, and no key of a client or of its storage in plain.
+Documents are JSON text. No picture is stored here, and no plain-text key of a client or of its storage.
 """
 
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from sqlalchemy.sql import ColumnElement
 METADATA = MetaData()
 
 Moment = ColumnElement[float]
-"""A time, as the database says or computes it."""
+"""A time in seconds since 1970, or the SQL expression for it."""
 
 JOBS = Table(
     "cn_jobs",
@@ -38,18 +38,18 @@ JOBS = Table(
     Column("owner", String(64), nullable=False),
     Column("dialect", String(32), nullable=False),
     Column("echo", JSON, nullable=False),
-    # What was asked, without pictures, and the names of those among the assets.
+    # The request without its pictures, and the names of those pictures among the assets.
     Column("generation", JSON, nullable=False),
     Column("inputs", JSON, nullable=False),
-    # Request id and trace of whoever asked.
+    # Request id and trace of the request.
     Column("carried", JSON, nullable=False),
-    # Of the request behind an idempotency key: another request under the same key is refused.
+    # Hash of the request behind an idempotency key: a different request under the same key is refused.
     Column("fingerprint", String(64)),
-    # Names under which the pictures will lie.
+    # Names that the finished pictures will have.
     Column("assets", JSON, nullable=False),
     Column("status", String(16), nullable=False),
     Column("priority", Integer, nullable=False),
-    # A caller waits for it: it does not stand in the queue.
+    # A caller waits for it: it bypasses the queue.
     Column("at_once", Boolean, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("executor", String(128)),
@@ -76,7 +76,7 @@ EXECUTORS = Table(
     Column("beat_at", Float, nullable=False),
 )
 
-# Rows of keys are never removed, and whatever changes one but its use is counted: KeyWatch sees a change by that.
+# Rows of keys are never removed, and every change except `last_used_at` is counted: KeyWatch detects changes by that.
 KEYS = Table(
     "cn_keys",
     METADATA,
@@ -90,9 +90,9 @@ KEYS = Table(
     Column("most_waiting", Integer),
     Column("requests_per_minute", Integer),
     Column("most_priority", Integer),
-    # Dialect -> its option -> yes or no; what is not there is as the deployment.
+    # Dialect -> its option -> yes or no; missing options default to the deployment's.
     Column("options", JSON, nullable=False, server_default="{}"),
-    # Of the options, so far.
+    # Number of changes of the options so far.
     Column("changes", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
@@ -102,10 +102,10 @@ KEYS = Table(
 ASSETS = Table(
     "cn_assets",
     METADATA,
-    # The file's name, too.
+    # Also the file's name.
     Column("id", String(64), primary_key=True),
     Column("owner", String(64), nullable=False),
-    # As the client called it.
+    # The client's name for it.
     Column("name", String(255), nullable=False),
     Column("media_type", String(32), nullable=False),
     Column("size", Integer, nullable=False),
@@ -114,7 +114,8 @@ ASSETS = Table(
     Column("sha256", String(64), nullable=False),
     Column("source", String(64), nullable=False),
     Column("job_id", String(64), nullable=False),
-    # Of owner, source, kind of expiry and content: the same again is the same record. None for results of jobs.
+    # Hash of owner, source, kind of expiry and content, so that a repeated upload is the same record. None for results
+    # of jobs.
     Column("fingerprint", String(64), unique=True),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float),
@@ -133,7 +134,7 @@ STORAGES = Table(
     Column("created_at", Float, nullable=False),
 )
 
-# Files that lie in an owner's storage, by name: in which one, and where the world finds them.
+# Files in owners' storages, by name: which storage, and the public URL.
 PLACES = Table(
     "cn_places",
     METADATA,
@@ -156,7 +157,7 @@ UPLOADS = Table(
     Column("parts", Integer, nullable=False),
     Column("status", String(16), nullable=False),
     Column("error", Text),
-    # The asset that it became.
+    # The id of the finished asset.
     Column("asset", String(64)),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
@@ -169,34 +170,34 @@ UPLOAD_PARTS = Table(
     METADATA,
     Column("upload", String(64), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    # Its file; a part that is sent again gets another one.
+    # The part's file; a part that is sent again gets a new one.
     Column("path", String(128), nullable=False),
     Column("size", Integer, nullable=False),
 )
 
-# Models, and ControlNets for them, that are being loaded: by their names, so that nothing is loaded twice at once. A
-# row goes in the transaction that puts down what its webhook is told.
+# Models, and ControlNets for them, that are being loaded, by name, so that nothing is loaded twice at once. A row is
+# deleted in the transaction that writes its webhook delivery.
 LOADS = Table(
     "cn_loads",
     METADATA,
     Column("name", String(64), primary_key=True),
     Column("id", String(64), nullable=False),
     Column("owner", String(64), nullable=False),
-    # Whose words the webhook is told in.
+    # The dialect of the webhook's body.
     Column("dialect", String(32), nullable=False),
     Column("source", Text, nullable=False),
-    # Of a ControlNet: the kind of control whose hints it takes, and its model. None for a model.
+    # Of a ControlNet: its control kind and its base model. None for a model.
     Column("kind", String(64)),
     Column("model", String(64)),
     Column("webhook", Text),
     Column("attempts", Integer, nullable=False),
-    # The process that is at it, and until when that is believed without another word from it.
+    # The process that works on it, and until when it holds that lease unless it renews it.
     Column("held_by", String(64), nullable=False),
     Column("held_until", Float, nullable=False),
     Column("created_at", Float, nullable=False),
 )
 
-# Random keys that all processes of a deployment share, made at their first use.
+# Random keys that all processes of a deployment share, created on first use.
 SECRETS = Table(
     "cn_secrets",
     METADATA,
@@ -205,22 +206,22 @@ SECRETS = Table(
 )
 
 
-# URLs that owners want to be told at. Their secrets stand here as they are: signing needs them.
+# Webhook endpoints of owners. Their secrets are stored in plain text, because signing needs them.
 ENDPOINTS = Table(
     "cn_endpoints",
     METADATA,
     Column("id", String(64), primary_key=True),
     Column("owner", String(64), nullable=False),
-    # Whose bodies and names of events they get.
+    # The dialect of the bodies and event names.
     Column("dialect", String(32), nullable=False),
     Column("url", Text, nullable=False),
     Column("events", JSON, nullable=False),
     Column("description", Text, nullable=False),
     Column("secret", String(128), nullable=False),
     Column("enabled", Boolean, nullable=False),
-    # Why nothing is sent there any more; None where its owner said so, or where it is enabled.
+    # Why it was disabled automatically; None if its owner disabled it, or if it is enabled.
     Column("disabled_because", String(64)),
-    # Of the last success.
+    # Time of the last success.
     Column("delivered_at", Float),
     Column("failed_calls", Integer, nullable=False),
     Column("total_calls", Integer, nullable=False),
@@ -232,22 +233,22 @@ ENDPOINTS = Table(
 DELIVERIES = Table(
     "cn_deliveries",
     METADATA,
-    # What receivers know a repetition by.
+    # Receivers recognize a repeated delivery by it.
     Column("id", String(64), primary_key=True),
     Column("job_id", String(64), nullable=False),
     Column("owner", String(64), nullable=False),
-    # None for the URL of a request.
+    # None for the webhook URL of a request.
     Column("endpoint_id", String(64)),
     Column("url", Text, nullable=False),
     Column("event", String(64), nullable=False),
     Column("dialect", String(32), nullable=False),
-    # As it is sent, in every attempt.
+    # The body as sent, the same in every attempt.
     Column("body", Text, nullable=False),
     Column("status", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("next_at", Float),
     Column("last_answer", String(64)),
-    # Of each attempt, when it was sent and what came of it.
+    # For each attempt, when it was sent and the result.
     Column("tries", JSON),
     Column("created_at", Float, nullable=False),
     Column("done_at", Float),
@@ -262,12 +263,12 @@ def moment(seconds: float) -> datetime: ...
 @overload
 def moment(seconds: float | None) -> datetime | None: ...
 def moment(seconds: float | None) -> datetime | None:
-    """A time of these tables."""
+    """A time of these tables as a datetime in UTC; None for None."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def now(dialect: Dialect) -> Moment:
-    """The database's clock, seconds since 1970."""
+    """SQL expression for the database's clock, seconds since 1970."""
     if dialect.name == "sqlite":
         return literal_column("round((julianday('now') - 2440587.5) * 86400.0, 3)", Float)
     return func.extract("epoch", func.clock_timestamp()).cast(Float)

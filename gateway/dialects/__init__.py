@@ -1,1 +1,1 @@
-"""The public JSON APIs, one folder each; `table` lists them."""
+"""The public JSON APIs, called dialects: one package each; `table` lists them."""

@@ -1,4 +1,4 @@
-"""The dialects, each in a folder of its own. To add one: write its folder and add its line here."""
+"""The table of dialects. To add one: write its package and add its line here."""
 
 from collections.abc import Mapping
 
@@ -21,12 +21,12 @@ DIALECTS: Mapping[str, Entry] = {
 """Name -> entry, in the order of the documentation."""
 
 VOICES: Mapping[str, Voice] = {name: entry.voice for name, entry in DIALECTS.items() if entry.voice is not None}
-"""Dialect -> how it speaks in webhooks. Those without tell as the native one does."""
+"""Dialect -> its webhooks. The others use the native announcements."""
 
 KEY_OPTIONS: Mapping[str, Mapping[str, str]] = {
     name: entry.key_options for name, entry in DIALECTS.items() if entry.key_options
 }
-"""Dialect -> option of a key -> what yes means."""
+"""Dialect -> option of a key -> meaning of yes."""
 
 SETTINGS: Mapping[str, type] = {name: entry.settings for name, entry in DIALECTS.items() if entry.settings is not None}
 """Dialect -> the dataclass of its settings."""

@@ -1,4 +1,4 @@
-"""Fetches pictures that clients name by URL: public hosts alone, few redirects, each checked from the start."""
+"""Fetches pictures that clients name by URL: from public hosts only, with few redirects, each checked from scratch."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -18,14 +18,14 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Fetcher:
-    """Gets pictures from the public internet.
+    """Fetches pictures from the public internet.
 
     Args:
         allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host.
-        timeout_s: seconds in which a picture must have arrived, redirects included.
-        resolver: turns names into addresses.
+        timeout_s: timeout in seconds for a picture, redirects included.
+        resolver: resolves host names.
         max_bytes: size of the largest picture.
-        ports: those of public hosts that may be asked.
+        ports: allowed ports of public hosts.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Fetcher:
         self._max_bytes = max_bytes
 
     async def fetch(self, url: str, field: str) -> bytes:
-        """The bytes behind `url`.
+        """Fetch the bytes at `url`.
 
         Raises:
-            InvalidInput: one text for everything that can go wrong, so that nobody maps a network with it.
+            InvalidInput: the same message for every failure, so that nobody can map a network with it.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -54,7 +54,7 @@ class Fetcher:
             count(error)
             log.info("picture not fetched", field=field, reason=f"{type(error).__name__}: {error}"[:200])
             raise InvalidInput(
-                f"unable to fetch the picture of {field}: its URL must lead to a picture of at most "
+                f"unable to fetch the picture of {field}: its URL must return a picture of at most "
                 f"{self._max_bytes} bytes on a public http or https host",
                 field=field,
             ) from None
@@ -62,13 +62,13 @@ class Fetcher:
     def session(
         self, url: URL, headers: Mapping[str, str] | None = None
     ) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
-        """See Outside.session."""
+        """See Egress.session."""
         return self._egress.session(url, headers)
 
     async def body(self, response: aiohttp.ClientResponse) -> bytes:
-        """All that is answered; EgressRefused past the bound."""
+        """The whole body; EgressRefused if it is larger than the limit."""
         if (response.content_length or 0) > self._max_bytes:
-            raise EgressRefused("size", "declared too large")
+            raise EgressRefused("size", "Content-Length too large")
         body = bytearray()
         async for chunk in response.content.iter_chunked(65_536):
             body += chunk
@@ -86,7 +86,7 @@ class Fetcher:
         raise EgressRefused("redirects", f"more than {MOST_REDIRECTS}")
 
     async def _get(self, url: URL) -> bytes | str:
-        """The body, or the place that it redirects to."""
+        """The body, or the URL that it redirects to."""
         async with (
             self.session(url, {"Accept": "image/png, image/jpeg, image/webp"}) as session,
             session.get(url, allow_redirects=False) as response,

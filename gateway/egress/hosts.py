@@ -1,7 +1,7 @@
-"""Connections to hosts that clients name, without becoming their way into private networks.
+"""Connections to hosts that clients name, guarded against server-side request forgery (SSRF).
 
-The URL is parsed once, by the library that also connects; its host is resolved once, all answers are checked, and the
-connection goes to those very addresses. Redirects are never followed here.
+The URL is parsed once, by the library that also connects; its host is resolved once, all addresses are checked, and the
+connection is made to exactly those addresses. Redirects are never followed here.
 """
 
 import ipaddress
@@ -18,14 +18,12 @@ from yarl import URL
 
 from mesh.errors import InvalidInput
 
-BLOCKED = Counter(
-    "cn_fetch_blocked_total", "Hosts named by clients that gave nothing, by the class of reason.", ["reason"]
-)
+BLOCKED = Counter("cn_fetch_blocked_total", "Failed requests to hosts named by clients, by reason.", ["reason"])
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Everything that is not the public internet. The standard library's is_global lets NAT64, 6to4 and site-local
-# spellings of loopback pass, so the list is written out.
+# Everything that is not the public internet. Written out, because the standard library's is_global accepts NAT64,
+# 6to4 and site-local spellings of loopback.
 DENIED = tuple(
     ipaddress.ip_network(block)
     for block in (
@@ -43,11 +41,11 @@ _NUMERIC = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
 
 
 class EgressRefused(Exception):
-    """Why a host is not asked; for the log, never for the caller, who would learn about the network from it.
+    """A host was refused. For the log, never for the caller, who could learn about the network from it.
 
     Args:
-        reason: one word for the class of it, which metrics count by.
-        detail: more, for the log.
+        reason: one word, the label of the metric.
+        detail: details for the log.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -56,11 +54,11 @@ class EgressRefused(Exception):
 
 
 FAILURES = (EgressRefused, aiohttp.ClientError, OSError, TimeoutError, ValueError)
-"""All that asking a host can raise."""
+"""Everything that a request to a host can raise."""
 
 
 def count(error: Exception) -> None:
-    """Note one of FAILURES in the metrics."""
+    """Count one of FAILURES in the metrics."""
     kind = "time" if isinstance(error, TimeoutError) else "connection"
     BLOCKED.labels(error.reason if isinstance(error, EgressRefused) else kind).inc()
 
@@ -72,10 +70,10 @@ def is_denied(address: str) -> bool:
 
 
 def parsed(text: str, base: URL | None = None) -> URL:
-    """The one reading of a URL that a client names.
+    """Parse a URL that a client names.
 
     Raises:
-        EgressRefused: parsers disagree about it, or it has a user name.
+        EgressRefused: it has characters that parsers disagree about, or a user name.
     """
     if not text or _UNSAFE.search(text):
         raise EgressRefused("spelling", "characters that parsers disagree about")
@@ -88,12 +86,12 @@ def parsed(text: str, base: URL | None = None) -> URL:
 
 
 class Egress:
-    """The public internet, and what of the private networks is allowed by the operator.
+    """Access to the public internet, and to the private addresses that the operator allows.
 
     Args:
         allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host.
-        resolver: turns names into addresses.
-        ports: those of public hosts that may be asked.
+        resolver: resolves host names.
+        ports: allowed ports of public hosts.
     """
 
     def __init__(
@@ -108,10 +106,10 @@ class Egress:
         self._ports = ports
 
     def check(self, text: str, field: str) -> str:
-        """`text`, if it is a URL that might be asked; no name is resolved.
+        """`text`, if it is a URL that may be requested; no name is resolved.
 
         Raises:
-            InvalidInput: it never will be: another scheme or port, user information, a private address.
+            InvalidInput: it never may: another scheme or port, user information, or a private address.
         """
         try:
             if len(text.encode()) > LONGEST_URL:
@@ -129,12 +127,12 @@ class Egress:
 
     @asynccontextmanager
     async def session(self, url: URL, headers: Mapping[str, str] | None = None) -> AsyncIterator[aiohttp.ClientSession]:
-        """A session for `url`, whose connections reach the addresses that were checked and no others.
+        """Open a session for `url` whose connections go only to the addresses that were checked.
 
-        Redirects are for the caller to refuse or to check from the start: ask with allow_redirects=False.
+        The caller must refuse redirects or check them from scratch: pass allow_redirects=False.
 
         Raises:
-            EgressRefused: the URL is not one of a public host, and not an allowed one.
+            EgressRefused: the host is neither public nor allowed.
         """
         allowed = self._allowed(url)
         connector = aiohttp.TCPConnector(
@@ -146,7 +144,7 @@ class Egress:
         async with aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # Compressed bodies are not unpacked: nobody here gains from it, and a bomb loses everything.
+            # Compressed bodies are not decompressed: it would gain nothing, and could be a decompression bomb.
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", **(headers or {})},
         ) as session:
@@ -156,7 +154,7 @@ class Egress:
         return not self._allow.isdisjoint((f"{url.host}:{url.port}", f"{url.host}:*"))
 
     def _host(self, url: URL, allowed: bool) -> Address | None:
-        """The address that `url` spells out; None for a name. EgressRefused for one that may not be asked."""
+        """The IP address that `url` has as its host; None for a name. EgressRefused if it is not allowed."""
         if not allowed and url.port not in self._ports:
             raise EgressRefused("port", str(url.port))
         host = url.host or ""
@@ -165,7 +163,7 @@ class Egress:
                 raise EgressRefused("address", "not a public host")
             return literal
         if _NUMERIC.fullmatch(host):
-            # 2130706433, 0x7f.1 and 127.1 mean an address to some resolvers and a name to others.
+            # 2130706433, 0x7f.1 and 127.1 are an address to some resolvers and a name to others.
             raise EgressRefused("address", "in an unusual spelling")
         return None
 
@@ -181,7 +179,7 @@ class Egress:
 
 
 class _Pinned(AbstractResolver):
-    """Answers with the addresses that were checked, whatever the name server says the second time."""
+    """Resolves to the addresses that were checked, whatever the name server says the second time."""
 
     def __init__(self, addresses: list[ResolveResult]) -> None:
         self._addresses = addresses
@@ -208,7 +206,7 @@ def _open(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
 
 
 def _open_public(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
-    # The last look: this is the address that the socket will be connected to.
+    # The final check: this is the address that the socket will connect to.
     if is_denied(str(info[4][0])):
         raise OSError("not a public address")
     return _open(info)

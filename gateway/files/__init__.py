@@ -1,1 +1,1 @@
-"""Files: pictures in a store, their records, links, uploads, owners' own storages."""
+"""Files: stored pictures, their records, signed links, uploads, owners' own storages."""

@@ -1,4 +1,4 @@
-"""Files: results of jobs and what clients keep here, under names that nobody can guess, with records."""
+"""Assets: results of jobs and files that clients upload, under unguessable names, with records."""
 
 import asyncio
 import hashlib
@@ -24,7 +24,7 @@ from mesh.pictures import check
 PATH = "/controlmesh/v1/assets"
 OPEN, SIGNED, STORE = ASSET_URLS
 LINK_S = 86_400.0
-"""Seconds that a signed link is good for unless it says otherwise."""
+"""Default lifetime of a signed link in seconds."""
 MOST_IDS = 500
 
 
@@ -38,21 +38,21 @@ class Asset:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A file that its reader should get from another URL."""
+    """A file that must be read from another URL."""
 
     url: str
 
 
 class Assets:
-    """Where files lie and what is known of them.
+    """Stores files and their records.
 
     Args:
-        store: obstore's; its root holds nothing else.
-        retention_s: seconds that results are kept.
-        database: of the records.
-        links: signs links; None for a key of this process.
-        urls: how results are reached, one of ASSET_URLS. What clients keep here needs a signed link always.
-        storages: owners' own, where their results go; None for none.
+        store: an obstore store for these files alone.
+        retention_s: seconds for which results are kept.
+        database: holds the records.
+        links: signs links; None: with a random key of this process.
+        urls: how results are read, one of ASSET_URLS. Uploaded files always need a signed link.
+        storages: owners' own storages for their results; None: there are none.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Assets:
 
     @staticmethod
     def new_name(format: str) -> str:
-        """A name that nobody can guess: it is all that is needed to read the file, where links need no signature."""
+        """An unguessable name. Where links need no signature, knowing it is the permission to read the file."""
         return new_name(format)
 
     async def put(self, name: str, content: bytes, owner: str = "") -> None:
-        """Store `content`, in the own storage of `owner` if there is one; readers see all of it or nothing.
+        """Store `content` atomically, in the storage of `owner` if it has one.
 
         Raises:
-            Unavailable: the store refused each of a few tries, such as on a full disk.
+            Unavailable: every attempt failed, for instance because the disk is full.
         """
         storage = await self._storages.of(owner) if self._storages and owner else None
         if storage is None:
@@ -94,11 +94,11 @@ class Assets:
         await self._database.run(partial(records.put_place, name=name, place=place))
 
     async def get(self, name: str) -> Asset:
-        """The file of that name, wherever it lies.
+        """The file with this name, from whichever storage has it.
 
         Raises:
-            NotFound: there is none, or no longer.
-            Unavailable: the store can't be asked.
+            NotFound: unknown or expired.
+            Unavailable: the store is not available.
         """
         found = await self._here(name)
         if found is not None:
@@ -110,11 +110,11 @@ class Assets:
         return Asset(await storage.get(name), media_type(name))
 
     async def serve(self, name: str, expires: str | None, signature: str | None) -> Asset | Elsewhere:
-        """The file for whoever asks with this name and, perhaps, these parts of a signed link.
+        """The file for a request with this name and the query of a signed link, if any.
 
         Raises:
-            NotFound: there is none, or no longer.
-            Forbidden: the link has ended or was changed, or the name alone is not enough.
+            NotFound: unknown or expired.
+            Forbidden: the link has expired or was altered, or this file needs a signed link.
         """
         if not is_name(name):
             raise unknown()
@@ -132,16 +132,16 @@ class Assets:
         return Elsewhere(place.url)
 
     async def remove(self, names: Sequence[str]) -> None:
-        """Remove files from the deployment's store; those that are gone already don't matter. Unavailable."""
+        """Remove files from the deployment's store; missing ones are ignored. Unavailable."""
         await self.files.remove([path_of(name) for name in names])
 
     def url(self, base: str, name: str, expires_s: float | None = None) -> str:
-        """A link to the file that works without a key, whatever the deployment asks for and wherever the file lies.
+        """A link that works without a key, whatever `urls` is and wherever the file is stored.
 
         Args:
-            base: start of absolute URLs, without a slash at its end.
-            name: the file's; it need not exist yet.
-            expires_s: seconds that the link is good for; None: LINK_S, or as long as the file where names are enough.
+            base: start of absolute URLs, without a trailing slash.
+            name: of the file, which need not exist yet.
+            expires_s: lifetime of the link in seconds; None: LINK_S, or the file's own where no signature is needed.
         """
         plain = f"{base}{PATH}/{name}"
         if expires_s is None and not self._is_closed(name):
@@ -149,7 +149,7 @@ class Assets:
         return plain + self.links.query(_subject(name), self.links.end(LINK_S if expires_s is None else expires_s))
 
     async def urls(self, base: str, names: Sequence[str], expires_s: float | None = None) -> list[str]:
-        """As `url`, but of files in owners' own storages their public URLs there."""
+        """As `url`, but files in owners' own storages get their public URLs there."""
         placed = await self._database.run(partial(records.places, names=names))
         return [placed[name].url if name in placed else self.url(base, name, expires_s) for name in names]
 
@@ -165,18 +165,18 @@ class Assets:
         name: str = "",
         expires_s: float | None = None,
     ) -> AssetRecord:
-        """Keep a picture for `owner`. The same one from the same source, kept again while it is there, is the same.
+        """Store a picture for `owner`. Storing the same picture from the same source again returns the same record.
 
         Args:
             content: a PNG, JPEG or WebP file.
-            source: where it comes from, such as `uploaded`.
-            job_id: of the job that it belongs to.
-            name: what the client calls it.
-            expires_s: seconds after which it is removed; None for when it is dropped.
+            source: its origin, such as `uploaded`.
+            job_id: id of the job that it belongs to.
+            name: the client's name for it.
+            expires_s: seconds until it is removed; None: only when its owner deletes it.
 
         Raises:
-            InvalidInput: no picture, or too large.
-            Unavailable: it can't be stored at the moment.
+            InvalidInput: not a picture, or too large.
+            Unavailable: the store is not available.
         """
         format, width, height = check(content)
         digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
@@ -199,7 +199,7 @@ class Assets:
             "job_id": job_id,
             "fingerprint": fingerprint,
         }
-        # First the file: a record is a promise.
+        # The file first: once there is a record, the file must be readable.
         await self.files.put(path_of(id), content, media_type(id))
         record, is_new = await self._database.run(partial(records.add, row=row, expires_s=expires_s))
         if not is_new:
@@ -207,7 +207,7 @@ class Assets:
         return record
 
     async def record(self, id: str, owner: str) -> AssetRecord:
-        """The owner's file under that id, or under its 32 hex digits alone; NotFound."""
+        """The record of the owner's file with this id, with or without the extension. NotFound."""
         ids = names([id])
         found = await self._database.run(partial(records.get, ids=ids, owner=owner)) if ids else None
         if found is None:
@@ -223,11 +223,11 @@ class Assets:
         *,
         oldest_first: bool = False,
     ) -> AssetPage:
-        """At most `limit` of the owner's files, of `sources` (none: all), from the cursor `after` on; the newest first,
-        unless `oldest_first`.
+        """A page of at most `limit` of the owner's files after the cursor `after`, newest first unless `oldest_first`;
+        `sources` filters by source.
 
         Raises:
-            InvalidInput: a broken cursor.
+            InvalidInput: `after` is not a valid cursor.
         """
         fit = tuple(source for source in sources if is_fit(source))
         if sources and not fit:
@@ -237,7 +237,7 @@ class Assets:
         )
 
     async def drop(self, ids: Sequence[str], owner: str) -> int:
-        """Remove those of the owner's files, wherever they lie; says how many. Others' are passed over.
+        """Remove those of `ids` that are the owner's, from any storage; returns their number. Others are ignored.
 
         Raises:
             InvalidInput: more than MOST_IDS.
@@ -255,22 +255,22 @@ class Assets:
         return len(gone)
 
     async def use_storage(self, owner: str, options: StorageOptions) -> None:
-        """From now on put the results of the owner's jobs there, after a check.
+        """Check the storage, and from now on store the results of the owner's jobs there.
 
         Raises:
-            InvalidInput: it can't be written to, read and deleted from, or lies where it must not; nothing changes.
-            NotEnabled: this deployment has nothing to encrypt the secret key with.
+            InvalidInput: writing, reading or deleting there failed, or its host is not allowed; nothing changes.
+            NotEnabled: this deployment has no secret to encrypt the storage's key with.
         """
         if self._storages is None:
-            raise NotEnabled("this deployment takes no storages of others")
+            raise NotEnabled("clients' own storages are not enabled on this deployment")
         await self._storages.use(owner, options)
 
     async def reset_storage(self, owner: str) -> bool:
-        """Go back to the deployment's store, and forget the owner's keys; False if there was no storage."""
+        """Go back to the deployment's store and delete the owner's credentials; False if there was no storage."""
         return await self._storages.reset(owner) if self._storages else False
 
     async def sweep(self) -> int:
-        """Remove what has expired and what nobody knows; says how many files. See gateway.files.sweep."""
+        """Remove expired and unreferenced files; returns their number. See gateway.files.sweep."""
         return await sweep(self.files, self._database, self._retention_s)
 
     def _is_closed(self, name: str) -> bool:

@@ -1,7 +1,7 @@
-"""What is known of files: one function a question or change, each within the caller's transaction.
+"""Database records of files. Each function is one query or change within the caller's transaction.
 
-An id is the file's name; it is random and never used again, so that a file whose record is gone can be removed at any
-time by anybody.
+A record's id is the file's name. Names are random and never reused, so any process may remove a file without a record
+at any time.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,7 +17,7 @@ from gateway.database.tables import ASSETS, PLACES, STORAGES, moment, now
 from mesh.telemetry import log
 
 GENERATED = "generated"
-"""Source of the results of jobs."""
+"""`source` of the results of jobs."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class AssetRecord:
 
     Attributes:
         id: its name in URLs.
-        owner: whose it is.
-        name: what the client called it; "" for nothing. For people to read, never part of a path.
+        owner: its owner.
+        name: the client's name for it, or "". For people to read, never part of a path.
         size: in bytes.
-        width, height: in pixels, as its header says.
-        source: how it came here, such as `generated`.
+        width, height: in pixels, from its header.
+        source: its origin, such as `generated`.
         job_id: of the job that made it, or "".
-        expires_at: when it is removed; None for when its owner says so.
+        expires_at: when it is removed; None: only when its owner deletes it.
     """
 
     id: str
@@ -51,7 +51,7 @@ class AssetRecord:
 
 @dataclass(frozen=True)
 class AssetPage:
-    """Some of an owner's files and the cursor to go on with; None at the end."""
+    """A page of an owner's files and the cursor of the next page; None on the last one."""
 
     records: tuple[AssetRecord, ...]
     next: str | None = None
@@ -59,7 +59,7 @@ class AssetPage:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a file lies that is in its owner's storage: of which storage, its public URL."""
+    """The location of a file in its owner's storage: the storage's id and the file's public URL."""
 
     owner: str
     storage: str
@@ -67,7 +67,7 @@ class Place:
 
 
 def refreshed(connection: Connection, fingerprint: str, expires_s: float | None) -> AssetRecord | None:
-    """The record under that fingerprint if it has not expired, now kept for `expires_s` from now at least."""
+    """The record with this fingerprint, if it has not expired; its expiry is moved to at least `expires_s` from now."""
     moment = now(connection.dialect)
     alive = and_(ASSETS.c.fingerprint == fingerprint, _alive(connection))
     if expires_s is not None:
@@ -78,10 +78,10 @@ def refreshed(connection: Connection, fingerprint: str, expires_s: float | None)
 
 
 def add(connection: Connection, row: dict[str, Any], expires_s: float | None) -> tuple[AssetRecord, bool]:
-    """Write a record, or find the one of another that was quicker; whether it is the one written."""
+    """Insert a record, or return the one that another process inserted first; and whether it was inserted here."""
     moment = now(connection.dialect)
     expired = and_(ASSETS.c.fingerprint == row["fingerprint"], ~_alive(connection))
-    # Its file stays for the sweep, which finds that nobody knows it.
+    # The expired record's file is left to the sweep, which removes files without a record.
     connection.execute(delete(ASSETS).where(expired))
     times = {"created_at": moment, "expires_at": None if expires_s is None else moment + expires_s}
     try:
@@ -107,7 +107,7 @@ def get(connection: Connection, ids: Collection[str], owner: str) -> AssetRecord
 def page(
     connection: Connection, owner: str, limit: int, after: str | None, sources: Sequence[str], oldest_first: bool
 ) -> AssetPage:
-    """Some of an owner's records, the newest first unless `oldest_first`; of `sources`, none for all."""
+    """A page of an owner's records, newest first unless `oldest_first`; `sources` filters by source."""
     asked = [ASSETS.c.owner == owner, _alive(connection)]
     if sources:
         asked.append(ASSETS.c.source.in_(sources))
@@ -116,7 +116,7 @@ def page(
 
 
 def drop(connection: Connection, ids: Sequence[str], owner: str) -> list[str]:
-    """Forget those of `ids` that are the owner's; their ids."""
+    """Delete the records of those of `ids` that are the owner's; returns their ids."""
     others = select(ASSETS.c.id).where(ASSETS.c.id.in_(ids), ASSETS.c.owner != owner)
     for id in connection.execute(others).scalars():
         _tell(id, owner)
@@ -125,20 +125,20 @@ def drop(connection: Connection, ids: Sequence[str], owner: str) -> list[str]:
 
 
 def expire(connection: Connection, most: int) -> list[str]:
-    """Forget what has expired; the ids."""
+    """Delete up to `most` expired records; returns their ids."""
     old = select(ASSETS.c.id).where(~_alive(connection)).limit(most).scalar_subquery()
-    # Asked again: another's `refreshed` may have given it more time in between.
+    # Checked again: another process's `refreshed` may have extended it in between.
     asked = delete(ASSETS).where(ASSETS.c.id.in_(old), ~_alive(connection))
     return list(connection.execute(asked.returning(ASSETS.c.id)).scalars())
 
 
 def known(connection: Connection, names: Sequence[str]) -> set[str]:
-    """Which of these names have a record."""
+    """Those of `names` that have a record."""
     return set(connection.execute(select(ASSETS.c.id).where(ASSETS.c.id.in_(names))).scalars())
 
 
 def present(connection: Connection) -> datetime:
-    """The database's clock."""
+    """The current time by the database's clock."""
     return moment(connection.execute(select(now(connection.dialect))).scalar_one())
 
 
@@ -146,50 +146,50 @@ def present(connection: Connection) -> datetime:
 
 
 def set_storage(connection: Connection, owner: str, id: str, options: dict[str, Any], sealed: str) -> None:
-    """Make it the owner's storage, in place of the one before."""
+    """Set the owner's storage, replacing the previous one."""
     drop_storage(connection, owner)
     row = {"owner": owner, "id": id, "options": options, "sealed": sealed, "created_at": now(connection.dialect)}
     connection.execute(insert(STORAGES).values(row))
 
 
 def drop_storage(connection: Connection, owner: str) -> bool:
-    """Forget the owner's storage, its keys above all; False if there was none."""
+    """Delete the owner's storage and its credentials; False if there was none."""
     return bool(connection.execute(delete(STORAGES).where(STORAGES.c.owner == owner)).rowcount)
 
 
 def storage_of(connection: Connection, owner: str) -> tuple[str, dict[str, Any], str] | None:
-    """Id, options and sealed key of the owner's storage."""
+    """Id, options and encrypted key of the owner's storage."""
     row = connection.execute(select(STORAGES).where(STORAGES.c.owner == owner)).one_or_none()
     return None if row is None else (row.id, row.options, row.sealed)
 
 
 def put_place(connection: Connection, name: str, place: Place) -> None:
-    """Note where a file lies. Put again, it lies where it was put last."""
+    """Record the location of a file, replacing an earlier one."""
     connection.execute(delete(PLACES).where(PLACES.c.name == name))
     row = {"name": name, "owner": place.owner, "storage": place.storage, "url": place.url}
     connection.execute(insert(PLACES).values(**row, created_at=now(connection.dialect)))
 
 
 def places(connection: Connection, names: Collection[str]) -> dict[str, Place]:
-    """Where those of `names` lie that are in an owner's storage."""
+    """Locations of those of `names` that are in an owner's storage."""
     rows = connection.execute(select(PLACES).where(PLACES.c.name.in_(names))).all()
     return {row.name: Place(row.owner, row.storage, row.url) for row in rows}
 
 
 def forget_places(connection: Connection, names: Collection[str]) -> None:
-    """Forget where these lie."""
+    """Delete the locations of these files."""
     connection.execute(delete(PLACES).where(PLACES.c.name.in_(names)))
 
 
 def expire_places(connection: Connection, older_than_s: float) -> int:
-    """Forget places of files that are older and have no record; the files themselves are their owners'."""
+    """Delete older locations without a file record; the files themselves belong to their owners."""
     old = PLACES.c.created_at < now(connection.dialect) - older_than_s
     return connection.execute(delete(PLACES).where(old, PLACES.c.name.not_in(select(ASSETS.c.id)))).rowcount
 
 
 def _tell(id: str, owner: str) -> None:
-    # Nothing of it in the answer; who goes through ids is for the operator to see.
-    log.warning("another owner's file was asked for", file=id, owner=owner)
+    # Only in the log: the answer is the same as for an unknown file, but operators should see who probes ids.
+    log.warning("another owner's file was requested", file=id, owner=owner)
 
 
 def _alive(connection: Connection) -> Any:

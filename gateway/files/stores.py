@@ -1,4 +1,4 @@
-"""Where files lie: a folder or an S3 bucket, opened by URL, asked in one way, failing in one way."""
+"""File stores: a folder or an S3 bucket behind one interface, opened by URL."""
 
 import asyncio
 import re
@@ -23,20 +23,20 @@ from mesh.telemetry import log
 REGION = "us-east-1"
 """Of stores that have none but want one named."""
 _PAUSES_S = (0.1, 0.5)
-"""Before a write to a folder is tried again."""
+"""Pause in seconds before a failed write to a folder is retried."""
 _TIMEOUT = "20s"
-# The library's own tries: a store that is away is told about in seconds, not in its three minutes.
+# The library's own retries: a store that is not available is reported within seconds, not after its three minutes.
 _RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 _MOST_AT_ONCE = 16
 UNFINISHED_S = 3600.0
-"""Age from which a file that is still being written is taken for one whose writer died."""
-# As the library calls them; it shows them to nobody.
+"""Age in seconds from which an unfinished file is considered abandoned."""
+# The library's own, not public, name for them.
 _UNFINISHED = re.compile(r".+#[0-9]+")
 
 
 @dataclass(frozen=True)
 class S3Access:
-    """How to reach an S3 store; empty strings stand for AWS itself and for the machine's own identity there."""
+    """Access to an S3 store; empty strings mean AWS itself and the machine's own identity there."""
 
     endpoint: str = ""
     region: str = ""
@@ -46,10 +46,10 @@ class S3Access:
 
 
 class Files:
-    """Files under paths, whole or not at all.
+    """Reads and atomically writes files by path.
 
     Args:
-        store: obstore's; its root holds nothing else.
+        store: an obstore store for these files alone.
     """
 
     def __init__(self, store: LocalStore | S3Store) -> None:
@@ -57,14 +57,14 @@ class Files:
         self._is_bucket = isinstance(store, S3Store)
 
     async def put(self, path: str, content: bytes, media_type: str) -> None:
-        """Write a file; readers see all of it or nothing. A store that refuses is asked three times.
+        """Write a file atomically, with up to three attempts.
 
         Raises:
-            Unavailable: it refused each time, such as on a full disk.
+            Unavailable: every attempt failed, for instance because the disk is full.
         """
         if self._is_bucket:
             kind = {"Content-Type": media_type}
-            # In parts, an interrupted write would leave them in the bucket.
+            # Not a multipart upload: an interrupted one would leave its parts in the bucket.
             await self._asked(obstore.put_async(self._store, path, content, attributes=kind, use_multipart=False))
             return
         for pause_s in _PAUSES_S:
@@ -87,7 +87,7 @@ class Files:
             raise _refused(error) from None
 
     async def remove(self, paths: Sequence[str]) -> None:
-        """Remove files; those that are gone already don't matter. Unavailable."""
+        """Remove files; missing ones are ignored. Unavailable."""
         for first in range(0, len(paths), _MOST_AT_ONCE):
             some = paths[first : first + _MOST_AT_ONCE]
             await asyncio.gather(*(self._remove(path) for path in some))
@@ -101,17 +101,17 @@ class Files:
             raise _refused(error) from None
 
     async def entries(self) -> AsyncIterator[list[tuple[str, datetime]]]:
-        """All files, some at a time: path and time of the last change by the store's clock."""
+        """All files in batches: path and time of last modification by the store's clock."""
         async for some in obstore.list(self._store):
             yield [(entry["path"], entry["last_modified"]) for entry in some]
 
     async def sweep_unfinished(self) -> int:
-        """Remove what writes left that were killed on the way; says how many. Buckets keep nothing of such."""
+        """Remove what interrupted writes left in a folder; returns the number of files. Buckets keep no such files."""
         folder = None if self._is_bucket else self._store.prefix
         return await asyncio.to_thread(_sweep_unfinished, Path(folder)) if folder else 0
 
     async def link(self, path: str, expires_s: float) -> str | None:
-        """A URL of the store's own that reads the file for so long; None if the store is no bucket."""
+        """The store's own presigned URL for reading the file, valid for `expires_s`; None if the store is a folder."""
         if not isinstance(self._store, S3Store):
             return None
         url: str = await self._asked(obstore.sign_async(self._store, "GET", path, timedelta(seconds=expires_s)))
@@ -132,23 +132,23 @@ def _sweep_unfinished(folder: Path) -> int:
                 path.unlink()
                 removed += 1
         except FileNotFoundError:
-            # It was finished after all, or another process sweeps, too.
+            # It was finished after all, or another process is sweeping too.
             continue
     return removed
 
 
 def _refused(error: Exception) -> Unavailable:
-    log.error("the store of files refuses", exc_info=error)
-    return Unavailable("files can't be stored or read at the moment; try again later", retry_after_s=30)
+    log.error("the file store failed", exc_info=error)
+    return Unavailable("the file store is not available at the moment; try again later", retry_after_s=30)
 
 
 @contextmanager
 def open_store(url: str, access: S3Access | None = None) -> Iterator[LocalStore | S3Store]:
-    """The store at `url`: a file:/// URL whose folder is made if needed, or s3://bucket/prefix; empty: a folder that is
-    removed at the end.
+    """Open the store at `url`: file:///path, whose folder is created if missing, or s3://bucket/prefix; empty: a
+    temporary folder.
 
     Raises:
-        SettingsError: another scheme, or a folder that can't be made.
+        SettingsError: another scheme, or the folder can't be created.
     """
     if not url:
         with tempfile.TemporaryDirectory(prefix="controlmesh-assets-") as folder:
@@ -166,14 +166,14 @@ def open_store(url: str, access: S3Access | None = None) -> Iterator[LocalStore 
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"CN_GATEWAY_STORAGE_URL={url!r} can't be made: {error.strerror}") from None
+        raise SettingsError(f"CN_GATEWAY_STORAGE_URL={url!r} can't be created: {error.strerror}") from None
     yield LocalStore(folder)
 
 
 def _bucket(bucket: str, prefix: str, access: S3Access) -> S3Store:
     given: dict[str, Any] = {"region": access.region or REGION}
     if access.endpoint:
-        # Both names: the second, which the environment may set, would win over the first.
+        # Both names, because the second one, which the environment may set, takes precedence over the first.
         given |= {"endpoint": access.endpoint, "aws_endpoint_url_s3": access.endpoint}
     if access.access_key:
         given["credential_provider"] = fixed_credentials(access.access_key, access.secret_key)
@@ -187,7 +187,7 @@ def _bucket(bucket: str, prefix: str, access: S3Access) -> S3Store:
 
 
 def fixed_credentials(access_key: str, secret_key: str) -> Any:
-    """Credentials for obstore that are these and nothing else, whatever the environment holds."""
+    """A credential provider for obstore that returns exactly these, whatever the environment has."""
 
     def provide() -> dict[str, Any]:
         return {"access_key_id": access_key, "secret_access_key": secret_key, "token": None, "expires_at": None}

@@ -1,4 +1,4 @@
-"""The end of files: what has expired, and what nobody knows."""
+"""Removal of expired and unreferenced files."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,10 +12,10 @@ _AT_ONCE = 500
 
 
 async def sweep(files: Files, database: Database, retention_s: float) -> int:
-    """Remove expired files, those older than `retention_s` that have no record, and halves of files; says how many.
+    """Remove expired files, files older than `retention_s` without a record, and unfinished ones; returns the number.
 
-    What clients keep without an end has a record, and so stays. Several processes may sweep at once: a record is taken
-    away by one of them, and its file's name never comes back.
+    Files without an expiry have a record and so remain. Several processes may sweep at once: each record is deleted by
+    one of them, and file names are never reused.
     """
     removed = await files.sweep_unfinished()
     while gone := await database.run(partial(records.expire, most=_AT_ONCE)):

@@ -1,7 +1,7 @@
-"""Owners' own S3 storages, where the results of their jobs go if they ask for it.
+"""Owners' own S3 storages, where the results of their jobs are stored if they configure one.
 
-Their endpoints are named by clients and so are hostile: every request goes to addresses that were looked at, and
-follows no redirect. The library that knows S3 only signs the URLs; it connects to nothing.
+Clients name the endpoints, so they are untrusted: every request goes to addresses that were checked, and follows no
+redirect. The S3 library only signs the URLs; it makes no connection.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from mesh.errors import InvalidInput, NotFound, Unavailable
 from mesh.telemetry import log
 
 STORAGE_PORTS = PORTS | {9000}
-"""Those of public hosts, and the one that S3 servers besides Amazon's listen on by habit."""
+"""The ports of public hosts, and the usual port of S3 servers other than Amazon's."""
 _LARGEST = 64 * 1024 * 1024
 _TIMEOUT_S = 20.0
 _PAUSES_S = (0.2, 1.0, None)
@@ -46,12 +46,12 @@ class StorageOptions:
     """An S3 storage.
 
     Attributes:
-        endpoint: http(s) URL that the bucket lies at: the bucket's own host, or a host and the bucket as its path; the
-            bucket may also stand at the beginning of `directory`.
-        directory: of the files in it, such as images/2026; "" for none.
-        region: "" where the storage has none.
-        access_key, secret_key: of somebody who may write, read and delete there.
-        public_url: http(s) URL under which the world reads what lies at the endpoint.
+        endpoint: http(s) URL of the bucket: the bucket's own host, or a host and the bucket as the path; the bucket may
+            also be the first part of `directory`.
+        directory: directory of the files in the bucket, such as images/2026; "" for none.
+        region: "" if the storage has none.
+        access_key, secret_key: credentials that may write, read and delete there.
+        public_url: http(s) URL at which the content of the endpoint is publicly readable.
     """
 
     endpoint: str
@@ -62,7 +62,7 @@ class StorageOptions:
     region: str = ""
 
     def __post_init__(self) -> None:
-        """Raises InvalidInput for what can't be a storage, with the attribute as its field."""
+        """Raises InvalidInput for an invalid attribute, with its name as the field."""
         for name, value in asdict(self).items():
             if len(value) > _LONGEST or any(not 32 < ord(letter) < 127 for letter in value):
                 raise InvalidInput(f"{name} must be at most {_LONGEST} visible ASCII characters", field=name)
@@ -77,16 +77,16 @@ class StorageOptions:
             if not getattr(self, name):
                 raise InvalidInput(f"{name} is missing", field=name)
         if any(part in (".", "..") for part in self.directory.split("/")):
-            raise InvalidInput("directory must not lead upwards", field="directory")
+            raise InvalidInput("directory must not contain '..'", field="directory")
 
     @property
     def id(self) -> str:
-        """Of the place, whatever the keys are."""
+        """Identifies the storage's location, independent of the credentials."""
         place = json.dumps([self.endpoint, self.directory, self.public_url])
         return hashlib.sha256(place.encode()).hexdigest()
 
     def public(self, name: str) -> str:
-        """Where the world finds the file."""
+        """The file's public URL."""
         return "/".join(filter(None, (self.public_url.rstrip("/"), self.directory.strip("/"), name)))
 
 
@@ -94,15 +94,15 @@ class TenantStorage:
     """Files in an owner's storage.
 
     Args:
-        options: where.
-        outside: knows which addresses may be connected to.
+        options: the storage.
+        egress: knows which addresses may be connected to.
     """
 
     def __init__(self, options: StorageOptions, egress: Egress) -> None:
         self.options = options
         self._egress = egress
         self._signer = S3Store(
-            "bucket",  # not in the URLs: they begin with the endpoint
+            "bucket",  # not part of the URLs, which begin with the endpoint
             prefix=options.directory.strip("/") or None,
             endpoint=options.endpoint.rstrip("/"),
             aws_endpoint_url_s3=options.endpoint.rstrip("/"),
@@ -113,10 +113,10 @@ class TenantStorage:
         )
 
     async def check(self) -> None:
-        """Write a file, read it, delete it.
+        """Check the storage by writing, reading and deleting a file.
 
         Raises:
-            InvalidInput: any of these failed; one text for all, so that nobody maps a network with it.
+            InvalidInput: any of these failed; always the same message, so that nobody can map a network with it.
         """
         name, content = f"{secrets.token_hex(16)}.probe", secrets.token_bytes(32)
         try:
@@ -128,43 +128,43 @@ class TenantStorage:
             same = False
         if not same:
             raise InvalidInput(
-                "the storage was not taken: a file could not be written, read again and deleted there; its endpoint "
-                "must be on a public http or https host, and the keys must allow all three",
+                "the storage was not accepted: a file could not be written, read and deleted there; its endpoint "
+                "must be on a public http or https host, and the credentials must allow all three",
                 field="endpoint",
             )
 
     async def put(self, name: str, content: bytes, media_type: str) -> None:
-        """Write a file, in three tries; Unavailable."""
+        """Write a file, with up to three attempts; Unavailable."""
         for pause_s in _PAUSES_S:
             try:
                 await self._ask("PUT", name, content, media_type)
                 return
             except _FAILURES as error:
-                log.warning("owner's storage refuses", reason=f"{type(error).__name__}: {error}"[:200])
+                log.warning("owner's storage failed", reason=f"{type(error).__name__}: {error}"[:200])
                 if pause_s is not None:
                     await asyncio.sleep(pause_s)
         raise Unavailable(
-            "the result can't be written to your own storage; check it, or reset the storage", retry_after_s=30
+            "the result can't be written to your own storage; check the storage, or reset it", retry_after_s=30
         )
 
     async def get(self, name: str) -> bytes:
-        """Read a file; NotFound for whatever goes wrong: it is the owner's to keep."""
+        """Read a file; NotFound for any failure: the owner is responsible for it."""
         try:
             return await self._ask("GET", name)
         except _FAILURES as error:
-            log.info("owner's storage refuses", reason=f"{type(error).__name__}: {error}"[:200])
-            raise NotFound("there is no such file in its owner's storage, or it can't be read there") from None
+            log.info("owner's storage failed", reason=f"{type(error).__name__}: {error}"[:200])
+            raise NotFound("the file is missing in its owner's storage, or can't be read there") from None
 
     async def remove(self, name: str) -> None:
-        """Delete a file; what goes wrong is the owner's to see to."""
+        """Delete a file; failures are only logged: the owner is responsible for it."""
         try:
             await self._ask("DELETE", name)
         except _FAILURES as error:
-            log.info("owner's storage refuses", reason=f"{type(error).__name__}: {error}"[:200])
+            log.info("owner's storage failed", reason=f"{type(error).__name__}: {error}"[:200])
 
     async def _ask(self, method: Method, name: str, content: bytes | None = None, media_type: str = "") -> bytes:
         signed = await obstore.sign_async(self._signer, method, name, timedelta(seconds=_LINK_S))
-        # Its characters are signed as they are.
+        # Already encoded: the signature covers the characters as they are.
         url = URL(signed, encoded=True)
         async with asyncio.timeout(_TIMEOUT_S), self._egress.session(url) as session:
             headers = {"Content-Type": media_type} if media_type else {}
@@ -178,9 +178,9 @@ class TenantStorages:
     """All owners' storages.
 
     Args:
-        database: of their options; secret keys lie in it encrypted.
-        seal: encrypts them.
-        allow: host:port of private addresses where storages may be, as in Outside.
+        database: holds their options; secret keys are stored in it encrypted.
+        cipher: encrypts them.
+        allow: host:port pairs of private addresses where storages may be, as in Egress.
     """
 
     def __init__(self, database: Database, cipher: Cipher, allow: tuple[str, ...] = ()) -> None:
@@ -189,20 +189,20 @@ class TenantStorages:
         self._egress = Egress(allow=allow, ports=STORAGE_PORTS)
 
     async def use(self, owner: str, options: StorageOptions) -> None:
-        """Check the storage, then make it the owner's; the one before stays if the check fails. As `check` raises."""
+        """Check the storage, then set it as the owner's. If the check fails, nothing changes. Raises as `check`."""
         sealed = self._cipher.encrypt(options.secret_key)
         await TenantStorage(options, self._egress).check()
         plain = {name: value for name, value in asdict(options).items() if name != "secret_key"}
         keep = partial(records.set_storage, owner=owner, id=options.id, options=plain, sealed=sealed)
         await self._database.run(keep)
-        log.info("storage taken", owner=owner)
+        log.info("storage set", owner=owner)
 
     async def reset(self, owner: str) -> bool:
-        """Forget the owner's storage and its keys; False if there was none."""
+        """Delete the owner's storage and its credentials; False if there was none."""
         return await self._database.run(partial(records.drop_storage, owner=owner))
 
     async def of(self, owner: str) -> TenantStorage | None:
-        """The owner's storage, if there is one; Unavailable."""
+        """The owner's storage, if it has one. Unavailable."""
         found = await self._database.run(partial(records.storage_of, owner=owner))
         if found is None:
             return None

@@ -1,4 +1,4 @@
-"""Records of uploads in parts: one function a change, each within the caller's transaction."""
+"""Database records of multipart uploads. Each function is one query or change within the caller's transaction."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from gateway.database.tables import UPLOAD_PARTS, UPLOADS, moment, now
 
 
 class UploadStatus(StrEnum):
-    """Where an upload is; the last two are final."""
+    """State of an upload; the last two are final."""
 
     PENDING = "pending"
     VALIDATING = "validating"
@@ -25,7 +25,7 @@ OPEN = (UploadStatus.PENDING, UploadStatus.VALIDATING, UploadStatus.VALIDATED)
 
 @dataclass(frozen=True)
 class UploadRecord:
-    """What is known of an upload; `asset` is the id of what it became, `error` why it failed."""
+    """An upload's record; `asset` is the id of the finished file, `error` the reason for a failure."""
 
     id: str
     owner: str
@@ -42,7 +42,7 @@ class UploadRecord:
 
 @dataclass(frozen=True)
 class PartRecord:
-    """A part that has arrived: where it lies."""
+    """A part that was received: its number, size and path in the store."""
 
     number: int
     path: str
@@ -50,7 +50,7 @@ class PartRecord:
 
 
 def begin(connection: Connection, row: dict[str, Any], life_s: float, most: int) -> UploadRecord | None:
-    """Write a new upload's record; None if the owner has `most` that are not finished."""
+    """Insert a new upload's record; None if the owner already has `most` unfinished ones."""
     moment = now(connection.dialect)
     unfinished = and_(UPLOADS.c.owner == row["owner"], UPLOADS.c.status.in_(OPEN), UPLOADS.c.expires_at > moment)
     if connection.execute(select(func.count()).where(unfinished)).scalar_one() >= most:
@@ -61,7 +61,7 @@ def begin(connection: Connection, row: dict[str, Any], life_s: float, most: int)
 
 
 def get(connection: Connection, id: str, owner: str | None) -> UploadRecord | None:
-    """The record; of any owner for None, which is for holders of signed links alone."""
+    """The upload's record; an owner of None, for holders of signed links only, matches any owner."""
     asked = [UPLOADS.c.id == id, UPLOADS.c.expires_at > now(connection.dialect)]
     if owner is not None:
         asked.append(UPLOADS.c.owner == owner)
@@ -70,7 +70,7 @@ def get(connection: Connection, id: str, owner: str | None) -> UploadRecord | No
 
 
 def put_part(connection: Connection, id: str, part: PartRecord) -> str | None:
-    """Note a part that has arrived; the path of the one that it replaces."""
+    """Record a received part; returns the path of the part that it replaces, if any."""
     which = and_(UPLOAD_PARTS.c.upload == id, UPLOAD_PARTS.c.number == part.number)
     replaced = connection.execute(delete(UPLOAD_PARTS).where(which).returning(UPLOAD_PARTS.c.path)).scalar_one_or_none()
     row = {"upload": id, "number": part.number, "path": part.path, "size": part.size}
@@ -79,25 +79,25 @@ def put_part(connection: Connection, id: str, part: PartRecord) -> str | None:
 
 
 def parts_of(connection: Connection, id: str) -> list[PartRecord]:
-    """The parts that have arrived, in order."""
+    """The received parts, in order."""
     rows = connection.execute(select(UPLOAD_PARTS).where(UPLOAD_PARTS.c.upload == id).order_by(UPLOAD_PARTS.c.number))
     return [PartRecord(row.number, row.path, row.size) for row in rows]
 
 
 def advance(connection: Connection, id: str, status: UploadStatus, **changes: Any) -> bool:
-    """Give an upload that is not finished another state; False if it is finished."""
+    """Change the state of an unfinished upload; False if it is finished."""
     open_one = and_(UPLOADS.c.id == id, UPLOADS.c.status.in_(OPEN))
     return bool(connection.execute(update(UPLOADS).where(open_one).values(status=status, **changes)).rowcount)
 
 
 def forget_parts(connection: Connection, id: str) -> list[str]:
-    """Forget the parts; their paths."""
+    """Delete the records of the parts; returns their paths."""
     asked = delete(UPLOAD_PARTS).where(UPLOAD_PARTS.c.upload == id)
     return list(connection.execute(asked.returning(UPLOAD_PARTS.c.path)).scalars())
 
 
 def expire(connection: Connection, most: int) -> tuple[int, list[str]]:
-    """Forget uploads whose time is over: how many, and the paths of their parts."""
+    """Delete expired uploads; returns their number, and the paths of their parts."""
     old = select(UPLOADS.c.id).where(UPLOADS.c.expires_at <= now(connection.dialect)).limit(most)
     ids = list(connection.execute(delete(UPLOADS).where(UPLOADS.c.id.in_(old)).returning(UPLOADS.c.id)).scalars())
     asked = delete(UPLOAD_PARTS).where(UPLOAD_PARTS.c.upload.in_(ids))

@@ -1,4 +1,4 @@
-"""Uploads in parts: a client says what will come, sends it piece by piece to signed links, and says when it is all."""
+"""Multipart uploads: a client announces a file, sends its parts to signed links, and completes the upload."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ from mesh.pictures import MAX_BYTES, MEDIA_TYPES, check
 PATH = "/controlmesh/v1/uploads"
 IMAGE = "image"
 UPLOADED = "uploaded"
-"""Source of the assets that uploads become."""
+"""`source` of uploaded assets."""
 MOST_PARTS = 64
 MOST_UNFINISHED = 100
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -26,7 +26,7 @@ _SWEPT_AT_ONCE = 200
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of an upload: its number from 1 on, where to PUT it, until when (seconds since 1970)."""
+    """A part of an upload: its number from 1, the URL to PUT it to, and the link's expiry in seconds since 1970."""
 
     number: int
     url: str
@@ -35,11 +35,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Upload:
-    """An upload at one moment.
+    """A snapshot of an upload.
 
     Attributes:
-        record: what is known of it.
-        parts: where its pieces go.
+        record: its record.
+        parts: its parts with their links.
     """
 
     record: UploadRecord
@@ -52,17 +52,17 @@ class Upload:
 
     @property
     def status(self) -> UploadStatus:
-        """Where it is."""
+        """Its state."""
         return self.record.status
 
 
 class Uploads:
-    """Takes files in parts.
+    """Receives files in parts.
 
     Args:
-        assets: what complete uploads become, and where their parts lie until then.
-        database: of the records.
-        life_s: seconds in which an upload must be complete.
+        assets: stores complete uploads, and until then their parts.
+        database: holds the records.
+        life_s: seconds within which an upload must be completed.
     """
 
     def __init__(self, assets: Assets, database: Database, life_s: float = PART_S) -> None:
@@ -73,26 +73,26 @@ class Uploads:
     async def begin(
         self, base: str, owner: str, *, kind: str, file_name: str, size: int, content_type: str, parts: int
     ) -> Upload:
-        """Expect a file.
+        """Begin an upload.
 
         Args:
-            base: start of absolute URLs, without a slash at its end.
+            base: start of absolute URLs, without a trailing slash.
             kind: IMAGE.
-            file_name: what the client calls it.
+            file_name: the client's name for it.
             size: of the whole file in bytes.
             content_type: media type of the file.
-            parts: number of pieces, 1 to MOST_PARTS.
+            parts: number of parts, 1 to MOST_PARTS.
 
         Raises:
-            InvalidInput: such a file is not taken; `field` is an argument's name.
-            Overloaded: too many uploads of the owner are unfinished.
+            InvalidInput: the file is not accepted; `field` is an argument's name.
+            Overloaded: the owner has too many unfinished uploads.
         """
         if kind != IMAGE:
-            raise InvalidInput(f"kind {kind[:40]!r} is not taken; send {IMAGE}", field="kind")
+            raise InvalidInput(f"kind must be {IMAGE}, not {kind[:40]!r}", field="kind")
         if not 1 <= size <= MAX_BYTES:
             raise InvalidInput(f"size must be 1 to {MAX_BYTES} bytes", field="size")
         if not 1 <= parts <= min(MOST_PARTS, size):
-            raise InvalidInput(f"parts must be 1 to {MOST_PARTS} and at most one a byte", field="parts")
+            raise InvalidInput(f"parts must be 1 to {MOST_PARTS}, and at most one per byte", field="parts")
         if content_type.lower() not in MEDIA_TYPES.values():
             raise InvalidInput(f"content_type must be {', '.join(MEDIA_TYPES.values())}", field="content_type")
         row = {
@@ -105,32 +105,34 @@ class Uploads:
         }
         begun = await self._database.run(partial(records.begin, row=row, life_s=self._life_s, most=MOST_UNFINISHED))
         if begun is None:
-            raise Overloaded(f"{MOST_UNFINISHED} of your uploads are unfinished; complete them, or wait a day")
+            raise Overloaded(
+                f"{MOST_UNFINISHED} of your uploads are unfinished; complete them, or wait a day until they expire"
+            )
         return self._shown(begun, base)
 
     async def get(self, base: str, id: str, owner: str) -> Upload:
-        """The owner's upload, with links that are good from now on; NotFound."""
+        """The owner's upload, with fresh links to its parts. NotFound."""
         return self._shown(await self._record(id, owner), base)
 
     async def room(self, id: str, number: int, expires: str | None, signature: str | None) -> int:
-        """Bytes that the holder of a part's signed link may send, the whole file's; ask before reading them.
+        """The most bytes that the holder of a part's signed link may send: the whole file's. Call it before reading.
 
         Raises:
-            Forbidden: no such link, or one that has ended.
-            NotFound, Conflict: the upload has ended, or it is complete.
+            Forbidden: the link is invalid or has expired.
+            NotFound, Conflict: the upload has expired, or it is complete.
         """
         self._assets.links.check(_subject(id, number), expires, signature)
         upload = await self._record(id, None)
         if upload.status != UploadStatus.PENDING:
-            raise Conflict("the upload is complete; begin another one")
+            raise Conflict("the upload is already complete; start a new one")
         return upload.size
 
     async def put_part(self, id: str, number: int, content: bytes, expires: str | None, signature: str | None) -> None:
-        """Take a piece from the holder of its signed link. Sent again, it replaces the first.
+        """Store a part sent by the holder of its signed link, replacing one that was sent before.
 
         Raises:
             Forbidden, NotFound, Conflict: as `room`.
-            InvalidInput: the piece is empty or larger than the whole.
+            InvalidInput: the part is empty or larger than the whole file.
         """
         size = await self.room(id, number, expires, signature)
         if not 1 <= len(content) <= size:
@@ -142,16 +144,16 @@ class Uploads:
             await self._assets.files.remove([replaced])
 
     async def complete(self, base: str, id: str, owner: str) -> Upload:
-        """All parts were sent: look at them together and keep the picture. Said again, it changes nothing.
+        """Assemble the parts, check the picture and store it. Calling it again changes nothing.
 
-        A file that is not as it was announced makes the upload fail, with the reason in its record.
+        If the file differs from the announcement, the upload fails, with the reason in its record.
 
         Raises:
-            NotFound: no such upload.
+            NotFound: unknown upload.
             InvalidInput: parts are missing; they can still be sent.
-            Unavailable: the store can't be asked at the moment; say it again later.
+            Unavailable: the store is not available; call it again later.
         """
-        # In this order: parts are forgotten after an upload's end, so those of one that has not ended are all there.
+        # In this order: an upload's parts are deleted after it ends, so while it has not ended they are all there.
         parts = await self._database.run(partial(records.parts_of, id=id)) if _ID.fullmatch(id) else []
         upload = await self._record(id, owner)
         if upload.status in OPEN:
@@ -163,7 +165,7 @@ class Uploads:
         return await self.get(base, id, owner)
 
     async def sweep(self) -> int:
-        """Forget uploads that are older than a day, and remove their parts; says how many uploads."""
+        """Remove expired uploads and their parts; returns the number of uploads."""
         swept = 0
         while True:
             count, paths = await self._database.run(partial(records.expire, most=_SWEPT_AT_ONCE))
@@ -182,27 +184,27 @@ class Uploads:
             await self._database.run(partial(advance, status=UploadStatus.FAILED, error=error.message))
             return
         except MeshError:
-            # The store is away: nothing is known of the file, and all can be done again.
+            # The store is not available: nothing is decided about the file, and the call can be repeated.
             await self._database.run(partial(advance, status=UploadStatus.PENDING))
             raise
         await self._database.run(partial(advance, status=UploadStatus.VALIDATED))
-        # The same content is the same asset, so that two who complete at once, or one who does it again, agree.
+        # The same content is the same asset, so concurrent and repeated calls agree.
         asset = await self._assets.keep(content, upload.owner, source=UPLOADED, name=upload.file_name)
         await self._database.run(partial(advance, status=UploadStatus.IMPORTED, asset=asset.id))
 
     async def _joined(self, upload: UploadRecord, parts: list[PartRecord]) -> bytes:
         if sum(part.size for part in parts) != upload.size:
-            raise InvalidInput(f"the parts have {sum(part.size for part in parts)} bytes in all, not {upload.size}")
+            raise InvalidInput(f"the parts have {sum(part.size for part in parts)} bytes in total, not {upload.size}")
         pieces = await asyncio.gather(*(self._assets.files.get(part.path) for part in parts))
         found = [piece for piece in pieces if piece is not None]
         if len(found) < len(parts):
-            raise InvalidInput("parts of the upload were kept long enough; begin another one")
+            raise InvalidInput("parts of the upload have expired; start a new one")
         return b"".join(found)
 
     async def _record(self, id: str, owner: str | None) -> UploadRecord:
         found = await self._database.run(partial(records.get, id=id, owner=owner)) if _ID.fullmatch(id) else None
         if found is None:
-            raise NotFound("there is no such upload, or it was not completed within a day")
+            raise NotFound("unknown upload, or it has expired: it was not completed within a day")
         return found
 
     def _shown(self, record: UploadRecord, base: str) -> Upload:
@@ -218,7 +220,7 @@ class Uploads:
 def _validate(upload: UploadRecord, content: bytes) -> None:
     format, _, _ = check(content, field="the file")
     if MEDIA_TYPES[format] != upload.media_type:
-        raise InvalidInput(f"the file is {MEDIA_TYPES[format]}, not {upload.media_type} as was said")
+        raise InvalidInput(f"the file is {MEDIA_TYPES[format]}, not {upload.media_type} as announced")
 
 
 def _subject(id: str, number: int) -> str:

@@ -1,1 +1,1 @@
-"""The canonical request, its way through the services, and what can be asked for."""
+"""The canonical request, its execution by the services, and the catalogue of what can be requested."""

@@ -1,4 +1,4 @@
-"""What the mesh offers at the moment: models, controls, schedulers, as the services list them."""
+"""The catalogue: the models, controls and schedulers that the services offer at the moment."""
 
 import asyncio
 import time
@@ -15,15 +15,15 @@ from mesh.errors import InvalidInput, Unavailable
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a model can't be steered by one kind of control; each dialect says it with its own names of the kinds.
+    """Why a model can't be steered by one kind of control; each dialect words it with its own names of the kinds.
 
     Attributes:
-        reason: half a sentence.
-        remedies: what would change it, as preprocess_svc says it, such as the command that exports an annotator.
-        stand_ins: names of crude extractors, which are used only when a request asks for them.
-        offered: what `kinds` are to the model: those that "it has", or that "can be extracted".
-        kinds: those that can be asked for instead.
-        ready_taken: whether a ready hint of the kind is taken.
+        reason: the start of a sentence.
+        remedies: what would change it, in preprocess_svc's words, such as the command that exports an annotator.
+        stand_ins: names of crude extractors, which are used only if a request names them.
+        offered: how `kinds` relate to the model: "it has" or "can be extracted".
+        kinds: kinds that can be requested instead.
+        ready_taken: whether a ready hint of the kind is accepted.
     """
 
     reason: str
@@ -34,11 +34,11 @@ class Refusal:
     ready_taken: bool = False
 
     def sentence(self, names: Sequence[str], *ways: str) -> str:
-        """All of it.
+        """The whole explanation.
 
         Args:
             names: the dialect's names of `kinds`.
-            ways: what else the dialect lets its clients do.
+            ways: alternatives that the dialect offers its clients.
         """
         reasons = "; or ".join((*self.remedies, *ways))
         why = f"{self.reason}: {reasons}" if reasons else self.reason
@@ -47,7 +47,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Offer:
-    """One look at the lists of the services."""
+    """A snapshot of the services' lists."""
 
     models: Sequence[unet_pb2.Model]
     controls: Sequence[preprocess_pb2.ControlKind]
@@ -55,22 +55,22 @@ class Offer:
     styles: Sequence[preprocess_pb2.Style]
 
     def model(self, name: str) -> unet_pb2.Model | None:
-        """The loaded model of that name, if there is one."""
+        """The loaded model of that name, or None."""
         return next((model for model in self.models if model.name == name), None)
 
     def scheduler(self, name: str) -> unet_pb2.Scheduler | None:
-        """The scheduler of that name, if there is one."""
+        """The scheduler of that name, or None."""
         return next((scheduler for scheduler in self.schedulers if scheduler.name == name), None)
 
     def algorithm_types(self) -> list[str]:
-        """Variants of solvers that some scheduler takes."""
+        """Solver variants that at least one scheduler accepts."""
         return sorted({variant for scheduler in self.schedulers for variant in scheduler.algorithm_types})
 
     def controls_of(self, model: str) -> list[preprocess_pb2.ControlKind]:
         """The control kinds for which `model` has a ControlNet.
 
         Raises:
-            InvalidInput: no such model is loaded; names those that are.
+            InvalidInput: the model is not loaded; the message lists the loaded ones.
         """
         loaded = self.model(model)
         if loaded is None:
@@ -86,9 +86,9 @@ class Offer:
         return any(one.reads_text for control in self.controls if control.kind == kind for one in control.extractors)
 
     def kinds_of(self, controlnet: str) -> list[str]:
-        """The control kinds whose hints the ControlNet `controlnet` is known to take; a hub id, or its last part.
+        """The control kinds whose hints the ControlNet `controlnet`, a hub id or its last part, is known to accept.
 
-        Where there are several, the one that it is named after comes first.
+        If there are several, the one that it is named after comes first.
         """
         known = [
             control.kind
@@ -102,8 +102,8 @@ class Offer:
 
         Args:
             model: name of a loaded model.
-            kind: of the control; an unknown one is refused like one that the model has no ControlNet for.
-            extracting: whether the hint is to be made by the kind's usual extractor.
+            kind: of the control; an unknown kind is refused like one that the model has no ControlNet for.
+            extracting: whether the hint must be made by the kind's usual extractor.
         """
         loaded = self.model(model)
         usable = loaded.controls if loaded else ()
@@ -130,13 +130,13 @@ class Offer:
 
 
 class Catalogue:
-    """Lists of the services, asked for again after `fresh_s` seconds.
+    """The services' lists, cached for `fresh_s` seconds.
 
     Args:
         rooms: the three services.
-        default_model: model of requests that name none; empty takes the first loaded one.
-        fresh_s: seconds for which an answer is used; a model is loaded or dropped far less often.
-        timeout_s: seconds that a service gets to answer.
+        default_model: model of requests that name none; empty: the first loaded one by name.
+        fresh_s: seconds for which a list is cached; models are loaded or removed far less often.
+        timeout_s: timeout in seconds of a service's answer.
     """
 
     def __init__(
@@ -151,10 +151,10 @@ class Catalogue:
         self._asking = asyncio.Lock()
 
     async def offer(self) -> Offer:
-        """What can be asked for now.
+        """What can be requested now.
 
         Raises:
-            MeshError: a service does not answer.
+            MeshError: a service did not answer.
         """
         async with self._asking:
             if self._offer is None or time.monotonic() >= self._until:
@@ -163,11 +163,11 @@ class Catalogue:
             return self._offer
 
     def forget(self) -> None:
-        """Ask the services again at the next look."""
+        """Invalidate the cached lists."""
         self._until = 0.0
 
     async def default_model(self) -> str:
-        """Name of the model that requests get which name none.
+        """Name of the model for requests that name none.
 
         Raises:
             Unavailable: no model is loaded.
@@ -176,15 +176,16 @@ class Catalogue:
             return self._default_model
         models = (await self.offer()).models
         if not models:
-            raise Unavailable("no model is loaded; load one, then try again", retry_after_s=5)
+            raise Unavailable("no model is loaded; load one and try again", retry_after_s=5)
         return models[0].name
 
     async def resolve(self, generation: Generation, task: Task = Task.PICTURES) -> Generation:
-        """`generation` with model, scheduler, strength and seed filled in, so that `task` can be repeated exactly.
+        """`generation` with model, scheduler, strength and seed filled in, so that `task` is reproducible.
 
         Raises:
-            InvalidInput: a model, scheduler, variant or control that does not exist here; names those that do. Also a
-                scheduler that needs a picture and gets none, a control that needs a mask and lacks it, and the reverse.
+            InvalidInput: an unknown model, scheduler, variant or control; the message lists the known ones. Also a
+                scheduler without the picture that it needs, a control without the mask that it needs, or a mask for one
+                that reads none.
         """
         offer = await self.offer()
         name = generation.model or await self.default_model()
@@ -192,7 +193,7 @@ class Catalogue:
         if model is None:
             raise _unknown("model", name, [known.name for known in offer.models])
         if task == Task.HINT:
-            # No ControlNet is asked, so any kind will do; what it needs is preprocess_svc's to say.
+            # No ControlNet is used, so any kind is fine; preprocess_svc checks what the kind needs.
             return replace(generation, model=name).with_seed()
         _check_controls(generation, offer, model.name)
         scheduler = offer.scheduler(generation.scheduler or model.default_scheduler)
@@ -206,8 +207,8 @@ class Catalogue:
             )
         variant = generation.algorithm_type
         if variant is not None and variant not in offer.algorithm_types():
-            # One that another scheduler takes is no error: the loop leaves it out and says so.
-            raise _unknown("algorithm_type", variant, offer.algorithm_types(), "no scheduler takes it")
+            # A variant that only other schedulers accept is not an error: the loop leaves it out with a note.
+            raise _unknown("algorithm_type", variant, offer.algorithm_types(), "no scheduler accepts it")
         strength = generation.strength
         if strength is None and generation.image is not None and not scheduler.inverts:
             strength = DEFAULT_STRENGTH
@@ -228,17 +229,17 @@ class Catalogue:
 def _check_controls(generation: Generation, offer: Offer, model: str) -> None:
     for index, control in enumerate(generation.controls):
         at = f"controls[{index}].kind"
-        # Whether words or an extractor that was asked for by name can make the hint is preprocess_svc's to judge.
+        # preprocess_svc checks whether text, or an extractor that was named, can make the hint.
         extracting = control.auto_hint and control.extractor is None and control.text is None
         if refusal := offer.refusal(model, control.kind, extracting):
             ways = ["send a ready hint with auto_hint false"] if refusal.ready_taken else []
-            ways += [f"ask for the crude stand-in with extractor {name!r}" for name in refusal.stand_ins]
+            ways += [f"request the crude stand-in with extractor {name!r}" for name in refusal.stand_ins]
             raise InvalidInput(
                 f"{at} {control.kind!r} can't be used: {refusal.sentence(refusal.kinds, *ways)}", field=at
             )
         at, reads_mask = f"controls[{index}].mask", offer.reads_mask(control.kind)
         if control.mask is not None and not reads_mask:
-            raise InvalidInput(f"{at} can't be used: a control of kind {control.kind!r} reads no mask", field=at)
+            raise InvalidInput(f"{at} can't be used: controls of kind {control.kind!r} read no mask", field=at)
         if reads_mask and control.mask is None and generation.mask is None:
             raise InvalidInput(f"{at} is missing; send a picture whose white marks what to repaint", field=at)
 

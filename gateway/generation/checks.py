@@ -1,4 +1,4 @@
-"""Checks of one field each. An error names the field, what it must be and what was sent."""
+"""Checks of single fields. An error names the field, what it must be and what was sent."""
 
 import re
 import sys
@@ -12,11 +12,11 @@ from mesh.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Check:
-    """What a field may be.
+    """The check of a field's value.
 
     Attributes:
-        take: takes the field's name and value; raises InvalidInput if the value can't be taken.
-        limits: the same in JSON Schema's keywords, beside the type.
+        take: called with the field's name and value; raises InvalidInput if the value is invalid.
+        limits: the same limits as JSON Schema keywords, without the type.
     """
 
     take: Callable[[str, object], None]
@@ -31,12 +31,12 @@ FINITE = Range(-sys.float_info.max, sys.float_info.max)
 MOST_PARAMETERS = 16
 _LABEL_CHARACTERS = 128
 
-# Names of models, schedulers and kinds reach registries and file names further on; no separator may be in them.
+# Names of models, schedulers and kinds become parts of registry names and file names: no separators.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def wrong(name: str, expected: str, value: object) -> InvalidInput:
-    """The error that says what `name` must be and what was sent."""
+    """The error for an invalid value: what `name` must be, and what was sent (at most 80 characters of it)."""
     sent = repr(value)
     return InvalidInput(f"{name} must be {expected}, not {sent if len(sent) <= 80 else sent[:77] + '...'}", field=name)
 
@@ -45,11 +45,11 @@ def _text(name: str, value: object) -> None:
     if not isinstance(value, str):
         raise wrong(name, "text", value)
     if len(value) > PROMPT_CHARACTERS:
-        raise InvalidInput(f"{name} has {len(value)} characters; at most {PROMPT_CHARACTERS} are taken", field=name)
+        raise InvalidInput(f"{name} has {len(value)} characters; at most {PROMPT_CHARACTERS} are allowed", field=name)
 
 
 text = Check(_text, {"maxLength": PROMPT_CHARACTERS})
-"""Text of at most PROMPT_CHARACTERS."""
+"""Text of at most PROMPT_CHARACTERS characters."""
 
 
 def words(limit: int) -> Check:
@@ -59,7 +59,7 @@ def words(limit: int) -> Check:
         if not isinstance(value, str) or not value:
             raise wrong(name, "text", value)
         if len(value) > limit:
-            raise InvalidInput(f"{name} has {len(value)} characters; at most {limit} are taken", field=name)
+            raise InvalidInput(f"{name} has {len(value)} characters; at most {limit} are allowed", field=name)
 
     return Check(check, {"minLength": 1, "maxLength": limit})
 
@@ -79,7 +79,7 @@ def _label(name: str, value: object) -> None:
 
 
 label = Check(_label)
-"""A name that is only ever compared: a style, a variant of a solver."""
+"""A name that is only compared with known ones: a style, a solver variant."""
 
 
 def _flag(name: str, value: object) -> None:
@@ -88,7 +88,7 @@ def _flag(name: str, value: object) -> None:
 
 
 flag = Check(_flag)
-"""True or false, and no number that stands for one."""
+"""True or false; 0 and 1 are not accepted."""
 
 
 def whole(limits: Range) -> Check:
@@ -130,11 +130,11 @@ def _parameters(name: str, value: object) -> None:
 
 
 parameters = Check(_parameters)
-"""Numbers by name, as an extractor takes them."""
+"""Numbers by name: the parameters of an extractor."""
 
 
 def one_of(known: Sequence[str]) -> Check:
-    """One of a few words."""
+    """One of the strings `known`."""
 
     def check(name: str, value: object) -> None:
         if not isinstance(value, str) or value not in known:
@@ -144,7 +144,7 @@ def one_of(known: Sequence[str]) -> Check:
 
 
 def optional(check: Check) -> Check:
-    """None, or what `check` takes."""
+    """None, or what `check` accepts."""
 
     def checked(name: str, value: object) -> None:
         if value is not None:

@@ -1,8 +1,8 @@
-"""A field of a request stands once: its type, default, check and words, from which everything else about it is made.
+"""Declarations of request fields: type, default, check and description, each in one place.
 
-The dataclasses of `gateway.generation.generation` declare their fields by `asked`, `picture` and `nested`. From that
-come the checks, the bodies and records of the API documents (gateway.dialects.native.docs), the reader of gRPC requests
-(gateway.rpc.request) and the messages to the services (gateway.generation.messages), which go by equal names.
+The dataclasses of `gateway.generation.generation` declare their fields with `asked`, `picture` and `nested`. Derived
+from them are the checks, the schemas of the API documentation (gateway.dialects.native.docs), the reader of gRPC
+requests (gateway.rpc.request) and the messages to the services (gateway.generation.messages), which match by name.
 """
 
 import dataclasses
@@ -17,15 +17,15 @@ _KEY = "declared"
 
 @dataclass(frozen=True)
 class Declared:
-    """What is declared of one field.
+    """The declaration of one field.
 
     Attributes:
-        words: what it is for, for readers of the API documents.
-        check: of its value; None for pictures and nested fields, which are checked otherwise.
-        examples: values to show.
-        is_picture: whether it holds an encoded picture, b"" for one that is not at hand.
+        words: its description in the API documentation.
+        check: of its value; None for pictures and nested fields, which are checked elsewhere.
+        examples: values for the documentation.
+        is_picture: whether it holds an encoded picture; b"" stands for one that was sent but is not loaded.
         nested: dataclass of its entries; None for a plain value.
-        most: how many entries it may have; None for any number.
+        most: maximum number of entries; None: unlimited.
     """
 
     words: str
@@ -37,7 +37,7 @@ class Declared:
 
     @property
     def limits(self) -> Mapping[str, Any]:
-        """What the value may be, in JSON Schema's keywords beside the type."""
+        """The limits of the value as JSON Schema keywords, without the type."""
         if self.check is not None:
             return self.check.limits
         return {} if self.most is None else {"maxItems": self.most}
@@ -47,16 +47,16 @@ def asked(check: Check, words: str, default: Any = dataclasses.MISSING, *, examp
     """Declare a field that holds a plain value.
 
     Args:
-        check: what it may be.
-        words: what it is for; names units and what leaving it out means.
-        default: its value where nobody sets it, a function for one that is made anew; left out: it is required.
-        examples: values to show.
+        check: of its value.
+        words: its description, with units and what leaving it out means.
+        default: its default, or a function that returns a new one; left out: the field is required.
+        examples: values for the documentation.
     """
     return _field(Declared(words, check, examples), default)
 
 
 def picture(words: str) -> Any:
-    """Declare a field that may hold an encoded picture. It is never shown."""
+    """Declare a field that may hold an encoded picture. It is left out of the repr."""
     return dataclasses.field(default=None, repr=False, metadata={_KEY: Declared(words, is_picture=True)})
 
 
@@ -71,12 +71,12 @@ def _field(declared: Declared, default: Any) -> Any:
 
 
 def fields_of(cls: Any) -> Iterator[tuple["dataclasses.Field[Any]", Declared]]:
-    """The declared fields of a dataclass, or of one of its values, in their order."""
+    """The declared fields of a dataclass or of an instance, in order."""
     return ((field, field.metadata[_KEY]) for field in dataclasses.fields(cls) if _KEY in field.metadata)
 
 
 def words_of(cls: type, name: str) -> str:
-    """The words of the field called `name`."""
+    """The description of the field `name`."""
     return next(declared.words for field, declared in fields_of(cls) if field.name == name)
 
 
@@ -86,7 +86,7 @@ def pictures_of(cls: Any) -> tuple[str, ...]:
 
 
 def default_of(field: "dataclasses.Field[Any]") -> Any:
-    """A field's value where nobody sets it; dataclasses.MISSING for a required one."""
+    """A field's default; dataclasses.MISSING for a required one."""
     made = field.default_factory
     return field.default if made is dataclasses.MISSING else made()
 
@@ -95,11 +95,11 @@ def check_fields(value: Any, at: str = "") -> None:
     """Check every plain field of `value`.
 
     Args:
-        value: of a dataclass with declared fields.
-        at: what its fields' names begin with in errors, such as `controls[0].`.
+        value: an instance of a dataclass with declared fields.
+        at: prefix of the field names in errors, such as `controls[0].`.
 
     Raises:
-        InvalidInput: the first field that can't be taken.
+        InvalidInput: for the first invalid field.
     """
     for field, declared in fields_of(value):
         if declared.check is not None:

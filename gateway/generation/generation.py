@@ -1,4 +1,4 @@
-"""The one canonical request, checked against the limits of families/limits.py; every field stands here, once."""
+"""The canonical request, which every dialect is translated to; limits are in families/limits.py."""
 
 import secrets
 from dataclasses import dataclass, replace
@@ -48,13 +48,13 @@ FORMATS: dict[str, types_pb2.ImageFormat.ValueType] = {
 }
 
 MOST_PICTURE_BYTES = MAX_MESSAGE_BYTES - 1024 * 1024
-"""Of all pictures of a request: they travel in one message, which has room for words besides."""
-PICTURE_WORDS = "PNG, JPEG or WebP as base64, data URL, http(s) URL or `asset:ID` of a file kept here; at most 16 MiB."
+"""Maximum total size of a request's pictures: they are sent in one message, together with the text."""
+PICTURE_WORDS = "PNG, JPEG or WebP as base64, data URL, http(s) URL or `asset:ID` of a stored file; at most 16 MiB."
 _SIDE_WORDS = "Pixels; left out: as `image`, else as the first control's picture."
 
 
 class Task(StrEnum):
-    """What is wanted of a generation: its pictures, or its only control's hint, as a PNG."""
+    """What to make of a generation: its pictures, or its only control's hint, as a PNG."""
 
     PICTURES = "pictures"
     HINT = "hint"
@@ -62,33 +62,33 @@ class Task(StrEnum):
 
 @dataclass(frozen=True)
 class Control:
-    """One picture that steers the generation.
+    """A control: a picture, or text, that steers the generation.
 
-    Pictures are encoded files whose headers have been checked. Which extractors a kind has is preprocess_svc's to
-    judge; that a kind which reads no mask gets one is refused by the catalogue.
+    Pictures are encoded files whose headers have been checked. preprocess_svc checks the extractor; the catalogue
+    refuses a mask for a kind that reads none.
     """
 
     kind: str = asked(identifier, "Control kind; GET /controlmesh/v1/controls lists them.", examples=("canny",))
-    image: bytes | None = picture(f"{PICTURE_WORDS} Left out: the request's `image`, or none beside `text`.")
+    image: bytes | None = picture(f"{PICTURE_WORDS} Left out: the request's `image`, or none with `text`.")
     auto_hint: bool = asked(flag, "Extract the hint; false: the image is the hint.", True)
     weight: float = asked(number(WEIGHT), "Conditioning scale; 1 is the trained strength.", DEFAULT_WEIGHT)
-    start: float = asked(number(FRACTION), "Fraction of the steps at which the control begins.", 0.0)
+    start: float = asked(number(FRACTION), "Fraction of the steps at which the control starts.", 0.0)
     end: float = asked(number(FRACTION), "Fraction of the steps at which the control ends.", DEFAULT_END)
-    parameters: dict[str, float] = asked(parameters, "Of the extractor, by name.", dict)
+    parameters: dict[str, float] = asked(parameters, "The extractor's parameters, by name.", dict)
     mask: bytes | None = picture(
         "A picture, as `image`, whose white marks what to repaint; only for kinds that read a mask. Left out: the "
         "request's `mask`."
     )
     extractor: str | None = asked(
         optional(identifier),
-        "Which of the kind's extractors makes the hint; GET /controlmesh/v1/controls lists them. Left out: the first "
+        "Extractor that makes the hint; GET /controlmesh/v1/controls lists each kind's. Left out: the first "
         "that is available and no stand-in.",
         None,
         examples=("canny",),
     )
     text: str | None = asked(
         optional(words(HINT_CHARACTERS)),
-        "Words to make the hint from in place of a picture, for kinds with an extractor that reads text.",
+        "Text to make the hint from instead of a picture, for kinds with an extractor that reads text.",
         None,
         examples=("https://example.org",),
     )
@@ -96,25 +96,26 @@ class Control:
 
 @dataclass(frozen=True)
 class Generation:
-    """What a caller wants, whatever dialect it came in.
+    """The canonical request for pictures, independent of the dialect.
 
-    Pictures are encoded files whose headers have been checked. b"" stands for one that was sent and is not at hand: not
-    read yet, or not kept.
+    Pictures are encoded files whose headers have been checked. b"" stands for one that was sent but is not loaded: not
+    read yet, or no longer kept.
 
     Raises:
         InvalidInput: naming the field, its range and what was sent.
     """
 
     prompt: str = asked(
-        text, "What the picture should show; required but in guess mode. (words), (words:1.3) and [words] weigh."
+        text,
+        "What the picture should show; required except in guess mode. (words), (words:1.3) and [words] weight them.",
     )
-    model: str | None = asked(optional(identifier), "Name of a loaded model; left out: the default one.", None)
-    negative_prompt: str = asked(text, "What it should not show.", "")
-    controls: tuple[Control, ...] = nested(Control, MOST_CONTROLS, "What steers the picture.")
+    model: str | None = asked(optional(identifier), "Name of a loaded model; left out: the default model.", None)
+    negative_prompt: str = asked(text, "What the picture should not show.", "")
+    controls: tuple[Control, ...] = nested(Control, MOST_CONTROLS, "The controls that steer the picture.")
     width: int | None = asked(optional(whole(SIDE)), _SIDE_WORDS, None)
     height: int | None = asked(optional(whole(SIDE)), _SIDE_WORDS, None)
     steps: int = asked(whole(STEPS), "Denoising steps.", 20)
-    guidance_scale: float = asked(number(GUIDANCE), "Classifier-free guidance; 1 is none.", 7.5)
+    guidance_scale: float = asked(number(GUIDANCE), "Scale of classifier-free guidance; 1 is none.", 7.5)
     true_guidance_scale: float | None = asked(
         optional(number(TRUE_GUIDANCE)),
         "Classifier-free guidance by a second prediction, for models whose `guidance_scale` is an input of the model; "
@@ -122,9 +123,9 @@ class Generation:
         None,
     )
     scheduler: str | None = asked(optional(identifier), "Name of a scheduler; left out: the model's own.", None)
-    seed: int | None = asked(optional(whole(SEED)), "Of the first picture; left out: random, and reported.", None)
-    samples: int = asked(whole(SAMPLES), "Number of pictures; their seeds count up.", 1)
-    format: str = asked(one_of(tuple(FORMATS)), "Of the pictures.", "png")
+    seed: int | None = asked(optional(whole(SEED)), "Seed of the first picture; left out: random, and returned.", None)
+    samples: int = asked(whole(SAMPLES), "Number of pictures; their seeds count up from `seed`.", 1)
+    format: str = asked(one_of(tuple(FORMATS)), "File format of the pictures.", "png")
     clip_skip: int = asked(whole(CLIP_SKIP), "Last layers of the text encoder to skip.", 0)
     image: bytes | None = picture(f"The picture to start from: {PICTURE_WORDS}")
     mask: bytes | None = picture(
@@ -133,7 +134,7 @@ class Generation:
     strength: float | None = asked(
         optional(number(STRENGTH)), f"How much of `image` to change; left out: {DEFAULT_STRENGTH:g}.", None
     )
-    guess_mode: bool = asked(flag, "The controls lead, the prompt may be left out.", False)
+    guess_mode: bool = asked(flag, "Guess mode: the controls lead, and the prompt may be left out.", False)
     use_karras_sigmas: bool | None = asked(
         optional(flag),
         "Space the noise levels as Karras et al. (2022); left out: as the model's configuration says.",
@@ -141,27 +142,27 @@ class Generation:
     )
     algorithm_type: str | None = asked(
         optional(label),
-        "Variant of the solver; GET /controlmesh/v1/schedulers lists them; left out: the scheduler's own.",
+        "Solver variant; GET /controlmesh/v1/schedulers lists them; left out: the scheduler's own.",
         None,
         examples=("sde-dpmsolver++",),
     )
-    prompt_weighting: bool = asked(flag, "Read weights and long prompts; false: the words as they stand.", True)
-    enhance_prompt: bool = asked(flag, "Append words of quality to the prompt.", False)
+    prompt_weighting: bool = asked(
+        flag, "Apply weights in the prompt and support long prompts; false: use the text as it is.", True
+    )
+    enhance_prompt: bool = asked(flag, "Append words for quality to the prompt.", False)
     enhance_style: str | None = asked(
-        optional(label), "Style whose words are put around the prompts; GET /controlmesh/v1/styles lists them.", None
+        optional(label), "Style whose words are added to the prompts; GET /controlmesh/v1/styles lists them.", None
     )
-    preview_every: int = asked(
-        whole(PREVIEW_EVERY), "Model calls from one preview among the events to the next; 0: none.", 0
-    )
+    preview_every: int = asked(whole(PREVIEW_EVERY), "Model calls between previews in the events; 0: no previews.", 0)
     keep_unmasked: bool = asked(
-        flag, "Leave what `mask` keeps as it is in `image`, to the pixel; false: as the VAE gives it back.", False
+        flag, "Keep the unmasked area of `image` pixel for pixel; false: as the VAE decodes it.", False
     )
 
     def __post_init__(self) -> None:
         check_fields(self)
         if len(self.controls) > MOST_CONTROLS:
             raise InvalidInput(
-                f"controls has {len(self.controls)} entries; at most {MOST_CONTROLS} are taken", field="controls"
+                f"controls has {len(self.controls)} entries; at most {MOST_CONTROLS} are allowed", field="controls"
             )
         for index, control in enumerate(self.controls):
             _check_control(f"controls[{index}]", control, self.image)
@@ -176,33 +177,34 @@ class Generation:
         size = sum(len(content) for content in self._pictures())
         if size > MOST_PICTURE_BYTES:
             raise InvalidInput(
-                f"controls have {size} bytes of pictures in all; at most {MOST_PICTURE_BYTES} are taken, and a picture "
+                f"controls have {size} bytes of pictures in total; at most {MOST_PICTURE_BYTES} are allowed, and a "
+                "picture "
                 "that several of them share counts once for each",
                 field="controls",
             )
 
     def picture_of(self, control: Control) -> bytes | None:
-        """The picture that `control`, one of this request's, takes: its own or the initial one; None beside words."""
+        """The picture of `control`, one of this request's: its own, or the initial one; None if it has text."""
         if control.text is not None:
             return None
         return control.image if control.image is not None else self.image or b""
 
     def seeds(self) -> list[int]:
-        """Seed of each picture, counting up from `seed`, within the range that a caller can send back."""
+        """Seed of each picture, counting up from `seed` and wrapping around within the range of the field."""
         first = self.seed if self.seed is not None else 0
         return [(first + index) % (int(SEED.maximum) + 1) for index in range(self.samples)]
 
     def with_seed(self) -> "Generation":
-        """Itself, or with a random seed where none was given."""
+        """The request with a seed: its own, or a random one."""
         return self if self.seed is not None else replace(self, seed=secrets.randbelow(int(SEED.maximum) + 1))
 
     def without_pictures(self) -> "Generation":
-        """The same without the bytes of any picture, to be remembered."""
+        """The request with b"" in place of every picture, for the record of a finished job."""
         controls = tuple(replace(control, **_forgotten(control)) for control in self.controls)
         return replace(self, controls=controls, **_forgotten(self))
 
     def _pictures(self) -> list[bytes]:
-        """All that travels to preprocess_svc."""
+        """All pictures that are sent to preprocess_svc."""
         masks = (self.mask, *(control.mask for control in self.controls))
         return [picture for picture in (*map(self.picture_of, self.controls), *masks) if picture]
 
@@ -228,10 +230,10 @@ def _forgotten(holder: Generation | Control) -> dict[str, Any]:
 
 
 def check_task(task: Task, generation: Generation) -> None:
-    """Whether `task` can be done with `generation`.
+    """Check that `task` is possible with `generation`.
 
     Raises:
-        InvalidInput: a hint is wanted and there is not exactly one control, or another format or number of pictures.
+        InvalidInput: a hint was requested without exactly one control, or with another format or number of pictures.
     """
     if task == Task.HINT and (len(generation.controls), generation.samples, generation.format) != (1, 1, "png"):
-        raise InvalidInput("a hint alone is one control's, as a png", field="controls")
+        raise InvalidInput("a hint needs exactly one control, samples 1 and format png", field="controls")

@@ -1,4 +1,4 @@
-"""Hints alone: one control's map as a picture, for callers who want to look at it or keep it."""
+"""Hints without a generation: a control's map as a picture, to look at or to keep."""
 
 import time
 from dataclasses import dataclass, field
@@ -12,25 +12,26 @@ from gateway.generation.services import Services
 from mesh.channels import call, outgoing
 from mesh.errors import DeadlineExceeded, InvalidInput
 
-_SIDE_WORDS = "Pixels; with the other side, or left out with it."
+_SIDE_WORDS = "Pixels; width and height are sent together or not at all."
 
 
 @dataclass(frozen=True)
 class HintRequest:
-    """The hint that a caller wants.
+    """A request for a hint.
 
     Attributes:
-        control: what to make it of, and how; its weight and window mean nothing here.
+        control: the picture or text to make it from, and how; its weight and window have no meaning here.
 
     Raises:
-        InvalidInput: naming the field as if the control's stood beside the size, its range and what was sent.
+        InvalidInput: naming the field, as if the control's fields were at the same level as the size, its range and
+            what was sent.
     """
 
     control: Control
     width: int | None = asked(optional(whole(SIDE)), _SIDE_WORDS, None)
     height: int | None = asked(optional(whole(SIDE)), _SIDE_WORDS, None)
     short_side: int | None = asked(
-        optional(whole(SIDE)), "Pixels of the shorter side where no size is given; left out: 512.", None
+        optional(whole(SIDE)), "Pixels of the shorter side if no size is given; left out: 512.", None
     )
 
     def __post_init__(self) -> None:
@@ -38,7 +39,7 @@ class HintRequest:
         check_fields(self)
         if self.control.image is None and self.control.text is None:
             raise InvalidInput(
-                "image is missing; send the picture to make it from, or text for a kind that is made from words",
+                "image is missing; send the picture to make the hint from, or text for a kind that is made from text",
                 field="image",
             )
         if self.control.image is not None and self.control.text is not None:
@@ -46,27 +47,28 @@ class HintRequest:
         for name, other in (("width", "height"), ("height", "width")):
             if getattr(self, name) is None and getattr(self, other) is not None:
                 raise InvalidInput(
-                    f"{name} is missing beside {other}; send both, or neither to keep the picture's proportions",
+                    f"{name} is missing: {other} was sent without it; send both, or neither to keep the picture's "
+                    "proportions",
                     field=name,
                 )
         if self.short_side is not None and self.width is not None:
             raise InvalidInput(
-                "short_side has no meaning beside width and height; leave it out, or leave out both of them",
+                "short_side can't be combined with width and height; leave it out, or leave out both of them",
                 field="short_side",
             )
 
 
 @dataclass(frozen=True)
 class Hint:
-    """One finished hint.
+    """A finished hint.
 
     Attributes:
         content: the PNG.
         width, height: its size in pixels.
-        seconds: from asking for it to having it, waiting included.
-        service_seconds: what preprocess_svc took of that once it was its turn.
-        extractor: which made it; "" if a ready hint was fitted.
-        annotator: name of the model that found it; "" for none.
+        seconds: from the request to the result, waiting included.
+        service_seconds: of these, the time that preprocess_svc worked on it.
+        extractor: the extractor that made it; "" if a ready hint was fitted.
+        annotator: name of the model behind the extractor; "" for none.
         notes: remarks for the caller, such as that a stand-in made it.
     """
 
@@ -81,15 +83,15 @@ class Hint:
 
 
 async def extract(services: Services, asked: HintRequest, timeout_s: float) -> Hint:
-    """The hint that was `asked` for. Cancelling this stops the service.
+    """Have preprocess_svc make the requested hint. Cancelling this stops the service.
 
     Args:
-        services: only preprocess_svc is called.
-        asked: what to make.
-        timeout_s: seconds that it may take.
+        services: the three services; only preprocess_svc is called.
+        asked: the request.
+        timeout_s: timeout in seconds.
 
     Raises:
-        MeshError: as preprocess_svc says it, its fields named as in ExtractHintRequest (`control.kind`).
+        MeshError: as preprocess_svc raises it, with fields named as in ExtractHintRequest (`control.kind`).
     """
     began = time.monotonic()
     request = messages.extract(asked.control, asked)
@@ -102,17 +104,17 @@ async def extract(services: Services, asked: HintRequest, timeout_s: float) -> H
         service_seconds=answer.seconds,
         extractor=answer.extractor,
         annotator=answer.annotator,
-        # There is one control, so that a remark need not say of which it is.
+        # There is only one control, so a note need not say which one it is about.
         notes=tuple(note.removeprefix("control: ") for note in answer.notes),
     )
 
 
 class Hints:
-    """Has hints made by preprocess_svc.
+    """Makes hints with a deadline.
 
     Args:
-        services: the three; only preprocess_svc is asked.
-        deadline_s: seconds that one hint may take.
+        services: the three services; only preprocess_svc is called.
+        deadline_s: deadline of a hint in seconds.
     """
 
     def __init__(self, services: Services, deadline_s: float) -> None:
@@ -120,7 +122,7 @@ class Hints:
         self._deadline_s = deadline_s
 
     async def make(self, asked: HintRequest) -> Hint:
-        """The hint that was `asked` for, as `extract` makes it.
+        """Make the requested hint; see `extract`.
 
         Raises:
             MeshError: as `extract`; DeadlineExceeded after `deadline_s`.

@@ -1,4 +1,4 @@
-"""What the services are asked, made of the canonical request: a message's field takes the value of the same name."""
+"""Messages to the services, built from the canonical request: fields of equal names correspond."""
 
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ Filled = TypeVar("Filled", bound=Message)
 
 
 def prepare(generation: Generation) -> preprocess_pb2.PrepareRequest:
-    """Words, controls and mask, at the size that was asked for or that the initial picture says."""
+    """The text, controls and mask, at the requested size or that of the initial picture."""
     picture_width, picture_height = 0, 0
     if generation.image is not None:
         picture_width, picture_height = upright_size(generation.image)
@@ -28,13 +28,13 @@ def prepare(generation: Generation) -> preprocess_pb2.PrepareRequest:
 
 
 def extract(control: Control, size: object) -> preprocess_pb2.ExtractHintRequest:
-    """A control's hint alone, of the `width`, `height` or `short_side` of `size`, or in its picture's proportions."""
+    """A control's hint, with the `width`, `height` or `short_side` of `size`, or in its picture's proportions."""
     return _filled(preprocess_pb2.ExtractHintRequest, size, control=_control(control, control.image))
 
 
 def encode(generation: Generation, width: int, height: int) -> vae_pb2.EncodeRequest:
-    """The initial picture, to be fitted to `width` x `height` pixels."""
-    # Not by equal names: its seed would draw a sample of the posterior, which is unet_svc's to draw.
+    """The initial picture, to be encoded at `width` x `height` pixels."""
+    # Not by equal names: a seed would sample the posterior here, which is unet_svc's task.
     return vae_pb2.EncodeRequest(
         model=generation.model or "", image=_image(generation.image), width=width, height=height
     )
@@ -43,14 +43,14 @@ def encode(generation: Generation, width: int, height: int) -> vae_pb2.EncodeReq
 def denoise(
     generation: Generation, conditioning: types_pb2.Conditioning, initial: types_pb2.Posterior | None, seed: int
 ) -> unet_pb2.DenoiseRequest:
-    """One picture's loop, from `initial` or, without one, from noise."""
+    """The denoising loop of one picture, from `initial` or, without it, from noise."""
     return _filled(unet_pb2.DenoiseRequest, generation, conditioning=conditioning, initial=initial, seed=seed)
 
 
 def decode(
     generation: Generation, conditioning: types_pb2.Conditioning, latents: types_pb2.Latents
 ) -> vae_pb2.DecodeRequest:
-    """One picture's latents, to become a file; with what the mask keeps of the initial picture, if that was asked."""
+    """One picture's latents, to be decoded to a file; with the initial picture and mask for `keep_unmasked`."""
     merged = {"original": _image(generation.image), "mask": conditioning.mask} if generation.keep_unmasked else {}
     return vae_pb2.DecodeRequest(latents=latents, format=FORMATS[generation.format], **merged)  # type: ignore[arg-type]
 
@@ -60,7 +60,7 @@ def _control(control: Control, picture: bytes | None) -> types_pb2.Control:
 
 
 def _filled(kind: type[Filled], source: object, **given: Any) -> Filled:
-    """A message of `kind`: `given`, and of `source` what has the name of a field; None leaves a field out."""
+    """A message of `kind`: fields from `given`, others from the attributes of `source` of equal names, if not None."""
     pictures = pictures_of(source)
     for name in set(kind.DESCRIPTOR.fields_by_name) - given.keys():
         value = getattr(source, name, None)

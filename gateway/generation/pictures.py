@@ -1,4 +1,4 @@
-"""Picture fields of requests: data URL, base64 or http(s) URL in, checked bytes out. No pixel is decoded here."""
+"""Reads picture fields of requests: data URL, base64 or http(s) URL to checked bytes. No pixels are decoded here."""
 
 import re
 
@@ -14,24 +14,24 @@ _BREAKS = str.maketrans("", "", "\r\n")
 
 
 class Pictures:
-    """The one way in for pictures.
+    """Reads pictures in every form that requests may have them.
 
     Args:
-        fetcher: gets those that are named by a URL.
+        fetcher: fetches pictures from URLs.
     """
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
 
     async def read(self, value: object, field: str) -> bytes:
-        """The encoded picture that `value` holds or names; format and size have been read from its header.
+        """The encoded picture that `value` holds or refers to; its format and size are checked by its header.
 
         Args:
             value: a data URL, base64, an http(s) URL, or the file itself.
             field: name of the request's field, for the error.
 
         Raises:
-            InvalidInput: no picture, a broken spelling, too large, or not to be had.
+            InvalidInput: not a picture, badly encoded, too large, or the URL can't be fetched.
         """
         if isinstance(value, bytes):
             check(value, field=field)
@@ -47,13 +47,13 @@ class Pictures:
 
 
 def decode_base64(value: str, field: str) -> bytes:
-    """The bytes of base64 text, with or without a data URL's head and line breaks.
+    """Decode base64 text, with or without a data URL's prefix and line breaks.
 
     Raises:
-        InvalidInput: other characters, wrong padding or too long.
+        InvalidInput: other characters, wrong padding, or too long.
     """
     head = _DATA_URL.match(value[:256])
-    # Only what is too long without its line breaks is too long; twice the limit is not worth a look.
+    # Line breaks do not count towards the limit; but beyond twice the limit they are not removed to find out.
     if len(value) <= 2 * _MAX_CHARACTERS:
         value = (value[head.end() :] if head else value).strip().translate(_BREAKS)
     if len(value) > _MAX_CHARACTERS:

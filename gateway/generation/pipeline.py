@@ -1,4 +1,4 @@
-"""The conductor: words and pictures in, conditioning, latents, pictures out. Services never call one another."""
+"""Runs a generation on the services: prepare, encode, denoise, decode. Services never call one another."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from mesh.errors import DeadlineExceeded, InternalError, MeshError
 
 @dataclass(frozen=True)
 class Preview:
-    """What picture number `picture`, from 0, is going to look like: a small PNG, made at its model call `step`."""
+    """A preview of picture number `picture`, counted from 0: a small PNG, made at model call `step`."""
 
     content: bytes = field(repr=False)
     picture: int
@@ -25,12 +25,12 @@ class Preview:
 
 
 Progress = Callable[[int, int, Preview | None], None]
-"""Takes model calls done and in all, over all pictures, and a preview where this call made one."""
+"""Called with the model calls done and in total, over all pictures, and a preview if this call made one."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One finished picture: the encoded file, the seed that makes exactly it, and its size in pixels."""
+    """A finished picture: the encoded file, the seed that reproduces it, and its size in pixels."""
 
     content: bytes = field(repr=False)
     seed: int
@@ -40,12 +40,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a generation gives.
+    """The result of a generation.
 
     Attributes:
         pictures: in the order of their seeds.
-        notes: remarks for the caller, each once.
-        prompt, negative_prompt: the words that were encoded, after enhancement.
+        notes: remarks for the caller, without repetitions.
+        prompt, negative_prompt: the text that was encoded, after enhancement.
     """
 
     pictures: tuple[Picture, ...]
@@ -55,11 +55,11 @@ class Outcome:
 
 
 class Pipeline:
-    """Walks generations through the mesh.
+    """Runs generations on the services.
 
     Args:
         rooms: the three services.
-        deadline_s: seconds that one generation may take; passed on to every call.
+        deadline_s: deadline of a generation in seconds; passed on to every call.
     """
 
     def __init__(self, services: Services, deadline_s: float) -> None:
@@ -67,15 +67,15 @@ class Pipeline:
         self._deadline_s = deadline_s
 
     async def run(self, generation: Generation, progress: Progress, task: Task = Task.PICTURES) -> Outcome:
-        """Make what is wanted of `generation`, whose model and seed are set. Cancelling this stops every service.
+        """Run `task` for `generation`, whose model and seed are set. Cancelling this stops every service.
 
         Args:
             generation: what to make.
-            progress: told of every model call.
-            task: whether its pictures or its hint.
+            progress: called after every model call.
+            task: pictures or hint.
 
         Raises:
-            MeshError: the first one of any service; DeadlineExceeded after `deadline_s`.
+            MeshError: the first error of any service; DeadlineExceeded after `deadline_s`.
         """
         walk = _Walk(self._services, generation, time.monotonic() + self._deadline_s, _Steps(generation, progress))
         try:
@@ -88,7 +88,7 @@ class Pipeline:
 
 
 class _Walk:
-    """One generation's way through the mesh."""
+    """The run of one generation."""
 
     def __init__(self, services: Services, generation: Generation, deadline: float, steps: "_Steps") -> None:
         self._services = services
@@ -107,20 +107,20 @@ class _Walk:
         return Outcome(pictures, tuple(dict.fromkeys(notes)), prepared.prompt, prepared.negative_prompt)
 
     async def to_hint(self) -> Outcome:
-        """Only the first step of the way, and only for the first control."""
+        """Make only the hint of the first control."""
         asked, control = self._generation, self._generation.controls[0]
         wanted = HintRequest(replace(control, image=asked.picture_of(control)), asked.width, asked.height)
         try:
             made = await extract(self._services, wanted, self._left())
         except MeshError as error:
-            # There the control stands alone.
+            # That request has a single control, so its fields are named without an index.
             if error.field:
                 error.field = error.field.replace("control.", "controls[0].", 1)
             raise
         return Outcome((Picture(made.content, asked.seeds()[0], made.width, made.height),), made.notes, "", "")
 
     async def _start(self) -> tuple[preprocess_pb2.PrepareResponse, types_pb2.Posterior | None]:
-        """What all pictures have in common: conditioning, and the initial picture in latent space if there is one."""
+        """What all pictures share: the conditioning, and the latents of the initial picture if there is one."""
         asked = self._generation
         if asked.image is None:
             return await self._prepare(), None
@@ -150,7 +150,7 @@ class _Walk:
         answers = self._services.unet.Denoise(request, timeout=self._left(), metadata=outgoing())
         result = None
         try:
-            # Read to the end, so that a finished loop does not count as cancelled.
+            # Read the stream to its end, so that a finished call does not count as cancelled.
             async for answer in stream(aiter(answers)):
                 if answer.WhichOneof("event") == "latents":
                     result = answer
@@ -172,11 +172,11 @@ class _Walk:
 
 
 class _Steps:
-    """Adds up the progress of pictures that are made side by side."""
+    """Adds up the progress of pictures that are made concurrently."""
 
     def __init__(self, generation: Generation, progress: Progress) -> None:
         self._done = [0] * generation.samples
-        # Some schedulers make more model calls than steps, and a strength fewer; the loop's first report corrects this.
+        # Some schedulers make more model calls than steps, a strength below 1 fewer; the first report corrects this.
         self._all = [generation.steps] * generation.samples
         self._progress = progress
 

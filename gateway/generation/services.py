@@ -1,4 +1,4 @@
-"""The three services as the gateway sees them: stubs on one channel to the mesh's own Envoy listener."""
+"""Client of the three services: stubs on one channel to the mesh's internal Envoy listener."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from controlmesh.v1 import preprocess_pb2_grpc, unet_pb2_grpc, vae_pb2_grpc
 from mesh.channels import call, open_channel
 from mesh.errors import MeshError, Unavailable
 
-# gRPC's health check carries the service's name in its body, where no proxy looks; this header tells Envoy the room.
+# gRPC's health check has the service's name in its body, which proxies don't read; this header tells Envoy the service.
 SERVICE_METADATA = "x-controlmesh-service"
 
 SERVICES = (
@@ -37,15 +37,15 @@ class Services:
         await self._channel.close()
 
     async def missing(self, timeout_s: float = 2.0) -> list[str]:
-        """Names of the services that do not serve at the moment; empty when a generation can be made."""
+        """Names of the services that are not serving at the moment; empty if a generation can be made."""
         serving = await asyncio.gather(*(self._serves(service, timeout_s) for service in SERVICES))
         return [service for service, good in zip(SERVICES, serving, strict=True) if not good]
 
     async def probe(self) -> None:
-        """Raise unless every service serves.
+        """Check that every service is serving.
 
         Raises:
-            Unavailable: naming those that don't.
+            Unavailable: naming those that are not.
         """
         if missing := await self.missing():
             raise Unavailable(f"not serving: {', '.join(missing)}; try again in a few seconds", retry_after_s=2)

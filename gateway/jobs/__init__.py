@@ -1,1 +1,1 @@
-"""Jobs: taken, run, watched, cancelled, expired; their records."""
+"""Jobs: accepting, running, watching, cancelling and expiring them; their records."""

@@ -1,4 +1,4 @@
-"""One job being made in this process: its pictures fetched, its turn, its tries, its results stored."""
+"""One run of a job in this process: load its pictures, wait for places, generate with retries, store the results."""
 
 import asyncio
 import time
@@ -25,24 +25,24 @@ Answer = TypeVar("Answer")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
 RECORDS_PAUSE_S = 0.5
-"""Before records that are away are asked again."""
+"""Pause in seconds before an unavailable database is queried again."""
 MOST_ATTEMPTS = 20
-"""A job that was begun so often and never ended takes its processes down with it."""
+"""A job is failed after so many starts without an end: it probably crashes its process."""
 _PASSING = (Unavailable, Overloaded)
 
 
 class Attempt:
-    """A job at work.
+    """One run of a job.
 
     Args:
-        begun: its record, which names `executor` as the one that runs it.
+        begun: its record, with `executor` as the one that runs it.
         database, assets, places, conduct, executor: as in JobWork.
-        changed: called after each change of `job`.
+        changed: called after every change of `job`.
         patience_s: see Timing.
 
     Attributes:
-        job: the record as it is here, ahead of the database by some steps.
-        over: set when nothing is done for it any more.
+        job: the record in memory, which may be some steps ahead of the database.
+        over: set when this run has ended.
         ended: whether the record in the database is final.
     """
 
@@ -71,21 +71,25 @@ class Attempt:
         self._task: asyncio.Task[Outcome] | None = None
 
     def stop(self) -> bool:
-        """End it where it is, without a word to the record; False if it has not begun or is over."""
+        """Stop this run without changing the record; False if it has not started or has ended."""
         return self._task is not None and self._task.cancel()
 
     async def run(self) -> Outcome:
-        """The outcome, whatever happens. Raises only for a database that is away.
+        """Run the job and return the outcome, also of failures. Raises only if the database is not available.
 
-        Of a success: `pictures`, `notes`, `prompt`, `negative_prompt`, `step`, `steps`; of a failure: `error`;
-        `stopped` where it was stopped; `over` where the job had ended before.
+        A success has `pictures`, `notes`, `prompt`, `negative_prompt`, `step`, `steps`; a failure has `error`;
+        `stopped` is set if it was stopped, `over` if the job had already ended.
         """
         carry_on(self._begun.carried)
         if self._begun.too_late:
             return {"error": error_row(too_late())}
         if self.job.attempts > MOST_ATTEMPTS:
             log.error("generation given up", generation=self.job.id, attempts=self.job.attempts)
-            return {"error": error_row(InternalError("the generation was begun too often without an end; try another"))}
+            return {
+                "error": error_row(
+                    InternalError("the generation was started too often without finishing; try a different one")
+                )
+            }
         self._task = asyncio.create_task(self._through())
         try:
             return await self._task
@@ -112,7 +116,7 @@ class Attempt:
         return await self._stored(made)
 
     async def _tried(self, generation: Generation) -> Made:
-        """The pictures; a mesh that is away for a while is asked again where nobody waits for the answer."""
+        """Make the pictures; an unavailable mesh is retried for a while if nobody waits for the answer."""
         patience_s = 0.0 if self._begun.at_once and self.job.attempts == 1 else self._patience_s
         pause_s, ends_at = FIRST_PAUSE_S, time.monotonic() + patience_s
         while True:
@@ -121,7 +125,7 @@ class Attempt:
             except _PASSING as error:
                 if time.monotonic() + pause_s > ends_at:
                     raise
-                log.warning("generation tried again", generation=self.job.id, reason=error.message, pause_s=pause_s)
+                log.warning("generation retried", generation=self.job.id, reason=error.message, pause_s=pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -130,7 +134,7 @@ class Attempt:
             inputs = self._begun.inputs.items()
             return {place: (await self._answered(partial(self._assets.get, name))).content for place, name in inputs}
         except NotFound:
-            raise InvalidInput("a picture of the request was kept long enough; send the request again") from None
+            raise InvalidInput("a picture of the request has expired; send the request again") from None
 
     async def _stored(self, made: Made) -> Outcome:
         named = list(zip(self.job.assets, made.pictures, strict=True))
@@ -146,7 +150,7 @@ class Attempt:
         }
 
     async def _answered(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """What `ask` answers, once the records are there: that they were away for a while fails no job."""
+        """The result of `ask`, retried while the database is not available, so that an outage fails no job."""
         while True:
             try:
                 return await ask()

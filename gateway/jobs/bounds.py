@@ -1,4 +1,4 @@
-"""Bounds that hold in every API of our own: how a job may be handled, how much of a list is a page, what an id is."""
+"""Limits of all our own APIs: priorities, deadlines, page sizes, the format of ids."""
 
 import re
 
@@ -9,18 +9,18 @@ from mesh.errors import NotFound
 PRIORITY = Range(PRIORITIES.start, PRIORITIES.stop - 1)
 DEADLINE_S = Range(1, 86_400)
 LIMIT = Range(1, 100)
-"""Entries of a page."""
+"""Number of entries of a page."""
 LIMIT_DEFAULT = 20
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 def job_id(text: str) -> str:
-    """`text`, if it could be a job's id; nothing else reaches the records.
+    """`text`, if it is a well-formed job id; nothing else reaches the database.
 
     Raises:
-        NotFound: it could not.
+        NotFound: it is not well-formed.
     """
     if not _ID.fullmatch(text):
-        raise NotFound("there is no such generation, or it was kept long enough")
+        raise NotFound("unknown generation, or it has expired")
     return text

@@ -1,4 +1,4 @@
-"""Who waits for news of jobs: woken by this process's own work at once, by that of other processes at a look."""
+"""Notifies waiters of changes of jobs: at once for changes by this process, by polling for those of others."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,34 +10,33 @@ from gateway.jobs import records
 
 
 class Changes:
-    """Those who wait, by the job.
+    """The waiters for changes of jobs, by job.
 
     Args:
-        database: of the records.
-        knows: whether this process will itself wake those who wait for the job of an id.
+        database: holds the records.
+        knows: whether this process itself reports the changes of the job with an id.
     """
 
     def __init__(self, database: Database, knows: Callable[[str], bool]) -> None:
         self._database = database
         self._knows = knows
-        # By id, as long as somebody waits for it.
+        # By id, for as long as somebody waits.
         self._waiting: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
         self._marks: dict[str, records.Mark] = {}
 
     def of(self, id: str) -> asyncio.Event:
-        """Set at the next news of a job; to be taken before its record is read, so that none are missed."""
+        """An event that is set at the job's next change. Get it before reading the record, to miss no change."""
         return self._waiting.setdefault(id, asyncio.Event())
 
     def wake(self, id: str) -> None:
-        """Tell those who wait for a job that there are news."""
+        """Notify the waiters for a job of a change."""
         if event := self._waiting.pop(id, None):
             event.set()
 
     async def look(self) -> None:
-        """See what other processes did: one question for all jobs, however many wait for them.
+        """Look for changes made by other processes: one query for all jobs, however many waiters they have.
 
-        Of a job that is looked at for the first time nobody knows whether it changed since it was read, so who waits
-        for it reads it once more.
+        A job that is polled for the first time may have changed since its waiters read it, so they are notified once.
         """
         ids = [id for id in self._waiting if not self._knows(id)]
         marks = await self._database.run(partial(records.marks, ids=ids)) if ids else {}

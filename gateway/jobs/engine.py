@@ -1,4 +1,4 @@
-"""The engine of jobs: takes them, has them run by the workflows, and says how they are doing."""
+"""The job engine: accepts jobs, has the workflows run them, and reports their state."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,22 +27,22 @@ _LOWEST = 1_000_000
 
 
 class JobEngine:
-    """Takes jobs and says how they are doing. Another owner's job is as unknown as one that never was.
+    """Accepts jobs and reports their state. Another owner's job looks like an unknown one.
 
-    The records are shared by as many processes as there are. An accepted job ends once, whatever dies: where workflows
-    outlive their process, they are taken up by another one, or by the next; a record has one final state. Jobs of the
-    queue come in the order of their rank among their owner's, so that an owner with many does not keep others waiting.
-    A process takes from the queue as many jobs as it has places; these and the jobs of waiting callers share the places
-    in the order of asking, so that neither kind starves the other.
+    All processes share the records. An accepted job ends exactly once, even if processes die: durable workflows are
+    taken over by another process, or by the next one to start, and a record gets only one final state. Queued jobs are
+    ordered by their rank among their owner's jobs, so that an owner with many does not block others. A process dequeues
+    as many jobs as it has places; these and the jobs of waiting callers get places first come, first served, so that
+    neither kind starves the other.
 
     Args:
         database: of the records.
         workflows: run the jobs.
-        conduct: makes the pictures of a generation.
-        assets: where pictures lie: those that were sent, and those that were made.
-        bounds: how much there may be; `max_pictures` is also what the workflows take from the queue at once.
-        outbox, notify: what follows from a job is written by the one, and told to the other; see there.
-        timing: how long it waits for what.
+        conduct: runs a generation.
+        assets: stores input pictures and results.
+        bounds: the limits; `max_pictures` is also the number of queued jobs that the workflows run at once.
+        outbox, notify: called in the transaction of a job's acceptance and end, and after its commit; see there.
+        timing: polling intervals and patience.
 
     Attributes:
         executor: name of this process.
@@ -84,10 +84,10 @@ class JobEngine:
         self._closing = False
 
     async def open(self, deliver: Deliver = deliver_nothing) -> None:
-        """Take part: begin to beat, and to take jobs.
+        """Start the heartbeat, and start to run jobs.
 
         Args:
-            deliver: attempts deliveries, which the same workflows keep going.
+            deliver: attempts deliveries, which the same workflows run.
 
         Raises:
             SettingsError: the database of the workflows can't be opened.
@@ -99,7 +99,7 @@ class JobEngine:
         self._tasks = [asyncio.create_task(every(seconds, act)) for seconds, act in looks]
 
     async def close(self) -> None:
-        """Take no more. What is not finished is given to other processes where there can be any, else cancelled."""
+        """Stop. Unfinished jobs are handed over to other processes if the records are durable, else cancelled."""
         self._closing = True
         await self._upkeep.close()
         for task in self._tasks:
@@ -114,15 +114,15 @@ class JobEngine:
             await self._database.run(partial(records.leave, executors=[self.executor]))
 
     async def submit(self, order: Order) -> Job:
-        """Take a job, or find the one that `order.id` names already.
+        """Accept a job, or return the existing one with `order.id`.
 
         Raises:
-            Overloaded: too many wait already.
-            Conflict: `order.id` stands for another request.
-            Unavailable: the records can't be written; nothing was taken.
+            Overloaded: too many jobs are waiting.
+            Conflict: `order.id` was used for another request.
+            Unavailable: the database is not available; the job was not accepted.
         """
         if self._closing:
-            raise Unavailable("this gateway is going away; send the request again", retry_after_s=1)
+            raise Unavailable("this gateway is shutting down; send the request again", retry_after_s=1)
         taking = asyncio.create_task(self._taken(order))
         try:
             return await asyncio.shield(taking)
@@ -131,10 +131,10 @@ class JobEngine:
             raise
 
     async def _left(self, taking: asyncio.Task[Job], order: Order) -> None:
-        """What remains of a submission whose caller left before there was an answer.
+        """Finish a submission whose caller disconnected before it was answered.
 
-        Half of it would be taken up as a dead process's, so it goes on to its end; a caller who has no name to come
-        back with wants nothing of it.
+        Half a submission would be taken for a dead process's, so it is completed; then the job is cancelled, unless the
+        caller can come back for it by an idempotency key.
         """
         with suppress(MeshError):
             job = await taking
@@ -154,15 +154,15 @@ class JobEngine:
         try:
             placed = await self._database.run(place)
         except IntegrityError:
-            # Another process took the same id, or the same number, at the same moment: now it can be seen.
+            # Another process inserted the same id or number at the same moment; now it is visible.
             placed = await self._database.run(place)
         if placed.is_new:
             SUBMITTED.labels(order.dialect).inc()
             try:
                 await self._begin(placed.job.id, order, placed.ahead)
             except Exception as error:
-                # The record stands, so the job is taken: it is begun as one whose process died here.
-                log.error("job can't be begun at once", exc_info=error, generation=placed.job.id)
+                # The record is committed, so the job is accepted: upkeep starts it like one whose process died here.
+                log.error("job can't be started at once", exc_info=error, generation=placed.job.id)
             await self._notify(placed.job.id)
         return placed.job
 
@@ -173,7 +173,7 @@ class JobEngine:
             await self._workflows.enqueue(id, id, _rank(ahead, order.priority))
 
     async def _stored(self, order: Order) -> dict[str, str]:
-        """The pictures that were sent, put where whoever runs the job finds them: place -> name."""
+        """Store the input pictures for whichever process runs the job; returns field path -> name of the asset."""
         inputs = {}
         for place, content in pictures_of(order.generation).items():
             inputs[place] = self._assets.new_name(check(content, field=place)[0].lower())
@@ -181,23 +181,23 @@ class JobEngine:
         return inputs
 
     async def get(self, id: str, owner: str) -> Job:
-        """The record now; NotFound."""
+        """The current record. NotFound."""
         job = self.work.job(id)
         if job and job.owner == owner:
             return job
         return await self._database.run(partial(records.get, id=id, owner=owner))
 
     async def find(self, number: int, owner: str) -> Job:
-        """The record of the job with this number; NotFound."""
+        """The current record of the job with this number. NotFound."""
         job = await self._database.run(partial(records.find, number=number, owner=owner))
         return self.work.job(job.id) or job
 
     async def page(self, owner: str, which: Filter, limit: int, after: str | None = None) -> Page:
-        """At most `limit` records, the newest first, from the cursor `after` on; InvalidInput for a broken cursor."""
+        """A page of at most `limit` records after the cursor `after`, newest first; InvalidInput for a bad cursor."""
         return await self._database.run(partial(records.page, owner=owner, which=which, limit=limit, after=after))
 
     async def watch(self, id: str, owner: str) -> AsyncIterator[Job]:
-        """The record now and after each change, up to the final one; a slow reader misses steps, never the end."""
+        """Yield the current record and every change up to the final one. A slow reader may miss steps, not the end."""
         told: tuple[object, ...] | None = None
         while True:
             changed = self.work.changes.of(id)
@@ -211,7 +211,7 @@ class JobEngine:
             await changed.wait()
 
     async def wait(self, id: str, owner: str, timeout_s: float) -> Job:
-        """The final record, or the one after `timeout_s` seconds."""
+        """Wait for the final record; returns the current one after `timeout_s` seconds."""
         job = await self.get(id, owner)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -220,22 +220,22 @@ class JobEngine:
         return job
 
     async def cancel(self, id: str, owner: str) -> Job:
-        """Stop it if it is not finished; the record then."""
+        """Cancel the job unless it has ended; returns the record."""
         await self.get(id, owner)
         await self.work.end(id, Status.CANCELLED)
         return await self._database.run(partial(records.get, id=id, owner=owner))
 
     async def clear(self, owner: str) -> int:
-        """Cancel all that wait; says how many."""
+        """Cancel the owner's waiting jobs; returns their number."""
         waiting = await self._database.run(partial(records.waiting_of, owner=owner))
         ended = [await self.work.end(id, Status.CANCELLED) for id in waiting]
         return sum(ended)
 
     def load(self) -> tuple[int, int]:
-        """How many are being made in this process and how many wait."""
+        """The number of jobs running in this process, and of jobs waiting."""
         return self.work.running, self._upkeep.waiting
 
 
 def _rank(ahead: int, priority: int) -> int:
-    """Place in the queue: first everybody's first job, then everybody's second; within these the urgent ones."""
+    """Priority in the queue, lower first: every owner's first job, then every second, ...; by urgency within these."""
     return min(1 + 10 * ahead + (9 - priority), _LOWEST)

@@ -1,8 +1,8 @@
-"""Idempotency keys: the same request under the same key is the same job, however often and wherever it is sent.
+"""Idempotency keys: a request that is repeated with the same key returns the same job, from any process.
 
-As Stripe does it: the first request under a key decides, later equal ones get its answer, be it a failure, and others
-are refused. A request that was not taken (wrong, unauthorized, too many waiting) leaves nothing behind. A key is
-remembered as long as its job's record.
+As in Stripe's API: the first request with a key counts, later equal ones get its answer, even if it failed, and
+different ones are refused. A request that was not accepted (invalid, unauthorized, too many waiting) is not remembered.
+A key is remembered as long as its job's record.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ MOST_CHARACTERS = 255
 
 
 def checked(key: str | None) -> str | None:
-    """`key` as it was sent; None for none.
+    """`key`, if it is valid; None for None.
 
     Raises:
-        InvalidInput: empty, too long, or other characters than those of a header.
+        InvalidInput: empty, too long, or not printable ASCII.
     """
     if key is None:
         return None
@@ -30,12 +30,12 @@ def checked(key: str | None) -> str | None:
 
 
 def job_id(owner: str, dialect: str, key: str) -> str:
-    """32 hex digits of the job that stands under `key`: nobody else's, and no other dialect's."""
+    """Id of the job for `key`, 32 hex digits, distinct for each owner and dialect."""
     return _digest(orjson.dumps([owner, dialect, key]))[:32]
 
 
 def fingerprint(method: str, path: str, content_type: str, body: bytes) -> str:
-    """64 hex digits of a request. The order of names in JSON and the boundaries of a form don't matter."""
+    """A request's fingerprint, 64 hex digits, independent of the order of names in JSON and of multipart boundaries."""
     return _digest(orjson.dumps([method, path]), _canonical(content_type, body))
 
 

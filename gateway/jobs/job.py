@@ -1,4 +1,4 @@
-"""What a job is, what may be asked of one, and what is counted."""
+"""Jobs, orders and their limits, and the metrics of jobs."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,23 +18,23 @@ from mesh.telemetry import log
 
 SUBMITTED = Counter("cn_jobs_submitted_total", "Jobs accepted.", ["dialect"])
 FINISHED = Counter("cn_jobs_finished_total", "Jobs that ended, by status.", ["status"])
-RUNNING = Gauge("cn_jobs_running", "Jobs being made in this process.")
-QUEUED = Gauge("cn_jobs_queued", "Jobs waiting for their turn, over all processes that share the records.")
-OLDEST = Gauge("cn_jobs_oldest_seconds", "How long the first of them has been waiting; 0 where none waits.")
+RUNNING = Gauge("cn_jobs_running", "Jobs running in this process.")
+QUEUED = Gauge("cn_jobs_queued", "Jobs waiting, over all processes that share the records.")
+OLDEST = Gauge("cn_jobs_oldest_seconds", "Seconds that the longest waiting job has waited; 0 if none waits.")
 
 PRIORITIES = range(10)
-"""Of a job among its owner's: 9 first."""
+"""Priorities of a job among its owner's; 9 goes first."""
 DEFAULT_PRIORITY = 5
 
 NUMBERS = range(100_000_000, 1_000_000_000)
-"""Integer ids of jobs."""
+"""Range of the jobs' integer ids."""
 
 Conductor = Callable[[Generation, Progress, Task], Awaitable[Outcome]]
-"""Does a task with a generation; cancelling it stops the services."""
+"""Runs a task for a generation; cancelling it stops the services."""
 
 
 class Status(StrEnum):
-    """Where a job is; the last three are final."""
+    """State of a job; the last three are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -48,7 +48,7 @@ FINAL = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """A finished picture: its name among the assets, its seed, its size in pixels and bytes, its digest in hex."""
+    """A stored result: its asset's name, its seed, its size in pixels and in bytes, its SHA-256 in hex."""
 
     asset: str
     seed: int
@@ -59,31 +59,31 @@ class StoredPicture:
 
     @classmethod
     def of(cls, asset: str, picture: Picture) -> "StoredPicture":
-        """`picture`, stored under the name `asset`."""
+        """The record of `picture`, stored as `asset`."""
         digest = hashlib.sha256(picture.content).hexdigest()
         return cls(asset, picture.seed, picture.width, picture.height, len(picture.content), digest)
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is submitted.
+    """A job to be submitted.
 
     Attributes:
-        generation: what to make, as the catalogue resolved it.
-        owner: holder of the key that it was asked with.
-        dialect: which dialect asked, and will be asked to phrase the answer.
-        echo: JSON that the dialect needs again for that.
-        id: 32 hex digits of the job to be, where the caller must find it again (idempotency); "" for a random one.
-        fingerprint: of the request behind `id`, in hex; another one under the same `id` is refused.
-        at_once: a caller waits: it passes the queue and is not tried again when the mesh is away.
-        priority: among the owner's own jobs, 0 to 9.
-        deadline_s: seconds from now after which it is of no use; None for the deployment's own.
-        webhook: URL that is told of the end; None for none.
-        most_waiting: jobs that the owner may have waiting; None for the deployment's own bound alone.
-        task: what is wanted of the generation.
+        generation: the request, resolved by the catalogue.
+        owner: owner of the key of the request.
+        dialect: the request's dialect, which will render the answer.
+        echo: JSON that the dialect needs for rendering.
+        id: id of the job, 32 hex digits, derived from an idempotency key; "" for a random one.
+        fingerprint: of the request behind `id`, in hex; another request with the same `id` is refused.
+        at_once: whether a caller waits: the job bypasses the queue, and an unavailable mesh is not retried.
+        priority: 0 to 9, among the owner's own jobs.
+        deadline_s: deadline in seconds from now; None: the deployment's.
+        webhook: URL notified of the end; None for none.
+        most_waiting: maximum of the owner's waiting jobs; None: only the deployment's limit applies.
+        task: what to make of the generation.
 
     Raises:
-        InvalidInput: the task can't be done with this generation.
+        InvalidInput: the task is not possible with this generation.
     """
 
     generation: Generation
@@ -105,20 +105,20 @@ class Order:
 
 @dataclass(frozen=True)
 class Job:
-    """A job's record at one moment.
+    """A snapshot of a job's record.
 
     Attributes:
         id: 128 random bits in hex.
-        owner: holder of the key that it was asked with.
-        generation: what was asked, as the catalogue resolved it; without the pictures' bytes once finished.
-        assets: names under which the pictures will lie, decided at the start.
-        number: the same job as an integer of nine digits, for dialects whose ids are integers; no secret.
+        owner: owner of the key of the request.
+        generation: the request, resolved by the catalogue; without the pictures' bytes once finished.
+        assets: names that the finished pictures will have, chosen at the start.
+        number: a second id, an integer of nine digits, for dialects whose ids are integers; not a secret.
         dialect, echo, priority, webhook, task: as in its Order.
-        attempts: how often it was begun.
-        step, steps: model calls done and in all, over all pictures.
-        preview: the last one, while it runs in this process.
-        prompt, negative_prompt: the words that were encoded, after enhancement; None until it has succeeded.
-        error: why it failed.
+        attempts: how many times it was started.
+        step, steps: model calls done and in total, over all pictures.
+        preview: the latest preview, while it runs in this process.
+        prompt, negative_prompt: the text that was encoded, after enhancement; None until it has succeeded.
+        error: the reason for its failure.
     """
 
     id: str
@@ -147,13 +147,13 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether its state is final."""
         return self.status in FINAL
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some of an owner's jobs, the newest first, and the cursor to go on with; None at the end."""
+    """A page of an owner's jobs, newest first, and the cursor of the next page; None on the last one."""
 
     jobs: tuple[Job, ...]
     next: str | None = None
@@ -161,7 +161,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which jobs to list: those of these statuses (none: all) and dialects (none: all), begun within a time."""
+    """Which jobs to list: by status (empty: all), dialect (empty: all) and time of creation."""
 
     statuses: tuple[Status, ...] = ()
     dialects: tuple[str, ...] = ()
@@ -169,48 +169,48 @@ class Filter:
 
 
 def too_late() -> DeadlineExceeded:
-    """Why a job ends whose deadline passed."""
+    """The error of a job whose deadline passed."""
     return DeadlineExceeded("the deadline passed before the generation was done; allow more time")
 
 
 Outbox = Callable[[Connection, Job], None]
-"""Writes what follows from a job's being taken, and from its end, in the transaction that does it; the job's status
-says which of the two it is."""
+"""Called in the transaction that accepts or ends a job, to write its deliveries and other consequences; the job's
+status tells which of the two it is."""
 
 
 def check_room(order: Order, waiting: int, own: int, most: int) -> None:
-    """Whether another job may wait.
+    """Check that another job may be queued.
 
     Args:
-        order: which would.
-        waiting, own: how many wait already, of all owners and of its own.
-        most: of all owners.
+        order: the job.
+        waiting, own: number of waiting jobs of all owners, and of its owner.
+        most: maximum over all owners.
 
     Raises:
-        Overloaded: too many do.
+        Overloaded: a limit is reached.
     """
     if waiting >= most:
-        raise Overloaded(f"{waiting} generations are waiting already; try again later", retry_after_s=5)
+        raise Overloaded(f"{waiting} generations are already waiting; try again later", retry_after_s=5)
     if order.most_waiting is not None and own >= order.most_waiting:
-        raise Overloaded(f"{own} of your generations are waiting already; try again later", retry_after_s=5)
+        raise Overloaded(f"{own} of your generations are already waiting; try again later", retry_after_s=5)
 
 
 def check_same(order: Order, owner: str, fingerprint: str | None) -> None:
-    """Whether `order` is the request that stands under its id already. Raises Conflict if it is another one."""
+    """Check that `order` is the same request as the existing one with its id. Conflict if not."""
     if (owner, fingerprint) != (order.owner, order.fingerprint):
-        raise Conflict("this idempotency key was used for another request; take a new one", field=HEADER)
+        raise Conflict("this idempotency key was used for another request; use a new one", field=HEADER)
 
 
 def is_own(id: str, holder: str, owner: str) -> bool:
-    """Whether the job `id` of `holder` is the asking `owner`'s.
+    """Whether the job `id` of `holder` belongs to `owner`, who requested it.
 
-    If it is not, only the log tells of it: who goes through ids is for the operator to see.
+    If not, that is only logged: the answer is the same as for an unknown job, but operators should see who probes ids.
     """
     if holder != owner:
-        log.warning("another owner's job was asked for", generation=id, owner=owner)
+        log.warning("another owner's job was requested", generation=id, owner=owner)
     return holder == owner
 
 
 def unknown() -> NotFound:
-    """What is said of a job that there is not."""
-    return NotFound("there is no such generation, or it was kept long enough")
+    """The error for an unknown job."""
+    return NotFound("unknown generation, or it has expired")

@@ -1,16 +1,16 @@
-"""What bounds a job engine, and how long it waits for what."""
+"""Limits of a job engine, its polling intervals and its patience."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much there may be.
+    """Limits of a job engine.
 
     Attributes:
         max_pictures: pictures made at the same time in this process.
-        max_waiting: jobs that may wait, over all processes that share the records.
-        retention_s: seconds that a finished record is kept.
+        max_waiting: waiting jobs, over all processes that share the records.
+        retention_s: seconds for which a finished record is kept.
     """
 
     max_pictures: int
@@ -20,14 +20,13 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Timing:
-    """How many seconds the engine waits.
+    """Polling intervals and patience in seconds.
 
     Attributes:
-        keep_s: between two looks at the records of jobs that are being made here: progress is written, and whether they
-            go on is asked.
-        look_s: between two looks at the records of jobs that somebody waits for: another process may be running them.
-        patience_s: for which a mesh that is away is asked again for a job that nobody waits for; a model server takes
-            its time to come back.
+        keep_s: for jobs running in this process: writes their progress, and checks whether they were cancelled.
+        look_s: for jobs that somebody waits for, which another process may be running.
+        patience_s: for which an unavailable mesh is retried for a job that nobody waits for; a model server restarts
+            slowly.
     """
 
     keep_s: float = 0.5

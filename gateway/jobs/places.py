@@ -1,14 +1,14 @@
-"""Places that are given in the order of asking."""
+"""A first-come, first-served semaphore."""
 
 import asyncio
 from collections import deque
 
 
 class Places:
-    """Places for pictures in the mesh, given in the order of asking: a large request is not passed by small ones.
+    """Places for pictures in the mesh, given first come, first served: small requests do not overtake a large one.
 
     Args:
-        places: how many there are; nobody may ask for more at once.
+        places: their number; no caller may acquire more at once.
     """
 
     def __init__(self, places: int) -> None:
@@ -17,11 +17,11 @@ class Places:
 
     @property
     def waiting(self) -> int:
-        """How many ask for places that are not free yet."""
+        """The number of callers that wait for places."""
         return len(self._queue)
 
     async def acquire(self, places: int) -> None:
-        """Wait until `places` are free and it is this caller's turn."""
+        """Wait for this caller's turn and for `places` free places."""
         turn = asyncio.get_running_loop().create_future()
         self._queue.append((places, turn))
         self._call()
@@ -36,7 +36,7 @@ class Places:
             raise
 
     def release(self, places: int) -> None:
-        """Free `places` for the next callers."""
+        """Release `places`."""
         self._free += places
         self._call()
 

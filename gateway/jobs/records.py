@@ -1,7 +1,7 @@
-"""What is done to the records of jobs: one function a change, each within the caller's transaction.
+"""Database records of jobs. Each function is one query or change within the caller's transaction.
 
-A record has one final state. Every change asks for the state that it goes out from, so that of two processes that
-believe they run the same job only one is believed by the record.
+A record gets only one final state. Every change is conditional on the state that it starts from, so if two processes
+believe that they run the same job, only one can change the record.
 """
 
 import secrets
@@ -22,7 +22,7 @@ _OPEN = (Status.QUEUED, Status.RUNNING)
 
 @dataclass(frozen=True)
 class Placed:
-    """A job that was taken: its record, whether it is new, and how many of its owner's waited before it."""
+    """An accepted job: its record, whether it is new, and how many of its owner's jobs were waiting before it."""
 
     job: Job
     is_new: bool
@@ -32,11 +32,11 @@ class Placed:
 def place(
     connection: Connection, order: Order, inputs: Mapping[str, str], assets: Sequence[str], max_waiting: int
 ) -> Placed:
-    """Write the record of a new job, or find the one that stands under the order's id.
+    """Insert the record of a new job, or return the existing one with the order's id.
 
     Raises:
-        Conflict: the id stands for another request.
-        Overloaded: too many wait.
+        Conflict: the id was used for another request.
+        Overloaded: too many jobs are waiting.
     """
     if order.id and (known := _row(connection, JOBS.c.id == order.id)) is not None:
         return Placed(_same(known, order), is_new=False, ahead=0)
@@ -76,24 +76,24 @@ def place(
 
 
 def get(connection: Connection, id: str, owner: str) -> Job:
-    """The record; NotFound."""
-    # PostgreSQL refuses to compare with what can't be text, such as a NUL.
+    """The record of the owner's job. NotFound."""
+    # PostgreSQL raises an error for characters that text can't contain, such as NUL.
     named = id if id.isascii() and id.isalnum() else ""
     return _own(_row(connection, JOBS.c.id == named), owner)
 
 
 def any_owners(connection: Connection, id: str) -> Job:
-    """The record, whoever's it is; for the engine alone. NotFound."""
+    """The record of any owner's job; only for the engine. NotFound."""
     return _found(_row(connection, JOBS.c.id == id))
 
 
 Mark = tuple[str, int, int]
-"""What changes about a record while others look: status, attempts, step."""
+"""What shows that a record changed: status, attempts, step."""
 _MOST_ASKED = 500
 
 
 def marks(connection: Connection, ids: Sequence[str]) -> dict[str, Mark]:
-    """Where these jobs are, of those that there are."""
+    """The Mark of each of these jobs that exists."""
     columns = (JOBS.c.id, JOBS.c.status, JOBS.c.attempts, JOBS.c.step)
     some = (ids[first : first + _MOST_ASKED] for first in range(0, len(ids), _MOST_ASKED))
     rows = [row for part in some for row in connection.execute(select(*columns).where(JOBS.c.id.in_(part)))]
@@ -101,13 +101,13 @@ def marks(connection: Connection, ids: Sequence[str]) -> dict[str, Mark]:
 
 
 def find(connection: Connection, number: int, owner: str) -> Job:
-    """The record with that number; NotFound."""
+    """The record of the owner's job with this number. NotFound."""
     number = number if number in NUMBERS else 0
     return _own(_row(connection, JOBS.c.number == number), owner)
 
 
 def page(connection: Connection, owner: str, which: Filter, limit: int, after: str | None) -> Page:
-    """Some of an owner's records, the newest first."""
+    """A page of an owner's records, newest first."""
     asked = [JOBS.c.owner == owner]
     if which.statuses:
         asked.append(JOBS.c.status.in_(which.statuses))
@@ -121,8 +121,8 @@ def page(connection: Connection, owner: str, which: Filter, limit: int, after: s
 
 @dataclass(frozen=True)
 class Begun:
-    """A job that this process may run: its record, where its pictures lie, the request that it belongs to, whether a
-    caller waits, whether its time is over."""
+    """A job that this process may run: its record, the names of its input pictures, the request that it belongs to,
+    whether a caller waits, whether its deadline has passed."""
 
     job: Job
     inputs: Mapping[str, str]
@@ -132,7 +132,7 @@ class Begun:
 
 
 def begin(connection: Connection, id: str, executor: str) -> Begun | None:
-    """Make `executor` the one that runs the job; None if the job is final already."""
+    """Assign the job to `executor`; None if its state is already final."""
     taken = connection.execute(
         update(JOBS)
         .where(JOBS.c.id == id, JOBS.c.status.in_(_OPEN))
@@ -146,23 +146,23 @@ def begin(connection: Connection, id: str, executor: str) -> Begun | None:
 
 
 def start(connection: Connection, id: str, executor: str) -> bool:
-    """Its turn has come; False if it is this executor's no longer."""
+    """Set the job to running; False if it is no longer assigned to this executor."""
     moment = now(connection.dialect)
     return _change(connection, id, executor, status=Status.RUNNING, started_at=func.coalesce(JOBS.c.started_at, moment))
 
 
 def advance(connection: Connection, id: str, executor: str, step: int, steps: int) -> bool:
-    """Note how far it is; False if it is this executor's no longer: cancelled, or taken over."""
+    """Record progress; False if the job is no longer assigned to this executor: cancelled, or taken over."""
     return _change(connection, id, executor, step=step, steps=steps)
 
 
 def hand_over(connection: Connection, id: str, executor: str) -> bool:
-    """Put it back, for another process to begin."""
+    """Release the job, for another process to start."""
     return _change(connection, id, executor, status=Status.QUEUED, executor=None)
 
 
 def settle(connection: Connection, id: str, status: Status, executor: str | None = None, **changes: Any) -> bool:
-    """Give it its final state; False if it has one, or if it is `executor`'s no longer (None: whoever's it is)."""
+    """Set the final state; False if there already is one, or if the job is not `executor`'s (None: any executor's)."""
     asked = [JOBS.c.id == id, JOBS.c.status.in_(_OPEN)]
     if executor is not None:
         asked.append(JOBS.c.executor == executor)
@@ -173,14 +173,14 @@ def settle(connection: Connection, id: str, status: Status, executor: str | None
 
 
 def waiting_of(connection: Connection, owner: str) -> list[str]:
-    """Ids of an owner's jobs that nobody has begun."""
+    """Ids of an owner's waiting jobs."""
     return list(
         connection.execute(select(JOBS.c.id).where(JOBS.c.owner == owner, JOBS.c.status == Status.QUEUED)).scalars()
     )
 
 
 def waiting(connection: Connection) -> tuple[int, float]:
-    """How many wait, whoever's they are, and for how many seconds the first one has."""
+    """The number of waiting jobs of all owners, and how many seconds the first has waited."""
     age = now(connection.dialect) - func.min(JOBS.c.created_at)
     count, oldest = connection.execute(select(func.count(), age).where(JOBS.c.status == Status.QUEUED)).one()
     return count, max(0.0, oldest or 0.0)
@@ -198,7 +198,7 @@ def unfinished(connection: Connection) -> list[str]:
 
 
 def old(connection: Connection, older_than_s: float, most: int = 100) -> dict[str, list[str]]:
-    """Jobs that ended so many seconds ago: id -> names of its input pictures."""
+    """Jobs that ended more than `older_than_s` ago: id -> names of the input pictures."""
     moment = now(connection.dialect)
     rows = connection.execute(
         select(JOBS.c.id, JOBS.c.inputs)
@@ -209,7 +209,7 @@ def old(connection: Connection, older_than_s: float, most: int = 100) -> dict[st
 
 
 def remove(connection: Connection, ids: Iterable[str]) -> None:
-    """Forget jobs."""
+    """Delete the records of jobs."""
     connection.execute(delete(JOBS).where(JOBS.c.id.in_(list(ids))))
 
 
@@ -217,19 +217,19 @@ def remove(connection: Connection, ids: Iterable[str]) -> None:
 
 
 def beat(connection: Connection, executor: str) -> None:
-    """Say that `executor` is alive."""
+    """Record a heartbeat of `executor`."""
     moment = now(connection.dialect)
     if not connection.execute(update(EXECUTORS).where(EXECUTORS.c.id == executor).values(beat_at=moment)).rowcount:
         connection.execute(insert(EXECUTORS).values(id=executor, beat_at=moment))
 
 
 def leave(connection: Connection, executors: Iterable[str]) -> None:
-    """Strike executors off."""
+    """Delete executors."""
     connection.execute(delete(EXECUTORS).where(EXECUTORS.c.id.in_(list(executors))))
 
 
 def claim_dead(connection: Connection, silent_s: float) -> list[str]:
-    """Executors that said nothing for so long, each given to one caller alone, who has as long to deal with it."""
+    """Executors without a heartbeat for `silent_s` seconds. Each is claimed by one caller only, for as many seconds."""
     moment = now(connection.dialect)
     silent = EXECUTORS.c.beat_at < moment - silent_s
     found = connection.execute(update(EXECUTORS).where(silent).values(beat_at=moment).returning(EXECUTORS.c.id))
@@ -237,7 +237,7 @@ def claim_dead(connection: Connection, silent_s: float) -> list[str]:
 
 
 def orphans(connection: Connection, asking: str, idle_s: float, most: int = 100) -> list[str]:
-    """Ids of open jobs, older than `idle_s`, that no other living executor than `asking` has, the oldest first."""
+    """Ids of open jobs older than `idle_s` that no living executor other than `asking` has, oldest first."""
     living = select(EXECUTORS.c.id).where(EXECUTORS.c.id != asking)
     return list(
         connection.execute(

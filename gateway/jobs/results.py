@@ -1,4 +1,4 @@
-"""The records of a job's results among the files."""
+"""File records of a job's results."""
 
 from sqlalchemy import Connection, insert
 
@@ -9,7 +9,7 @@ from gateway.jobs.job import Job, Status
 
 
 def of_job(connection: Connection, job: Job, retention_s: float) -> None:
-    """Write the records of a job's results, in the transaction that ends it; of one that was only taken, none."""
+    """Insert the file records of a job's results, in the transaction that ends it; none for one that was accepted."""
     if job.status != Status.SUCCEEDED or not job.pictures:
         return
     moment = now(connection.dialect)

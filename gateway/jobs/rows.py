@@ -1,4 +1,4 @@
-"""Jobs as rows of the database and back."""
+"""Conversion of jobs to database rows and back."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
@@ -17,12 +17,12 @@ _ERRORS: dict[str, type[MeshError]] = {cls.__name__: cls for cls in errors.BY_CO
 _PICTURES = declared.pictures_of(Generation)
 _KNOWN = frozenset(field.name for field in fields(Generation)) - {*_PICTURES, "controls"}
 _KNOWN_OF_CONTROL = frozenset(field.name for field in fields(Control)) - {*declared.pictures_of(Control)}
-# The task, as rows have always told of it.
+# How rows store the task, since the first version.
 _HINT = "hints_only"
 
 
 def pictures_of(generation: Generation) -> dict[str, bytes]:
-    """Every picture of the request by its place: `image`, `mask`, `controls[0].image`, ..."""
+    """Every picture of the request by field path: `image`, `mask`, `controls[0].image`, ..."""
     holders: list[tuple[str, Generation | Control]] = [("", generation)]
     holders += [(f"controls[{index}].", control) for index, control in enumerate(generation.controls)]
     return {
@@ -31,7 +31,7 @@ def pictures_of(generation: Generation) -> dict[str, bytes]:
 
 
 def generation_row(generation: Generation, task: Task) -> dict[str, Any]:
-    """All of the request but its pictures, as JSON, and what is wanted of it."""
+    """The request without its pictures, and the task, as JSON."""
     plain: dict[str, Any] = {name: getattr(generation, name) for name in sorted(_KNOWN)}
     plain[_HINT] = task == Task.HINT
     plain["controls"] = [
@@ -41,7 +41,7 @@ def generation_row(generation: Generation, task: Task) -> dict[str, Any]:
 
 
 def generation_of(row: Mapping[str, Any], pictures: Mapping[str, bytes]) -> Generation:
-    """What `generation_row` wrote, with `pictures` by place. Fields of another version are left out."""
+    """The request that `generation_row` stored, with `pictures` by field path. Unknown fields are left out."""
     controls = tuple(
         Control(
             **{name: value for name, value in control.items() if name in _KNOWN_OF_CONTROL},
@@ -54,12 +54,12 @@ def generation_of(row: Mapping[str, Any], pictures: Mapping[str, bytes]) -> Gene
 
 
 def task_of(row: Mapping[str, Any]) -> Task:
-    """What is wanted of the generation that `generation_row` wrote."""
+    """The task that `generation_row` stored."""
     return Task.HINT if row.get(_HINT) else Task.PICTURES
 
 
 def with_pictures(generation: Generation, pictures: Mapping[str, bytes]) -> Generation:
-    """`generation` with `pictures` by place."""
+    """`generation` with `pictures` by field path."""
     controls = tuple(
         replace(control, **_own(pictures, f"controls[{index}].")) for index, control in enumerate(generation.controls)
     )
@@ -77,14 +77,14 @@ def error_row(error: MeshError) -> dict[str, Any]:
 
 
 def error_of(row: Mapping[str, Any]) -> MeshError:
-    """What `error_row` wrote."""
+    """The error that `error_row` stored."""
     return _ERRORS.get(row["kind"], InternalError)(
         row["message"], field=row["field"], retry_after_s=row["retry_after_s"]
     )
 
 
 def job_of(row: Row[Any]) -> Job:
-    """A row of JOBS; the pictures that were sent are b"" in it."""
+    """The job of a row of JOBS; its input pictures are b""."""
     sent = dict.fromkeys(row.inputs, b"")
     return Job(
         id=row.id,

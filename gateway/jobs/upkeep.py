@@ -1,5 +1,4 @@
-"""What each process does for all jobs, again and again: says that it lives, takes up what the dead left, ends what is
-late, forgets what is old."""
+"""Periodic upkeep of jobs: heartbeat, take over from dead executors, expire, purge."""
 
 import asyncio
 import time
@@ -17,25 +16,25 @@ from mesh.telemetry import log
 
 BEAT_S = 1.0
 SILENT_S = 3.5
-"""A process that said nothing for so long is taken for dead: it beats every second and is looked at every second."""
+"""Seconds without a heartbeat after which a process is considered dead; heartbeats and checks are every second."""
 _ORPHAN_S = 3.0
-"""Age from which a job that nobody cares for is begun again."""
+"""Age in seconds from which a job without a workflow is started again."""
 _LOOK_S = 2.0
-"""Between two looks for what this process lost sight of."""
+"""Interval in seconds of the search for this process's lost workflows."""
 _GAP_S = SILENT_S - BEAT_S
-"""Where this process's own beats lie further apart than this, those of others may for the same reason."""
+"""If this process's own heartbeats are further apart than this, others' may be too, for the same reason."""
 
 
 class Upkeep:
-    """One process's part in it.
+    """The upkeep of one process.
 
     Args:
         database, workflows, assets: as in JobEngine.
-        retention_s: seconds that a finished record is kept.
-        work: the jobs at work in this process.
+        retention_s: seconds for which a finished record is kept.
+        work: the jobs running in this process.
 
     Attributes:
-        waiting: jobs that waited at the last look, over all processes.
+        waiting: number of waiting jobs over all processes, at the last check.
     """
 
     def __init__(
@@ -72,13 +71,13 @@ class Upkeep:
         await self._database.run(partial(records.beat, executor=self._executor))
         before, self._beat_at = self._beat_at, time.monotonic()
         if self._beat_at - before > _GAP_S:
-            # The database was away, or this process stood still. After a crash of the database everybody looks dead,
-            # and who took up the jobs of the living would have them made twice.
+            # The database was not available, or this process was suspended. After a database outage every process looks
+            # dead, and taking over the jobs of living ones would make them twice.
             self._judges_from = self._beat_at + SILENT_S
         self.waiting, self._oldest_s = await self._database.run(records.waiting)
 
     async def _revive(self) -> None:
-        """Put the jobs of the dead back into the queue."""
+        """Enqueue the jobs of dead executors again."""
         present = time.monotonic()
         if present < self._judges_from or present - self._beat_at > _GAP_S:
             return
@@ -89,10 +88,10 @@ class Upkeep:
             await self._database.run(partial(records.leave, executors=silent))
 
     async def _adopt(self) -> None:
-        """Begin again what nobody cares for: a process died between writing a record and starting its workflow."""
+        """Start jobs without a workflow: a process died between writing the record and starting the workflow."""
         found = await self._database.run(partial(records.orphans, asking=self._executor, idle_s=_ORPHAN_S))
         for id in await self._workflows.abandoned([id for id in found if not self._work.has(id)]):
-            log.warning("job begun again", generation=id)
+            log.warning("job started again", generation=id)
             await self._workflows.begin_again(id)
 
     async def _expire(self) -> None:
@@ -100,7 +99,7 @@ class Upkeep:
             await self._work.end(id, Status.FAILED, error=error_row(too_late()))
 
     async def _sweep(self) -> None:
-        # The record goes last: as long as it stands, what hangs on it can be found again.
+        # The record is deleted last: until then, what depends on it can still be found.
         while old := await self._database.run(partial(records.old, older_than_s=self._retention_s)):
             await self._workflows.forget(list(old))
             await self._assets.remove([name for names in old.values() for name in names])

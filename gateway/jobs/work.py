@@ -1,4 +1,4 @@
-"""The jobs at work in this process: the steps of their workflows, their progress, and the end of every job."""
+"""The jobs running in this process: the steps of their workflows, their progress, and their end."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from gateway.workflows.port import Notify, Outcome
 
 
 class JobWork:
-    """Does the Work of the workflows.
+    """Implements the steps of the jobs' workflows.
 
     Args:
         executor: name of this process.
         database: of the records.
-        assets: where pictures lie: those that were sent, and those that were made.
-        conduct: makes the pictures of a generation.
-        places: how many pictures are made at once.
-        outbox, notify: what follows from a job is written by the one, and told to the other; see there.
+        assets: stores input pictures and results.
+        conduct: runs a generation.
+        places: number of pictures made at once.
+        outbox, notify: called in the transaction of a job's end, and after its commit; see there.
         patience_s: see Timing.
 
     Attributes:
-        changes: those who wait for news of jobs.
+        changes: notifies the waiters for jobs.
     """
 
     def __init__(
@@ -57,27 +57,27 @@ class JobWork:
         self._closing = False
 
     async def close(self) -> None:
-        """Begin nothing more; stop what is being made, and put it back."""
+        """Start no more jobs; stop the running ones, and hand them over."""
         self._closing = True
         stopping = [attempt for attempt in self._attempts.values() if attempt.stop()]
         await asyncio.gather(*(attempt.over.wait() for attempt in stopping))
 
     def job(self, id: str) -> Job | None:
-        """The record of a job that is being made here, ahead of the database; None where it is not."""
+        """The in-memory record, ahead of the database, of a job running here; None for others."""
         attempt = self._attempts.get(id)
         return attempt.job if attempt and not attempt.ended else None
 
     def runs(self, id: str) -> bool:
-        """Whether this process will itself wake those who wait for a job."""
+        """Whether this process itself notifies the waiters for a job."""
         return self.job(id) is not None
 
     def has(self, id: str) -> bool:
-        """Whether this process is at a job, be it only to clear up."""
+        """Whether this process still works on a job, including its cleanup."""
         return id in self._attempts
 
     @property
     def running(self) -> int:
-        """How many are being made."""
+        """Number of running jobs."""
         return sum(attempt.job.status == Status.RUNNING for attempt in self._attempts.values())
 
     # --- the workflow's steps -----------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ class JobWork:
     # --- progress and end ---------------------------------------------------------------------------------------
 
     async def end(self, id: str, status: Status, **changes: Any) -> bool:
-        """Give the record its final state, and write what follows; False if it had one."""
+        """Set the record's final state and write the deliveries; False if it already had one."""
 
         def end(connection: Connection) -> bool:
             if not records.settle(connection, id, status, **changes):
@@ -143,7 +143,7 @@ class JobWork:
         return ended
 
     async def keep(self) -> None:
-        """Write progress; stop what the record does not know as this process's any more."""
+        """Write progress; stop jobs whose record is no longer assigned to this process."""
         attempts = list(self._attempts.values())
         if not attempts:
             return

@@ -1,1 +1,1 @@
-"""API keys: who asks, what they may do and how often."""
+"""API keys: authentication, scopes and rate limits."""

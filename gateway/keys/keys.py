@@ -1,9 +1,8 @@
-"""Who is asking, and what he may: keys are looked up by their digests in a snapshot, without a wait.
+"""Authentication and authorization by API key: keys are looked up by digest in an in-memory snapshot.
 
-A key of ours has 256 random bits. What protects short passwords, a slow hash with a salt, is for secrets that can be
-guessed; of these nobody can try as many as there are, so that a plain SHA-256 hides them and costs a microsecond.
-Keys are never compared with each other: a lookup tells by its time at most something about the digest of what was
-sent, and who wants another digest can only try other keys. So nothing leaks of how near a guess was.
+Our keys have 256 random bits. A slow, salted hash protects secrets that can be guessed; these can't, so a plain SHA-256
+is enough and takes a microsecond. Keys themselves are never compared: the time of a lookup can reveal something only
+about the digest of the key that was sent, not about how close a guess was.
 """
 
 import hashlib
@@ -15,13 +14,13 @@ from gateway.keys.limits import Limits
 from mesh.errors import Forbidden, Unauthenticated
 
 ANYBODY = "anybody"
-"""Owner of what is made where no keys are asked for."""
+"""Owner of everything that is made while no keys are required."""
 GENERATE, ADMIN = "generate", "admin"
 SCOPES = (GENERATE, ADMIN)
-"""What keys may be allowed: to make pictures, and to change the deployment. The second includes the first."""
+"""The scopes of keys: to make pictures, and to administer the deployment. The second includes the first."""
 
 UNGUESSABLE = 32
-"""Characters from which on a key is taken to be random; shorter ones can be refused unseen, see Keys.holder."""
+"""Length in characters from which a key counts as random; shorter ones may be refused without a lookup."""
 _LONGEST = 1024
 
 
@@ -31,17 +30,17 @@ Options = Mapping[str, Mapping[str, bool]]
 
 @dataclass(frozen=True)
 class Holder:
-    """Whoever holds a key, and what the key allows.
+    """The holder of a key, and what the key allows.
 
     Attributes:
-        owner: under which records are kept; several keys may belong to one. It leads to no key.
-        key_id: public name of the key; "" where no keys are asked for.
+        owner: owner of the records; several keys may share one. It reveals no key.
+        key_id: public id of the key; "" if no keys are required.
         scopes: of SCOPES.
-        most_waiting: jobs that the owner may have waiting; None: as many as the deployment takes.
-        requests_per_minute: of this key; None: unbounded.
+        most_waiting: maximum of the owner's waiting jobs; None: only the deployment's limit applies.
+        requests_per_minute: rate limit of this key; None: unlimited.
         most_priority: highest priority of the owner's jobs, 0 to 9; None: any.
-        options: dialect -> its option -> yes or no, see gateway/commands/key_options.py; what is not there is as the
-            deployment.
+        options: dialect -> its option -> yes or no, see gateway/commands/key_options.py; missing options default to the
+            deployment's.
     """
 
     owner: str
@@ -54,12 +53,12 @@ class Holder:
 
 
 class Keys:
-    """The keys that this deployment knows.
+    """The keys of this deployment.
 
     Args:
-        configured: keys of the environment, in plain; each is an owner of its own, with every scope.
+        configured: keys from the environment, in plain text; each is an owner of its own, with every scope.
         limits: counts requests and wrong keys.
-        always: ask for a key even if there are none, because others than this machine reach the gateway.
+        always: whether a key is required even if there are none, because other machines can reach the gateway.
     """
 
     def __init__(self, configured: Iterable[str] = (), limits: Limits | None = None, always: bool = False) -> None:
@@ -72,60 +71,60 @@ class Keys:
 
     @property
     def asked_for(self) -> bool:
-        """Whether requests need a key: there is one, or there was."""
+        """Whether requests need a key: there is one, or there was one."""
         return self._asked_for
 
     @property
     def any(self) -> bool:
-        """Whether there is a key that opens anything."""
+        """Whether there is a valid key."""
         return bool(self._known)
 
     def learn(self, recorded: Mapping[bytes, Holder], ever: int) -> None:
-        """Take over the recorded keys.
+        """Replace the snapshot of recorded keys.
 
         Args:
-            recorded: valid ones by digest.
-            ever: how many there have been. With the last one revoked nobody is let in; it is not that everybody is.
+            recorded: valid keys by digest.
+            ever: how many there have ever been: when the last key is revoked, keys are still required.
         """
         self._asked_for = self._asked_for or ever > 0
         self._known = {**recorded, **self._configured}
         self._owners = _by_owner(self._known.values())
 
     def take_used(self) -> set[str]:
-        """Ids of the keys that were used since this was asked last."""
+        """Ids of the keys that were used since the last call."""
         used, self._used = self._used, set()
         return used
 
     def owner(self, key: str | None) -> str:
-        """Owner of `key`; as `holder`."""
+        """Owner of `key`; raises as `holder`."""
         return self.holder(key).owner
 
     def holder(self, key: str | None, scope: str = GENERATE) -> Holder:
-        """Holder of `key`, which must have `scope`. Called for every request that makes or reads something.
+        """Holder of `key`, which must have `scope`. Called for every request that creates or reads something.
 
-        Where no keys are asked for everybody may generate, and nobody may administer: any page in a browser can send
-        requests to its own machine.
+        If no keys are required, everybody may generate but nobody may administer: any web page in a browser can send
+        requests to the browser's own machine.
 
         Raises:
             Unauthenticated: no key, or an unknown one.
-            Forbidden: the key doesn't have the scope.
-            TooOften: the key made its requests, or too many wrong keys came from the caller's address.
+            Forbidden: the key lacks the scope.
+            TooOften: the key's rate limit is reached, or too many wrong keys came from the caller's address.
         """
         found = self._found(key) if self._asked_for else Holder(ANYBODY)
         if scope not in found.scopes:
             raise Forbidden(
-                f"this needs an API key with the scope {scope!r}; an operator makes one: "
+                f"this requires an API key with the scope {scope!r}; an operator can create one: "
                 f"python -m gateway keys create --name NAME --scope {scope}"
             )
         self._limits.count(found.key_id, found.requests_per_minute)
         return found
 
     def settings_of(self, owner: str) -> Holder:
-        """What all keys of `owner` allow together: the union of scopes, the lowest of each bound."""
+        """What all keys of `owner` allow together: the union of their scopes, the lowest of each limit."""
         return self._owners.get(owner, Holder(owner))
 
     def bounded(self, order: Order) -> Order:
-        """`order` within what the keys of its owner allow; everything that is submitted goes through here."""
+        """`order`, limited to what the keys of its owner allow; every submitted order passes through here."""
         allowed = self.settings_of(order.owner)
         most = order.priority if allowed.most_priority is None else allowed.most_priority
         return replace(order, priority=min(order.priority, most), most_waiting=allowed.most_waiting)
@@ -133,8 +132,8 @@ class Keys:
     def _found(self, key: str | None) -> Holder:
         if not key:
             raise Unauthenticated("API key required")
-        # An address that guesses is stopped before a short key could be hit. Long ones are looked up even then: they
-        # can't be guessed, and their holders may share the address of somebody who tries, behind a proxy say.
+        # An address that guesses is blocked before it could hit a short key. Long keys are looked up even then: they
+        # can't be guessed, and their holders may share an address with the guesser, for instance behind a proxy.
         if len(key) < UNGUESSABLE:
             self._limits.refuse_guesses()
         holder = self._known.get(digest_of(key)) if len(key) <= _LONGEST else None
@@ -147,7 +146,7 @@ class Keys:
 
 
 def digest_of(key: str) -> bytes:
-    """SHA-256 of a key, which is all that is kept of it."""
+    """SHA-256 of a key, the only form in which it is stored."""
     return hashlib.sha256(key.encode(errors="surrogatepass")).digest()
 
 
@@ -175,6 +174,6 @@ def _together(one: Holder, other: Holder) -> Holder:
         most_waiting=lowest(one.most_waiting, other.most_waiting),
         requests_per_minute=None,
         most_priority=lowest(one.most_priority, other.most_priority),
-        # They say how a key's own requests are answered.
+        # Options apply per key, not per owner.
         options={},
     )

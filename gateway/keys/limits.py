@@ -1,8 +1,8 @@
-"""How often: requests a minute of a key, wrong keys a minute of an address. Counted by the `limits` library.
+"""Rate limits: requests per minute of a key, wrong keys per minute of an address, counted by the `limits` library.
 
-Both are sliding windows: the last minute's count is weighted by how much of it is still within sixty seconds, so that
-nobody gets twice the bound at the turn of a minute. Requests are counted in this process, or for all processes together
-where CN_GATEWAY_LIMITS_URL says; wrong keys always here, so that guessing never costs a call to another machine.
+Both are sliding windows: the previous minute's count is weighted by how much of it lies within the last sixty seconds,
+so nobody gets twice the limit around the turn of a minute. Requests are counted in this process, or for all processes
+together in CN_GATEWAY_LIMITS_URL; wrong keys always in this process, so that guesses cause no call to another machine.
 """
 
 import ipaddress
@@ -20,18 +20,18 @@ from mesh.settings import SettingsError
 from mesh.telemetry import log
 
 WRONG_KEYS_PER_MINUTE = 60
-"""Of one address; people mistype, and several share an address."""
+"""Limit of one address; people mistype, and several may share an address."""
 
 _AWAY_S = 5.0
 
 
 @dataclass
 class Caller:
-    """Who sent the request that is being answered.
+    """The sender of the current request.
 
     Attributes:
-        address: of the client, as the proxy in front tells it.
-        counted: ids of keys that this request was counted for: one that asks for its key twice is one request.
+        address: the client's address, as the trusted proxy reports it.
+        counted: ids of the keys that this request was counted for, so that checking a key twice counts once.
     """
 
     address: str = ""
@@ -39,11 +39,11 @@ class Caller:
 
 
 CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
-"""Set by whoever takes a request in; None where nobody did: such requests share one place."""
+"""Set for each incoming request; requests without one share a single address."""
 
 
 class TooOften(Overloaded):
-    """The caller's own bound was reached, not the deployment's."""
+    """The caller's own limit was reached, not the deployment's."""
 
 
 class Limits:
@@ -54,7 +54,7 @@ class Limits:
             process's memory.
 
     Raises:
-        SettingsError: a storage that isn't known or whose client is not installed.
+        SettingsError: the storage is unknown, or its client library is not installed.
     """
 
     def __init__(self, url: str = "") -> None:
@@ -67,7 +67,7 @@ class Limits:
         """Count a request of the key `id`.
 
         Raises:
-            TooOften: it made its `per_minute` requests; with the seconds until the next one is taken.
+            TooOften: the limit is reached; with the seconds until the next request is accepted.
         """
         caller = CALLER.get()
         if per_minute is None or (caller is not None and id in caller.counted):
@@ -78,19 +78,19 @@ class Limits:
         window, taken = self._hit(bound, id)
         if not taken:
             raise TooOften(
-                f"this key may make {per_minute} requests a minute; wait a little",
+                f"this key is limited to {per_minute} requests per minute; wait and try again",
                 retry_after_s=_seconds_left(window, bound, id),
             )
 
     def _hit(self, bound: RateLimitItem, id: str) -> tuple[SlidingWindowCounterRateLimiter, bool]:
-        """Where the request was counted, and whether it is within the bound."""
+        """The limiter that counted the request, and whether it is within the limit."""
         if time.monotonic() >= self._away_until:
             try:
                 return self._shared, self._shared.hit(bound, id)
             except StorageError as error:
-                # A storage that is away must not be an outage: counting goes on in this process, and not every request
-                # waits until the storage has not answered.
-                log.error("shared limits can't be asked", reason=type(error).__name__)
+                # An unavailable storage must not be an outage: counting continues in this process, and for a while the
+                # storage is not tried, so that not every request waits for its timeout.
+                log.error("storage of shared limits not available", reason=type(error).__name__)
                 self._away_until = time.monotonic() + _AWAY_S
         return self._here, self._here.hit(bound, id)
 
@@ -98,16 +98,16 @@ class Limits:
         """Count a wrong key against the caller's address.
 
         Raises:
-            TooOften: too many came from there.
+            TooOften: too many came from that address.
         """
         if not self._here.hit(self._wrong, _origin()):
             self.refuse_guesses()
 
     def refuse_guesses(self) -> None:
-        """Refuse the caller without a look at the key, if too many wrong ones came from the same address.
+        """Refuse the caller without a lookup if too many wrong keys came from the same address.
 
         Raises:
-            TooOften: so it is.
+            TooOften: too many wrong keys came from that address.
         """
         origin = _origin()
         if not self._here.test(self._wrong, origin):
@@ -118,7 +118,7 @@ class Limits:
 
 
 def _origin() -> str:
-    """The caller's address; of IPv6 its network of 64 bits, within which one client chooses addresses freely."""
+    """The caller's address; for IPv6 its /64 network, within which a client can choose addresses freely."""
     caller = CALLER.get()
     text = caller.address if caller else ""
     try:
@@ -144,8 +144,9 @@ def _shared(url: str) -> SlidingWindowCounterRateLimiter:
     try:
         return SlidingWindowCounterRateLimiter(storage_from_string(url, wrap_exceptions=True))
     except (ConfigurationError, NotImplementedError, StorageError) as error:
-        # The library's words may hold the URL, and that a password.
+        # The library's message may contain the URL, which may contain a password.
         raise SettingsError(
             f"CN_GATEWAY_LIMITS_URL can't be used ({type(error).__name__}); it takes what the package limits calls a "
-            "storage, such as redis://host:6379, with that storage's client installed; unset: each process counts alone"
+            "storage, such as redis://host:6379, with that storage's client installed; unset: each process counts "
+            "its own"
         ) from None

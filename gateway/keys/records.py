@@ -1,4 +1,4 @@
-"""What is done to the records of keys: one function a change, each within the caller's transaction."""
+"""Database records of keys. Each function is one query or change within the caller's transaction."""
 
 import re
 import secrets
@@ -15,7 +15,7 @@ from gateway.keys.keys import ADMIN, GENERATE, SCOPES, Holder, Options, digest_o
 from mesh.errors import InvalidInput, NotFound
 
 PREFIX = "cm_"
-"""Of every key, so that scanners of logs and repositories know one when they see it."""
+"""Prefix of every key, so that secret scanners recognize leaked ones."""
 _RANDOM_BYTES = 32
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MOST = 1_000_000
@@ -23,15 +23,15 @@ _MOST = 1_000_000
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key to be made.
+    """A key to be created.
 
     Attributes:
         name: for people, up to 64 characters.
-        owner: under which records are kept; "" for one of the key's own.
+        owner: owner of the records; "" for an owner of its own.
         scopes, most_waiting, requests_per_minute, most_priority, options: as in Holder.
 
     Raises:
-        InvalidInput: naming the field and what it takes.
+        InvalidInput: naming the field and what it may be.
     """
 
     name: str
@@ -44,11 +44,14 @@ class NewKey:
 
     def __post_init__(self) -> None:
         if not self.name.strip() or len(self.name) > 64 or not self.name.isprintable():
-            raise InvalidInput("name is 1 to 64 printable characters", field="name")
+            raise InvalidInput("name must be 1 to 64 printable characters", field="name")
         if self.owner and not _OWNER.fullmatch(self.owner):
-            raise InvalidInput("owner is up to 63 letters, digits, dots, underscores and hyphens", field="owner")
+            raise InvalidInput(
+                "owner must be 1 to 63 letters, digits, dots, underscores and hyphens, starting with a letter or digit",
+                field="owner",
+            )
         if not self.scopes or not set(self.scopes) <= set(SCOPES):
-            raise InvalidInput(f"scopes are {' and '.join(SCOPES)}", field="scopes")
+            raise InvalidInput(f"scopes must be some of {', '.join(SCOPES)}", field="scopes")
         for name, lowest, highest in (
             ("most_waiting", 0, _MOST),
             ("requests_per_minute", 1, _MOST),
@@ -56,12 +59,12 @@ class NewKey:
         ):
             value = getattr(self, name)
             if value is not None and not lowest <= value <= highest:
-                raise InvalidInput(f"{name} is a number from {lowest} to {highest}", field=name)
+                raise InvalidInput(f"{name} must be a number from {lowest} to {highest}", field=name)
 
 
 @dataclass(frozen=True)
 class KeyRecord:
-    """A key as it is listed; `last_used_at` is late by a minute or so."""
+    """A key's record for lists; `last_used_at` lags by about a minute."""
 
     name: str
     holder: Holder
@@ -71,7 +74,7 @@ class KeyRecord:
 
 
 def create(connection: Connection, new: NewKey) -> tuple[KeyRecord, str]:
-    """Make a key; its record and the key itself, which nothing can tell again."""
+    """Create a key; returns its record and the key itself, which can't be recovered later."""
     key = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     id = f"k_{secrets.token_hex(4)}"
     while connection.execute(select(KEYS.c.id).where(KEYS.c.id == id)).one_or_none() is not None:
@@ -95,18 +98,18 @@ def create(connection: Connection, new: NewKey) -> tuple[KeyRecord, str]:
 
 
 def revoke(connection: Connection, id: str) -> KeyRecord:
-    """Make a key worthless, for good; NotFound. One that is so already stays as it is."""
+    """Revoke a key permanently; revoking it again changes nothing. NotFound."""
     connection.execute(
         update(KEYS).where(KEYS.c.id == id, KEYS.c.revoked_at.is_(None)).values(revoked_at=now(connection.dialect))
     )
     row = connection.execute(select(KEYS).where(KEYS.c.id == id)).one_or_none()
     if row is None:
-        raise NotFound("there is no key with this id; `keys list` shows them")
+        raise NotFound("unknown key id; `keys list` shows the keys")
     return _record(row)
 
 
 def chosen(options: Mapping[str, Mapping[str, bool | None]]) -> Options:
-    """Without what is None."""
+    """`options` without those that are None."""
     known = {
         dialect: {name: value for name, value in own.items() if value is not None} for dialect, own in options.items()
     }
@@ -114,10 +117,10 @@ def chosen(options: Mapping[str, Mapping[str, bool | None]]) -> Options:
 
 
 def change(connection: Connection, id: str, options: Mapping[str, Mapping[str, bool | None]]) -> KeyRecord:
-    """Set some of a key's options; None takes one back to the deployment's. NotFound; a revoked key has none to set."""
+    """Set options of a key; None resets one to the deployment's. NotFound, also for a revoked key."""
     row = connection.execute(select(KEYS).where(KEYS.c.id == id, KEYS.c.revoked_at.is_(None))).one_or_none()
     if row is None:
-        raise NotFound("there is no key with this id that opens anything; `keys list` shows them")
+        raise NotFound("no valid key has this id; `keys list` shows the keys")
     changed = {dialect: {**row.options.get(dialect, {}), **own} for dialect, own in options.items()}
     kept = chosen({**row.options, **changed})
     connection.execute(update(KEYS).where(KEYS.c.id == id).values(options=kept, changes=KEYS.c.changes + 1))
@@ -125,26 +128,26 @@ def change(connection: Connection, id: str, options: Mapping[str, Mapping[str, b
 
 
 def listed(connection: Connection, owner: str = "") -> list[KeyRecord]:
-    """All keys, or an owner's, the oldest first; revoked ones among them."""
+    """All keys, or an owner's, oldest first, including revoked ones."""
     asked = select(KEYS).order_by(KEYS.c.created_at, KEYS.c.id)
     return [_record(row) for row in connection.execute(asked.where(KEYS.c.owner == owner) if owner else asked)]
 
 
 def mark(connection: Connection) -> tuple[int, int]:
-    """How many keys there ever were, and how often one was revoked or changed: while both stay, so do the keys."""
+    """The number of keys ever created, and of revocations and changes: if both are unchanged, so are the keys."""
     changed = func.count(KEYS.c.revoked_at) + func.coalesce(func.sum(KEYS.c.changes), 0)
     made, changes = connection.execute(select(func.count(), changed).select_from(KEYS)).one()
     return made, changes
 
 
 def valid(connection: Connection) -> Mapping[bytes, Holder]:
-    """The keys that are not revoked, by digest."""
+    """Holders of the keys that are not revoked, by digest."""
     rows = connection.execute(select(KEYS).where(KEYS.c.revoked_at.is_(None)))
     return {bytes.fromhex(row.digest): _holder(row) for row in rows}
 
 
 def touch(connection: Connection, ids: Iterable[str]) -> None:
-    """Note that keys were used by now."""
+    """Set the keys' time of last use to now."""
     connection.execute(update(KEYS).where(KEYS.c.id.in_(sorted(ids))).values(last_used_at=now(connection.dialect)))
 
 

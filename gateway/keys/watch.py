@@ -1,4 +1,4 @@
-"""Keeps the snapshot of keys fresh: what another process makes or revokes is known here within about a second."""
+"""Refreshes the snapshot of keys: changes by other processes take effect within about a second."""
 
 import asyncio
 import time
@@ -16,19 +16,19 @@ from mesh.errors import Unavailable
 from mesh.telemetry import log
 
 REFRESH_S = 1.0
-"""Between two looks at the table. A key that is not in the snapshot is unknown until the next one: wrong keys, however
-many, cause no look of their own."""
+"""Polling interval in seconds. A key that is not in the snapshot is unknown until the next refresh: wrong keys, however
+many, cause no query."""
 _TOUCH_S = 60.0
 
 
 class KeyWatch:
-    """Reads the table of keys into `keys`, and writes which were used.
+    """Refreshes the snapshot `keys` from the database, and records which keys were used.
 
     Args:
         database: of records.
         keys: the snapshot.
-        pause: waits between two looks; seconds.
-        clock: seconds, for how often the use of keys is written.
+        pause: waits between refreshes, in seconds.
+        clock: seconds, to time the writing of last uses.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class KeyWatch:
         self._touched_at = clock()
 
     async def refresh(self) -> None:
-        """Take over what has changed.
+        """Reload the keys if any changed.
 
         Raises:
-            Unavailable: the database can't be asked.
+            Unavailable: the database is not available.
         """
         changed = await self._database.run(self._changed)
         if changed is not None:
@@ -58,7 +58,7 @@ class KeyWatch:
             self._seen = mark
 
     async def run(self) -> None:
-        """Refresh for ever. While the database is away the last snapshot stands, as nothing can be recorded then."""
+        """Refresh forever. While the database is not available, the last snapshot is used."""
         while True:
             await self._pause(REFRESH_S)
             try:
@@ -66,27 +66,27 @@ class KeyWatch:
                 if self._clock() - self._touched_at >= _TOUCH_S:
                     await self.touch()
             except Unavailable:
-                # The database has logged why.
+                # The database module has logged it.
                 continue
             except Exception as error:
                 log.error("keys can't be refreshed", exc_info=error)
 
     async def touch(self) -> None:
-        """Write which keys were used since the last time.
+        """Record which keys were used since the last call.
 
         Raises:
-            Unavailable: the database can't be asked; it is not written then.
+            Unavailable: the database is not available; these uses are lost.
         """
         self._touched_at = self._clock()
         if used := self._keys.take_used():
             await self._database.run(lambda connection: key_records.touch(connection, used))
 
     async def close(self) -> None:
-        """Write what is left."""
+        """Record the remaining uses."""
         try:
             await self.touch()
         except Unavailable:
-            log.warning("last uses of keys were not written")
+            log.warning("last uses of keys were not recorded")
 
     def _changed(self, connection: Connection) -> tuple[tuple[int, int], Mapping[bytes, Holder]] | None:
         mark = key_records.mark(connection)
@@ -95,10 +95,10 @@ class KeyWatch:
 
 @asynccontextmanager
 async def open_keys(settings: GatewaySettings, database: Database) -> AsyncIterator[Keys]:
-    """The keys of the environment and of the database, kept fresh for as long as the context lasts.
+    """The keys of the environment and of the database, refreshed while the context is open.
 
     Raises:
-        SettingsError: other machines can reach the gateway and there is no key.
+        SettingsError: other machines can reach the gateway, and there is no key.
     """
     keys = Keys(settings.api_keys, Limits(settings.limits_url), always=bool(settings.reachable()))
     watch = KeyWatch(database, keys)
@@ -106,7 +106,7 @@ async def open_keys(settings: GatewaySettings, database: Database) -> AsyncItera
     if not keys.any:
         settings.refuse_strangers()
     if any(len(key) < UNGUESSABLE for key in settings.api_keys) and settings.reachable():
-        log.warning("a key of CN_GATEWAY_API_KEYS is short; `python -m gateway keys create` makes one of 256 bits")
+        log.warning("a key of CN_GATEWAY_API_KEYS is short; `python -m gateway keys create` creates one of 256 bits")
     watching = asyncio.create_task(watch.run())
     try:
         yield keys

@@ -1,1 +1,1 @@
-"""Models that administrators load and delete."""
+"""Loading and deleting models at run time, by administrators."""

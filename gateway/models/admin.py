@@ -1,9 +1,9 @@
-"""Models come and go while the mesh runs: the exporter's command, and waiting for the rooms.
+"""Loads and deletes models while the mesh runs: runs the exporter's command and waits for the services.
 
-The exporter moves a whole model into the repository, or nothing. Rooms look there every few seconds: unet_svc has the
-model server load what came and unload what went, then each room serves it. So all that is done here is to run the
-command and to see the model appear or vanish among those on offer. What is to be loaded stands in the database until
-its end is told, so that a gateway takes up what another one was killed at.
+The exporter moves a whole model into the repository, or nothing. The services poll the repository every few seconds:
+unet_svc has the model server load new models and unload removed ones, then every service serves them. So all that is
+done here is to run the command and to wait until the model appears in or disappears from the services' lists. A load
+stays in the database until its end is recorded, so that another gateway resumes it if this one is killed.
 """
 
 import asyncio
@@ -31,24 +31,24 @@ from mesh.periodic import every
 from mesh.telemetry import log
 
 Outbox = Callable[[Connection, Load, MeshError | None], None]
-"""Writes what follows from a load's end, of its failure or of None, in the transaction that ends it."""
+"""Called with a load and its failure, or None, in the transaction that ends the load; writes the webhook delivery."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _LOOK_S = 0.5
 _HOLD_S = 60.0
 MOST_ATTEMPTS = 3
-"""A load that processes died at so often is to blame."""
+"""A load is given up after so many attempts that ended with the process."""
 
 
 class ModelAdmin:
     """Loads and deletes models.
 
     Args:
-        settings: the command, where models may come from and go to, which are protected, how long it may take.
-        catalogue: says what is on offer.
-        database: of the loads.
-        outbox, written: what follows from a load's end is written by this, and then told to that; see there.
-        hold_s: seconds after which what a dead process was at is taken up.
+        settings: the command, allowed sources, the repository, protected models, timeouts.
+        catalogue: lists the served models.
+        database: holds the loads.
+        outbox, written: called in the transaction that ends a load, and after its commit; see there.
+        hold_s: seconds after which another process takes over the load of a dead one.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class ModelAdmin:
 
     @property
     def enabled(self) -> bool:
-        """Whether there is a command to run."""
+        """Whether a command is configured."""
         return bool(self._settings.export_command)
 
     def open(self) -> None:
-        """Begin to look for what other processes left."""
+        """Start to look for loads that other processes abandoned."""
         if self.enabled:
             self._looking = asyncio.create_task(every(self._hold_s / 4, self._look))
 
     async def close(self) -> None:
-        """End what is being exported, for another process to take up; the repository stays as it was."""
+        """Stop running exports, for another process to resume; the repository is unchanged."""
         left = list(self._busy)
         tasks = [*self._busy.values(), *([self._looking] if self._looking else [])]
         for task in tasks:
@@ -93,17 +93,17 @@ class ModelAdmin:
                 await self._database.run(partial(loads.hold, id=id, holder=self._holder, hold_s=0.0))
 
     async def load(self, load: Load) -> None:
-        """Begin to export; it is on offer when the outbox hears of no failure.
+        """Start to export and load a model; it is served once the outbox is called without a failure.
 
         Args:
-            load: its source is a folder of the configured ones, by its path below it or its whole path, or a hub's
-                owner/name; its names are lower-case letters, digits and single - or _.
+            load: its source is a path in one of the configured folders, relative or absolute, or a hub id (owner/name);
+                its names are lower-case letters, digits and single - or _.
 
         Raises:
             NotEnabled: no command is configured.
-            InvalidInput: a name or source that can't be one, and nothing was looked up under it; a ControlNet for
-                what is not there.
-            Conflict: something of that name is being loaded already.
+            InvalidInput: an invalid name or source, which is not looked up; or a ControlNet for a model that is not
+                loaded.
+            Conflict: a model of that name is already being loaded.
             Forbidden: the model of that name is protected.
         """
         self._check(load.name)
@@ -113,21 +113,21 @@ class ModelAdmin:
         try:
             await self._database.run(partial(loads.begin, load=load, holder=self._holder, hold_s=self._hold_s))
         except IntegrityError:
-            # At the same moment as another process.
+            # Another process inserted it at the same moment.
             raise loads.being_loaded(load.name) from None
         self._begin(load)
 
     async def delete(self, name: str) -> None:
-        """Take the model, or the ControlNet that was added to one, out of the repository, and see it vanish.
+        """Remove a model, or a ControlNet that was added to one, from the repository, and wait until it is not served.
 
         Raises:
             NotEnabled, InvalidInput, Conflict, Forbidden: as `load`.
-            NotFound: there is neither.
-            Unavailable: it was taken out, and a room still offers it.
+            NotFound: neither exists.
+            Unavailable: it was removed, but a service still serves it.
         """
         self._check(name)
         if await self._database.run(partial(loads.is_waiting, name=name)):
-            raise Conflict(f"model {name!r} is being loaded; try again when that is done", field="model")
+            raise Conflict(f"model {name!r} is being loaded; try again when that has finished", field="model")
         before: frozenset[str] = frozenset()
         with suppress(MeshError):
             self._catalogue.forget()
@@ -137,50 +137,51 @@ class ModelAdmin:
 
         def gone(offer: Offer) -> bool:
             left = _steered(offer, name)
-            # A ControlNet; others may have one of its name that they were exported with.
+            # A ControlNet; other models may have one of the same name that they were exported with.
             return offer.model(name) is None and (not before or left < before)
 
-        await self._seen(gone, f"model {name!r} is still on offer")
+        await self._seen(gone, f"model {name!r} is still being served")
 
-    # --- what may be asked for ----------------------------------------------------------------------------------
+    # --- validation -------------------------------------------------------------------------------------------
 
     def _check(self, name: str) -> None:
         if not self.enabled:
             raise NotEnabled("loading and deleting models is not enabled here")
         if not is_name(name):
             raise InvalidInput(
-                f"model {name[:80]!r} is no name: use lower-case letters, digits and single '-' or '_'", field="model"
+                f"model {name[:80]!r} is not a valid name: use lower-case letters, digits and single '-' or '_'",
+                field="model",
             )
         if name in (*self._settings.protected_models, self._settings.default_model):
             raise Forbidden(f"model {name!r} is protected by this deployment's settings")
 
     def _checked(self, source: str) -> str:
-        # Never by whether something exists elsewhere: a path outside the folders is refused unseen.
+        # Paths outside the folders are refused without checking whether they exist.
         for root in (Path(folder).resolve() for folder in self._settings.model_sources):
             with suppress(OSError, ValueError):
                 place = (root / source).resolve()
                 if place != root and place.is_relative_to(root) and place.is_dir():
                     return str(place)
-        # The command would take a folder of that name, wherever it runs, before the hub.
+        # The command would prefer a folder of that name in its working directory to the hub.
         if _HUB_ID.fullmatch(source) and ".." not in source and not Path(source).exists():
             return source
         raise InvalidInput(
-            f"source {source[:80]!r} is neither a folder that models may come from nor a hub id (owner/name)",
+            f"source {source[:80]!r} is neither in a folder that models may be loaded from nor a hub id (owner/name)",
             field="source",
         )
 
-    # --- what is done -------------------------------------------------------------------------------------------
+    # --- execution -------------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
-        """Say that what this process is at is still its own; take up what nobody is at."""
+        """Renew the leases of this process's loads; take over abandoned ones."""
         for id, task in list(self._busy.items()):
             held = partial(loads.hold, id=id, holder=self._holder, hold_s=self._hold_s)
             if not await self._database.run(held):
-                # This process slept for so long that another one has it.
+                # This process was suspended for so long that another one took over.
                 task.cancel()
         left = partial(loads.take_up, holder=self._holder, hold_s=self._hold_s)
         for load in await self._database.run(left):
-            log.warning("model load taken up again", model=load.name, attempts=load.attempts)
+            log.warning("model load resumed", model=load.name, attempts=load.attempts)
             self._begin(load)
 
     def _begin(self, load: Load) -> None:
@@ -192,10 +193,10 @@ class ModelAdmin:
         failure: MeshError | None = None
         try:
             if load.attempts > MOST_ATTEMPTS:
-                raise InternalError("the load was given up: every process that was at it ended")
+                raise InternalError("the load was given up: every process that attempted it died")
             async with self._one_at_a_time:
                 await self._exported(load)
-            await self._seen(lambda offer: _offers(offer, load), f"model {load.name!r} is not on offer")
+            await self._seen(lambda offer: _offers(offer, load), f"model {load.name!r} is not being served")
         except MeshError as error:
             failure = error
         except Exception as error:
@@ -208,7 +209,7 @@ class ModelAdmin:
                 self._outbox(connection, load, failure)
             return ended
 
-        # If that fails, it is taken up again: what was exported is not exported twice.
+        # If that fails, the load is resumed: what was exported is not exported twice.
         if await self._database.run(end):
             log.info("model load ended", model=load.name, reason=failure.message if failure else "")
             await self._tell(load.id)
@@ -221,13 +222,13 @@ class ModelAdmin:
                     return await self._exporter.export(source, load.name)
                 return await self._exporter.add(load.kind, source, load.name, load.model)
             except Busy:
-                # The command outlives a gateway that is killed; that one's is waited for.
+                # The command outlives a gateway that is killed; wait for that one to finish.
                 if load.attempts == 1 or time.monotonic() > until:
                     raise
             await asyncio.sleep(_LOOK_S)
 
     async def _seen(self, reached: Callable[[Offer], bool], otherwise: str) -> None:
-        """Wait until the rooms offer what is wanted."""
+        """Wait until the services' lists satisfy `reached`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.load_timeout_s):
                 while True:
@@ -235,9 +236,9 @@ class ModelAdmin:
                     with suppress(MeshError):
                         if reached(await self._catalogue.offer()):
                             return
-                    # Rooms look at the repository by themselves; they tell nobody.
+                    # The services poll the repository themselves and send no notification.
                     await asyncio.sleep(_LOOK_S)
-        raise Unavailable(f"{otherwise}; the rooms' logs say why")
+        raise Unavailable(f"{otherwise}; see the services' logs for the reason")
 
 
 def _steered(offer: Offer, control: str) -> frozenset[str]:
@@ -248,14 +249,16 @@ def _steered(offer: Offer, control: str) -> frozenset[str]:
 def _offers(offer: Offer, load: Load) -> bool:
     if load.model is None:
         return offer.model(load.name) is not None
-    # Two rooms have to know it.
+    # Two services must list it.
     return load.model in _steered(offer, load.name) and any(one.kind == load.name for one in offer.controls)
 
 
 def _check_control(load: Load, offer: Offer) -> None:
     kinds = [control.kind for control in offer.controls]
     if load.kind not in kinds:
-        raise InvalidInput(f"kind {load.kind!r} is no kind of control; known: {', '.join(kinds)}", field="kind")
+        raise InvalidInput(
+            f"kind {load.kind!r} is not a known kind of control; known: {', '.join(kinds)}", field="kind"
+        )
     if offer.model(load.model or "") is None:
         names = ", ".join(model.name for model in offer.models) or "none"
         raise InvalidInput(f"base {load.model!r} is not loaded; loaded: {names}", field="base")

@@ -1,4 +1,4 @@
-"""The exporter's command, in a process of its own: how it is called, what its end means."""
+"""Runs the exporter's command as a subprocess, and turns its exit status into errors."""
 
 import asyncio
 import os
@@ -14,56 +14,56 @@ from mesh.errors import Conflict, InternalError, InvalidInput, NotFound, Unavail
 from mesh.telemetry import log
 
 _LONGEST_LINE = 64 * 1024
-# Exit statuses of the command, as its help says.
+# Exit statuses of the command, as in its --help.
 _REFUSED, _UNREACHABLE, _BUSY, _MISFIT = 3, 4, 7, 8
-# The line that says why nothing was done; its words are for the caller.
+# The line that says why nothing was done; it is passed on to the caller.
 _REASON = re.compile(r"not (?:exported|added|removed): (.+)")
 
 
 class Busy(Conflict):
-    """Another process is at the same model."""
+    """Another process is exporting or removing the same model."""
 
 
 class Exporter:
-    """Runs the command.
+    """Runs the exporter's command.
 
     Args:
-        settings: the command, where models go to, how long it may take.
+        settings: the command, the repository, the timeout.
     """
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
 
     async def export(self, source: str, name: str) -> None:
-        """A model into the repository.
+        """Export a model into the repository.
 
         Raises:
-            InvalidInput: the source is refused; says why.
-            Unavailable: the hub is away, or the command took too long.
+            InvalidInput: the source was refused; the message says why.
+            Unavailable: the hub can't be reached, or the command took too long.
             Busy, InternalError.
         """
         await self._done((), ("--name", name, "--", source))
 
     async def add(self, kind: str, source: str, name: str, model: str) -> None:
-        """A ControlNet for hints of `kind` to a model of the repository; raises as `export`."""
+        """Add a ControlNet for hints of `kind` to a model in the repository; raises as `export`."""
         await self._done(("control",), ("--model", model, "--name", name, "--", kind, source))
 
     async def remove(self, name: str) -> None:
-        """A model, or a ControlNet that was added to one, out of the repository.
+        """Remove a model, or a ControlNet that was added to one, from the repository.
 
         Raises:
-            NotFound: there is neither.
+            NotFound: neither exists.
             Busy, Unavailable, InternalError: as `export`.
         """
         try:
             await self._done(("remove",), ("--", name))
         except InvalidInput:
-            raise NotFound(f"there is no model {name!r}", field="model") from None
+            raise NotFound(f"model {name!r} not found", field="model") from None
 
     async def _done(self, verb: Sequence[str], arguments: Sequence[str]) -> None:
         status, reason = await self._run((*verb, "--repository", self._settings.model_repository, *arguments))
         if status in (_REFUSED, _MISFIT):
-            raise InvalidInput(f"source can't be exported: {reason or 'the log says why'}", field="source")
+            raise InvalidInput(f"source can't be exported: {reason or 'see the log for the reason'}", field="source")
         if status == _UNREACHABLE:
             raise Unavailable("the hub can't be reached", retry_after_s=60)
         if status == _BUSY:
@@ -72,8 +72,8 @@ class Exporter:
             raise InternalError("the export failed; the log has the details")
 
     async def _run(self, arguments: Sequence[str]) -> tuple[int, str]:
-        """Exit status of the command, and why it did nothing if it says so; what it says goes to the log."""
-        # What this process was told is none of the command's business: keys above all.
+        """Run the command; returns its exit status and its reason for doing nothing, if any. Its output is logged."""
+        # The command must not inherit this process's settings, keys above all.
         own = [f"-u{type(self._settings).PREFIX}{field.name.upper()}" for field in fields(self._settings)]
         given = shlex.split(self._settings.export_command)
         process = await asyncio.create_subprocess_exec(
@@ -92,21 +92,21 @@ class Exporter:
             raise Unavailable("the export took longer than this deployment allows") from None
         finally:
             if process.returncode is None:
-                # The whole session: exporters may have children of their own.
+                # The whole session, as exporters may have child processes.
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
 
 
 async def _tell(process: asyncio.subprocess.Process) -> str:
-    """Log what the command says; why it did nothing, if it says so."""
+    """Log the command's output; returns its reason for doing nothing, or ""."""
     assert process.stdout is not None
     reason = ""
     while True:
         try:
             line = await process.stdout.readline()
         except ValueError:
-            continue  # one that is longer than anybody reads
+            continue  # a line that is too long to be of use
         if not line:
             return reason
         if text := line.decode(errors="replace").strip():

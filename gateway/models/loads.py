@@ -1,7 +1,7 @@
-"""Models that are being loaded, as they stand in the database: who asked for what, and which process is at it.
+"""Database records of models that are being loaded, and the leases of the processes that load them.
 
-A process holds what it is at for a while, and says again and again that it still does. What nobody holds any more,
-because a process was killed, is taken up by the next one that looks.
+A process holds a lease on its loads and renews it regularly. An expired lease, of a process that was killed, is taken
+over by the next process that looks.
 """
 
 import secrets
@@ -17,16 +17,16 @@ from mesh.errors import Conflict, MeshError
 
 @dataclass(frozen=True)
 class Load:
-    """A model that somebody wants, or a ControlNet for one.
+    """A request to load a model, or a ControlNet for one.
 
     Attributes:
-        name: that it gets.
+        name: the name to load it under.
         source: a folder, or a hub's owner/name.
-        owner: who asked.
-        dialect: in whose words the webhook is told.
-        webhook: is told of the end; None for nobody.
-        kind, model: of a ControlNet: the kind of control whose hints it takes, and the model that it steers.
-        attempts: how often processes began with it.
+        owner: whose request it is.
+        dialect: dialect of the webhook's body.
+        webhook: URL notified of the end; None for none.
+        kind, model: of a ControlNet: its control kind, and the model that it steers.
+        attempts: how many times a process started it.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Load:
 
 
 LoadAnnouncer = Callable[[Load, MeshError | None], Announcement]
-"""How a dialect tells of a load's end: of its failure, or of None."""
+"""How a dialect announces the end of a load, given its failure or None."""
 
 
 def begin(connection: Connection, load: Load, holder: str, hold_s: float) -> None:
-    """Put a load down, held by `holder`; Conflict if one of its name stands there."""
+    """Insert a load, held by `holder`; Conflict if there is one of the same name."""
     if is_waiting(connection, load.name):
         raise being_loaded(load.name)
     moment = now(connection.dialect)
@@ -54,18 +54,18 @@ def begin(connection: Connection, load: Load, holder: str, hold_s: float) -> Non
 
 
 def is_waiting(connection: Connection, name: str) -> bool:
-    """Whether something of that name is being loaded, by whatever process."""
+    """Whether a load of that name is pending or running in any process."""
     return connection.execute(select(LOADS.c.id).where(LOADS.c.name == name)).one_or_none() is not None
 
 
 def hold(connection: Connection, id: str, holder: str, hold_s: float) -> bool:
-    """Hold a load for longer; False if another process has it by now. With 0 seconds it is anybody's."""
+    """Renew the lease of a load; False if another process has taken it over. 0 seconds releases it."""
     held = update(LOADS).where(LOADS.c.id == id, LOADS.c.held_by == holder)
     return connection.execute(held.values(held_until=now(connection.dialect) + hold_s)).rowcount == 1
 
 
 def take_up(connection: Connection, holder: str, hold_s: float) -> list[Load]:
-    """The loads that nobody holds any more; `holder` does now."""
+    """Take over the loads with expired leases for `holder`; returns them."""
     moment = now(connection.dialect)
     taken = []
     for row in connection.execute(select(LOADS).where(LOADS.c.held_until <= moment)).all():
@@ -80,10 +80,10 @@ def take_up(connection: Connection, holder: str, hold_s: float) -> list[Load]:
 
 
 def end(connection: Connection, id: str, holder: str) -> bool:
-    """Take a load out; False if another process has it by now, so that a load ends once."""
+    """Delete a load; False if another process has taken it over, so that a load ends once."""
     return connection.execute(delete(LOADS).where(LOADS.c.id == id, LOADS.c.held_by == holder)).rowcount == 1
 
 
 def being_loaded(name: str) -> Conflict:
-    """What is said of a name that is taken up."""
-    return Conflict(f"model {name!r} is being loaded already", field="model")
+    """The error for a name that is already being loaded."""
+    return Conflict(f"model {name!r} is already being loaded", field="model")

@@ -1,4 +1,4 @@
-"""Jobs as GenerationService shows them."""
+"""Jobs as messages of GenerationService."""
 
 import asyncio
 from collections.abc import Sequence
@@ -33,13 +33,13 @@ async def contents(assets: Assets, job: Job) -> list[bytes]:
 def record(
     job: Job, links: Sequence[str], files: Sequence[bytes] = (), shown: Preview | None = None
 ) -> generation_pb2.Job:
-    """A job as a message.
+    """The message for a job.
 
     Args:
-        job: at any moment.
-        links: where its finished pictures are found, in their order.
-        files: their content; empty to leave it out.
-        shown: the preview that was sent before.
+        job: in any state.
+        links: URLs of its finished pictures, in order.
+        files: content of its finished pictures; empty: left out.
+        shown: the preview that was sent last.
     """
     known = generation_pb2.Job(
         id=job.id,
@@ -61,7 +61,7 @@ def record(
 
 
 def progress(job: Job, shown: Preview | None) -> generation_pb2.GenerateProgress:
-    """How far `job` is, with its preview if that is another than the one `shown` last."""
+    """The progress of `job`, with its preview unless that was `shown` before."""
     known = generation_pb2.GenerateProgress(step=job.step, steps=job.steps)
     if job.preview is not None and job.preview is not shown:
         _, width, height = check(job.preview.content)
@@ -73,7 +73,7 @@ def progress(job: Job, shown: Preview | None) -> generation_pb2.GenerateProgress
 
 
 def result(job: Job, files: Sequence[bytes], links: Sequence[str] = ()) -> generation_pb2.GenerateResult:
-    """What came of a job; without `files` or `links` their fields stay empty."""
+    """The result of a job; without `files` or `links` their fields stay empty."""
     nothing = len(job.pictures)
     images = [
         _image(job, picture, content, url)

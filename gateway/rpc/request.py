@@ -1,4 +1,4 @@
-"""Requests of GenerationService as they are read: a field of the canonical request takes the message's of its name."""
+"""Reads requests of GenerationService: fields of the canonical request and of the message match by name."""
 
 from collections.abc import Iterator
 from dataclasses import MISSING
@@ -18,7 +18,7 @@ Request = TypeVar("Request")
 
 
 def generation_of(request: generation_pb2.GenerateRequest) -> Generation:
-    """The canonical request.
+    """The canonical request for `request`.
 
     Raises:
         InvalidInput: naming the field.
@@ -27,12 +27,12 @@ def generation_of(request: generation_pb2.GenerateRequest) -> Generation:
 
 
 def _read(message: Message, cls: type[Request], at: str = "") -> Request:
-    """`message` as a `cls`, whose fields' names begin with `at` in errors."""
+    """Read `message` as a `cls`; `at` is the prefix of field names in errors."""
     return cls(**dict(_given(message, cls, at)))
 
 
 def _given(message: Message, cls: type, at: str) -> Iterator[tuple[str, Any]]:
-    """The fields that say something. Where the protocol can't tell zero from absent, zero is none, and the default."""
+    """The fields that are set. Where the protocol can't tell zero from absent, zero means the default."""
     for field, declared in fields_of(cls):
         known = message.DESCRIPTOR.fields_by_name.get(field.name)
         if known is None:

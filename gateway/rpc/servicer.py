@@ -26,7 +26,7 @@ _BY_NUMBER = {value: status for status, value in STATUSES.items()}
 
 
 class Generations(generation_pb2_grpc.GenerationServiceServicer):
-    """Takes jobs from the same parts as the HTTP dialects do.
+    """Implements GenerationService on the same parts as the HTTP dialects.
 
     Args:
         gateway: its parts.
@@ -35,7 +35,7 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         settings = gateway.settings
-        # Callers here know no address of the HTTP side.
+        # gRPC callers have sent no HTTP address to derive URLs from.
         self._base_url = settings.public_url.rstrip("/") or f"http://{settings.public_address}"
 
     async def Generate(
@@ -52,7 +52,7 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
                     shown = job.preview
         finally:
             if not job.is_finished and not order.id:
-                # Shielded: this runs because the caller cancelled, and the cancelling must not be cancelled itself.
+                # Shielded: this runs because the caller cancelled, and cancelling the job must not be cancelled itself.
                 await asyncio.shield(self._gateway.jobs.cancel(job.id, job.owner))
         if job.error is not None:
             raise job.error
@@ -105,7 +105,7 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
     def _order(
         self, asked: generation_pb2.GenerateRequest, context: Any, method: str, request: Message, at_once: bool = False
     ) -> Order:
-        """What is submitted for a call of `method` with `request`; its model is not resolved yet."""
+        """The order for a call of `method` with `request`; its model is not resolved yet."""
         owner = self._owner(context)
         order = Order(generation_of(asked), owner, dialect=_DIALECT, echo={"base_url": self._base_url}, at_once=at_once)
         key = idempotency.checked(_metadata(context).get(idempotency.HEADER.lower()))

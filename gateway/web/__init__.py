@@ -1,1 +1,1 @@
-"""Pieces of HTTP that know nothing of this API: bodies, negotiation, preferences, problems."""
+"""HTTP building blocks, independent of this API: bodies, content negotiation, preferences, problem details."""

@@ -1,11 +1,11 @@
-"""Content negotiation: what a client's Accept header wants most of what can be given (RFC 9110, section 12.5.1)."""
+"""Content negotiation: the offered media type that a client's Accept header prefers (RFC 9110, section 12.5.1)."""
 
 import math
 from collections.abc import Sequence
 
 
 def parse_accept(header: str) -> list[tuple[str, float]]:
-    """Media ranges with their quality, in the header's order; parameters other than q are dropped, as is nonsense."""
+    """Media ranges with their quality, in the header's order; malformed ranges and other parameters are dropped."""
     ranges = []
     for entry in header.split(","):
         media_range, *parameters = (part.strip().lower() for part in entry.split(";"))
@@ -21,8 +21,8 @@ def negotiate(header: str | None, offered: Sequence[str], anything: str) -> str 
 
     Args:
         header: the Accept header; None or blank takes `anything`.
-        offered: media types that can be given, best first where the client leaves the choice within `type/*`.
-        anything: answer to `*/*`.
+        offered: media types that can be sent, the preferred first where the client leaves the choice within `type/*`.
+        anything: the type for `*/*`.
 
     Returns:
         The type of the highest quality; among equals the most specific range, then the first in the header; None if
@@ -33,7 +33,7 @@ def negotiate(header: str | None, offered: Sequence[str], anything: str) -> str 
     ranges = parse_accept(header or "")
     refused = {media_range for media_range, quality in ranges if quality == 0}
     wanted = [entry for entry in ranges if entry[1] > 0]
-    # sorted() keeps the header's order among equals.
+    # sorted() is stable: equals stay in the header's order.
     for media_range, _ in sorted(wanted, key=lambda entry: (-entry[1], entry[0].count("*"))):
         if media_range == "*/*":
             candidates = [anything, *offered]

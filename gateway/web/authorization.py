@@ -1,4 +1,4 @@
-"""How a key is carried in an Authorization header: as a token, or as a user's name and password."""
+"""Parses Authorization headers: a Bearer token, or Basic's user name and password."""
 
 import binascii
 

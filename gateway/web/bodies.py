@@ -1,4 +1,4 @@
-"""Request bodies: read up to a limit, then as a JSON object or as a form."""
+"""Request bodies: read up to a limit, then parsed as a JSON object or a form."""
 
 from collections.abc import Mapping
 from email.message import Message
@@ -15,42 +15,42 @@ from mesh.errors import InvalidInput
 from mesh.pictures import MAX_BYTES
 
 MOST_FORM_FIELDS = 200
-# Of a multipart form. A field may be a picture as text: base64 is a third larger, and lines in it are tolerated.
+# Of a multipart form. A field may be a picture as base64, which is a third larger and may have line breaks.
 LONGEST_FIELD = 3 * MAX_BYTES
 LONGEST_HEAD = 8192
 MOST_HEAD_LINES = 32
 _LONGEST_BOUNDARY = 70
-# Of one header; what splits them needs time for each with each.
+# Of one header: the standard library's parser takes quadratic time.
 _MOST_PARAMETERS = 64
 
 
 class Malformed(InvalidInput):
-    """The body can't be read at all, whatever the dialect; `status` is what HTTP calls that."""
+    """The body can't be parsed, whatever the dialect; `status` is the HTTP status."""
 
     status = 400
 
 
 class BodyTooLarge(Malformed):
-    """The body is larger than this gateway takes."""
+    """The body is larger than this gateway accepts."""
 
     status = 413
 
 
 class BodyCompressed(Malformed):
-    """The body is compressed, and may be a bomb."""
+    """The body is compressed, and may be a decompression bomb."""
 
     status = 415
 
 
 async def read(request: Request, max_bytes: int) -> bytes:
-    """The whole body; it stays at hand for `kept`.
+    """Read the whole body, and keep it for `kept`.
 
     Raises:
         BodyTooLarge: more than `max_bytes`; reading stops there.
         BodyCompressed: a compressed body.
     """
     if request.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        raise BodyCompressed("compressed bodies are not taken; send the body as it is")
+        raise BodyCompressed("compressed bodies are not accepted; send the body without Content-Encoding")
     if int(request.headers.get("content-length") or 0) > max_bytes:
         raise BodyTooLarge(f"the body is larger than {max_bytes} bytes; send smaller pictures")
     body = bytearray()
@@ -63,17 +63,17 @@ async def read(request: Request, max_bytes: int) -> bytes:
 
 
 def kept(request: Request) -> bytes:
-    """The body that was read before, for the last time: it is let go, since it may be large and the answer far."""
+    """The body that `read` kept. It is released, since it may be large and the answer may take long; call this once."""
     body: bytes = getattr(request.state, "body", b"")
     request.state.body = b""
     return body
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """`body` as a JSON object; of repeated names the last one counts.
+    """Parse `body` as a JSON object; of repeated names the last one counts.
 
     Raises:
-        Malformed: not JSON (NaN, lone surrogates and bottomless nesting are none) or no object.
+        Malformed: not valid JSON (nor are NaN, lone surrogates and very deep nesting), or not an object.
     """
     try:
         value = orjson.loads(body)
@@ -85,7 +85,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def urlencoded(body: bytes) -> dict[str, Any]:
-    """`body` as a form of application/x-www-form-urlencoded; of repeated names the last one counts.
+    """Parse `body` as application/x-www-form-urlencoded; of repeated names the last one counts.
 
     Raises:
         Malformed: not UTF-8, or too many fields.
@@ -93,14 +93,14 @@ def urlencoded(body: bytes) -> dict[str, Any]:
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FORM_FIELDS, errors="strict")
     except ValueError:
-        raise Malformed(f"the body is no form of at most {MOST_FORM_FIELDS} fields in UTF-8") from None
+        raise Malformed(f"the body is not a valid form of at most {MOST_FORM_FIELDS} fields in UTF-8") from None
     return dict(pairs)
 
 
 def multipart(content_type: str, body: bytes) -> dict[str, Any]:
-    """`body` as a form of multipart/form-data: text fields as str, files as bytes; the last of a name counts.
+    """Parse `body` as multipart/form-data: text fields as str, files as bytes; of repeated names the last one counts.
 
-    A file is what has a filename, be it empty or in RFC 2231's form. The time grows with the bytes and nothing else.
+    A part with a filename is a file, even if the name is empty or in RFC 2231's form. The time is linear in the bytes.
 
     Args:
         content_type: with the boundary, of 1 to 70 characters.
@@ -108,20 +108,20 @@ def multipart(content_type: str, body: bytes) -> dict[str, Any]:
             and a content of at most LONGEST_FIELD bytes.
 
     Raises:
-        Malformed: not of that form.
+        Malformed: not a valid form, or a limit is exceeded.
     """
-    refused = Malformed(f"the body is no multipart form of at most {MOST_FORM_FIELDS} fields")
+    refused = Malformed(f"the body is not a valid multipart form of at most {MOST_FORM_FIELDS} fields")
     try:
         boundary = _parameters({"Content-Type": content_type}).get_boundary("")
         if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
             raise refused
         start = b"--" + boundary.encode("latin-1", "replace")
         delimiter = b"\r\n" + start
-        # Before the parser looks: it takes near misses of the delimiter and blanks behind it byte by byte.
+        # Before parsing: the parser handles near misses of the delimiter, and blanks after it, byte by byte.
         if body.count(delimiter) > MOST_FORM_FIELDS + 1 or delimiter + b" " in body or delimiter + b"\t" in body:
             raise refused
         if not body.startswith(start):
-            # What stands before the first part counts for nothing, and the parser doesn't know it.
+            # Text before the first part is ignored, which the parser does not do itself.
             body = body[body.index(delimiter) + 2 :]
         form = _Form(start[2:])
         form.write(body)
@@ -133,7 +133,7 @@ def multipart(content_type: str, body: bytes) -> dict[str, Any]:
 
 
 class _Form:
-    """The fields of a multipart form, as its parser finds them.
+    """Collects the fields of a multipart form from the parser's callbacks.
 
     Attributes:
         fields: text as str, files as bytes.
@@ -163,11 +163,11 @@ class _Form:
         )
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes.
+        """Parse the next bytes.
 
         Raises:
-            FormParserError: they are no form.
-            ValueError: they break a bound, or a name or text is not readable.
+            FormParserError: they are not a form.
+            ValueError: a limit is exceeded, or a name or text can't be decoded.
         """
         self._parser.write(data)
 
@@ -189,7 +189,7 @@ class _Form:
     def _grow(self, count: int) -> None:
         self._head_bytes += count
         if self._head_bytes > LONGEST_HEAD:
-            raise ValueError("too long a head")
+            raise ValueError("part headers too long")
 
     def _header_end(self) -> None:
         # Of repeated headers the first one counts.
@@ -199,14 +199,14 @@ class _Form:
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._content_bytes += end - start
         if self._content_bytes > LONGEST_FIELD:
-            raise ValueError("too large a field")
+            raise ValueError("field too large")
         self._content.append(data[start:end])
 
     def _end(self) -> None:
         head = _parameters(self._headers)
         name = head.get_param("name", header="content-disposition")
         if name is None:
-            raise ValueError("a part without name")
+            raise ValueError("part without a name")
         content = b"".join(self._content)
         is_file = head.get_filename() is not None
         self.fields[collapse_rfc2231_value(name)] = content if is_file else content.decode()
@@ -216,8 +216,8 @@ class _Form:
 
 
 def _parameters(headers: Mapping[str, str]) -> Message:
-    """Those of `headers` that have parameters, for the standard library to read: it knows RFC 2231, which older
-    clients use for names of files, and python-multipart leaves it out.
+    """The `headers` that have parameters, for the standard library to parse: it supports RFC 2231, which older clients
+    use for file names, and python-multipart does not.
 
     Raises:
         ValueError: too long, or too many parameters.

@@ -1,4 +1,4 @@
-"""Work that ends when its client goes away: FastAPI runs a handler on to its end for nobody."""
+"""Cancels work when its client disconnects, which FastAPI does not do by itself."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when the client of `request` disconnects.
+    """Await `work`, and cancel it when the client of `request` disconnects.
 
-    The body of the request must have been read.
+    The body of the request must have been read before.
 
     Raises:
-        Cancelled: the client went away.
+        Cancelled: the client disconnected.
     """
     working, leaving = asyncio.create_task(work), asyncio.create_task(_gone(request))
     try:

@@ -1,4 +1,4 @@
-"""What a client prefers about waiting: the Prefer header (RFC 7240). What can't be read in it is passed over."""
+"""The Prefer header (RFC 7240): how long a client wants to wait. What can't be parsed in it is ignored."""
 
 import re
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ _PREFERENCE = re.compile(r"\s*(respond-async|wait\s*=\s*\"?(\d{1,9})\"?)\s*(?:;.
 
 @dataclass(frozen=True)
 class Waiting:
-    """How long the answer may be held back, and how Preference-Applied says so."""
+    """How long the answer may be held back in seconds, and the value of Preference-Applied."""
 
     seconds: float
     applied: str
 
 
 def read_prefer(header: str | None, longest_s: float) -> Waiting | None:
-    """The preference; None without one.
+    """Parse the preference; None if there is none.
 
-    `respond-async` alone is not to wait, `wait=N` to wait N seconds, both together too (section 4.3). More than
-    `longest_s` seconds are `longest_s`.
+    `respond-async` alone means not to wait, `wait=N` to wait N seconds, with or without it (section 4.3). `longest_s`
+    is the maximum.
     """
     seconds: float | None = None
     is_async = False

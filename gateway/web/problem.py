@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details, the gateway's own shape."""
+"""Errors as RFC 9457 problem details, the gateway's own error format."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +18,8 @@ class Kind:
     """A kind of problem.
 
     Attributes:
-        name: the end of its type URL, under PATH.
-        status: of HTTP; there is one kind a status.
+        name: the last part of its type URL, under PATH.
+        status: HTTP status; there is one kind per status.
         title: the same in every problem of the kind.
         meaning: what to do about it.
     """
@@ -31,29 +31,33 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """The type URL, relative to the server that sent the problem, where its description is found."""
+        """The type URL, relative to the server that sent the problem; it leads to the description."""
         return f"{PATH}/{self.name}"
 
 
 KINDS = (
-    Kind("malformed", 400, "Malformed request", "The body is no JSON object at all. Nothing was read from it."),
+    Kind("malformed", 400, "Malformed request", "The body is not a JSON object. Nothing was read from it."),
     Kind("unauthenticated", 401, "API key missing or unknown", "Send `Authorization: Bearer KEY` with a valid key."),
-    Kind("forbidden", 403, "Not allowed", "The key is valid and lacks the scope, or a signed link has ended."),
-    Kind("not-found", 404, "Not found", "Nothing has this path or id, or it is another key's, or it is gone."),
+    Kind("forbidden", 403, "Not allowed", "The key is valid but lacks the scope, or a signed link has expired."),
+    Kind("not-found", 404, "Not found", "The path or id is unknown, belongs to another key, or has expired."),
     Kind("method-not-allowed", 405, "Method not allowed", "The path exists for other methods; `Allow` lists them."),
-    Kind("not-acceptable", 406, "Not acceptable", "`Accept` excludes all that the request can be answered with."),
-    Kind("conflict", 409, "Conflict", "The idempotency key stands for another request; take a new one."),
+    Kind("not-acceptable", 406, "Not acceptable", "`Accept` excludes every media type that this request can return."),
+    Kind("conflict", 409, "Conflict", "The idempotency key was used for another request; use a new one."),
     Kind("body-too-large", 413, "Body too large", "Send smaller pictures, or upload them one by one as assets."),
     Kind("body-compressed", 415, "Compressed body", "Send the body without Content-Encoding."),
     Kind("invalid", 422, "Invalid request", "`field` names the part to change, `detail` what it must be."),
-    Kind("overloaded", 429, "Too many requests", "A bound was reached; try again after `retry_after` seconds."),
-    Kind("cancelled", 499, "Client closed request", "The client took the request back."),
+    Kind("overloaded", 429, "Too many requests", "A limit was reached; try again after `retry_after` seconds."),
+    Kind("cancelled", 499, "Client closed request", "The client cancelled the request."),
     Kind("internal", 500, "Internal error", "A fault of the service; report it with the answer's X-Request-Id."),
     Kind("not-enabled", 501, "Not enabled", "The deployment does not have this feature."),
-    Kind("unavailable", 503, "Unavailable", "A part of the mesh is away; try again after `retry_after` seconds."),
-    Kind("deadline-exceeded", 504, "Deadline exceeded", "The time was over before the work was done; allow more time."),
+    Kind(
+        "unavailable", 503, "Unavailable", "A part of the mesh is not available; try again after `retry_after` seconds."
+    ),
+    Kind(
+        "deadline-exceeded", 504, "Deadline exceeded", "The deadline passed before the work was done; allow more time."
+    ),
 )
-"""Every kind that is ever answered."""
+"""Every kind of problem."""
 RESPONSES: dict[int | str, dict[str, Any]] = {
     statuses: {
         "description": "What to change.",
@@ -61,7 +65,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     }
     for statuses in ("4XX", "5XX")
 }
-"""Documentation of a route's errors."""
+"""The documentation of every route's errors, for FastAPI."""
 BY_STATUS = {kind.status: kind for kind in KINDS}
 _OTHER = Kind("", 0, "Error", "")
 
@@ -72,7 +76,7 @@ def status_of(error: MeshError) -> int:
 
 
 def details(error: MeshError) -> dict[str, Any]:
-    """`error` as problem details; `field` and `retry_after` stand in it where they are known."""
+    """`error` as problem details, with `field` and `retry_after` where they are known."""
     known = _body(status_of(error), error.message)
     if error.field:
         known["field"] = error.field
@@ -82,7 +86,7 @@ def details(error: MeshError) -> dict[str, Any]:
 
 
 def retry_header(error: MeshError) -> dict[str, str]:
-    """The Retry-After header in whole seconds, if `error` may pass by itself."""
+    """The Retry-After header in whole seconds, if a retry of the request may succeed."""
     return {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
 
 
@@ -95,7 +99,7 @@ def respond(error: MeshError) -> Response:
 
 
 def plain(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """A problem that no MeshError stands for, such as an unknown route."""
+    """A problem without a MeshError, such as an unknown route."""
     return Response(orjson.dumps(_body(status, detail)), status, headers, MEDIA_TYPE)
 
 

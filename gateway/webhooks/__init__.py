@@ -1,1 +1,1 @@
-"""Webhooks: endpoints, announcements, deliveries and their attempts."""
+"""Webhooks: endpoints, announcements, deliveries and their attempts, signed as in Standard Webhooks."""

@@ -1,4 +1,4 @@
-"""How it is told that a job was taken, or has ended: what a dialect gives for it."""
+"""Announcements of a job's acceptance or end, as the dialects write them."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ EVENTS = {
     Status.FAILED: "generation.failed",
     Status.CANCELLED: "generation.cancelled",
 }
-"""Our own names of what is told of a job."""
+"""The native event names, by the job's status."""
 
 
 @dataclass(frozen=True)
 class Announcement:
-    """What is told of a job.
+    """An event about a job.
 
     Attributes:
-        event: its name, by which endpoints choose.
-        body: the JSON that is sent.
-        alias: the same under a second name, for those who chose only that; None for no such.
+        event: the event's name, which endpoints subscribe to.
+        body: the JSON to be sent.
+        alias: the same event under a second name, for endpoints that subscribed only to that; None for none.
     """
 
     event: str
@@ -31,18 +31,19 @@ class Announcement:
     alias: "Announcement | None" = None
 
     def chosen(self, events: Collection[str]) -> "Announcement | None":
-        """What somebody hears who chose `events`, names or ALL_EVENTS; None for nothing."""
+        """The announcement for a subscription to `events`, names or ALL_EVENTS; None for none."""
         if ALL_EVENTS in events or self.event in events:
             return self
         return None if self.alias is None else self.alias.chosen(events)
 
 
 Link = Callable[[str], str]
-"""URL of a stored picture by its name; of its base64 as text with `.base64` behind the name."""
+"""Returns the URL of a stored picture by name; with `.base64` after the name, of its base64 text."""
 
 Announcer = Callable[[Job, Link], Announcement]
-"""How a dialect tells of a job that was taken, or has ended; the job's status says which. Any dialect's job may come:
-an endpoint hears of all, in its own dialect. Dialects that endpoints can't be set up for are asked of ends alone."""
+"""Writes a dialect's announcement of a job that was accepted or has ended; the job's status tells which. The job may be
+of any dialect: endpoints are notified of all jobs, in their own dialect. In dialects without endpoints it is called for
+ends only."""
 
 Signer = Callable[[str, str], Mapping[str, str]]
-"""Headers in which a dialect signs, beside those of Standard Webhooks: of a secret and a body."""
+"""Returns a dialect's signature headers for a secret and a body, in addition to those of Standard Webhooks."""

@@ -1,8 +1,8 @@
-"""Deliveries: attempted until they are heard, given up after days, forgotten after their time.
+"""Deliveries: attempted until they succeed, given up after days, deleted after the retention time.
 
-A delivery is written in the transaction that takes or ends a job (gateway.webhooks.outbox), and attempted by the queue
-afterwards; one whose process died in between, or later, is found when it is overdue. Receivers may hear of the same
-thing twice, under the same id, and of a job's end before its beginning: every message is attempted by itself.
+A delivery is written in the transaction that accepts or ends a job (gateway.webhooks.outbox), and attempted by the
+queue afterwards; if its process dies in between or later, it is found when it is overdue. Delivery is at least once and
+unordered: a receiver may get an event twice, with the same id, and a job's end before its beginning.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ DELIVERIES = Counter("cn_webhook_deliveries_total", "Attempts to deliver webhook
 
 GONE = "it answered 410"
 BROKEN = "nothing was delivered there for days"
-"""Why an endpoint is disabled: at once, or when a delivery has failed to the end of the schedule, and none has
-succeeded since it was written."""
+"""Reasons for disabling an endpoint: at once; or when all scheduled attempts of a delivery have failed, and no other
+delivery has succeeded since it was written."""
 
 
 class Deliveries:
@@ -38,10 +38,10 @@ class Deliveries:
 
     Args:
         database: of the records.
-        queue: asks for each attempt in time, and is told of the next one.
-        sender: posts.
-        signers: dialect -> how it signs, if in a way of its own.
-        timing: when what happens.
+        queue: schedules the attempts.
+        sender: posts the messages.
+        signers: dialect -> its own signature headers, if it has some.
+        timing: the schedule, the retention time and the clock.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class Deliveries:
         self._closing = False
 
     def open(self) -> None:
-        """Begin to look for what is overdue."""
+        """Start to look for overdue deliveries."""
         self._tasks = [
             asyncio.create_task(every(self._timing.look_s, self._find)),
             asyncio.create_task(every(sweep_every_s(self._timing.retention_s), self._sweep)),
         ]
 
     async def close(self) -> None:
-        """Attempt nothing more; what is pending is for other processes, or for the next one."""
+        """Stop; pending deliveries are left to other processes, or to the next one."""
         self._closing = True
         for task in (*self._tasks, *self._trying):
             task.cancel()
@@ -103,7 +103,7 @@ class Deliveries:
         return await self._sender.post(due.url, due.body, headers)
 
     async def _noted(self, due: records.Due, sent_at: float, answer: Answer) -> float | None:
-        """Write down what came of an attempt; the pause before the next one, None for no other."""
+        """Record the result of an attempt; returns the pause before the next one in seconds, None if there is none."""
         made = records.Try(tables.moment(sent_at), str(answer))
         is_final = answer.is_success or answer.is_gone
         pause_s = None if is_final else self._timing.pause_s(due.number + 1, answer.retry_after_s)
@@ -128,7 +128,7 @@ class Deliveries:
         await self._queue.put(id, number, URL(url).host or "", delay_s, again)
 
     async def _find(self) -> None:
-        """Have attempted what nobody attempts: a process died after it was written, or on the way."""
+        """Enqueue overdue deliveries without a workflow: their process died after writing or while attempting them."""
 
         def overdue(connection: Connection) -> list[str]:
             return records.overdue(connection, self._now(connection), self._timing.grace_s)
@@ -141,7 +141,7 @@ class Deliveries:
             return records.claim(connection, ids, self._now(connection), self._timing.grace_s)
 
         for waiting in await self._database.run(claim):
-            log.warning("delivery taken up again", delivery=waiting.id)
+            log.warning("overdue delivery enqueued again", delivery=waiting.id)
             await self._put(waiting.id, waiting.number, waiting.url, 0.0, again=secrets.token_hex(4))
 
     async def _sweep(self) -> None:

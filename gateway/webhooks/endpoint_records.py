@@ -1,4 +1,4 @@
-"""What is done to the records of webhook endpoints: one function a change, each within the caller's transaction."""
+"""Database records of webhook endpoints. Each function is one query or change within the caller's transaction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from mesh.errors import InvalidInput, NotFound
 from mesh.telemetry import log
 
 MOST_ENDPOINTS = 50
-"""Of one owner."""
+"""Maximum number of endpoints of one owner."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A URL that an owner wants to be told at.
+    """A URL that is notified of an owner's jobs.
 
     Attributes:
-        dialect: whose bodies and names of events it gets.
-        events: names, or "*" for all.
-        secret: signs what is sent, in the form of Standard Webhooks.
-        enabled: whether anything is sent there.
-        disabled_because: why not any more; None where its owner said so, or where it is enabled.
-        delivered_at: of the last success; None before the first.
-        failed_calls, total_calls: attempts so far.
+        dialect: dialect of the bodies and event names.
+        events: event names, or "*" for all.
+        secret: signs the messages, in the format of Standard Webhooks.
+        enabled: whether messages are sent.
+        disabled_because: why it was disabled automatically; None if its owner disabled it, or if it is enabled.
+        delivered_at: time of the last success; None before the first.
+        failed_calls, total_calls: number of attempts so far.
     """
 
     id: str
@@ -47,10 +47,10 @@ class Endpoint:
 
 
 def create(connection: Connection, now: Moment, row: Mapping[str, Any]) -> Endpoint:
-    """A new endpoint, enabled; InvalidInput if its owner has too many."""
+    """Create an enabled endpoint; InvalidInput if its owner has too many."""
     own = connection.execute(select(func.count()).where(ENDPOINTS.c.owner == row["owner"])).scalar_one()
     if own >= MOST_ENDPOINTS:
-        raise InvalidInput(f"{own} webhook endpoints are the most that one key may have; delete one first")
+        raise InvalidInput(f"{own} webhook endpoints is the maximum; delete one first")
     start = {"enabled": True, "failed_calls": 0, "total_calls": 0, "created_at": now, "updated_at": now}
     connection.execute(insert(ENDPOINTS).values(**row, **start))
     return get(connection, row["id"], row["owner"])
@@ -65,14 +65,14 @@ def get(connection: Connection, id: str, owner: str) -> Endpoint:
 
 
 def of_owner(connection: Connection, owner: str) -> tuple[Endpoint, ...]:
-    """All endpoints of an owner, the oldest first."""
+    """All endpoints of an owner, oldest first."""
     asked = select(ENDPOINTS).where(ENDPOINTS.c.owner == owner)
     rows = connection.execute(asked.order_by(ENDPOINTS.c.created_at, ENDPOINTS.c.id))
     return tuple(_endpoint(row) for row in rows)
 
 
 def change(connection: Connection, now: Moment, id: str, owner: str, changes: Mapping[str, Any]) -> Endpoint:
-    """An owner's endpoint with `changes`; NotFound."""
+    """Change an owner's endpoint; returns it. NotFound."""
     connection.execute(update(ENDPOINTS).where(*_own(id, owner)).values(**changes, updated_at=now))
     return get(connection, id, owner)
 
@@ -91,12 +91,12 @@ def tried(connection: Connection, now: Moment, id: str | None, delivered: bool) 
 
 
 def disable(connection: Connection, now: Moment, id: str, because: str, dead_since: float | None = None) -> bool:
-    """Send nothing more to an endpoint; False if there is no reason to.
+    """Disable an endpoint; False if the condition is not met.
 
     Args:
-        because: for its owner to read.
-        dead_since: seconds since 1970 since when nothing should have been delivered there, and its owner should have
-            left it as it is; None for at once.
+        because: the reason, for its owner to read.
+        dead_since: disable only if nothing was delivered there, and its owner did not change it, since this time
+            (seconds since 1970); None: unconditionally.
     """
     asked = [ENDPOINTS.c.id == id, ENDPOINTS.c.enabled]
     if dead_since is not None:
@@ -110,7 +110,7 @@ def _own(id: str, owner: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def as_id(text: str) -> str:
-    """`text` if it may be an id: PostgreSQL refuses to compare with what can't be text, such as a NUL."""
+    """`text` if it may be an id, else "": PostgreSQL raises an error for characters that text can't contain, as NUL."""
     return text if text.isascii() and text.isprintable() else ""
 
 
@@ -122,6 +122,6 @@ def _endpoint(row: Row[Any]) -> Endpoint:
 
 def _unknown(connection: Connection, id: str, owner: str) -> NotFound:
     if connection.execute(select(ENDPOINTS.c.id).where(ENDPOINTS.c.id == as_id(id))).one_or_none() is not None:
-        # Nothing of it in the answer; who goes through ids is for the operator to see.
-        log.warning("another owner's webhook endpoint was asked for", endpoint=id, owner=owner)
-    return NotFound("there is no such webhook endpoint")
+        # Only in the log: the answer is the same as for an unknown one, but operators should see who probes ids.
+        log.warning("another owner's webhook endpoint was requested", endpoint=id, owner=owner)
+    return NotFound("unknown webhook endpoint")

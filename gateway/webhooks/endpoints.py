@@ -1,4 +1,4 @@
-"""The endpoints that owners set up: URLs that hear of all their jobs."""
+"""Webhook endpoints: URLs that are notified of all of an owner's jobs."""
 
 import hashlib
 import hmac
@@ -30,23 +30,23 @@ _SECRET_BYTES = 32
 
 
 def endpoint_secret(content: bytes) -> str:
-    """A secret in the form of Standard Webhooks."""
+    """A secret in the format of Standard Webhooks: "whsec_" and base64."""
     return f"whsec_{pybase64.b64encode_as_string(content)}"
 
 
 def owners_secret(connection: Connection, owner: str) -> str:
-    """What signs the webhooks of an owner's requests: made of the deployment's key, so that it is always the same."""
+    """The secret for the webhooks of an owner's requests, derived from the deployment's key, so always the same."""
     key = shared_key(connection, "webhooks")
     return endpoint_secret(hmac.new(key, owner.encode(), hashlib.sha256).digest())
 
 
 class Endpoints:
-    """Makes, shows, changes and deletes them. Another owner's endpoint is as unknown as one that never was.
+    """Creates, reads, changes and deletes endpoints. Another owner's endpoint looks like an unknown one.
 
     Args:
         database: of the records.
-        egress: which hosts may be told.
-        now: the moment, as the database is asked for it.
+        egress: knows which hosts may be notified.
+        now: SQL expression for the current time.
     """
 
     def __init__(self, database: Database, egress: Egress, now: Callable[[Dialect], Moment]) -> None:
@@ -55,10 +55,10 @@ class Endpoints:
         self._of_database = now
 
     def check(self, url: object, field: str) -> str:
-        """`url`, if something might be delivered there.
+        """`url`, if it is allowed as a webhook URL.
 
         Raises:
-            InvalidInput: nothing ever will: no URL, another scheme or port, user information, a private address.
+            InvalidInput: not a URL, another scheme or port, user information, or a private address.
         """
         if not isinstance(url, str):
             raise InvalidInput(f"{field} must be an http or https URL", field=field)
@@ -74,18 +74,18 @@ class Endpoints:
         dialect: str = "native",
         fields: tuple[str, str, str] = ("url", "events", "description"),
     ) -> Endpoint:
-        """A new endpoint; its secret is in the answer.
+        """Create an endpoint; the result includes its secret.
 
         Args:
-            owner: who hears of its jobs there.
-            url: as of `check`.
-            events: names, or "*" for all.
-            description: the owner's words.
-            dialect: whose bodies and names of events are sent.
-            fields: names of the three in errors.
+            owner: whose jobs it is notified of.
+            url: see `check`.
+            events: event names, or "*" for all.
+            description: for people to read.
+            dialect: dialect of the bodies and event names.
+            fields: names of `url`, `events` and `description` in errors.
 
         Raises:
-            InvalidInput: one of the three can't be taken, or there are too many.
+            InvalidInput: one of the three is invalid, or the owner has too many endpoints.
         """
         row = {
             "id": f"ep_{secrets.token_hex(12)}",
@@ -103,11 +103,11 @@ class Endpoints:
         return await self._database.run(create)
 
     async def list(self, owner: str) -> tuple[Endpoint, ...]:
-        """All of an owner's, the oldest first."""
+        """All endpoints of an owner, oldest first."""
         return await self._database.run(partial(records.of_owner, owner=owner))
 
     async def get(self, id: str, owner: str) -> Endpoint:
-        """One; NotFound."""
+        """An owner's endpoint; NotFound."""
         return await self._database.run(partial(records.get, id=id, owner=owner))
 
     async def update(
@@ -121,7 +121,7 @@ class Endpoints:
         enabled: bool | None = None,
         fields: tuple[str, str, str] = ("url", "events", "description"),
     ) -> Endpoint:
-        """Change what is not None, as of `create`; NotFound, InvalidInput. Enabling sends what comes from then on."""
+        """Change what is not None, see `create`; NotFound, InvalidInput. Once enabled, it gets events from then on."""
         changes: dict[str, Any] = {}
         if url is not None:
             changes["url"] = self.check(url, fields[0])
@@ -138,18 +138,18 @@ class Endpoints:
         return await self._database.run(change)
 
     async def delete(self, id: str, owner: str) -> None:
-        """Send nothing more there; NotFound."""
+        """Delete an owner's endpoint; NotFound."""
         await self._database.run(partial(records.remove, id=id, owner=owner))
 
     async def sent(
         self, id: str, owner: str, limit: int, after: str | None = None
     ) -> tuple[tuple[Delivery, ...], str | None]:
-        """What was, is and will be delivered to one, the newest first, and the cursor to go on with."""
+        """A page of an endpoint's deliveries, newest first, and the cursor of the next page."""
         work = partial(webhook_records.of_endpoint, endpoint_id=id, owner=owner, limit=limit, after=after)
         return await self._database.run(work)
 
     async def delivery(self, id: str, endpoint_id: str, owner: str) -> Delivery:
-        """One of those; NotFound."""
+        """A delivery to an endpoint; NotFound."""
         return await self._database.run(partial(webhook_records.get, id=id, endpoint_id=endpoint_id, owner=owner))
 
     def _now(self, connection: Connection) -> Moment:
@@ -163,7 +163,7 @@ def _events(events: object, field: str) -> Sequence[str]:
         for name in wanted
     ):
         raise InvalidInput(
-            f'{field} must be a list of 1 to {MOST_EVENTS} names of events such as "generation.completed", or of "*"',
+            f'{field} must be a list of 1 to {MOST_EVENTS} event names such as "generation.completed", or ["*"]',
             field=field,
         )
     return list(dict.fromkeys(wanted))

@@ -1,4 +1,4 @@
-"""The outbox of webhooks: who is told that a job was taken, or has ended, written in the transaction that does it."""
+"""The webhook outbox: writes the deliveries about a job in the transaction that accepts or ends it."""
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -16,20 +16,20 @@ from gateway.workflows.port import DeliveryQueue
 from mesh.telemetry import log
 
 Linking = Callable[[Connection, Job], Link]
-"""The Link of a job's pictures."""
+"""Returns the Link for a job's pictures."""
 
 
 class DeliveryOutbox:
-    """Writes deliveries, and has them attempted once they are written.
+    """Writes deliveries, and enqueues their attempts after the commit.
 
-    A delivery whose process died in between is found when it is overdue; see gateway.webhooks.deliveries.
+    If the process dies in between, a delivery is found when it is overdue; see gateway.webhooks.deliveries.
 
     Args:
-        queue: attempts what was written.
-        announcers: dialect -> how it tells; the one of `fallback` tells for all others.
-        linking: gives the Link of a job's pictures; None: names as they are.
+        queue: schedules the attempts.
+        announcers: dialect -> its announcer; other dialects use that of `fallback`.
+        linking: returns the Link for a job's pictures; None: names are used as they are.
         timing: the clock, and the pause before the first attempt.
-        fallback: dialect of those that have no announcer.
+        fallback: the dialect whose announcer is used for dialects without one.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class DeliveryOutbox:
         self._written: dict[str, list[records.Waiting]] = {}
 
     def write(self, connection: Connection, job: Job) -> None:
-        """Write what is to be delivered of a job that was taken or has ended; see gateway.jobs.job.Outbox.
+        """Write the deliveries about a job that was accepted or has ended; see gateway.jobs.job.Outbox.
 
-        The URL of a request is told of the end alone: whoever gave it has the answer to the request.
+        A request's webhook URL is notified of the end only: the caller already has the answer to the request.
         """
         told: list[tuple[str | None, str, str, Sequence[str]]] = []
         if job.webhook and job.is_finished:
@@ -62,11 +62,11 @@ class DeliveryOutbox:
     def enqueue(
         self, connection: Connection, about: str, owner: str, url: str, dialect: str, told: Announcement
     ) -> None:
-        """Write what `url` is to be told of something that is no job, by an id of its own; see `written`."""
+        """Write the delivery to `url` about something other than a job, by its id; see `written`."""
         self._insert_deliveries(connection, about, owner, [(None, url, dialect, told)])
 
     async def written(self, about: str) -> None:
-        """Enqueue the deliveries written about this job, or other thing, once the transaction has committed.
+        """Enqueue the deliveries written for this job, or other id, once the transaction has committed.
 
         Never raises.
         """
@@ -76,7 +76,11 @@ class DeliveryOutbox:
             for delivery in waiting:
                 await self._queue.put(delivery.id, delivery.number, URL(delivery.url).host or "", pause_s)
         except Exception as error:
-            log.warning("deliveries wait to be found", generation=about, reason=type(error).__name__)
+            log.warning(
+                "deliveries not enqueued; they will be found when overdue",
+                generation=about,
+                reason=type(error).__name__,
+            )
 
     def _announce(
         self, connection: Connection, job: Job, told: Sequence[tuple[str | None, str, str, Sequence[str]]]
@@ -114,6 +118,6 @@ class DeliveryOutbox:
     def _announced(self, dialect: str, job: Job, link: Link) -> Announcement | None:
         try:
             return self._announcers.get(dialect, self._announcers[self._fallback])(job, link)
-        except Exception as error:  # A job must begin and end, even if it can't be told of.
-            log.error("a webhook can't be phrased", exc_info=error, generation=job.id, dialect=dialect)
+        except Exception as error:  # A job must start and end even if it can't be announced.
+            log.error("announcement of a webhook failed", exc_info=error, generation=job.id, dialect=dialect)
             return None

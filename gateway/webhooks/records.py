@@ -1,4 +1,4 @@
-"""What is done to the records of webhooks: one function a change, each within the caller's transaction."""
+"""Database records of webhook deliveries. Each function is one query or change within the caller's transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from mesh.errors import NotFound
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery is; the last two are final."""
+    """State of a delivery; the last two are final."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -25,7 +25,7 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Try:
-    """One attempt: when it was sent, and what came of it, as `last_answer` of a Delivery."""
+    """One attempt: when it was sent, and its result, as in `last_answer` of a Delivery."""
 
     at: datetime
     answer: str
@@ -33,17 +33,17 @@ class Try:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message to one URL.
+    """A message to a URL.
 
     Attributes:
-        id: the same in every attempt, so that the receiver knows a repetition.
-        job_id: what it is about.
-        endpoint_id: the endpoint that it is for; None for the URL of a request.
-        attempts: how often it was tried.
-        next_at: when it is tried next; None when it is final.
+        id: the same in every attempt, so that receivers recognize repetitions.
+        job_id: the job, or load, that it is about.
+        endpoint_id: the endpoint; None for the webhook URL of a request.
+        attempts: number of attempts so far.
+        next_at: time of the next attempt; None when it is final.
         last_answer: "200", "no answer", ...; None before the first attempt.
-        tries: the attempts; fewer than there were where an older version made some.
-        body: the JSON that is sent.
+        tries: the attempts, without those of older versions, which did not record them.
+        body: the JSON to be sent.
     """
 
     id: str
@@ -62,7 +62,7 @@ class Delivery:
 
 
 def write(connection: Connection, now: Moment, rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Put deliveries down, to be tried at once; ids of those that did not stand there already."""
+    """Insert deliveries, due at once; returns the ids of those that did not exist yet."""
     written = []
     for row in rows:
         same = [DELIVERIES.c[name] == row[name] for name in ("job_id", "event", "url")]
@@ -75,13 +75,13 @@ def write(connection: Connection, now: Moment, rows: Iterable[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Due:
-    """A delivery to be tried now.
+    """A delivery that is due.
 
     Attributes:
-        number: attempts so far.
-        secret: of its endpoint; None where it has none.
+        number: number of attempts so far.
+        secret: of its endpoint; None if it has none.
         created_at: seconds since 1970.
-        tries: as they are recorded.
+        tries: as they are stored.
     """
 
     id: str
@@ -97,9 +97,9 @@ class Due:
 
 
 def due(connection: Connection, id: str, number: int, now: Moment) -> Due | None:
-    """What the attempt after `number` attempts needs; None if it is over, or was made already.
+    """The delivery for the attempt after `number` attempts; None if it is final, or that attempt was already made.
 
-    A delivery whose endpoint is gone or disabled ends here.
+    A delivery whose endpoint was deleted or disabled is ended here.
     """
     asked = select(DELIVERIES, ENDPOINTS.c.secret, ENDPOINTS.c.enabled).join(
         ENDPOINTS, ENDPOINTS.c.id == DELIVERIES.c.endpoint_id, isouter=True
@@ -125,7 +125,7 @@ def due(connection: Connection, id: str, number: int, now: Moment) -> Due | None
 
 
 def failed(connection: Connection, due: Due, now: Moment, made: Try, pause_s: float | None) -> bool:
-    """An attempt failed: the next one is in `pause_s` seconds, None for never. False if another one was noted."""
+    """Record a failed attempt, with the next one in `pause_s` seconds, None for none. False if already recorded."""
     end: dict[str, Any] = (
         {"next_at": now + pause_s}
         if pause_s is not None
@@ -135,13 +135,13 @@ def failed(connection: Connection, due: Due, now: Moment, made: Try, pause_s: fl
 
 
 def delivered(connection: Connection, due: Due, now: Moment, made: Try) -> bool:
-    """An attempt succeeded. False if another one was noted."""
+    """Record a successful attempt. False if this attempt was already recorded."""
     end = {"status": DeliveryStatus.DELIVERED, "next_at": None, "done_at": now}
     return _noted(connection, due, now, made, delivered=True, **end)
 
 
 def of_job(connection: Connection, job_id: str) -> tuple[Delivery, ...]:
-    """What is delivered about a job, the oldest first."""
+    """The deliveries about a job, oldest first."""
     asked = select(DELIVERIES).where(DELIVERIES.c.job_id == job_id)
     rows = connection.execute(asked.order_by(DELIVERIES.c.created_at, DELIVERIES.c.id))
     return tuple(_delivery(row) for row in rows)
@@ -150,31 +150,31 @@ def of_job(connection: Connection, job_id: str) -> tuple[Delivery, ...]:
 def of_endpoint(
     connection: Connection, endpoint_id: str, owner: str, limit: int, after: str | None
 ) -> tuple[tuple[Delivery, ...], str | None]:
-    """Some of what is delivered to an owner's endpoint, the newest first, and the cursor to go on with."""
+    """A page of the deliveries to an owner's endpoint, newest first, and the cursor of the next page."""
     asked = [DELIVERIES.c.endpoint_id == endpoint_id, DELIVERIES.c.owner == owner]
     rows, following = newest(connection, DELIVERIES, asked, limit, after)
     return tuple(map(_delivery, rows)), following
 
 
 def get(connection: Connection, id: str, endpoint_id: str, owner: str) -> Delivery:
-    """What is delivered to an owner's endpoint under that id; NotFound."""
+    """The delivery with this id to an owner's endpoint; NotFound."""
     own = [DELIVERIES.c.endpoint_id == endpoint_id, DELIVERIES.c.owner == owner]
     asked = select(DELIVERIES).where(DELIVERIES.c.id == endpoint_records.as_id(id), *own)
     row = connection.execute(asked).one_or_none()
     if row is None:
-        raise NotFound("there is no such delivery, or it was kept long enough")
+        raise NotFound("unknown delivery, or it has expired")
     return _delivery(row)
 
 
 def overdue(connection: Connection, now: Moment, grace_s: float, most: int = 100) -> list[str]:
-    """Ids of deliveries whose time was `grace_s` seconds ago, the oldest first."""
+    """Ids of pending deliveries that were due more than `grace_s` seconds ago, oldest first."""
     asked = select(DELIVERIES.c.id).where(*_overdue(now, grace_s)).order_by(DELIVERIES.c.next_at).limit(most)
     return list(connection.execute(asked).scalars())
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A delivery to be tried: its id, its URL, how often it was tried."""
+    """A pending delivery: its id, its URL, the number of attempts so far."""
 
     id: str
     url: str
@@ -182,7 +182,7 @@ class Waiting:
 
 
 def claim(connection: Connection, ids: Sequence[str], now: Moment, grace_s: float) -> list[Waiting]:
-    """Take overdue deliveries over; those that another process was quicker to take are not among the answer."""
+    """Claim overdue deliveries; returns those that no other process claimed first."""
     claimed = []
     for id in ids:
         mine = update(DELIVERIES).where(DELIVERIES.c.id == id, *_overdue(now, grace_s)).values(next_at=now)
@@ -193,7 +193,7 @@ def claim(connection: Connection, ids: Sequence[str], now: Moment, grace_s: floa
 
 
 def remove_old(connection: Connection, now: Moment, older_than_s: float, most: int = 500) -> list[str]:
-    """Forget deliveries that ended so many seconds ago; their ids."""
+    """Delete deliveries that ended more than `older_than_s` ago; returns their ids."""
     old = select(DELIVERIES.c.id).where(DELIVERIES.c.done_at < now - older_than_s).limit(most)
     ids = list(connection.execute(old).scalars())
     connection.execute(delete(DELIVERIES).where(DELIVERIES.c.id.in_(ids)))

@@ -1,4 +1,4 @@
-"""One attempt to deliver a webhook: signed, to a checked address, with little patience."""
+"""Sends a webhook: a signed POST to a checked address, with a short timeout."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ _USER_AGENT = "ControlMesh-Webhooks/1"
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
+    """The result of an attempt.
 
     Attributes:
-        status: of HTTP; None for no answer, whatever the reason: names and ports are not for callers to explore.
-        retry_after_s: seconds that the receiver asks to be left alone.
+        status: HTTP status; None for no answer. The reason is not kept, so that callers can't explore names and ports.
+        retry_after_s: seconds in the receiver's Retry-After; 0 for none.
     """
 
     status: int | None = None
@@ -31,12 +31,12 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Any 2xx, and nothing else: a redirect is not followed, and so delivers nothing."""
+        """Whether the status is 2xx: redirects are not followed, so they are failures."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def is_gone(self) -> bool:
-        """The receiver wants no more."""
+        """Whether the receiver wants no more messages: status 410."""
         return self.status == 410
 
     def __str__(self) -> str:
@@ -44,29 +44,29 @@ class Answer:
 
 
 def signature(secret: str, id: str, at: float, body: str) -> dict[str, str]:
-    """The headers of Standard Webhooks.
+    """The signature headers of Standard Webhooks.
 
     Args:
         secret: "whsec_" and base64.
         id: of the message.
-        at: seconds since 1970.
-        body: what is sent.
+        at: time of sending in seconds since 1970.
+        body: the body as sent.
     """
     signed = Webhook(secret).sign(id, datetime.fromtimestamp(at, UTC), body)
     return {**unsigned(id, at), "webhook-signature": signed}
 
 
 def unsigned(id: str, at: float) -> dict[str, str]:
-    """Those of the headers that need no secret."""
+    """The headers that need no secret."""
     return {"webhook-id": id, "webhook-timestamp": str(int(at))}
 
 
 class Sender:
-    """Posts.
+    """Posts webhooks.
 
     Args:
-        outside: which hosts may be asked.
-        timeout_s: seconds for an answer.
+        egress: knows which hosts may be connected to.
+        timeout_s: timeout of an answer in seconds.
     """
 
     def __init__(self, egress: Egress, timeout_s: float = TIMEOUT_S) -> None:
@@ -74,7 +74,7 @@ class Sender:
         self._timeout_s = timeout_s
 
     async def post(self, url: str, body: str, headers: Mapping[str, str]) -> Answer:
-        """What `url` answers to JSON; its words are thrown away."""
+        """POST JSON to `url`. The answer's body is discarded."""
         answer: Answer | None = None
         sent = {**headers, "Content-Type": "application/json", "User-Agent": _USER_AGENT}
         try:
@@ -85,7 +85,7 @@ class Sender:
                     session.post(at, data=body.encode(), allow_redirects=False) as response,
                 ):
                     answer = Answer(response.status, _retry_after(response.headers.get("Retry-After")))
-                    # So that the receiver is not cut off in the middle of a few words.
+                    # Read a little, so that a receiver with a short answer does not see a broken connection.
                     await response.content.read(_MOST_READ)
         except FAILURES as error:
             if answer is None:
@@ -95,7 +95,7 @@ class Sender:
 
 
 def _retry_after(text: str | None) -> float:
-    """Seconds of a Retry-After header, which holds a number or a date; 0 for none."""
+    """Seconds of a Retry-After header, a number or a date; 0 for none."""
     if not text:
         return 0.0
     if text.isascii() and text.isdigit():

@@ -1,4 +1,4 @@
-"""When deliveries are attempted, how long they are kept, and by which clock."""
+"""Schedule of delivery attempts, retention time, and clock."""
 
 import random
 import time
@@ -10,14 +10,14 @@ from sqlalchemy import Dialect
 from gateway.database import tables
 
 SCHEDULE_S = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-"""Pauses before the attempts, as Standard Webhooks has them: three days in all."""
+"""Pauses before the attempts in seconds, as recommended by Standard Webhooks: three days in total."""
 _JITTER = 0.1
 _LONGEST_PAUSE_S = 86_400.0
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Time: seconds since 1970 as this process has them and as the database has them."""
+    """The current time in seconds since 1970, by this process and by the database."""
 
     seconds: Callable[[], float] = time.time
     of_database: Callable[[Dialect], tables.Moment] = tables.now
@@ -25,15 +25,15 @@ class Clock:
 
 @dataclass(frozen=True)
 class Timing:
-    """When what happens to a delivery.
+    """The timing of deliveries.
 
     Attributes:
-        retention_s: seconds that a finished one is remembered.
-        schedule_s: pauses before the attempts.
-        jitter: the share of a tenth by which a pause is longer, 0 to 1.
-        grace_s: seconds after which one counts as overdue.
-        look_s: seconds between two looks for such.
-        clock: time.
+        retention_s: seconds for which a finished delivery is kept.
+        schedule_s: pauses before the attempts in seconds.
+        jitter: returns 0 to 1; each pause is longer by a tenth of itself times this.
+        grace_s: seconds after its time from which a delivery counts as overdue.
+        look_s: interval in seconds of the search for overdue deliveries.
+        clock: the current time.
     """
 
     retention_s: float = 86_400.0
@@ -44,11 +44,11 @@ class Timing:
     clock: Clock = field(default_factory=Clock)
 
     def pause_s(self, number: int, asked_s: float) -> float | None:
-        """Seconds before the attempt after `number` attempts; None if there is no further one.
+        """Pause in seconds before the attempt after `number` attempts; None if there is no further one.
 
         Args:
             number: at least 1.
-            asked_s: for which the receiver asks; it gets a day at most.
+            asked_s: the pause that the receiver asked for; at most a day is granted.
         """
         if number >= len(self.schedule_s):
             return None

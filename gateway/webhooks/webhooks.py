@@ -1,4 +1,4 @@
-"""Webhooks, put together: endpoints, the outbox that writes what they are told, and the deliveries of it."""
+"""Assembles webhooks: endpoints, the outbox that writes deliveries, and their attempts."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,24 +16,24 @@ from gateway.workflows.port import DeliveryQueue
 
 
 class Webhooks:
-    """All that is known of webhooks.
+    """Endpoints, outbox and deliveries over one database.
 
     Args:
         database: of the records.
-        queue: has deliveries attempted; it asks `deliveries.attempt` for it.
-        egress: which hosts may be told.
-        announcers: dialect -> how it tells; the native one tells for all others.
-        linking: gives the Link of a job's pictures; None: names as they are.
-        signers: dialect -> how it signs, if in a way of its own.
-        events: dialect -> names of events, of those dialects that endpoints can be set up in.
-        sender: posts; None for the usual one.
-        timing: when what happens.
+        queue: schedules attempts; it calls `deliveries.attempt`.
+        egress: knows which hosts may be notified.
+        announcers: dialect -> its announcer; other dialects use the native one.
+        linking: returns the Link for a job's pictures; None: names are used as they are.
+        signers: dialect -> its own signature headers, if it has some.
+        events: dialect -> event names, for the dialects that have endpoints.
+        sender: posts the messages; None for the default one.
+        timing: the schedule, the retention time and the clock.
 
     Attributes:
-        endpoints: that owners set up.
-        outbox: writes what is to be delivered.
-        deliveries: attempts them.
-        events: as above.
+        endpoints: the owners' endpoints.
+        outbox: writes deliveries.
+        deliveries: attempts deliveries.
+        events: see above.
     """
 
     def __init__(
@@ -57,21 +57,21 @@ class Webhooks:
         self._database = database
 
     def open(self) -> None:
-        """Begin to look for what is overdue."""
+        """Start to look for overdue deliveries."""
         self.deliveries.open()
 
     async def close(self) -> None:
-        """Attempt nothing more; what is pending is for other processes, or for the next one."""
+        """Stop; pending deliveries are left to other processes, or to the next one."""
         await self.deliveries.close()
 
     def check(self, url: object, field: str) -> str:
-        """`url` of a request, if something might be delivered there; see Endpoints.check."""
+        """`url`, if it is allowed as the webhook URL of a request; see Endpoints.check."""
         return self.endpoints.check(url, field)
 
     async def of_job(self, job_id: str) -> tuple[records.Delivery, ...]:
-        """What was, is and will be delivered about a job."""
+        """The deliveries about a job."""
         return await self._database.run(partial(records.of_job, job_id=job_id))
 
     async def secret_of(self, owner: str) -> str:
-        """What signs the webhooks of an owner's requests, in the form of Standard Webhooks; always the same."""
+        """The secret that signs the webhooks of an owner's requests, as in Standard Webhooks; it never changes."""
         return await self._database.run(partial(owners_secret, owner=owner))

@@ -1,1 +1,1 @@
-"""Durable workflows: the port, and DBOS behind it."""
+"""Workflows of jobs and deliveries: the port, durable ones in DBOS, and tasks of this process."""

@@ -1,8 +1,8 @@
-"""Workflows in DBOS: queues in the database, and workflows that another process finishes.
+"""Durable workflows in DBOS: queues in the database, and workflows that another process can finish.
 
-DBOS is one per process. The outcome of each step is kept, so that an attempt which is taken up again does not make what
-was made. Steps run in DBOS's threads and do their work on the gateway's event loop, where the channels to the services
-live.
+DBOS is a singleton in each process. The outcome of each step is stored, so a resumed workflow does not repeat finished
+steps. Steps run in DBOS's threads and do their work on the gateway's event loop, which the channels to the services
+belong to.
 """
 
 import asyncio
@@ -35,16 +35,16 @@ from mesh.telemetry import log
 QUEUE = "generations"
 WEBHOOKS = "webhooks"
 POLL_S = 0.25
-"""Between two looks at the queue: DBOS has no way to wake them."""
+"""Polling interval of the queues in seconds: DBOS has no way to wake its pollers."""
 _LEAVE_S = 5
-"""Seconds in which stopped jobs write down how they were left."""
+"""Seconds for stopped jobs to write their state at shutdown."""
 VERSION = "jobs-1"
-"""Of the workflows' steps: processes take up what others of the same version began. Change it when steps change."""
+"""Version of the workflows' steps: a process resumes workflows only of its own version. Change it when steps change."""
 
 
 @dataclass
 class _Post:
-    """Who does the work in this process, and where; ids of the workflows that are at it, one may be there twice."""
+    """What does the work in this process, its event loop, and the ids of running workflows, which may repeat."""
 
     work: Work
     deliver: Deliver
@@ -60,7 +60,7 @@ _posts: list[_Post] = []
 
 @contextmanager
 def _known() -> Iterator[None]:
-    """Have it known that this process runs the workflow."""
+    """Register the workflow as running here."""
     running, id = _posts[-1].running, str(DBOS.workflow_id)
     running.append(id)
     try:
@@ -106,13 +106,13 @@ def _deliver(delivery_id: str, number: int) -> None:
 
 
 class DurableWorkflows:
-    """The Workflows of DBOS over one database.
+    """Workflows in DBOS, over one database.
 
     Args:
-        url: of the gateway's database. PostgreSQL holds DBOS's tables in a schema of their own; beside an SQLite file
-            stands a second one, because two libraries with two ideas of transactions should not share one.
-        concurrency: jobs of the queue that this process runs at once.
-        poll_s: seconds between two looks at the queue.
+        url: of the gateway's database. On PostgreSQL, DBOS's tables are in a schema of their own; on SQLite, in a
+            second file beside it, as two libraries with different transaction handling should not share one.
+        concurrency: queued jobs that this process runs at once.
+        poll_s: polling interval of the job queue in seconds.
 
     Attributes:
         executor: see Workflows.
@@ -163,7 +163,7 @@ class DurableWorkflows:
             with SetEnqueueOptions(queue_partition_key=host, delay_seconds=delay):
                 DBOS.enqueue_workflow(WEBHOOKS, _deliver, id, number)
 
-        # Not as a part of the workflow that this may be called from: it would be its child.
+        # In a fresh context: called from within a workflow, it would become that workflow's child.
         await asyncio.to_thread(Context().run, _under, f"{id}-{number}-{again}".rstrip("-"), put)
 
     async def revive(self, executors: Sequence[str]) -> int:
@@ -173,8 +173,8 @@ class DurableWorkflows:
     async def reclaim(self) -> None:
         """See Workflows.
 
-        A database that goes away takes with it the answer that says what was taken from the queue, and ends workflows
-        in a way that nobody can write down.
+        When the connection breaks, the answer that says which workflows were dequeued can be lost, and workflows can
+        end without their end being recorded.
         """
         await asyncio.to_thread(self._reclaim)
 
@@ -182,7 +182,7 @@ class DurableWorkflows:
         """See Workflows."""
 
         def put() -> None:
-            # Named by how many there were, so that two processes which do this at the same moment do it once.
+            # The id counts the workflows so far, so that two processes that do this at the same moment enqueue it once.
             known = DBOS.list_workflows(workflow_id_prefix=[job_id], load_input=False, load_output=False)
             with SetWorkflowID(f"{job_id}-{len(known)}"), SetEnqueueOptions(priority=1):
                 DBOS.enqueue_workflow(QUEUE, _generate, job_id)
@@ -207,7 +207,7 @@ class DurableWorkflows:
                 system_database_url=self._url,
                 application_version=VERSION,
                 executor_id=self.executor,
-                # The default writes pickles into the database, which run code when they are read.
+                # The default stores pickles in the database, which can run code when they are loaded.
                 serializer=DBOSPortableJSONSerializer(),
                 log_level="WARNING",
                 enable_otlp=False,
@@ -227,19 +227,19 @@ class DurableWorkflows:
         left = DBOS.list_workflows(executor_id=executors, status="PENDING", load_input=False, load_output=False)
         _resume(left)
         if left:
-            log.info("jobs of a dead process taken up", jobs=len(left), executors=executors)
+            log.info("jobs of dead processes taken over", jobs=len(left), executors=executors)
         return len(left)
 
     def _reclaim(self) -> None:
         had = DBOS.list_workflows(executor_id=self.executor, status="PENDING", load_input=False, load_output=False)
         running = list(_posts[-1].running)
-        # Where all threads are busy, some may have been taken that wait for one.
+        # While all threads are busy, dequeued workflows may be waiting for a thread.
         astray = {each.workflow_id for each in had} - set(running) if len(running) < self._threads else set()
         lost = [each for each in had if each.workflow_id in astray & self._astray]
         _resume(lost)
         self._astray = astray - {each.workflow_id for each in lost}
         if lost:
-            log.warning("workflows that were lost sight of taken up", workflows=len(lost))
+            log.warning("lost workflows enqueued again", workflows=len(lost))
 
 
 def _resume(workflows: Sequence[WorkflowStatus]) -> None:
@@ -256,7 +256,7 @@ def _under(workflow_id: str, begin: Callable[[], Any]) -> None:
 
 
 def _abandoned(ids: list[str]) -> list[str]:
-    # Nearly always a job's one workflow has its very id, which is quickly looked up; prefixes are not.
+    # A job's only workflow nearly always has the job's id, and looking up ids is fast; looking up prefixes is not.
     left = ids
     for by in ("workflow_ids", "workflow_id_prefix"):
         if left:
@@ -278,7 +278,7 @@ def _workflows_url(url: str) -> str:
 
 
 def _log_ahead(url: str) -> None:
-    # Kept in the file: readers and a writer no longer wait for each other.
+    # A lasting property of the file: readers and the writer no longer block each other.
     connection = sqlite3.connect(make_url(url).database or "")
     try:
         connection.execute("PRAGMA journal_mode=WAL")

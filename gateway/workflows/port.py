@@ -1,7 +1,7 @@
-"""Workflows: the port through which jobs are run and deliveries are attempted, whoever keeps them going.
+"""The workflow port: runs jobs and attempts deliveries. `dbos` and `tasks` implement it.
 
-A workflow is an attempt at a job (`make` the pictures, then `settle` the record) or at a delivery. Its id begins with
-the id of its job or delivery; the same id twice is one workflow.
+A workflow runs a job once (`make` the pictures, then `settle` the record) or attempts a delivery once. Its id begins
+with the id of its job or delivery. Enqueuing the same id twice gives one workflow.
 """
 
 import os
@@ -12,43 +12,43 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 MOST = 32
-"""Attempts at deliveries at once, of one process."""
+"""Maximum number of concurrent delivery attempts in one process."""
 MOST_A_HOST = 4
-"""Of these, to one host: a slow one does not keep the others waiting, and nobody is flooded through us."""
+"""Of these, to one host: a slow host does not block the others, and no host is flooded through this gateway."""
 
 Outcome = dict[str, Any]
-"""What `make` hands to `settle`, as JSON."""
+"""What `make` passes to `settle`, as JSON."""
 
 Deliver = Callable[[str, int], Coroutine[Any, Any, None]]
-"""Attempts a delivery, by its id, after so many attempts; enqueues the next one."""
+"""Attempts a delivery, given its id and the number of attempts so far; enqueues the next attempt."""
 
 Notify = Callable[[str], Awaitable[None]]
-"""Told the id of a job when it stands in the records that it was taken or has ended, and with it what is to be
-delivered. Never raises."""
+"""Called with a job's id after the transaction that recorded its acceptance or its end, and its deliveries, was
+committed. Never raises."""
 
 
 async def notify_nobody(job_id: str) -> None:
-    """A Notify that tells nobody."""
+    """A Notify that does nothing."""
 
 
 async def deliver_nothing(id: str, number: int) -> None:
-    """A Deliver that delivers nothing."""
+    """A Deliver that does nothing."""
 
 
 def new_executor() -> str:
-    """A name for this process that no other one has or had."""
+    """A name for this process, unique among all processes at any time."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How often a step is tried that raises: what a request can cause is an outcome, so what is raised is a database
-    that is away for a while.
+    """How a step that raises is retried. A failure that a request can cause is an outcome, so a step raises only when
+    the database is not available for a while.
 
     Attributes:
-        attempts: the most there are.
-        pause_s: seconds before the second one.
-        factor: by which each pause is longer than the one before.
+        attempts: maximum number of attempts.
+        pause_s: seconds before the second attempt.
+        factor: each pause is this many times as long as the one before.
     """
 
     attempts: int = 12
@@ -63,61 +63,60 @@ class Work(Protocol):
     """The steps of a job."""
 
     async def make(self, job_id: str) -> Outcome:
-        """Make the pictures; the outcome as JSON. Never raises for what a request can cause."""
+        """Make the pictures and return the outcome as JSON. A failure that a request can cause is an outcome."""
 
     async def settle(self, job_id: str, outcome: Outcome) -> None:
-        """Write the final record, and what follows from it."""
+        """Write the final record and the deliveries about it."""
 
 
 class DeliveryQueue(Protocol):
-    """Has deliveries attempted."""
+    """The queue of delivery attempts."""
 
     async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
-        """Have a delivery to `host` attempted in `delay_s` seconds, after `number` attempts.
+        """Enqueue the attempt of a delivery to `host`, in `delay_s` seconds, after `number` attempts.
 
-        The same twice is once, unless `again` tells them apart.
+        Enqueuing the same `id` and `number` twice gives one attempt, unless `again` differs.
         """
 
     async def abandoned(self, ids: Sequence[str]) -> list[str]:
-        """Which of these jobs or deliveries nobody works at or will work at."""
+        """Those of these jobs or deliveries that have no running or pending workflow."""
 
     async def forget(self, ids: Sequence[str]) -> None:
-        """Remove what is kept of the workflows of these jobs or deliveries."""
+        """Delete the workflows' records of these jobs or deliveries."""
 
 
 class Workflows(DeliveryQueue, Protocol):
-    """Keeps jobs and deliveries going.
+    """Runs jobs and delivery attempts.
 
-    Jobs of the queue are taken by priority, lower numbers first and 1 first of all, and within one priority in the
-    order of asking; a process runs no more of them at once than it was opened for. Steps that raise are tried again,
-    see Patience.
+    Queued jobs are dequeued by priority, lower numbers first starting with 1, and within a priority in the order in
+    which they were enqueued; each process limits how many it runs at once. Steps that raise are retried; see Patience.
     """
 
     @property
     def executor(self) -> str:
-        """Name of this process, which no other one has or had."""
+        """Unique name of this process."""
 
     async def open(self, work: Work, deliver: Deliver = deliver_nothing) -> None:
-        """Begin to take jobs and deliveries; both are worked at on the running event loop.
+        """Start to dequeue jobs and deliveries, and run them on the running event loop.
 
         Raises:
             SettingsError: the database of the workflows can't be opened.
         """
 
     async def close(self) -> None:
-        """Take no more."""
+        """Stop."""
 
     async def start(self, workflow_id: str, job_id: str) -> None:
-        """Begin a job in this process, at once."""
+        """Run a job in this process immediately."""
 
     async def enqueue(self, workflow_id: str, job_id: str, priority: int) -> None:
-        """Put a job into the queue."""
+        """Enqueue a job."""
 
     async def begin_again(self, job_id: str) -> None:
-        """Put a job into the queue whose workflows are all over, before all others."""
+        """Enqueue a job whose workflows have all ended, ahead of all others."""
 
     async def revive(self, executors: Sequence[str]) -> int:
-        """Put what dead executors were at back into the queue; says how many."""
+        """Enqueue again what dead executors were running; returns the number of workflows."""
 
     async def reclaim(self) -> None:
-        """Put back into the queue what this process has and does not run, if it was so at the last look, too."""
+        """Enqueue again workflows that are assigned to this process but not running, now and at the previous call."""

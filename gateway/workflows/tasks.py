@@ -1,4 +1,4 @@
-"""Workflows as tasks of this process: nothing outlives it, for records that don't outlive it either."""
+"""Workflows as asyncio tasks: they end with this process, for records that do too."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -23,12 +23,12 @@ Result = TypeVar("Result")
 
 
 class TaskWorkflows:
-    """The Workflows of one process, which end with it.
+    """Workflows as tasks of this process, which end with it.
 
     Args:
-        concurrency: jobs of the queue at once.
-        sleep: waits for so many seconds.
-        patience: with steps that raise.
+        concurrency: queued jobs that run at once.
+        sleep: waits for a number of seconds.
+        patience: how steps that raise are retried.
 
     Attributes:
         executor: see Workflows.
@@ -46,7 +46,7 @@ class TaskWorkflows:
         self._patience = patience
         self._work: Work | None = None
         self._deliver: Deliver = deliver_nothing
-        # Priority, number in the order of asking, id of the workflow, id of the job.
+        # Priority, sequence number, id of the workflow, id of the job.
         self._queue: asyncio.PriorityQueue[tuple[int, int, str, str]] = asyncio.PriorityQueue()
         self._numbers = count()
         self._known: set[str] = set()
@@ -62,7 +62,7 @@ class TaskWorkflows:
             self._spawn(self._work_off())
 
     async def close(self) -> None:
-        """End; what was not done is lost with this process's records."""
+        """Stop; unfinished work is lost together with this process's records."""
         self._closed = True
         tasks = list(self._tasks)
         for task in tasks:
@@ -95,14 +95,14 @@ class TaskWorkflows:
         return [id for id in ids if id not in known]
 
     async def forget(self, ids: Sequence[str]) -> None:
-        """See DeliveryQueue; of what is over nothing is kept."""
+        """See DeliveryQueue; ended workflows leave no records here."""
 
     async def revive(self, executors: Sequence[str]) -> int:
-        """See Workflows; no other process's can be seen from here."""
+        """See Workflows; other processes' workflows are not visible here, so there are none."""
         return 0
 
     async def reclaim(self) -> None:
-        """See Workflows; a process does not lose sight of its own tasks."""
+        """See Workflows; a process can't lose its own tasks."""
 
     def _is_new(self, workflow_id: str) -> bool:
         if self._closed or workflow_id in self._known:
@@ -111,14 +111,14 @@ class TaskWorkflows:
         return True
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        # Not as a part of the request that asks for it: jobs say themselves whose they are.
+        # In a fresh context, not the request's: jobs carry their own request id and trace.
         task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def _work_off(self) -> None:
-        """Do one job of the queue after the other."""
+        """Run queued jobs, one after the other."""
         while True:
             _, _, workflow_id, job_id = await self._queue.get()
             await self._spawn(self._generate(workflow_id, job_id))
@@ -130,7 +130,7 @@ class TaskWorkflows:
             outcome = await self._patiently(lambda: work.make(job_id))
             await self._patiently(lambda: work.settle(job_id, outcome))
         except Exception as error:
-            # Found again as a job that nobody works at.
+            # Upkeep will find it as an abandoned job.
             log.error("job given up for now", generation=job_id, reason=type(error).__name__)
         finally:
             self._known.discard(workflow_id)
@@ -144,7 +144,7 @@ class TaskWorkflows:
             async with of_host, self._places:
                 await self._patiently(lambda: self._deliver(id, number))
         except Exception as error:
-            # Found again when it is overdue.
+            # It is found when it is overdue.
             log.error("delivery not attempted", delivery=id, reason=type(error).__name__)
         finally:
             self._known.discard(workflow_id)
@@ -155,7 +155,7 @@ class TaskWorkflows:
             try:
                 return await step()
             except Exception as error:
-                log.warning("step tried again", reason=type(error).__name__, pause_s=pause_s)
+                log.warning("step retried", reason=type(error).__name__, pause_s=pause_s)
             await self._sleep(pause_s)
             pause_s *= self._patience.factor
         return await step()

@@ -55,7 +55,7 @@ async def test_it_is_on_offer_only_when_both_rooms_know_it(start: Start, command
     async with receiver() as (address, heard), start(**settings, webhook_allow=(address,)) as mesh:
         await call(mesh, "load_model", **HUB, webhook=f"http://{address}/")
         told, _ = await asyncio.wait_for(heard.get(), 60)
-        assert told["message"].startswith("model 'my-edges' is not on offer")
+        assert told["message"].startswith("model 'my-edges' is not being served")
 
 
 async def test_requests_choose_it_by_its_name(start: Start, command: Command) -> None:
@@ -111,7 +111,7 @@ async def test_it_is_deleted_and_gone(start: Start, command: Command) -> None:
         async with asyncio.timeout(60):
             while not command.calls:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        assert not deleting.done(), "it is still on offer"
+        assert not deleting.done(), "it is still being served"
         mesh.rooms.added.clear()
         assert await deleting == {"status": "success", "message": "Model deleted on server"}
     assert command.calls[0]["arguments"][0] == "remove" and command.calls[0]["arguments"][-1] == "my-edges"

@@ -54,7 +54,7 @@ async def test_a_key_that_asks_too_often_is_told_when_to_come_back(start: Start,
         assert 429 not in [status for status, _, _ in answers[:2]]
         status, text, headers = answers[-1]
         assert status == 429 and 1 <= int(headers["Retry-After"]) <= 60
-        assert "2 requests a minute" in text
+        assert "2 requests per minute" in text
 
 
 @pytest.mark.parametrize("path", [NATIVE, "/", ENTERPRISE, "/v1/generate/txt2img"])

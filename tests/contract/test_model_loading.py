@@ -144,7 +144,7 @@ async def test_an_export_has_its_time_and_ends_with_the_gateway(start: Start, co
     async with receiver() as (address, heard), start(**quick, webhook_allow=(address,)) as mesh:
         await call(mesh, "load_model", **endless, webhook=f"http://{address}/")
         again = await call(mesh, "load_model", **endless)
-        assert again["message"] == "model_id 'mine' is being loaded already"
+        assert again["message"] == "model_id 'mine' is already being loaded"
         told, _ = await asyncio.wait_for(heard.get(), 60)
         assert told["message"] == "the export took longer than this deployment allows"
     async with start(**command.settings) as mesh:

@@ -174,7 +174,7 @@ async def test_another_s_files_are_as_unknown_as_none(shelf: Shelf) -> None:
         assert (await shelf.assets.record(kept.id, "ann")).owner == "ann"
     assert others.value.message == nobodys.value.message
     assert [(line["event"], line["file"], line["owner"]) for line in said] == [
-        ("another owner's file was asked for", kept.id, "bob")
+        ("another owner's file was requested", kept.id, "bob")
     ] * 2
     assert (await shelf.assets.page("bob", 10)).records == ()
     assert (await shelf.assets.get(kept.id)).content == picture()

@@ -115,7 +115,7 @@ async def test_a_job_is_found_by_its_number_and_by_nobody_else(jobs: JobEngine, 
             with pytest.raises(NotFound):
                 await lookup
     assert [(line["event"], line["owner"]) for line in said if "another owner" in line["event"]] == [
-        ("another owner's job was asked for", "you")
+        ("another owner's job was requested", "you")
     ] * 2
     for lookup in (
         jobs.find(job.number, "you"),
@@ -177,7 +177,7 @@ async def test_bounds_on_what_waits(jobs: JobEngine, conduct: Conductor) -> None
         await jobs.submit(Order(WORDS, "me", most_waiting=2))
     assert error.value.retry_after_s
     waiting += [await jobs.submit(Order(WORDS, "you", most_waiting=2, at_once=True)) for _ in range(2)]
-    with pytest.raises(Overloaded, match="waiting already"):
+    with pytest.raises(Overloaded, match="already waiting"):
         await jobs.submit(Order(WORDS, "somebody"))
     assert await jobs.clear("me") == 2
     assert [(await jobs.get(job.id, job.owner)).status for job in waiting[:3]] == ["cancelled", "cancelled", "queued"]

@@ -1,4 +1,4 @@
-"""What alembic runs: the connection comes from gateway.database.connection.migrate."""
+"""Alembic's entry point; the connection comes from gateway.database.connection.migrate."""
 
 from alembic import context
 

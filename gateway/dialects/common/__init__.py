@@ -1,1 +1,1 @@
-"""What every dialect is, and what several of them share."""
+"""The dialect interface, and code shared by several dialects."""

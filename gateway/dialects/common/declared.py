@@ -1,6 +1,6 @@
-"""Fields of requests as a dialect declares them, once: their names, what they may hold, and what they do here.
+"""Declarations of a dialect's request fields: names, types, limits and effects.
 
-The readers read nothing that is not declared, and what is told of a field elsewhere is made from its declaration.
+The readers read only declared fields, and everything else about a field is derived from its declaration.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +12,11 @@ from families.limits import MOST_CONTROLS, Range
 
 
 class Type(StrEnum):
-    """What a field holds."""
+    """The type of a field."""
 
     TEXT = "text"
     WORDS = "words"
-    """A list of words: with commas between, or in JSON."""
+    """A list of words, comma-separated or as a JSON array."""
     FLAG = "flag"
     WHOLE = "whole"
     NUMBER = "number"
@@ -29,26 +29,26 @@ class Type(StrEnum):
 
 @dataclass(frozen=True)
 class Sets:
-    """The field sets these of the canonical request, of an order, or of what else is asked for; `controls.weight` is
-    that of every control."""
+    """The field sets these fields of the canonical request, of the order or of another request; `controls.weight` is
+    the weight of every control."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Decides:
-    """The field acts in its own dialect alone; `what` ends the sentence "It decides ..."."""
+    """The field has an effect only within its dialect; `what` completes the sentence "It decides ..."."""
 
     what: str
 
 
 @dataclass(frozen=True)
 class NoEffect:
-    """The field is known and nothing comes of it.
+    """The field is known but has no effect.
 
     Attributes:
-        remark: what a caller is told who asks for something by it; "" for nothing.
-        unless: values, beside those that say no, that ask for nothing.
+        remark: the remark for callers who request something with it; "" for none.
+        unless: values, other than negative ones, that request nothing.
     """
 
     remark: str = ""
@@ -57,7 +57,7 @@ class NoEffect:
 
 @dataclass(frozen=True)
 class Refused:
-    """A request in which the field says something is refused."""
+    """A request in which the field is set is refused."""
 
     error: str
 
@@ -67,17 +67,17 @@ Effect = Sets | Decides | NoEffect | Refused
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a body.
+    """A field of a request body.
 
     Attributes:
-        name: as it is documented and named in errors.
-        type: what it holds.
-        effect: what it does here.
-        limits: of its number, or of how many a list holds; None: there are none, or they depend on the model.
-        default: what counts where nothing is sent; None: there is none, or `note` has it.
-        required: whether a request without it is refused, at least unless `note` says otherwise.
-        spellings: other names for it, that count where it says nothing itself.
-        note: on what its default, its limits or its being required depends, for people.
+        name: its name in the documentation and in errors.
+        type: its type.
+        effect: its effect.
+        limits: range of a number, or of the length of a list; None: unlimited, or dependent on the model.
+        default: its default; None: there is none, or `note` explains it.
+        required: whether a request without it is refused; `note` may name exceptions.
+        spellings: aliases, which count if it is not set itself.
+        note: for people: what its default, its limits or its being required depend on.
     """
 
     name: str
@@ -91,19 +91,19 @@ class Field:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All of its names, its own first."""
+        """Its name and its aliases."""
         return (self.name, *self.spellings)
 
 
 class Undeclared(LookupError):
-    """A mistake of the code: it reads a field that its table has not, or as what it is not."""
+    """A bug: the code reads an undeclared field, or reads it as another type."""
 
 
 class Table(Mapping[str, Field]):
-    """The fields of one body by name.
+    """The declared fields of a body, by name.
 
     Args:
-        fields: in the order in which they are documented; no name, and no spelling, twice.
+        fields: in the order of the documentation; names and aliases must be unique.
     """
 
     def __init__(self, *fields: Field) -> None:
@@ -113,7 +113,7 @@ class Table(Mapping[str, Field]):
             raise ValueError(f"declared twice: {', '.join(sorted(twice))}")
 
     def __getitem__(self, name: str) -> Field:
-        """The field of that name; Undeclared."""
+        """The field of this name; Undeclared."""
         if name not in self._fields:
             raise Undeclared(f"{name} is read and not declared")
         return self._fields[name]
@@ -129,14 +129,14 @@ class Table(Mapping[str, Field]):
 
 
 def sets(*names: str) -> Sets:
-    """The effect of setting `names`."""
+    """The effect of setting these fields."""
     return Sets(names)
 
 
 def spoken(fields: Sequence[Field]) -> dict[str, str]:
-    """Canonical name -> the field that sets it, the first of several, for errors that come from further on.
+    """Canonical name -> the first field that sets it, to rename errors of the canonical request.
 
-    Which field a control's picture came in depends on the request; it is left out.
+    The field with a control's picture depends on the request, so it is left out.
     """
     found: dict[str, str] = {}
     for field in fields:

@@ -1,4 +1,4 @@
-"""What a dialect is: routes, a request read, a job rendered, an error rendered. Everything else is common to all."""
+"""The dialect interface: routes, parsing a request, rendering a job, rendering an error. The rest is shared code."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,14 +21,14 @@ from mesh.telemetry import log, request_id
 
 @dataclass(frozen=True)
 class Submission:
-    """A request as its dialect read it.
+    """A parsed request.
 
     Attributes:
         generation: the canonical request.
-        owner: holder of the key.
-        hold_s: seconds that the answer may be held back for the pictures.
-        remarks: sentences for the caller about what was not taken as sent.
-        echo: what the dialect needs again to render the answer, JSON: another process may have to.
+        owner: owner of the key.
+        hold_s: seconds for which the answer may be held for the pictures.
+        remarks: sentences for the caller about what was not used as sent.
+        echo: JSON that the dialect needs to render the answer, possibly in another process.
         priority, deadline_s, webhook, task: as in an Order.
     """
 
@@ -43,12 +43,12 @@ class Submission:
     task: Task = Task.PICTURES
 
     def order(self, generation: Generation, dialect: str, base_url: str) -> Order:
-        """What is submitted for it; `generation` is its own, as the catalogue resolved it."""
+        """The order for this request; `generation` is its own, resolved by the catalogue."""
         return Order(
             generation=generation,
             owner=self.owner,
             dialect=dialect,
-            # Links in what is sent later, without a request at hand.
+            # For links in messages that are sent later, without a request.
             echo={**self.echo, "base_url": base_url},
             at_once=self.hold_s > 0 and self.webhook is None,
             priority=self.priority,
@@ -59,30 +59,30 @@ class Submission:
 
 
 class Dialect(Protocol):
-    """One public way to ask for pictures."""
+    """A public API for pictures."""
 
     name: str
-    """In the records of its jobs."""
+    """The dialect's name in the records of its jobs."""
 
     def routes(self) -> APIRouter:
-        """Its paths."""
+        """Its routes."""
 
     async def parse(self, request: Request) -> Submission:
-        """The request; MeshError if it can't be served as it is written or its key is wrong."""
+        """Parse a request; MeshError if it is invalid or its key is wrong."""
 
     async def render(self, request: Request, submission: Submission, job: Job) -> Response:
-        """The answer for a job that is finished, or that outlasted the hold."""
+        """The answer for a job that is finished, or that was not finished within the hold."""
 
     def render_error(self, request: Request, error: MeshError) -> Response:
         """The answer for a request that failed."""
 
 
 async def generate(gateway: Gateway, dialect: Dialect, request: Request) -> Response:
-    """The life of a request for pictures, the same in every dialect. A client that goes away takes its job with it,
-    unless an idempotency key lets it come back for it.
+    """Handle a request for pictures, the same way in every dialect. If the client disconnects, its job is cancelled,
+    unless it has an idempotency key to come back for it.
 
     Raises:
-        MeshError: as the dialect, the catalogue and the job engine raise it.
+        MeshError: raised by the dialect, the catalogue or the job engine.
     """
     submission = await dialect.parse(request)
     generation = await gateway.catalogue.resolve(submission.generation, submission.task)
@@ -99,7 +99,7 @@ async def generate(gateway: Gateway, dialect: Dialect, request: Request) -> Resp
 
 
 def _named(request: Request, order: Order) -> Order:
-    """`order` under the request's idempotency key, if it has one."""
+    """`order` with the id for the request's idempotency key, if it has one."""
     key = idempotency.checked(request.headers.get(idempotency.HEADER))
     body = bodies.kept(request)
     if key is None:
@@ -113,7 +113,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def answering(dialect: Dialect, handler: Handler) -> Handler:
-    """`handler` with its errors phrased by `dialect`."""
+    """`handler` with its errors rendered by `dialect`."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -124,27 +124,27 @@ def answering(dialect: Dialect, handler: Handler) -> Handler:
             log.error("unexpected error", exc_info=error)
             return dialect.render_error(request, unexpected(request_id.get()))
 
-    # What the documentation shows.
+    # For the documentation.
     answer.__name__, answer.__doc__ = handler.__name__.strip("_"), handler.__doc__
     return answer
 
 
 def base_url(gateway: Gateway, request: Request) -> str:
-    """Start of absolute URLs in answers, without a slash at its end."""
+    """Start of absolute URLs in answers, without a trailing slash."""
     return gateway.settings.public_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
 
 
 def asset_url(gateway: Gateway, request: Request, name: str) -> str:
-    """Where a client finds the stored picture `name`; works without a key."""
+    """URL of the stored picture `name`, which works without a key."""
     return gateway.assets.url(base_url(gateway, request), name)
 
 
 def renamed(error: MeshError, names: Mapping[str, str]) -> MeshError:
-    """`error` in a dialect's own words: its field's canonical name replaced by the one that the client knows."""
+    """`error` with its field's canonical name replaced by the dialect's."""
     if error.field is None or error.field not in names:
         return error
     name = names[error.field]
-    # Messages begin with the field or name it last; "image" may also stand in the middle, as a word of English.
+    # Messages begin or end with the field's name; "image" may also occur in the middle, as an English word.
     places = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(error.field)}(?!\w)", error.message)]
     message = error.message
     if places:

@@ -1,4 +1,4 @@
-"""What a dialect tells of itself: one entry in its folder, from which everything that lists the dialects is made."""
+"""A dialect's entry in the table of dialects, from which every list of dialects is derived."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ class Entry:
     """A dialect.
 
     Attributes:
-        name: in paths, in the records of its jobs, in the options of keys.
-        title, about: of its documentation: a headline, and a sentence or two.
-        make: makes it of the gateway's parts and, if it has settings, of their values.
-        words: names of fields that only APIs of its kind use; in the gateway they stand in its folder alone.
-        voice: how it speaks in webhooks; None: it has none of its own, its jobs are told of as the native ones are.
-        key_options: what a key may choose for itself -> what yes means.
-        settings: the dataclass of its own settings, read as `mesh.settings` reads it; None if it has none.
+        name: its name in paths, in the records of its jobs, and in the options of keys.
+        title, about: title and description of its documentation.
+        make: creates it from the gateway's parts and, if it has settings, from their values.
+        words: field names that only this API uses; within the gateway they occur only in its package.
+        voice: its webhooks; None: its jobs are announced like native ones.
+        key_options: option that a key may set -> meaning of yes.
+        settings: the dataclass of its own settings, read by `mesh.settings`; None if it has none.
     """
 
     name: str
@@ -32,11 +32,11 @@ class Entry:
     settings: type[Any] | None = None
 
     def dialect(self, gateway: Gateway, settings: Mapping[str, Any]) -> Dialect:
-        """The dialect over `gateway`.
+        """Create the dialect.
 
         Args:
             gateway: its parts.
-            settings: name of a dialect -> values of its settings; those of a dialect that is missing are the defaults.
+            settings: dialect -> its settings; a missing dialect gets the defaults.
         """
         if self.settings is None:
             return self.make(gateway)

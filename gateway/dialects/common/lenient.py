@@ -1,4 +1,4 @@
-"""Reads fields leniently: numbers that are text, text that is null, yes and no in six spellings."""
+"""Lenient field reader: accepts numbers as text, "null" as null, several spellings of yes and no."""
 
 import math
 import re
@@ -10,22 +10,22 @@ from gateway.dialects.common.declared import Field, NoEffect, Type, Undeclared
 from gateway.dialects.common.reader import Reader
 
 SAYS_NO = frozenset({"", "none", "no", "false"})
-"""What clients write where they want nothing of what a field can give."""
+"""What clients send for "no" or "none"."""
 _YES = frozenset({"yes", "true", "1"})
 _NO = frozenset({"no", "false", "0"})
 _NOTHING = frozenset({"", "null"})
-# What clients write where they have no picture.
+# What clients send for "no picture".
 _NO_PICTURE = _NOTHING | SAYS_NO
-# A comma ends a picture's address only where another begins: addresses and data URLs have commas of their own.
+# A comma separates two pictures only if a URL follows it: URLs and data URLs contain commas themselves.
 _BETWEEN = re.compile(r",\s*(?=https?://|data:)", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
 
 
 class Lenient(Reader):
-    """A request's fields: what is missing, null, "" or "null" is the default; too much is clamped, and said."""
+    """A request's fields. Missing, null, "" and "null" mean the default; numbers are clamped, with a remark."""
 
     def raw(self, *names: str) -> Any:
-        """The first of `names` that says something, as it came; of a list its first element; None if none does."""
+        """The first of `names` that is set, as sent; of a list its first element; None if none is set."""
         for name in self._spellings(names):
             value = self._sent.get(name)
             if isinstance(value, list):
@@ -35,7 +35,7 @@ class Lenient(Reader):
         return None
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Text as it came, a number or flag as it is written in JSON; the default of the call, else the declared one.
+        """Text as sent, numbers and flags as in JSON; `default` if not set, else the declared default.
 
         Raises:
             InvalidInput: an object.
@@ -50,10 +50,10 @@ class Lenient(Reader):
         raise self._phrases.wrong(name, "a string", value)
 
     def required(self, name: str) -> str:
-        """Text without the blanks around it, that must be there.
+        """Text without surrounding blanks, which must be set.
 
         Raises:
-            InvalidInput: it is not, or it is an object.
+            InvalidInput: it is not set, or it is an object.
         """
         text = self.text(name).strip()
         if not text:
@@ -61,7 +61,7 @@ class Lenient(Reader):
         return text
 
     def words(self, *names: str) -> list[str]:
-        """The parts of a comma list, or of a JSON list, without blanks."""
+        """The items of a comma-separated or JSON list, without surrounding blanks."""
         for name in self._spellings(names):
             value = self._sent.get(name)
             if isinstance(value, list):
@@ -73,7 +73,7 @@ class Lenient(Reader):
         return []
 
     def pictures(self, name: str) -> list[Any]:
-        """What stands for pictures in a comma list or a JSON list, as it came, without what stands for none."""
+        """The pictures of a comma-separated or JSON list, as sent, without placeholders for none."""
         value = self._sent.get(self.declared(name, Type.PICTURE, Type.PICTURES).name)
         if isinstance(value, str):
             parts = [part.strip() for part in _BETWEEN.split(value.strip())]
@@ -82,11 +82,11 @@ class Lenient(Reader):
         return [one for one in listed if not _no_picture(one)]
 
     def picture(self, name: str) -> Any:
-        """The first of them; None if there is none."""
+        """The first of its `pictures`; None if there is none."""
         return next(iter(self.pictures(name)), None)
 
     def flag(self, name: str) -> bool:
-        """Yes or no; no if nothing is sent or declared.
+        """Yes or no; the declared default, else no.
 
         Raises:
             InvalidInput: neither.
@@ -100,7 +100,7 @@ class Lenient(Reader):
         raise self._phrases.wrong(name, "yes or no", value)
 
     def number(self, name: str, default: float | None = None) -> float:
-        """A number, clamped to the declared limits; the default of the call, else the declared one.
+        """A number, clamped to the declared limits; `default` if not set, else the declared default.
 
         Raises:
             InvalidInput: not a number.
@@ -122,16 +122,16 @@ class Lenient(Reader):
         return int(self.number(name, default))
 
     def numbers(self, name: str) -> list[float]:
-        """The numbers of a list, each clamped to the declared limits.
+        """A list of numbers, each clamped to the declared limits.
 
         Raises:
-            InvalidInput: one is none.
+            InvalidInput: one is not a number.
         """
         self.declared(name, Type.NUMBERS)
         return [self.clamped(name, word) for word in self.words(name)]
 
     def clamped(self, name: str, value: Any) -> float:
-        """`value` as a number within the limits of the field, with a remark where that changed it."""
+        """`value` as a number within the field's limits, with a remark if it was clamped."""
         limits = self.declared(name).limits
         if limits is None:
             raise Undeclared(f"{name} has no limits")
@@ -144,11 +144,11 @@ class Lenient(Reader):
         return kept
 
     def says_something(self, name: str) -> bool:
-        """Whether the field says anything but no."""
+        """Whether the field is set to anything but no."""
         return str(self.raw(name) or "none").strip().lower() not in SAYS_NO
 
     def unheard(self, fields: Iterable[Field]) -> Iterator[str]:
-        """The remarks on those of `fields`, which have no effect, that ask for something.
+        """The remarks for those of `fields`, which have no effect, that request something.
 
         Raises:
             InvalidInput: a field of the wrong type.

@@ -1,4 +1,4 @@
-"""What the readers of fields have in common, lenient or strict."""
+"""Base of the lenient and the strict field reader."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from mesh.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Phrases:
-    """How a dialect words its errors.
+    """A dialect's error messages about fields.
 
     Attributes:
-        wrong: of a field's name, what it must be ("a number") and what was sent.
-        missing: of the name of a required field that was not sent.
-        empty: of the name of a required field that says nothing.
+        wrong: for a field's name, what it must be ("a number") and what was sent.
+        missing: for the name of a required field that was not sent.
+        empty: for the name of a required field that is empty.
     """
 
     wrong: Callable[[str, str, object], InvalidInput]
@@ -27,12 +27,12 @@ class Reader:
     """A request's fields.
 
     Args:
-        sent: the fields as they came.
-        table: those that may be read.
-        phrases: of the errors.
+        sent: the fields as sent.
+        table: the declared fields.
+        phrases: error messages.
 
     Attributes:
-        remarks: sentences for the caller about what was not taken as sent.
+        remarks: sentences for the caller about what was not used as sent.
     """
 
     def __init__(self, sent: Mapping[str, Any], table: Table, phrases: Phrases) -> None:
@@ -45,7 +45,7 @@ class Reader:
         """The declaration of a field.
 
         Raises:
-            Undeclared: there is none, or it is of none of the `types`, if there are any.
+            Undeclared: it is not declared, or has none of the `types`, if any are given.
         """
         field = self._table[name]
         if types and field.type not in types:
@@ -53,13 +53,13 @@ class Reader:
         return field
 
     def remark(self, name: str) -> None:
-        """Tell the caller that the field, which has no effect, has none."""
+        """Add the declared remark of a field that has no effect."""
         effect = self.declared(name).effect
         if not isinstance(effect, NoEffect):
             raise Undeclared(f"{name} is declared to have an effect")
         self.remarks.append(effect.remark)
 
     def verbatim(self, name: str) -> Any:
-        """What was sent for the field, untouched: of its spellings the first that is not empty; None if none is."""
+        """The field's value as sent: the first non-empty one of its name and aliases; None if there is none."""
         names = self.declared(name).names
         return next((self._sent[one] for one in names if self._sent.get(one)), self._sent.get(name))

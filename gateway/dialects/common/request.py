@@ -1,4 +1,4 @@
-"""What every dialect asks of a request before it reads it: whose it is, and its body."""
+"""Helpers of all dialects to authenticate a request and to read its body."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from gateway.web.authorization import bearer
 
 
 def owner_of(gateway: Gateway, request: Request) -> str:
-    """Holder of the key that the request carries as a Bearer token.
+    """The owner of the request's Bearer token.
 
     Raises:
-        MeshError: the key is wrong, may not ask for pictures, or was used too often.
+        MeshError: the key is missing or wrong, lacks the scope, or its rate limit is reached.
     """
     return gateway.keys.owner(bearer(request.headers.get("authorization")))
 
 
 async def body_of(gateway: Gateway, request: Request) -> bytes:
-    """The whole body, as far as the deployment takes one.
+    """The whole body, up to the deployment's limit.
 
     Raises:
         Malformed: it is too large, or compressed.
@@ -28,9 +28,9 @@ async def body_of(gateway: Gateway, request: Request) -> bytes:
 
 
 async def json_of(gateway: Gateway, request: Request) -> dict[str, Any]:
-    """The body as a JSON object; null counts as a value.
+    """The body as a JSON object; fields that are null are kept.
 
     Raises:
-        Malformed: it is none, too large, or compressed.
+        Malformed: it is not a JSON object, too large, or compressed.
     """
     return bodies.json_object(await body_of(gateway, request))

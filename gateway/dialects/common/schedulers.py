@@ -1,5 +1,4 @@
-"""Schedulers as clients spell them: the class's name, or without its last word as `EulerAncestralDiscrete`, in any
-case."""
+"""Finds schedulers by the names that clients use: case-insensitive, with or without `Scheduler` at the end."""
 
 from controlmesh.v1 import unet_pb2
 from gateway.generation.catalogue import Offer
@@ -8,7 +7,7 @@ _SUFFIX = "scheduler"
 
 
 def find(offer: Offer, asked: str) -> unet_pb2.Scheduler | None:
-    """The scheduler on offer that `asked` names; None if there is none of that name."""
+    """The available scheduler that `asked` names; None if unknown."""
     by_name = {_bare(entry.name): entry for entry in offer.schedulers}
     return by_name.get(_bare(asked))
 

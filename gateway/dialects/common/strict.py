@@ -1,6 +1,6 @@
-"""Reads fields strictly: JSON's own types, within their limits; and keeps an echo of what was read.
+"""Strict field reader: JSON types within their limits. Keeps an echo of what was read.
 
-Whole numbers may have a fraction of zero, which some JSON writers give them.
+Whole numbers may be written with a fraction of zero, as some JSON encoders do.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,34 +14,34 @@ _WORDS = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Strict(Reader):
-    """A request's fields. null is as good as leaving a field out; fields that nobody asks for are ignored."""
+    """A request's fields. null is the same as leaving a field out; unknown fields are ignored."""
 
     def __init__(self, sent: Mapping[str, Any], table: Table, phrases: Phrases) -> None:
         super().__init__(sent, table, phrases)
         self._told: dict[str, Any] = {}
 
     def raw(self, name: str) -> Any:
-        """The value as it came; None if there is none."""
+        """The value as sent; None if not set."""
         names = self.declared(name).names
         return next((self._sent[one] for one in names if self._sent.get(one) is not None), None)
 
     def was_sent(self, name: str) -> bool:
-        """Whether the field is there, and be it as null."""
+        """Whether the field was sent, even as null."""
         return any(one in self._sent for one in self.declared(name).names)
 
     def tell(self, name: str, value: Any) -> None:
-        """Echo `value` for the field."""
+        """Put `value` into the echo for the field."""
         self._told[self.declared(name).name] = value
 
     def echo(self) -> dict[str, Any]:
-        """What was sent and counted, in the order of sending."""
+        """The fields that were read, in the order in which they were sent."""
         return {name: self._told[name] for name in self._sent if name in self._told}
 
     def text(self, name: str) -> str | None:
-        """Text; None if there is none.
+        """Text; None if not set.
 
         Raises:
-            InvalidInput: no text.
+            InvalidInput: not a string.
         """
         self.declared(name, Type.TEXT, Type.PICTURE)
         value = self.raw(name)
@@ -53,10 +53,10 @@ class Strict(Reader):
         return value
 
     def required(self, name: str) -> str:
-        """Text that must be there and not be empty.
+        """Text that must be set and not be empty.
 
         Raises:
-            InvalidInput: it is not.
+            InvalidInput: missing, empty or not a string.
         """
         value = self.text(name)
         if value is None:
@@ -66,10 +66,10 @@ class Strict(Reader):
         return value
 
     def number(self, name: str, default: float | None = None, limits: Range | None = None) -> float:
-        """A number within limits; those and the default are the call's, else the declared ones.
+        """A number within limits; limits and default are the arguments, else the declared ones.
 
         Raises:
-            InvalidInput: no number, or one outside.
+            InvalidInput: not a number, or out of range.
         """
         field, value = self.declared(name, Type.NUMBER), self.raw(name)
         if value is None:
@@ -84,7 +84,7 @@ class Strict(Reader):
         """A whole number within the declared limits.
 
         Raises:
-            InvalidInput: no whole number, or one outside.
+            InvalidInput: not a whole number, or out of range.
         """
         field, value = self.declared(name, Type.WHOLE), self.raw(name)
         if value is None:
@@ -98,7 +98,7 @@ class Strict(Reader):
         return value
 
     def flag(self, name: str) -> bool:
-        """True or false; the declared default, else false, if there is none.
+        """True or false; if not set, the declared default, else false.
 
         Raises:
             InvalidInput: neither.
@@ -112,10 +112,10 @@ class Strict(Reader):
         return value
 
     def texts(self, name: str) -> Sequence[str]:
-        """A list of strings, as many as are declared, that must be there.
+        """A list of strings of the declared length, which must be set.
 
         Raises:
-            InvalidInput: it is not, or holds anything else.
+            InvalidInput: missing, of another length, or not strings.
         """
         field, value = self.declared(name, Type.WORDS), self.raw(name)
         limits = _known(name, "limits", None, field.limits)
@@ -129,10 +129,10 @@ class Strict(Reader):
         return value
 
     def unheard(self, fields: Iterable[Field]) -> Iterator[str]:
-        """The remarks on those of `fields`, which have no effect, that ask for something.
+        """The remarks for those of `fields`, which have no effect, that request something.
 
         Raises:
-            InvalidInput: a flag that is none.
+            InvalidInput: a flag that is neither true nor false.
         """
         for field in fields:
             assert isinstance(field.effect, NoEffect)
@@ -140,8 +140,8 @@ class Strict(Reader):
                 yield field.effect.remark
 
     def passed(self, fields: Iterable[Field]) -> dict[str, Any]:
-        """Of those of `fields` that were sent, the canonical name and the value as it came, for the canonical request
-        to check; of a control's fields the name in the control."""
+        """Canonical name -> value as sent, of those of `fields` that were sent; the canonical request checks them. For
+        fields of a control, the name within the control."""
         found: dict[str, Any] = {}
         for field in fields:
             assert isinstance(field.effect, Sets)
@@ -151,10 +151,10 @@ class Strict(Reader):
 
 
 def typed(query: Mapping[str, str], table: Table, phrases: Phrases) -> dict[str, Any]:
-    """Parameters of a URL, which are text, as the values that JSON would have had.
+    """Query parameters, which are text, converted to the declared JSON types.
 
     Raises:
-        InvalidInput: no number, or neither true nor false, where the table wants that.
+        InvalidInput: not a number, or neither true nor false, where one is declared.
     """
     values: dict[str, Any] = dict(query)
     for name, field in table.items():

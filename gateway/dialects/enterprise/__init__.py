@@ -1,1 +1,1 @@
-"""The enterprise API of stablediffusionapi and ModelsLab."""
+"""The enterprise dialect: the API of stablediffusionapi and ModelsLab."""

@@ -1,6 +1,6 @@
-"""Writes the enterprise dialect's answers about pictures: success, processing, the states of a poll, errors, webhooks.
+"""Renders the enterprise dialect's answers about pictures: success, processing, polls, errors, webhooks.
 
-All that they need is in the job's record, whichever process made it.
+Everything they need is in the job's record, so any process can render them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from mesh.errors import Conflict, Forbidden, InvalidInput, MeshError, NotEnabled
 
 _CHECKLIST = (
     "1. send your key in the field `key`; 2. check it for blanks and missing characters; "
-    "3. see that it is a key of this deployment; 4. ask its operator if it was withdrawn."
+    "3. check that it is a key of this deployment; 4. ask its operator if it was revoked."
 )
 _STATUSES: Mapping[type[MeshError], int] = {
     InvalidInput: 400,
@@ -26,11 +26,11 @@ _STATUSES: Mapping[type[MeshError], int] = {
     Unauthenticated: 401,
     Forbidden: 403,
     Conflict: 409,
-    # As what is not in the caller's plan.
+    # Like features that are not in the caller's plan.
     NotEnabled: 403,
     Overloaded: 429,
 }
-# Fields of the canonical request -> the vendor's, for errors that come from further on.
+# Fields of the canonical request -> the vendor's, to rename errors of the canonical request.
 _NAMES = spoken(tuple(FIELDS["controlnet"].values()))
 _TRY_AGAIN = "Failed, Try Again"
 
@@ -39,9 +39,9 @@ def success(job: Job, output: Sequence[str], links: Sequence[str], remarks: Sequ
     """The body for finished pictures.
 
     Args:
-        job: succeeded.
-        output: the pictures: links, or base64 where the deployment says so.
-        links: where the pictures lie.
+        job: a job that has succeeded.
+        output: the pictures: links, or base64 if the deployment or the key says so.
+        links: URLs of the pictures.
         remarks: sentences for the caller.
     """
     body = {
@@ -60,12 +60,12 @@ def success(job: Job, output: Sequence[str], links: Sequence[str], remarks: Sequ
 def processing(
     job: Job, links: Sequence[str], fetch_url: str, remarks: Sequence[str], nothing: str | list[str]
 ) -> dict[str, Any]:
-    """The body for pictures that are still being made; `nothing` stands in their place."""
+    """The body for pictures that are still being made; `nothing` is sent in their place."""
     words = "Try to fetch request after seconds estimated"
     body = {
         "status": "processing",
         "tip": " ".join(["Your request is being made; poll fetch_result.", *remarks]),
-        "tip_1": "A key may be given a longer hold by the operator of this deployment.",
+        "tip_1": "The operator of this deployment can configure a longer wait.",
         "eta": eta(job),
         "messege": words,
         "message": words,
@@ -80,7 +80,7 @@ def processing(
 
 
 def polled(job: Job, output: Sequence[str], links: Sequence[str]) -> dict[str, Any]:
-    """The body for a poll."""
+    """The body of the answer to a poll."""
     if job.pictures:
         done = {"status": "success", "id": job.number, "output": list(output)}
         return done | {"proxy_links": list(links), "future_links": list(links)} | _tip(job.notes)
@@ -105,7 +105,7 @@ def failed(job: Job) -> dict[str, Any]:
 
 
 def announced(job: Job) -> Announcement:
-    """What the webhook of a job is sent at its end; also of another dialect's job, which has no `meta` to repeat."""
+    """The webhook message at a job's end; also for another dialect's job, which has no `meta` to repeat."""
     track_id = job.echo.get("track_id")
     if job.status != Status.SUCCEEDED:
         told = {"status": "failed", "id": job.number, "message": _reason(job), "track_id": track_id}
@@ -124,7 +124,7 @@ def announced(job: Job) -> Announcement:
 
 
 def error(fault: MeshError) -> dict[str, Any]:
-    """The body for a request that was not taken. The vendor spells `message` in two ways; clients read either."""
+    """The body for a refused request. The vendor spells `message` in two ways; clients read either."""
     words: Any = fault.message
     more: dict[str, Any] = {}
     if isinstance(fault, Unauthenticated):
@@ -141,26 +141,26 @@ def error(fault: MeshError) -> dict[str, Any]:
 
 
 def status_of(fault: MeshError) -> int:
-    """HTTP status where the deployment, the key or the version of the path wants one that tells."""
+    """HTTP status of an error, if the deployment, the key or the version of the path wants one other than 200."""
     return next((status for cls, status in _STATUSES.items() if isinstance(fault, cls)), 0) or (
         503 if fault.retry_after_s is not None else 500
     )
 
 
 def in_vendors_words(fault: MeshError, job: Job | None = None) -> MeshError:
-    """`fault`, naming the vendor's field; of `job`, which knows in which one its controls' pictures came."""
+    """`fault` with the vendor's name of its field; `job` knows which field its controls' pictures came in."""
     steering = job.echo.get("steering") if job else None
     pictures = {f"controls[{index}].image": steering for index in range(MOST_CONTROLS)} if steering else {}
     return renamed(fault, _NAMES | pictures)
 
 
 def meta(job: Job) -> dict[str, Any]:
-    """The request as it was carried out: numbers and text in the vendor's types."""
+    """The request as it was executed, with numbers and text in the vendor's types."""
     asked, echo = job.generation, job.echo.get("meta", {})
     width, height = (job.pictures[0].width, job.pictures[0].height) if job.pictures else (asked.width, asked.height)
     return {
         **echo,
-        # What was encoded, enhancement and all, once that is known.
+        # The encoded text, after enhancement, once it is known.
         "prompt": asked.prompt if job.prompt is None else job.prompt,
         "negative_prompt": asked.negative_prompt if job.negative_prompt is None else job.negative_prompt,
         "model_id": echo.get("model_id") or asked.model,
@@ -176,7 +176,7 @@ def meta(job: Job) -> dict[str, Any]:
 
 
 def eta(job: Job) -> float:
-    """Seconds left, at least 1, from the pace so far; an int when whole, as some clients wait for that type only."""
+    """Estimated seconds left, at least 1; an int if whole, because some clients accept only that type."""
     left = 10.0
     if job.started_at and job.step:
         taken = (datetime.now(UTC) - job.started_at).total_seconds()

@@ -1,4 +1,4 @@
-"""A call of one of the enterprise dialect's functions that make no pictures, as its handler gets it."""
+"""The argument of the handlers of the enterprise dialect's functions other than making pictures."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from gateway.dialects.common.lenient import Lenient
 
 @dataclass(frozen=True)
 class Call:
-    """What was sent, by whom, to where.
+    """A call of a function.
 
     Attributes:
         gateway: its parts.
-        fields: of the body.
-        owner: holder of the key, which has the scope that the function asks for.
-        path: that it was sent to.
+        fields: fields of the body.
+        owner: owner of the key, which has the scope that the function requires.
+        path: path of the request.
         base: start of absolute URLs in the answer.
     """
 
@@ -28,14 +28,14 @@ class Call:
 
 
 Function = Callable[[Call], Awaitable[Any]]
-"""Gives the body of the answer, JSON; raises MeshError."""
+"""Returns the JSON body of the answer; raises MeshError."""
 
 
 def done(message: str) -> dict[str, Any]:
-    """The usual answer of a function that has done what it was asked to."""
+    """The usual answer for success."""
     return {"status": "success", "message": message}
 
 
 def number_of(asked: str) -> int:
-    """The request's integer id that `asked` spells; 0, which nothing has, for what is none."""
+    """The integer id in `asked`; 0, which no request has, if it is not one."""
     return int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 0

@@ -1,4 +1,4 @@
-"""Reads the enterprise dialect's ControlNet requests."""
+"""Parses the enterprise dialect's ControlNet requests."""
 
 from dataclasses import replace
 
@@ -15,11 +15,11 @@ from gateway.dialects.enterprise.request import Circumstances, Reading
 from gateway.generation.catalogue import Offer
 from gateway.generation.generation import Control, Generation
 
-_TO_START_FROM = "init_image beside a control_image, with a strength below 1 and no mask_image"
+_TO_START_FROM = "init_image with a control_image, with a strength below 1 and no mask_image"
 
 
 async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Reading:
-    """The canonical request that `fields` ask for. What could not be taken as sent is added to their remarks.
+    """The canonical request for `fields`. Deviations from what was sent are added to their remarks.
 
     Raises:
         InvalidInput: naming the vendor's field.
@@ -35,7 +35,7 @@ async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Read
     asked = enterprise_kinds.read(fields, offer, Wanted(name, auto_hint, text))
     texts = [text if offer.reads_text(kind) else "" for kind in asked]
     if text and not any(texts):
-        fields.remarks.append("qrcode_text was not used: no hint of this request is made from words.")
+        fields.remarks.append("qrcode_text was not used: no hint of this request is made from text.")
     scales = _weights(fields, len(asked))
     strength = enterprise_request.strength(fields, around)
     roles = assign(fields, [offer.reads_mask(kind) for kind in asked], [bool(words) for words in texts], strength)
@@ -49,12 +49,12 @@ async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Read
             for kind, scale, words in zip(asked, scales, texts, strict=True)
         ),
         image=b"" if starts else None,
-        # Inverting has no use for a strength that nobody asked for.
+        # Inverting does not use a default strength.
         strength=strength if starts and (fields.raw("strength") is not None or not solver.inverts) else None,
         guess_mode=guess_mode,
         **enterprise_request.common(fields, around, solver),
     )
-    # Last, because they may have to be fetched.
+    # Last, because pictures may have to be fetched.
     generation = _with_pictures(generation, offer, await enterprise_pictures.read(roles, pictures))
     return Reading(generation, solver, roles.steering)
 
@@ -69,7 +69,7 @@ def _with_pictures(generation: Generation, offer: Offer, roles: Roles) -> Genera
     starts = roles.start is not None
 
     def steered(control: Control, hint: bytes | None) -> Control:
-        # A control takes the picture that is started from, and its mask, without a copy of its own.
+        # A control uses the initial picture, and its mask, without a copy of its own.
         mask = roles.mask if not starts and offer.reads_mask(control.kind) else None
         return replace(control, image=None if hint is roles.start else hint, mask=mask)
 

@@ -1,7 +1,7 @@
-"""The fields of the enterprise dialect's bodies, one table a function.
+"""The fields of the enterprise dialect's bodies, one table per function.
 
-Source: the vendor's public documentation of its endpoints, 2023 to 2026. Where two versions disagree the more tolerant
-one is taken.
+Source: the vendor's public documentation of its endpoints, 2023 to 2026. Where versions disagree, the more tolerant one
+is used.
 """
 
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from gateway.dialects.common.declared import Decides, Field, NoEffect, Table, Ty
 from gateway.dialects.enterprise.paths import PATHS
 
 SIZE = 512
-# The vendor takes fewer steps than the mesh does.
+# The vendor allows fewer steps than the mesh.
 STEPS = Range(1, 50)
-# The vendor counts the layers that are used from the end, the mesh those that are skipped.
+# The vendor counts layers from the end, the mesh counts skipped layers.
 CLIP_SKIP_COUNTED = Range(CLIP_SKIP.minimum + 1, CLIP_SKIP.maximum)
 
 _KEY = Field("key", Type.TEXT, Decides("whose request it is"), note="or a header, where keys are asked for")
@@ -24,7 +24,7 @@ _CONTROLNET_TYPE = Field(
     Type.WORDS,
     sets("controls.kind"),
     spellings=("type",),
-    note="where controlnet_model is missing, or is no kind of control",
+    note="if controlnet_model is missing or is not a kind of control",
 )
 
 
@@ -50,24 +50,24 @@ ABSENT: tuple[Field, ...] = (
         Type.PICTURE,
         NoEffect("ip_adapter_image was not applied: IP adapters are not available."),
     ),
-    _text("upscale", "upscale is not available; the pictures have the size that was asked for.", unless=("1",)),
+    _text("upscale", "upscale is not available; the pictures have the requested size.", unless=("1",)),
     _flag("watermark", "watermark is not available; the pictures have none."),
-    _flag("panorama", "panorama is not available; the picture is an ordinary one."),
+    _flag("panorama", "panorama is not available; an ordinary picture was made."),
     _flag("self_attention", "self_attention is not available; the picture was made without it."),
-    _flag("highres_fix", "highres_fix is not available; the picture was made in one go."),
+    _flag("highres_fix", "highres_fix is not available; the picture was made in one pass."),
 )
-"""Fields of requests for pictures that ask for what is not there."""
+"""Fields of requests for pictures that request unavailable features."""
 
-# Neither heard nor missed: `meta` repeats them.
+# Without effect and without a remark: `meta` repeats them.
 _REPEATED = (
     Field("safety_checker_type", Type.TEXT, NoEffect(), default="sensitive_content_text"),
     Field("ip_adapter_scale", Type.NUMBER, NoEffect(), limits=FRACTION, default=0.6),
     Field("lora_strength", Type.ANY, NoEffect(), default=1),
 )
-_SIDE_NOTE = "version 7 may ask for proportions by aspect_ratio instead"
+_SIDE_NOTE = "version 7 may send aspect_ratio instead"
 _COMMON = (
     _KEY,
-    Field("model_id", Type.TEXT, sets("model"), note="the deployment's default model where nothing is sent"),
+    Field("model_id", Type.TEXT, sets("model"), note="the deployment's default model if nothing is sent"),
     Field("negative_prompt", Type.TEXT, sets("negative_prompt"), default=""),
     Field("width", Type.WHOLE, sets("width"), limits=SIDE, default=SIZE, note=_SIDE_NOTE),
     Field("height", Type.WHOLE, sets("height"), limits=SIDE, default=SIZE, note=_SIDE_NOTE),
@@ -82,7 +82,7 @@ _COMMON = (
     ),
     Field("guidance_scale", Type.NUMBER, sets("guidance_scale"), limits=GUIDANCE, default=7.5, spellings=("guidance",)),
     Field("scheduler", Type.TEXT, sets("scheduler"), note="UniPCMultistepScheduler, or the model's own"),
-    # The vendor spaces the noise levels so unless told otherwise.
+    # The vendor's default.
     Field("use_karras_sigmas", Type.FLAG, sets("use_karras_sigmas"), default=True),
     Field("algorithm_type", Type.TEXT, sets("algorithm_type"), note="the scheduler's own"),
     Field("seed", Type.WHOLE, sets("seed"), limits=Range(-1, SEED.maximum), note="a random one; so do numbers below 0"),
@@ -93,8 +93,8 @@ _COMMON = (
     _WEBHOOK,
     Field("track_id", Type.ANY, Decides("what is repeated in answers and webhooks")),
     Field("instant_response", Type.FLAG, Decides("whether the answer waits for the pictures"), default=False),
-    Field("base64", Type.FLAG, Decides("whether the pictures come as base64"), default=False),
-    Field("temp", Type.FLAG, Decides("whether links end after a day"), default=False),
+    Field("base64", Type.FLAG, Decides("whether the pictures are returned as base64"), default=False),
+    Field("temp", Type.FLAG, Decides("whether links expire after a day"), default=False),
     *ABSENT,
     *_REPEATED,
 )
@@ -124,7 +124,7 @@ _CONTROLS = (
         "init_image",
         Type.PICTURE,
         sets("image", "controls.image"),
-        note="steers where there is no control_image; beside one it is what the picture starts from",
+        note="control picture if there is no control_image; with one, the initial picture",
     ),
     Field("mask_image", Type.PICTURE, sets("mask", "controls.mask"), note="for controls that read one, and init_image"),
     _STRENGTH,
@@ -138,7 +138,7 @@ STORAGE: Mapping[str, str] = {
     "directory": "image_directory",
     "region": "region_name",
 }
-"""Field of the canonical storage -> the vendor's."""
+"""Field of the storage options -> the vendor's."""
 _MODEL = Field("model_id", Type.TEXT, Decides("which model is meant"), required=True)
 _LOAD = (
     Field("url", Type.TEXT, sets("source"), required=True),
@@ -146,12 +146,12 @@ _LOAD = (
     Field(
         "model_type",
         Type.TEXT,
-        Decides("what is loaded, a model or a ControlNet"),
+        Decides("whether a model or a ControlNet is loaded"),
         default="huggingface",
         spellings=("model_category",),
     ),
     Field("model_format", Type.TEXT, Decides("whether it can be loaded"), default="diffusers"),
-    # Ours: the vendor's ControlNets belong to no model.
+    # Our own field: the vendor's ControlNets do not belong to a model.
     Field("base_model", Type.TEXT, sets("base"), note="of a ControlNet; the deployment's default model"),
     _CONTROLNET_TYPE,
     _WEBHOOK,
@@ -162,7 +162,7 @@ _FUNCTIONS: Mapping[str, tuple[Field, ...]] = {
     "controlnet": (*_CONTROLS, *_COMMON),
     "text2img": (
         _PROMPT,
-        # Read and checked, as for its siblings; there is nothing to change.
+        # Read and checked as in the related functions, although it has no effect.
         Field("strength", Type.NUMBER, NoEffect(), limits=STRENGTH),
         *_COMMON,
     ),
@@ -191,13 +191,13 @@ _FUNCTIONS: Mapping[str, tuple[Field, ...]] = {
     "upload_image": (
         _KEY,
         Field("base64_image", Type.PICTURE, sets("image"), required=True),
-        Field("image_type", Type.TEXT, Decides("nothing but whether it is taken: png, jpeg or jpg"), default="png"),
+        Field("image_type", Type.TEXT, Decides("only whether it is accepted: png, jpeg or jpg"), default="png"),
     ),
     "base64_to_url": (_KEY, Field("base64_string", Type.PICTURE, sets("image"), required=True)),
     "base64_crop": (
         _KEY,
         Field("image", Type.PICTURE, sets("image"), required=True),
-        Field("crop", Type.FLAG, Decides("whether the square in the middle is cut out"), default=False),
+        Field("crop", Type.FLAG, Decides("whether the picture is cropped to the square in its middle"), default=False),
     ),
     "delete_image": (_KEY, _REQUEST_ID),
     "verify_model": (_KEY, _MODEL),
@@ -212,4 +212,4 @@ _FUNCTIONS: Mapping[str, tuple[Field, ...]] = {
 }
 
 FIELDS: Mapping[str, Table] = {name: Table(*_FUNCTIONS.get(name, (_KEY,))) for name in PATHS}
-"""Function of enterprise.paths -> the fields of its body."""
+"""Function in `paths` -> the fields of its body."""

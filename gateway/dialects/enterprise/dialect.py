@@ -1,8 +1,8 @@
-"""The enterprise dialect: JSON of a hosted Stable Diffusion API, at the paths of all its versions.
+"""The enterprise dialect: a hosted Stable Diffusion API, at the paths of all its versions.
 
-The key stands in the body, numbers may be text, and errors come with status 200 unless the deployment, the key or the
-version of the path wants otherwise. Nothing is remembered here: ids are the jobs' own numbers, and what rendering needs
-stands in the jobs' echo, so that any process answers any poll.
+The key is in the body, numbers may be text, and errors have status 200 unless the deployment, the key or the version of
+the path says otherwise. There is no state here: ids are the jobs' numbers, and what rendering needs is in the jobs'
+echo, so any process can answer any poll.
 """
 
 from collections.abc import Mapping
@@ -53,12 +53,12 @@ _CORS = {
 
 
 class Enterprise:
-    """Pictures, polling and the functions around them.
+    """The enterprise dialect: making pictures, polling, and its other functions.
 
     Args:
         gateway: its parts.
         settings: of the dialect.
-        declared: the fields that may be read, by function.
+        declared: the declared fields, by function.
     """
 
     name = DIALECT
@@ -96,7 +96,7 @@ class Enterprise:
         fields, settings, catalogue = self._fields(request, sent), self._gateway.settings, self._gateway.catalogue
         path = request.scope["path"]
         around = Circumstances(path, await catalogue.offer(), settings, await catalogue.default_model())
-        # Before pictures are fetched for nothing.
+        # Before pictures are fetched in vain.
         webhook = self._webhook(fields)
         at_once = fields.flag("instant_response") or webhook is not None
         pictures = OwnPictures(self._gateway.pictures, self._gateway.assets, base_url(self._gateway, request))
@@ -107,7 +107,7 @@ class Enterprise:
             hold_s=0.0 if at_once else self._settings.hold_s,
             remarks=tuple(dict.fromkeys(fields.remarks)),
             echo={
-                # Reading the fields again must not repeat the remarks about clamped numbers.
+                # Reading the fields a second time must not repeat the remarks about clamped numbers.
                 "meta": enterprise_meta.echo(self._fields(request, sent), around, reading),
                 "track_id": enterprise_meta.scalar(fields.verbatim("track_id")),
                 "base64": fields.flag("base64"),
@@ -134,16 +134,16 @@ class Enterprise:
         error = answers.in_vendors_words(error)
         headers = problem.retry_header(error)
         if isinstance(error, bodies.Malformed):
-            # No request of the vendor's looks like this; its rule about status 200 does not reach so far.
+            # No request of the vendor's API looks like this, so its rule about status 200 does not apply.
             return _json(answers.error(error), error.status, headers)
         return self._json(request, answers.error(error), answers.status_of(error), headers)
 
     async def _pictures(self, request: Request) -> Response:
-        """Make pictures; answers `processing` when they take longer than the hold, or if a webhook is told of them."""
+        """Make pictures; answers `processing` if they take longer than the hold, or if there is a webhook."""
         return await generate(self._gateway, self, request)
 
     async def _fetch(self, request: Request) -> Response:
-        """The state of a request by its integer id, in the path or as `request_id`."""
+        """The state of a request, by its integer id in the path or in `request_id`."""
         sent = await self._body(request) if request.method == "POST" else {}
         owner = self._holder(request, sent).owner
         named = request.path_params.get("id") or self._fields(request, sent).verbatim("request_id")
@@ -161,7 +161,7 @@ class Enterprise:
         return self._json(request, answers.polled(job, output, links))
 
     def _serving(self, name: str) -> Handler:
-        """What answers a function that makes no pictures."""
+        """The HTTP handler of a function other than making pictures."""
         function = _FUNCTIONS.get(name) or _not_enabled(name)
 
         async def serve(request: Request) -> Response:
@@ -204,14 +204,14 @@ class Enterprise:
         if request.method == "GET":
             named.append(request.query_params.get("key"))
         key = next((str(key) for key in named if key), None)
-        # How errors are told is the key's own, even if it does not have the scope.
+        # The key's options decide how errors are rendered, even if it lacks the scope.
         holder = self._gateway.keys.holder(key)
         request.state.options = Options.of(self._settings, holder)
-        # Asked for twice, and counted twice, only where it will be refused.
+        # Checked twice, and counted twice, only if it will be refused.
         return holder if scope in holder.scopes else self._gateway.keys.holder(key, scope)
 
     def _options(self, request: Request) -> Options:
-        """Those of the key, once it is known."""
+        """The options of the request's key, once it is known, else the deployment's."""
         return getattr(request.state, "options", None) or Options.of(self._settings)
 
     def _webhook(self, fields: Lenient) -> str | None:
@@ -220,7 +220,7 @@ class Enterprise:
         return self._gateway.webhooks.check(fields.text("webhook").strip(), "webhook")
 
     async def _links(self, base: str, job: Job) -> list[str]:
-        """Where the pictures lie or will lie: for a day, if that was asked for; as base64, if that was."""
+        """URLs of the pictures, finished or not: expiring after a day or with base64 content, if requested."""
         echo, assets = job.echo, self._gateway.assets
         left_s = None
         if echo.get("temp"):
@@ -231,7 +231,7 @@ class Enterprise:
         return [f"{link}.base64{mark}{signature}" for link, mark, signature in plain]
 
     async def _output(self, job: Job, links: list[str], inline: bool) -> list[str]:
-        """What stands for the pictures: their links, or themselves as base64 where that is wanted `inline`."""
+        """The `output` for the pictures: their links, or their base64 if it is requested and `inline`."""
         if not (inline and job.pictures and job.echo.get("base64")):
             return links
         return [pybase64.b64encode_as_string((await self._gateway.assets.get(name)).content) for name in job.assets]
@@ -254,5 +254,5 @@ def _json(body: Any, status: int, headers: dict[str, str] | None = None) -> Resp
 
 
 async def _preflight(request: Request) -> Response:
-    """What a browser asks before it sends a request from another site."""
+    """The answer to a browser's CORS preflight request."""
     return Response(status_code=204, headers=_CORS)

@@ -1,5 +1,4 @@
-"""The part of the enterprise dialect's `meta` that repeats the request: as it was asked, or as it was done where that
-can differ."""
+"""The part of the enterprise dialect's `meta` that repeats the request, as sent, or as executed if that can differ."""
 
 import math
 from typing import Any
@@ -12,12 +11,12 @@ _LONGEST_ECHO = 4096
 
 
 def echo(fields: Lenient, around: Circumstances, reading: Reading) -> dict[str, Any]:
-    """The fields by name, in the vendor's odd types.
+    """The fields by name, in the vendor's types.
 
     Args:
-        fields: of the request, which have been read without an error.
-        around: what it was read in.
-        reading: what was made of them.
+        fields: the request's fields, which were parsed without an error.
+        around: the circumstances of the request.
+        reading: the parsed request.
     """
     own = _of_controls(fields) if around.task == "controlnet" else _of_siblings(fields, NEEDS[around.task])
     if around.task != "text2img":
@@ -42,10 +41,10 @@ def _of_controls(fields: Lenient) -> dict[str, Any]:
 def _of_siblings(fields: Lenient, pictures: tuple[str, ...]) -> dict[str, Any]:
     return {
         **{name: _picture(fields, name) for name in pictures},
-        # The graphs are of one precision and read attention as a whole, whatever is asked for.
+        # The graphs have a fixed precision and attention implementation, whatever is requested.
         "revision": "fp32",
         "enable_attention_slicing": "false",
-        # What is not there was not done; `tip` says so.
+        # Unavailable features were not applied; `tip` says so.
         "panorama": "no",
         "self_attention": "no",
         "highres_fix": "no",
@@ -55,7 +54,7 @@ def _of_siblings(fields: Lenient, pictures: tuple[str, ...]) -> dict[str, Any]:
 def _of_all(fields: Lenient, reading: Reading) -> dict[str, Any]:
     return {
         "model_id": fields.text("model_id"),
-        # Nothing was checked, whatever was asked for; `tip` says so.
+        # Nothing was checked, whatever was requested; `tip` says so.
         "safetychecker": "no",
         "safety_checker": "no",
         "safety_checker_type": fields.text("safety_checker_type"),
@@ -84,11 +83,11 @@ def _of_all(fields: Lenient, reading: Reading) -> dict[str, Any]:
 
 
 def scalar(value: Any) -> Any:
-    """`value` with its own JSON type, if it is one that a record can keep: text of some length, a number, a flag."""
+    """`value`, if it is one that a record can keep: text of limited length, a number, a flag."""
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
-        # What JSON's readers take for a number in general.
+        # The range of numbers that JSON parsers generally support.
         return value if abs(value) < 2**63 else str(value)[:_LONGEST_ECHO]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -106,5 +105,5 @@ def _yes_no(fields: Lenient, name: str) -> str:
 
 
 def _picture(fields: Lenient, name: str) -> str | None:
-    # A picture sent as base64 would come back as large as it came.
+    # A picture sent as base64 would be returned in full size.
     return ",".join(one if str(one)[:4].lower() == "http" else "base64" for one in fields.pictures(name)) or None

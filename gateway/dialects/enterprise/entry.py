@@ -1,4 +1,4 @@
-"""The enterprise dialect's line in the table of dialects."""
+"""The enterprise dialect's entry in the table of dialects."""
 
 from gateway.dialects.common.entry import Entry
 from gateway.dialects.enterprise.dialect import Enterprise
@@ -9,13 +9,13 @@ from gateway.dialects.enterprise.webhooks import VOICE
 ENTRY = Entry(
     name=DIALECT,
     title="ControlMesh as an enterprise Stable Diffusion endpoint",
-    about="What the hosted stablediffusionapi / ModelsLab endpoints take and answer. The key stands in the body.",
+    about="A drop-in replacement for the hosted stablediffusionapi / ModelsLab endpoints. The key is in the body.",
     make=Enterprise,
     words=frozenset(
         {
             "messege",
             "init_image",
-            # Diffusers' own, too, but not ours.
+            # Also diffusers' names, but not ours.
             "num_inference_steps",
             "controlnet_type",
             "controlnet_model",

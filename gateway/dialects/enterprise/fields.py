@@ -1,16 +1,16 @@
-"""How the enterprise dialect words its errors about fields."""
+"""The enterprise dialect's errors about fields."""
 
 from gateway.dialects.common.reader import Phrases
 from mesh.errors import InvalidInput
 
 
 def missing(name: str) -> InvalidInput:
-    """The error for a required field that says nothing."""
+    """The error for a required field that is missing or empty."""
     return InvalidInput(f"The {_in_words(name)} field is required.", field=name)
 
 
 def wrong(name: str, expected: str, value: object) -> InvalidInput:
-    """The error for a field that is not what it must be."""
+    """The error for an invalid field."""
     return InvalidInput(f"The {_in_words(name)} must be {expected}.", field=name)
 
 

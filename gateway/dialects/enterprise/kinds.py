@@ -1,6 +1,6 @@
-"""The enterprise dialect's names of control kinds, and what of the mesh each one means.
+"""The enterprise dialect's names of control kinds, and the kinds of the mesh that they stand for.
 
-Source: the vendor's lists of its ControlNet endpoints, 2023 to 2026, whose tables spell some kinds as people do.
+Source: the vendor's lists of its ControlNet endpoints, 2023 to 2026, some of which use other spellings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from gateway.dialects.enterprise.fields import missing
 from gateway.generation.catalogue import Offer, Refusal
 from mesh.errors import InvalidInput
 
-# The vendor's kinds -> kinds of the mesh, the best first: later ones have hints that the same ControlNets take.
+# The vendor's kinds -> kinds of the mesh, the best first: later ones have hints for the same ControlNets.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "canny": ("canny",),
     "depth": ("depth",),
@@ -45,22 +45,22 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "qr_code": ("qrcode", "illusion"),
 }
 _MEANT = {**KINDS, **ALIASES}
-# Kinds of the vendor for which the mesh has no control type.
+# Kinds of the vendor that the mesh does not have.
 WITHOUT_TYPE = frozenset({"aesthetic_controlnet", "ip2p"})
 
 
-# Kinds of the mesh -> the vendor's, where they differ, for errors.
+# Kinds of the mesh -> the vendor's names, where they differ, for errors.
 _NAMES = {"face": "face_detector"}
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What decides whether a kind can be had.
+    """What decides whether a kind is available.
 
     Attributes:
         model: name of a loaded model.
         auto_hint: whether hints are to be extracted.
-        text: what the hint is made from, for kinds that can; "" for nothing.
+        text: text to make the hint from, for kinds that support it; "" for none.
     """
 
     model: str
@@ -68,18 +68,18 @@ class Wanted:
     text: str
 
     def refusal(self, offer: Offer, kind: str) -> Refusal | None:
-        """Why controls of `kind` can't be had; None if they can."""
+        """Why controls of `kind` are not available; None if they are."""
         written = bool(self.text) and offer.reads_text(kind)
         return offer.refusal(self.model, kind, self.auto_hint and not written)
 
 
 def read(fields: Lenient, offer: Offer, wanted: Wanted) -> list[str]:
-    """Control kinds asked for, in order. `controlnet_type` speaks where `controlnet_model` is missing or no kind.
+    """The requested control kinds, in order. `controlnet_type` counts if `controlnet_model` is missing or not a kind.
 
-    What was not taken as sent is added to the remarks of `fields`.
+    Deviations from what was sent are added to the remarks of `fields`.
 
     Raises:
-        InvalidInput: none named, too many, or one that is not available; says why and names those that are.
+        InvalidInput: none, too many, or one that is not available; the message says why and lists the available ones.
     """
     named = fields.words("controlnet_model", "controlnet_type")
     if not named:
@@ -91,18 +91,18 @@ def read(fields: Lenient, offer: Offer, wanted: Wanted) -> list[str]:
 
 
 def taken_by(fields: Lenient, offer: Offer, controlnet: str, name: str) -> str:
-    """The mesh's kind of control whose hints a ControlNet takes that is to be loaded.
+    """The control kind of a ControlNet that is to be loaded.
 
-    What is sent as its type says it; else where it comes from, or the name that it is to have.
+    It is derived from the type in the request, else from the source or the new name.
 
     Args:
-        fields: of the request.
-        offer: what the mesh has.
+        fields: fields of the request.
+        offer: the catalogue's offer.
         controlnet: its hub id or folder.
-        name: that it is to have.
+        name: its new name.
 
     Raises:
-        InvalidInput: nothing says it, or a kind that the mesh has not; or the name is taken by another kind.
+        InvalidInput: it can't be derived, or the kind is unknown; or the name is that of another kind.
     """
     known = [control.kind for control in offer.controls]
     asked = next(iter(fields.words("controlnet_type")), "")
@@ -113,12 +113,12 @@ def taken_by(fields: Lenient, offer: Offer, controlnet: str, name: str) -> str:
         why = f"{asked[:80]!r} is unknown" if asked else "is needed to know which hints the ControlNet takes"
         raise InvalidInput(f"controlnet_type {why}; known: {names}", field="controlnet_type")
     if name != kinds[0] and (name in known or _plain(name) in _MEANT) and not _came_later(offer, name):
-        raise InvalidInput(f"model_id {name!r} is the name of a kind of control; choose another", field="model_id")
+        raise InvalidInput(f"model_id {name!r} is the name of a control kind; choose another name", field="model_id")
     return kinds[0]
 
 
 def _came_later(offer: Offer, name: str) -> bool:
-    """Whether `name` is that of a ControlNet which was loaded on its own: no kind has hints like another's."""
+    """Whether `name` is that of a ControlNet that was loaded separately."""
     return _plain(name) not in _MEANT and any(name in model.controls for model in offer.models)
 
 
@@ -126,7 +126,7 @@ def _kind(fields: Lenient, offer: Offer, wanted: Wanted, name: str, type: str) -
     plain = _plain(name)
     kinds = _meant(offer, wanted.model, name)
     if not kinds and type and plain not in WITHOUT_TYPE:
-        # A control model of the caller's own: the type says what hint it takes.
+        # The caller's own control model: the type says which hints it takes.
         kinds = _meant(offer, wanted.model, type)
     refusals = []
     for kind in kinds or (name,):
@@ -134,7 +134,7 @@ def _kind(fields: Lenient, offer: Offer, wanted: Wanted, name: str, type: str) -
         if refusal is None:
             if kind != name and kind != _MEANT.get(plain, ("",))[0]:
                 fields.remarks.append(
-                    f"controlnet_model {name[:80]!r} is not loaded by that name; the one for {kind} was used."
+                    f"controlnet_model {name[:80]!r} is not loaded under that name; the one for {kind} was used."
                 )
             return kind
         refusals.append(refusal)
@@ -145,7 +145,7 @@ def _kind(fields: Lenient, offer: Offer, wanted: Wanted, name: str, type: str) -
 
 
 def _meant(offer: Offer, model: str, name: str) -> Sequence[str]:
-    """Kinds that `name` may mean, the best first: a kind's name or a ControlNet's hub id; none if it is unknown."""
+    """Kinds for `name`, the best first: `name` is a kind's name or a ControlNet's hub id; empty if unknown."""
     plain, loaded = _plain(name), offer.model(model)
     if kinds := _MEANT.get(plain):
         return kinds

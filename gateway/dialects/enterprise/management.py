@@ -1,6 +1,6 @@
-"""The enterprise dialect's functions for operators: load, queue, schedulers, storage, restarting.
+"""The enterprise dialect's functions for operators: load, queue, schedulers, storage, restart.
 
-The answers are the vendor's to the letter, whatever they lack.
+The answers are exactly the vendor's, including their omissions.
 """
 
 import math
@@ -17,7 +17,7 @@ from gateway.files.tenant_storage import StorageOptions
 from gateway.jobs.job import Filter, Status
 from mesh.errors import MeshError
 
-# In this order, the mesh's others behind them.
+# In this order, followed by the mesh's others.
 _SCHEDULERS = (
     "DDPMScheduler",
     "DDIMScheduler",
@@ -41,49 +41,49 @@ _OF_PACE = 20
 
 
 async def system_details(call: Call) -> dict[str, Any]:
-    """How many models are loaded, and how many seconds a new request would wait."""
+    """The number of loaded models, and the estimated wait of a new request in seconds."""
     offer = await call.gateway.catalogue.offer()
     return {"model_count": len(offer.models), "queue_time": await _queue_s(call), "status": "ok"}
 
 
 async def system_load(call: Call) -> dict[str, Any]:
-    """How many requests wait, and for how many seconds."""
+    """The number of waiting requests, and the estimated wait in seconds."""
     _, waiting = call.gateway.jobs.load()
     return {"queue_num": waiting, "queue_time": await _queue_s(call), "status": "ok"}
 
 
 async def schedulers_list(call: Call) -> dict[str, Any]:
-    """Names of the schedulers; without a status, as the vendor has it."""
+    """Names of the schedulers; without a status, as in the vendor's API."""
     offered = [scheduler.name for scheduler in (await call.gateway.catalogue.offer()).schedulers]
     known = [name for name in _SCHEDULERS if name in offered]
     return {"schedulers": known + [name for name in offered if name not in known]}
 
 
 async def clear_queue(call: Call) -> dict[str, Any]:
-    """Cancel the key's own requests that wait; nothing restarts, whatever the vendor's words say."""
+    """Cancel the waiting requests of the key's owner. Nothing restarts, despite the vendor's message."""
     await call.gateway.jobs.clear(call.owner)
     return done("Queue cleared, server is restarting")
 
 
 async def clear_cache(call: Call) -> dict[str, Any]:
-    """Look at the mesh's lists anew; nothing else is kept that could be cleared."""
+    """Invalidate the cached lists of the mesh; there are no other caches to clear."""
     call.gateway.catalogue.forget()
     return done("Cache cleared" if version(call.path) == "5" else "Cache cleared successfully")
 
 
 async def restart_server(call: Call) -> dict[str, Any]:
-    """Drain this gateway and end it, for its supervisor to start it anew, where the deployment allows it.
+    """Drain and stop this gateway, for its supervisor to restart it, if the deployment allows it.
 
-    Requests that wait or run are taken up by another gateway, or by this one once it is back.
+    Waiting and running requests are taken over by another gateway, or by this one after the restart.
     """
     if not call.gateway.settings.restartable:
-        raise Absent("restart_server", "CN_GATEWAY_RESTARTABLE, and a supervisor that starts the gateway anew")
+        raise Absent("restart_server", "CN_GATEWAY_RESTARTABLE, and a supervisor that restarts the gateway")
     call.gateway.ending.set()
     return done("server restarting")
 
 
 async def update_s3(call: Call) -> dict[str, Any]:
-    """Put the results of the key's owner into a storage of the owner's own from now on, after a check."""
+    """Check the owner's own storage, and from now on store the results of the owner's requests there."""
     sent: Mapping[str, str] = {name: call.fields.text(theirs) for name, theirs in STORAGE.items()}
     for name, theirs in STORAGE.items():
         if not sent[name]:
@@ -96,13 +96,13 @@ async def update_s3(call: Call) -> dict[str, Any]:
 
 
 async def reset_s3(call: Call) -> dict[str, Any]:
-    """Put results into the deployment's own storage again, and forget the owner's keys."""
+    """Store results in the deployment's storage again, and delete the owner's credentials."""
     await call.gateway.assets.reset_storage(call.owner)
     return done("s3 details reset")
 
 
 async def _queue_s(call: Call) -> int:
-    """Seconds that a new request would wait, from the pace of the owner's last ones; whole, as the vendor's are."""
+    """Estimated wait of a new request in whole seconds, from the pace of the owner's last ones."""
     _, waiting = call.gateway.jobs.load()
     if not waiting:
         return 0
@@ -110,7 +110,7 @@ async def _queue_s(call: Call) -> int:
     taken = [
         (job.finished_at - job.started_at).total_seconds() for job in page.jobs if job.finished_at and job.started_at
     ]
-    # Nothing is known of the pace at first; a request is then taken to run for ten seconds, as for `eta`.
+    # Without past requests, ten seconds per request are assumed, as for `eta`.
     pace = sum(taken) / len(taken) if taken else 10.0
     return math.ceil(waiting * pace / call.gateway.settings.max_pictures)
 

@@ -1,4 +1,4 @@
-"""The enterprise dialect's functions about models: which are there, loading and deleting them."""
+"""The enterprise dialect's functions about models: listing, loading and deleting them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +27,7 @@ _CONTROLNET = "controlnet"
 
 
 async def get_all_models(call: Call) -> dict[str, Any]:
-    """Every loaded model and when it came."""
+    """Every loaded model and the time of its export."""
     models = (await call.gateway.catalogue.offer()).models
     listed = [{"load_data": f"{_loaded_at(model):%m/%d/%Y %H:%M:%S}", "model_id": model.name} for model in models]
     return {"models": listed, "status": "success"}
@@ -36,21 +36,21 @@ async def get_all_models(call: Call) -> dict[str, Any]:
 async def verify_model(call: Call) -> dict[str, Any]:
     """Whether a model is loaded."""
     offer, asked = await call.gateway.catalogue.offer(), call.fields.required("model_id")
-    # A ControlNet that was loaded is one, too.
+    # ControlNets that were loaded separately count too.
     if await _find(call) is None and not any(asked in model.controls for model in offer.models):
         raise NotFound("Model does not exist on server")
     return done("Model exists on server")
 
 
 async def model_reload(call: Call) -> dict[str, Any]:
-    """Wake a model; here a model that is loaded never sleeps."""
+    """Reload a model; here loaded models always stay loaded."""
     if await _find(call) is None:
         raise NotFound("Model id not found")
     return done("Model is loaded")
 
 
 async def model_list(call: Call) -> list[dict[str, Any]]:
-    """Every loaded model as a bare list, as the vendor has it."""
+    """Every loaded model as a bare list, as in the vendor's API."""
     return [
         {
             "model_id": model.name,
@@ -66,18 +66,18 @@ async def model_list(call: Call) -> list[dict[str, Any]]:
 
 
 async def load_model(call: Call) -> dict[str, Any]:
-    """Begin to load a model from a hub or from a folder of this deployment's, or a ControlNet for a model that is
-    loaded; a webhook is told of the end."""
+    """Start to load a model from a hub or from a folder of this deployment, or a ControlNet for a loaded model; a
+    webhook is notified of the end."""
     return await _load(call, "load_model")
 
 
 async def load_model_v2(call: Call) -> dict[str, Any]:
-    """As load_model, which takes the fields of both."""
+    """The same as load_model, which accepts the fields of both."""
     return await _load(call, "load_model_v2")
 
 
 async def delete_model(call: Call) -> dict[str, Any]:
-    """Unload a model, or a ControlNet that was loaded on its own, and remove its graphs."""
+    """Unload a model, or a ControlNet that was loaded separately, and remove its graphs."""
     _check_enabled(call, "delete_model")
     name = call.fields.required("model_id")
     try:
@@ -113,7 +113,7 @@ async def _load(call: Call, function: str) -> dict[str, Any]:
 
 
 async def _controlnet(call: Call, wanted: Load) -> Load:
-    """A ControlNet for the model that `base_model` names, or for the default one."""
+    """The load of a ControlNet for the model `base_model`, or for the default model."""
     catalogue, asked = call.gateway.catalogue, call.fields.text("base_model").strip()
     model = call.gateway.settings.aliases().get(asked, asked) or await catalogue.default_model()
     kind = enterprise_kinds.taken_by(call.fields, await catalogue.offer(), wanted.source, wanted.name)

@@ -1,4 +1,4 @@
-"""What a key may choose for itself in the enterprise dialect, where the deployment's settings choose for the others."""
+"""Options of keys in the enterprise dialect, which override the deployment's settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from gateway.keys.keys import Holder
 
 DIALECT = "enterprise"
 OPTIONS: Mapping[str, str] = {
-    "strict": "errors have a status of 400 up, else 200; see CN_GATEWAY_ENTERPRISE_STATUS",
-    "inline": "answers as base64 hold the text itself, else links to it; see CN_GATEWAY_ENTERPRISE_BASE64",
+    "strict": "errors have a status of 400 or above, else 200; see CN_GATEWAY_ENTERPRISE_STATUS",
+    "inline": "base64 answers contain the text itself, else links to it; see CN_GATEWAY_ENTERPRISE_BASE64",
 }
-"""Option -> what yes means."""
+"""Option -> meaning of yes."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How one request is answered; the fields are OPTIONS."""
+    """How a request is answered; the fields are OPTIONS."""
 
     strict: bool
     inline: bool
 
     @classmethod
     def of(cls, settings: EnterpriseSettings, holder: Holder | None = None) -> Self:
-        """Those of a key, or of the deployment where the key says nothing or is not known yet."""
+        """The options of a key; the deployment's for options that the key does not set, or if there is no key yet."""
         own = holder.options.get(DIALECT, {}) if holder else {}
         return cls(
             strict=own.get("strict", settings.status == "strict"),

@@ -1,4 +1,4 @@
-"""Pictures that a request names by this gateway's own links: read from the store, not fetched over the network."""
+"""Reads pictures given as this gateway's own links from the store instead of over the network."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,14 +9,14 @@ from mesh.pictures import check
 
 
 class OwnPictures:
-    """As gateway.generation.pictures.Pictures, which reads what is not here.
+    """As gateway.generation.pictures.Pictures, which reads all other pictures.
 
-    A link is as good as it is for whoever opens it: one that has ended is refused.
+    Links are checked as for any reader: expired ones are refused.
 
     Args:
-        pictures: reads everything else.
-        assets: where the gateway's own files lie.
-        base: start of the links that this gateway gives, without a slash at its end.
+        pictures: reads all other pictures.
+        assets: the gateway's own files.
+        base: start of this gateway's links, without a trailing slash.
     """
 
     def __init__(self, pictures: Pictures, assets: Assets, base: str) -> None:
@@ -25,10 +25,10 @@ class OwnPictures:
         self._start = f"{base}{PATH}/"
 
     async def read(self, value: object, field: str) -> bytes:
-        """The encoded picture that `value` holds or names.
+        """The encoded picture that `value` holds or refers to.
 
         Raises:
-            InvalidInput: no picture, or not to be had.
+            InvalidInput: not a picture, or not available.
         """
         if not isinstance(value, str) or not value.startswith(self._start):
             return await self._pictures.read(value, field)
@@ -37,7 +37,7 @@ class OwnPictures:
         try:
             found = await self._assets.serve(parts.path.rpartition("/")[2], sent.get("expires"), sent.get("signature"))
         except (NotFound, Forbidden):
-            raise InvalidInput(f"unable to fetch the picture of {field}: its link has ended", field=field) from None
+            raise InvalidInput(f"unable to fetch the picture of {field}: its link has expired", field=field) from None
         if not isinstance(found, Asset):
             return await self._pictures.read(found.url, field)
         check(found.content, field=field)

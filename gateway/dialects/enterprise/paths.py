@@ -1,7 +1,7 @@
-"""The enterprise dialect's paths: every spelling under which the vendor's clients call one of its functions.
+"""The enterprise dialect's paths: every path at which the vendor's clients call its functions.
 
-Source: the vendor's public documentation, 2023 to 2026, and its client libraries. Slashes at the end and double
-ones are the edge's business.
+Source: the vendor's public documentation, 2023 to 2026, and its client libraries. Envoy handles trailing and double
+slashes.
 """
 
 import re
@@ -45,7 +45,7 @@ PATHS: Mapping[str, tuple[str, ...]] = {
         "/api/v6/images/inpaint",
         "/api/v7/images/inpaint",
     ),
-    # What one version made may be asked for at another's path. Each also with the id as its last part.
+    # Requests made at one version's path may be polled at another's. Each path also with the id as its last part.
     "fetch": (
         *_plain_and_images("fetch"),
         f"{_E}/fetch_queue_image",
@@ -81,7 +81,7 @@ PATHS: Mapping[str, tuple[str, ...]] = {
     "update_s3": (f"{_E}/update_s3",),
     "reset_s3": (f"{_E}/reset_s3",),
 }
-"""Function -> its paths. All take POST; `fetch` takes GET, too."""
+"""Function -> its paths. All use POST; `fetch` also GET."""
 
 TASKS = ("controlnet", "text2img", "img2img", "inpaint")
 """Functions that make pictures."""
@@ -99,7 +99,7 @@ ADMIN = frozenset(
         "reset_s3",
     }
 )
-"""Functions for the keys of operators."""
+"""Functions that require an administrator's key."""
 
 FUNCTIONS = {path: function for function, paths in PATHS.items() for path in paths}
 """Path -> its function."""
@@ -109,22 +109,22 @@ _FETCHED_AT = {"1": f"{_E}/fetch", "7": "/api/v7/images/fetch"}
 
 
 def version(path: str) -> str:
-    """The digit of the API's version that `path` belongs to; "1" is the enterprise plan."""
+    """The API version digit of `path`; "1" is the enterprise plan."""
     found = _VERSION.match(path)
     return found[1] if found else ""
 
 
 def tier(path: str) -> str:
-    """`enterprise` or `public`: whose defaults hold at `path`."""
+    """`enterprise` or `public`: which defaults apply at `path`."""
     return "enterprise" if version(path) == "1" else "public"
 
 
 def fetch_path(path: str) -> str:
-    """Where requests that were sent to `path` are asked for again, without the id."""
+    """The path for polling requests that were sent to `path`, without the id."""
     return _FETCHED_AT.get(version(path), "/api/v6/images/fetch")
 
 
 def nothing_yet(path: str) -> str | list[str]:
-    """What stands for the pictures while there are none: clients of some paths expect text, of others a list."""
+    """The value of `output` before there are pictures: clients of some paths expect text, of others a list."""
     as_text = FUNCTIONS[path] == "controlnet" or version(path) in ("3", "4")
     return "" if as_text else []

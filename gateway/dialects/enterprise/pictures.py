@@ -1,7 +1,7 @@
-"""Which of the enterprise dialect's three pictures plays which part.
+"""Assigns roles to the enterprise dialect's three pictures.
 
-`init_image` alone steers, as every sample of the vendor's does it, whatever its `strength`. Beside a `control_image`
-it is what the picture starts from, unless `strength` is 1; beside a `mask_image` it is what is repainted. Where
+`init_image` alone is the control picture, as in all of the vendor's samples, whatever its `strength`. With a
+`control_image` it is the initial picture, unless `strength` is 1; with a `mask_image` it is the picture to repaint. If
 the hints of all controls are made from `qrcode_text`, the text counts as the `control_image`.
 """
 
@@ -14,21 +14,21 @@ from gateway.dialects.enterprise.fields import missing
 
 
 class Reader(Protocol):
-    """Where pictures come from; see gateway.generation.pictures.Pictures."""
+    """Reads pictures; see gateway.generation.pictures.Pictures."""
 
     async def read(self, value: object, field: str) -> bytes:
-        """The encoded picture that `value` holds or names."""
+        """The encoded picture that `value` holds or refers to."""
 
 
 @dataclass(frozen=True)
 class Roles:
-    """The parts that the pictures of a request play.
+    """The roles of a request's pictures.
 
     Attributes:
-        steering: name of the field that the controls' pictures are in.
-        hints: one for each control; None for those whose hint is made from words.
-        start: what the picture starts from; None for noise.
-        mask: white where to repaint; of `start`, or of its control's picture where there is no start.
+        steering: name of the field with the controls' pictures.
+        hints: one for each control; None for those whose hint is made from text.
+        start: the initial picture; None: noise.
+        mask: white marks what to repaint of `start`, or of its control's picture if there is no start.
     """
 
     steering: str
@@ -38,16 +38,16 @@ class Roles:
 
 
 def assign(fields: Lenient, masked: Sequence[bool], written: Sequence[bool], strength: float) -> Roles:
-    """Give each picture its part, as it was sent. What is left over is added to the remarks.
+    """Assign roles to the pictures as sent. Unused pictures are added to the remarks.
 
     Args:
-        fields: of the request.
-        masked: whether each control reads a mask.
-        written: whether the hint of each control is made from words.
-        strength: of the change; 1 leaves nothing to start from.
+        fields: fields of the request.
+        masked: for each control, whether it reads a mask.
+        written: for each control, whether its hint is made from text.
+        strength: strength of the change; 1 means that there is no initial picture.
 
     Raises:
-        InvalidInput: there is no picture, or no mask for a control that reads one.
+        InvalidInput: no picture, or no mask for a control that reads one.
     """
     listed, init, mask = fields.pictures("control_image"), fields.picture("init_image"), fields.picture("mask_image")
     steering = listed or ([] if init is None else [init])
@@ -76,10 +76,10 @@ def assign(fields: Lenient, masked: Sequence[bool], written: Sequence[bool], str
 
 
 async def read(roles: Roles, pictures: Reader) -> Roles:
-    """The same parts with the bytes of their pictures; one that plays several parts is read once.
+    """Load the pictures of the roles; a picture with several roles is read once.
 
     Raises:
-        InvalidInput: one is no picture or can't be had; names its field.
+        InvalidInput: one is not a picture or not available; names its field.
     """
     known: dict[str, bytes] = {}
 

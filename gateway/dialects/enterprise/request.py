@@ -1,6 +1,6 @@
-"""Reads what all requests for pictures have in common in the enterprise dialect.
+"""Parses what all of the enterprise dialect's requests for pictures have in common.
 
-ControlNet's own fields are read in `controlnet`, its siblings' in `uncontrolled`; `declared` has all of them.
+ControlNet's own fields are parsed in `controlnet`, the other tasks' in `uncontrolled`; `declared` has all fields.
 """
 
 import math
@@ -27,11 +27,11 @@ _ASPECT = re.compile(r"\s*([0-9]{1,3})\s*:\s*([0-9]{1,3})\s*")
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a request is read in.
+    """The context for parsing a request.
 
     Attributes:
-        path: that it was sent to, one of enterprise_paths.FUNCTIONS; versions differ.
-        offer: what the mesh has.
+        path: path of the request, one of `paths.FUNCTIONS`; versions differ.
+        offer: the catalogue's offer.
         default_model: name of the model for requests that name none.
     """
 
@@ -42,28 +42,28 @@ class Circumstances:
 
     @property
     def task(self) -> str:
-        """One of enterprise_paths.TASKS."""
+        """One of `paths.TASKS`."""
         return enterprise_paths.FUNCTIONS[self.path]
 
     @property
     def version(self) -> str:
-        """Digit of the API's version."""
+        """API version digit."""
         return enterprise_paths.version(self.path)
 
     @property
     def default_strength(self) -> float:
-        """Strength where none is sent."""
+        """Default strength."""
         return _STRENGTH_DEFAULTS.get(self.version, _STRENGTH_DEFAULT)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A request as it was read.
+    """A parsed request.
 
     Attributes:
         generation: the canonical request.
-        solver: what became of the fields about the scheduler.
-        steering: name of the field with the controls' pictures; "" where there are none.
+        solver: the result of the fields about the scheduler.
+        steering: name of the field with the controls' pictures; "" if there are none.
     """
 
     generation: Generation
@@ -72,10 +72,10 @@ class Reading:
 
 
 def model(fields: Lenient, around: Circumstances) -> str:
-    """Name of the loaded model that `model_id` asks for.
+    """Name of the loaded model for `model_id`.
 
     Raises:
-        InvalidInput: it is unknown, and the deployment does not take its default model instead.
+        InvalidInput: unknown, and the deployment does not use its default model instead.
     """
     asked = fields.text("model_id").strip()
     name = around.settings.aliases().get(asked, asked) or around.default_model
@@ -88,13 +88,13 @@ def model(fields: Lenient, around: Circumstances) -> str:
 
 
 def strength(fields: Lenient, around: Circumstances) -> float:
-    """How much of the initial picture is changed, whether there is one or not."""
+    """The strength, whether there is an initial picture or not."""
     return fields.number("strength", default=around.default_strength)
 
 
 def common(fields: Lenient, around: Circumstances, solver: Solver) -> dict[str, Any]:
-    """The parts of a canonical request that do not depend on the task. What was not taken as sent, or is not there at
-    all, is added to the remarks of `fields`.
+    """The fields of the canonical request that do not depend on the task. Deviations from what was sent, and requested
+    features that are not available, are added to the remarks of `fields`.
 
     Raises:
         InvalidInput: naming the vendor's field.
@@ -122,14 +122,14 @@ def common(fields: Lenient, around: Circumstances, solver: Solver) -> dict[str, 
 
 def _size(fields: Lenient, around: Circumstances) -> tuple[int, int]:
     ratio = _aspect_ratio(fields) if around.version == "7" else 1.0
-    # As many pixels as the default has, in those proportions.
+    # As many pixels as the default size, in the requested proportions.
     default = [int(SIDE.clamp(SIZE * factor)) for factor in (math.sqrt(ratio), 1 / math.sqrt(ratio))]
     width = fields.whole("width", default=default[0])
     return width, fields.whole("height", default=default[1])
 
 
 def _aspect_ratio(fields: Lenient) -> float:
-    """Width to height, which version 7 may ask for in place of both."""
+    """Width divided by height, which version 7 may send instead of the size."""
     if fields.raw("width", "height") is not None:
         return 1.0
     asked = fields.text("aspect_ratio")
@@ -138,12 +138,12 @@ def _aspect_ratio(fields: Lenient) -> float:
     if width and height:
         return min(max(width / height, 0.25), 4.0)
     if asked:
-        fields.remarks.append(f"aspect_ratio {asked[:80]!r} is none, such as 16:9; the picture is square.")
+        fields.remarks.append(f"aspect_ratio must look like 16:9, not {asked[:80]!r}; the picture is square.")
     return 1.0
 
 
 def _seed(fields: Lenient) -> int | None:
-    """The seed; None for a random one, which null, "" and negative numbers ask for."""
+    """The seed; None, for null, "" and negative numbers, is a random one."""
     value = fields.raw("seed")
     if value is None:
         return None
@@ -152,10 +152,10 @@ def _seed(fields: Lenient) -> int | None:
 
 
 def _style(fields: Lenient, offer: Offer) -> str | None:
-    """Name of the style that is asked for, if there is one of that name."""
+    """Name of the requested style, if it exists."""
     asked = fields.text("enhance_style").strip()
     name = asked.lower()
     if name in SAYS_NO or any(name == known.name for known in offer.styles):
         return None if name in SAYS_NO else name
-    fields.remarks.append(f"enhance_style {asked[:80]!r} is unknown; the prompt got no style.")
+    fields.remarks.append(f"enhance_style {asked[:80]!r} is unknown; no style was applied.")
     return None

@@ -1,4 +1,4 @@
-"""The enterprise dialect's fields about the way from noise to picture, and what became of them."""
+"""Parses the enterprise dialect's fields about the scheduler."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ _OWN = frozenset({"none", "no", "false"})
 
 @dataclass(frozen=True)
 class Solver:
-    """What the canonical request gets.
+    """The scheduler and its options for the canonical request.
 
     Attributes:
-        scheduler: name of a scheduler on offer; None for the model's own.
+        scheduler: name of an available scheduler; None for the model's own.
         use_karras_sigmas, algorithm_type: as in the canonical request.
-        inverts: whether the scheduler goes from a picture to its noise.
-        karras_shown, algorithm_shown: those options as `meta` reports them: what is used, which is less than what was
-            asked for where the scheduler does not take it.
+        inverts: whether the scheduler inverts a picture to its noise.
+        karras_shown, algorithm_shown: these options as `meta` reports them: as used, without those that the scheduler
+            does not support.
     """
 
     scheduler: str | None
@@ -32,15 +32,15 @@ class Solver:
 
 
 def read(fields: Lenient, offer: Offer, model: str, invertible: bool, to_start_from: str) -> Solver:
-    """Scheduler, spacing of the noise levels and variant of the solver. What is not to be had goes to the remarks;
-    an option that this one scheduler does not take is asked for all the same, and the answer's notes say so.
+    """Scheduler, spacing of the noise levels and solver variant. Unavailable ones are added to the remarks; an option
+    that only this scheduler does not support is passed on, and the answer's notes say that it was left out.
 
     Args:
-        fields: of the request.
+        fields: fields of the request.
         offer: has the schedulers and the model.
         model: name of a model on offer.
-        invertible: whether there is a whole picture to start from.
-        to_start_from: what to send to have one.
+        invertible: whether there is an initial picture without a mask.
+        to_start_from: what to send for one, for the remark.
 
     Raises:
         InvalidInput: a field of the wrong type.
@@ -53,7 +53,7 @@ def read(fields: Lenient, offer: Offer, model: str, invertible: bool, to_start_f
     takes_algorithm = entry is not None and algorithm in entry.algorithm_types
     return Solver(
         scheduler=entry.name if entry is not None else None,
-        # Nobody needs to hear that a default of the vendor's does not apply.
+        # No remark if a mere default of the vendor's does not apply.
         use_karras_sigmas=karras if takes_karras or (asked and karras) else None,
         algorithm_type=algorithm,
         inverts=entry is not None and entry.inverts,
@@ -79,7 +79,7 @@ def _scheduler(
         return default
     if entry.inverts and not invertible:
         fields.remarks.append(
-            f"scheduler {entry.name} makes noise of a whole picture and needs one to start from: {to_start_from}; "
+            f"scheduler {entry.name} inverts a whole picture and needs an initial one: {to_start_from}; "
             f"{name} was used."
         )
         return default
@@ -88,7 +88,7 @@ def _scheduler(
 
 def _algorithm(fields: Lenient, offer: Offer) -> str | None:
     asked = fields.text("algorithm_type").strip()
-    # The vendor writes a plus too many.
+    # The vendor's spelling has a superfluous plus sign.
     name = asked.lower().replace("+++", "++")
     if not name or name in _OWN:
         return None

@@ -1,4 +1,4 @@
-"""Reads the enterprise dialect's requests for pictures without control: from words, from a picture, within a mask."""
+"""Parses the enterprise dialect's requests without controls: text to image, image to image, inpainting."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from gateway.dialects.enterprise.pictures import Reader
 from gateway.dialects.enterprise.request import Circumstances, Reading
 from gateway.generation.generation import Generation
 
-# Task -> the pictures that it needs.
+# Task -> the pictures that it requires.
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "text2img": (),
     "img2img": ("init_image",),
@@ -19,7 +19,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 
 
 async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Reading:
-    """The canonical request that `fields` ask for. What could not be taken as sent is added to their remarks.
+    """The canonical request for `fields`. Deviations from what was sent are added to their remarks.
 
     Raises:
         InvalidInput: naming the vendor's field.
@@ -38,7 +38,7 @@ async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Read
     solver = enterprise_solver.read(fields, around.offer, name, task == "img2img", "img2img's init_image")
     strength = enterprise_request.strength(fields, around)
     common = enterprise_request.common(fields, around, solver)
-    # Last, because they may have to be fetched.
+    # Last, because pictures may have to be fetched.
     content = {name: await pictures.read(value, name) for name, value in sent.items()}
     starts = "init_image" in content
     generation = Generation(
@@ -46,7 +46,7 @@ async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Read
         model=name,
         image=content.get("init_image"),
         mask=content.get("mask_image"),
-        # Inverting has no use for a strength that nobody asked for.
+        # Inverting does not use a default strength.
         strength=strength if starts and (fields.raw("strength") is not None or not solver.inverts) else None,
         **common,
     )

@@ -1,4 +1,4 @@
-"""What the enterprise dialect's clients can ask for and this server has not, in one place, and what they are told."""
+"""Features of the enterprise API that this server does not have, and the answers to requests for them."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from mesh.errors import NotEnabled
 
 
 class Absent(NotEnabled):
-    """A function that is not enabled; `tip` says what it waits for."""
+    """A function that is not enabled; `tip` says what it would need."""
 
     def __init__(self, name: str, needs: str) -> None:
         super().__init__(f"{name} is not enabled on this server")
@@ -19,34 +19,34 @@ FUNCTIONS: Mapping[str, str] = {
     "text2video": "a video model",
     "super_resolution": "an upscaling model",
     "nsfw_image_check": "a model that classifies pictures",
-    "load_vae": "VAEs that can be exchanged; export a model with the VAE of your choice",
-    "sync_models": "a second server to copy models from; load them with load_model",
-    "update_server": "its operator, who rolls out a new version",
+    "load_vae": "exchangeable VAEs; export a model with the VAE of your choice instead",
+    "sync_models": "a second server to copy models from; use load_model instead",
+    "update_server": "the operator to roll out a new version",
 }
-"""Function -> what it waits for."""
+"""Function -> what it would need."""
 
 WITHOUT_COMMAND = "CN_GATEWAY_EXPORT_COMMAND, the command that exports models"
-"""What loading and deleting models wait for."""
+"""What loading and deleting models need."""
 
 MODEL_TYPES: Mapping[str, str] = {
     "lora": "adapters",
     "embeddings": "textual inversions",
     "custom_ckpt": "a diffusers folder; convert the checkpoint first",
     "api_trained": "a training service",
-    "stable_diffusion_xl": "the exporter to know this family",
+    "stable_diffusion_xl": "support for this family in the exporter",
 }
-"""Kind of model that can't be loaded -> what that waits for."""
+"""Type of model that can't be loaded -> what that would need."""
 
 MODEL_FORMATS: Mapping[str, str] = {
     "ckpt": "a diffusers folder; convert the checkpoint first",
     "pt": "a diffusers folder; convert the file first",
     "safetensors": "a diffusers folder; convert the file first",
 }
-"""Format of models that can't be loaded -> what that waits for."""
+"""Format of models that can't be loaded -> what that would need."""
 
 
 def of_type(name: str, needs: str) -> Absent:
-    """The refusal of a kind of model."""
+    """The refusal of a type of model."""
     return Absent(f"loading models of type {name}", needs)
 
 
@@ -60,8 +60,8 @@ def _refusal(what: str, absent: Absent) -> str:
 
 
 def table() -> str:
-    """All of it as a table in Markdown."""
-    rows = ["| asked for | answered by |", "| --- | --- |"]
+    """The Markdown table of all unavailable features."""
+    rows = ["| request | answer |", "| --- | --- |"]
     for name, needs in FUNCTIONS.items():
         rows.append(_refusal(f"`{name}`", Absent(name, needs)))
     unconfigured = ("load_model", "delete_model")

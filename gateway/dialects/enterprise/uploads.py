@@ -1,4 +1,4 @@
-"""The enterprise dialect's functions for pictures that clients keep here."""
+"""The enterprise dialect's functions to upload and delete pictures."""
 
 import asyncio
 import hashlib
@@ -14,7 +14,7 @@ from mesh.errors import InvalidInput, NotFound
 from mesh.pictures import check, decode, encode
 
 MOST_BYTES = 5 * 1024 * 1024
-"""Of a picture; the vendor takes no larger one."""
+"""Maximum size of a picture, as in the vendor's API."""
 SOURCE = "enterprise_upload"
 _TYPES = {"png": "PNG", "jpeg": "JPEG", "jpg": "JPEG"}
 _DAY_S = 86_400.0
@@ -23,7 +23,7 @@ _AT_ONCE = 200
 
 
 async def upload_image(call: Call) -> dict[str, Any]:
-    """Keep a picture that is sent as base64, until it is deleted."""
+    """Store a base64 picture until it is deleted."""
     content = _sent(call, "base64_image")
     asked = call.fields.text("image_type").strip().lower()
     if asked not in _TYPES:
@@ -34,14 +34,14 @@ async def upload_image(call: Call) -> dict[str, Any]:
 
 
 async def base64_to_url(call: Call) -> dict[str, Any]:
-    """Keep a picture that is sent as base64 for 24 hours."""
+    """Store a base64 picture for 24 hours."""
     record = await _kept(call, _sent(call, "base64_string"), _DAY_S)
     url = call.gateway.assets.url(call.base, record.id, _DAY_S)
     return {"status": "success", "id": id_of(record), "output": [url]}
 
 
 async def base64_crop(call: Call) -> dict[str, Any]:
-    """Keep a picture that is sent as base64; with `crop`, the square in its middle."""
+    """Store a base64 picture; with `crop`, only the square in its middle."""
     content = _sent(call, "image")
     if call.fields.flag("crop"):
         content = await asyncio.to_thread(_square, content)
@@ -51,7 +51,7 @@ async def base64_crop(call: Call) -> dict[str, Any]:
 
 
 async def delete_image(call: Call) -> dict[str, Any]:
-    """Delete the pictures of a request, or one that was kept, by its `request_id`."""
+    """Delete the pictures of a request, or an uploaded one, by its `request_id`."""
     number = number_of(call.fields.required("request_id"))
     try:
         job = await call.gateway.jobs.find(number, call.owner)
@@ -64,7 +64,7 @@ async def delete_image(call: Call) -> dict[str, Any]:
 
 
 def id_of(record: AssetRecord) -> int:
-    """The vendor's integer id for a picture that is kept: made of its name, so that nobody has to remember it."""
+    """The vendor's integer id for an uploaded picture, derived from its name, so that it need not be stored."""
     digest = hashlib.sha256(record.id.encode()).digest()
     return NUMBERS[int.from_bytes(digest[:8], "big") % len(NUMBERS)]
 

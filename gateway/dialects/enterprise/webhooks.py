@@ -1,4 +1,4 @@
-"""What webhooks carry in the enterprise dialect, and how the vendor's customers may check it."""
+"""Webhook messages of the enterprise dialect, and their signature."""
 
 import hashlib
 import hmac
@@ -14,11 +14,11 @@ from gateway.webhooks.announcement import EVENTS, Announcement, Link
 from mesh.errors import MeshError
 
 LOAD_NAMES = {"model": "model_id", "source": "url", "kind": "controlnet_type", "base": "base_model"}
-"""Fields of a load -> the vendor's; the last is ours: the vendor's ControlNets belong to no model."""
+"""Fields of a load -> the vendor's; the last is ours: the vendor's ControlNets do not belong to a model."""
 
 
 def announce(job: Job, link: Link) -> Announcement:
-    """The vendor's body; the event's name, which stands nowhere in it, is the native one."""
+    """The vendor's body; it does not contain the event's name, which is the native one."""
     told = replace(announced(job), event=EVENTS[job.status])
     if not job.pictures:
         return told
@@ -27,13 +27,13 @@ def announce(job: Job, link: Link) -> Announcement:
 
 
 def announce_load(load: Load, failure: MeshError | None) -> Announcement:
-    """The vendor documents that there are such webhooks, not what they say."""
+    """The message at the end of a load: the vendor documents that it exists, but not its content."""
     status, words = ("failed", renamed(failure, LOAD_NAMES).message) if failure else ("success", "model loaded")
     return Announcement(f"model.{status}", {"status": status, "model_id": load.name, "message": words})
 
 
 def sign(secret: str, body: str) -> Mapping[str, str]:
-    """The vendor signs nothing; this is the header that receivers of its kind look for, keyed by the secret's text."""
+    """A signature header as receivers commonly check it, keyed by the secret's text; the vendor signs nothing."""
     return {"X-Signature-256": f"sha256={hmac.new(secret.encode(), body.encode(), hashlib.sha256).hexdigest()}"}
 
 

@@ -1,1 +1,1 @@
-"""Hugging Face Inference Endpoints' handler for ControlNets."""
+"""The Hugging Face dialect: a ControlNet handler on Inference Endpoints."""

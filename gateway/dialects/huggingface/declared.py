@@ -1,6 +1,4 @@
-"""The fields of the Hugging Face dialect's body, and of its query: those of the handler, and arguments of diffusers'
-pipelines by their own names.
-"""
+"""Fields of the Hugging Face dialect's body and query: the handler's, and arguments of diffusers' pipelines by name."""
 
 from collections.abc import Mapping
 
@@ -10,7 +8,7 @@ from gateway.dialects.common.reader import Phrases
 from mesh.errors import InvalidInput
 
 STEPS_DEFAULT = 30
-# The published handler drew all its noise from one generator with this seed; here every call starts with it.
+# The published handler used one random generator with this seed for all calls; here every call starts with it.
 SEED_DEFAULT = 3
 CONTROL_TYPE = "normal"
 
@@ -22,7 +20,7 @@ PARAMETERS = (
         Type.NUMBER,
         sets("guidance_scale"),
         limits=GUIDANCE,
-        note="7.5; less than 1 is taken for 1, no guidance",
+        note="7.5; values below 1 count as 1: no guidance",
     ),
     Field("height", Type.WHOLE, sets("height"), limits=SIDE, note="the model's own"),
     Field("width", Type.WHOLE, sets("width"), limits=SIDE, note="the model's own"),
@@ -31,7 +29,7 @@ PARAMETERS = (
     Field("guess_mode", Type.FLAG, sets("guess_mode"), default=False),
     Field("clip_skip", Type.WHOLE, sets("clip_skip"), limits=CLIP_SKIP, default=0),
 )
-"""What is taken as it comes, for the canonical request to check."""
+"""Fields that are passed on as sent; the canonical request checks them."""
 CONTROL_PARAMETERS = (
     Field("controlnet_conditioning_scale", Type.NUMBER, sets("controls.weight"), limits=WEIGHT, default=1.0),
     Field("control_guidance_start", Type.NUMBER, sets("controls.start"), limits=FRACTION, default=0.0),
@@ -43,27 +41,27 @@ FIELDS: Mapping[str, Table] = {
     "predict": Table(
         Field("inputs", Type.TEXT, sets("prompt"), required=True, note="or the picture, with the prompt in `prompt`"),
         Field("prompt", Type.TEXT, sets("prompt"), note="beside a picture in `inputs`, or in the query"),
-        Field("parameters", Type.OBJECT, Decides("where the other fields are looked for first")),
+        Field("parameters", Type.OBJECT, Decides("the other fields are looked up here first")),
         Field(
             "image",
             Type.PICTURE,
             sets("controls.image", "image"),
-            note="steers, or beside control_image is what the picture starts from",
+            note="control picture; with control_image, the initial picture",
         ),
-        Field("control_image", Type.PICTURE, sets("controls.image"), note="needed beside mask_image"),
+        Field("control_image", Type.PICTURE, sets("controls.image"), note="required with mask_image"),
         Field("mask_image", Type.PICTURE, sets("mask")),
         Field("controlnet_type", Type.TEXT, sets("controls.kind"), default=CONTROL_TYPE),
         *PARAMETERS,
         *CONTROL_PARAMETERS,
-        Field("strength", Type.NUMBER, sets("strength"), limits=STRENGTH, note="beside control_image"),
-        Field("target_size", Type.OBJECT, sets("width", "height"), note="its width and height count before the others"),
+        Field("strength", Type.NUMBER, sets("strength"), limits=STRENGTH, note="with control_image"),
+        Field("target_size", Type.OBJECT, sets("width", "height"), note="its width and height take precedence"),
     )
 }
-"""The one body: what it may say itself, or in `parameters`, or in the query."""
+"""The only body; its fields may be at the top level, in `parameters` or in the query."""
 
 
 def wrong(name: str, expected: str, value: object) -> InvalidInput:
-    """The error that says what `name` must be and what was sent."""
+    """The error for an invalid value: what `name` must be, and what was sent."""
     return InvalidInput(f"{name} must be {expected}, not {str(value)[:80]!r}", field=name)
 
 

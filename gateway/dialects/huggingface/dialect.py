@@ -1,4 +1,4 @@
-"""The Hugging Face dialect: the JSON of a ControlNet handler on an Inference Endpoint, and of InferenceClient.
+"""The Hugging Face dialect: the API of a ControlNet handler on an Inference Endpoint, and of InferenceClient.
 
 Sources: the published handler for Stable Diffusion 1.5 with ControlNet, huggingface-inference-toolkit's web server
 (headers, serializers, errors are always 400), huggingface_hub's InferenceClient (`parameters`).
@@ -31,7 +31,7 @@ from gateway.web.accept import negotiate
 from mesh.errors import DeadlineExceeded, Forbidden, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable
 from mesh.pictures import decode
 
-# Accept -> format asked of the mesh and the format that Pillow then makes of it, where that is another.
+# Accept -> format requested from the mesh, and the format that Pillow converts it to, if another.
 _PICTURES: dict[str, tuple[str, str | None]] = {
     "image/png": ("png", None),
     "image/jpeg": ("jpeg", None),
@@ -48,16 +48,16 @@ OFFERED = (*_PICTURES, _JSON)
 
 _EXAMPLES = Examples("gateway.dialects.huggingface")
 
-_RUNNING = Gauge("inf_batch_current_size", "Generations being made, by the name that inference endpoints give it.")
-_QUEUED = Gauge("inf_queue_size", "Generations waiting, by the name that inference endpoints give it.")
+_RUNNING = Gauge("inf_batch_current_size", "Running generations, under the name that inference endpoints use.")
+_QUEUED = Gauge("inf_queue_size", "Waiting generations, under the name that inference endpoints use.")
 
 
 class HuggingFace:
-    """The dialect at the root and, for several endpoints on one host, under /hf/{endpoint_name}.
+    """The Hugging Face dialect, at the root and, for several endpoints on one host, under /hf/{endpoint_name}.
 
     Args:
         gateway: its parts.
-        declared: the fields that may be read, by body.
+        declared: the declared fields, by body.
     """
 
     name = "huggingface"
@@ -77,7 +77,7 @@ class HuggingFace:
                 router.add_api_route(path, predict, methods=["POST"], openapi_extra=shown)
             for path in (mount or "/", f"{mount}/health"):
                 router.add_api_route(path, self._health, methods=["GET"])
-        # At the root the same two gauges stand among all other metrics.
+        # At the root, /metrics has the same two gauges among all others.
         router.add_api_route("/hf/{endpoint_name}/metrics", self._gauges, methods=["GET"])
         return router
 
@@ -91,7 +91,7 @@ class HuggingFace:
         return Submission(
             generation=replace(reading.generation, format=format),
             owner=owner,
-            # The original never answers before it is done; the queue in front of the work has its own bound.
+            # The original answers only when it is done; the queue has its own limit.
             hold_s=self._gateway.settings.deadline_s,
             echo={"accept": accept, "steering": reading.steering},
         )
@@ -130,21 +130,21 @@ class HuggingFace:
         return Response(orjson.dumps({"error": text}), status, headers, _JSON)
 
     async def _predict(self, request: Request) -> Response:
-        """Make one picture; the Accept header chooses between the picture and JSON with its base64."""
+        """Make a picture; the Accept header chooses between the file and JSON with its base64."""
         return await generate(self._gateway, self, request)
 
     async def _health(self) -> Response:
-        """This process runs."""
+        """This process is running."""
         return PlainTextResponse("Ok")
 
     async def _gauges(self) -> Response:
-        """How much is being made and how much waits."""
+        """The numbers of running and waiting generations."""
         running, waiting = self._gateway.jobs.load()
         return PlainTextResponse(f"inf_batch_current_size {running}\ninf_queue_size {waiting}\n")
 
 
 def _convert(content: bytes, format: str) -> bytes:
-    """One of the mesh's own PNG pictures in another format."""
+    """Convert one of the mesh's PNG pictures to another format."""
     out = io.BytesIO()
     Image.fromarray(decode(content)).save(out, format)
     return out.getvalue()

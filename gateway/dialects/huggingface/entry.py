@@ -1,4 +1,4 @@
-"""The Hugging Face dialect's line in the table of dialects."""
+"""The Hugging Face dialect's entry in the table of dialects."""
 
 from gateway.dialects.common.entry import Entry
 from gateway.dialects.huggingface.dialect import HuggingFace
@@ -8,6 +8,6 @@ ENTRY = Entry(
     title="ControlMesh as a Hugging Face endpoint",
     about="What a ControlNet handler on an Inference Endpoint takes and answers.",
     make=HuggingFace,
-    # Not diffusers' `guidance_scale` and the like, which are ours, too.
+    # Not diffusers' `guidance_scale` and the like, which are also ours.
     words=frozenset({"num_inference_steps", "controlnet_type", "controlnet_conditioning_scale"}),
 )

@@ -1,10 +1,10 @@
-"""Reads the Hugging Face dialect's request.
+"""Parses the Hugging Face dialect's requests.
 
-Beyond the handler's fields it takes arguments of diffusers' pipelines by their own names: `guess_mode`,
-`control_guidance_start`, `control_guidance_end`, `clip_skip`; and, as StableDiffusionControlNetImg2ImgPipeline and
-StableDiffusionControlNetInpaintPipeline have them, `control_image` beside `image`, which then is the picture to start
-from, with `strength` and `mask_image`. Like those pipelines it reads prompts as they stand, without weights and no
-further than the text encoder does at once. There is always one picture, whatever `num_images_per_prompt` says.
+In addition to the handler's fields it accepts arguments of diffusers' pipelines by name: `guess_mode`,
+`control_guidance_start`, `control_guidance_end`, `clip_skip`; and, as in StableDiffusionControlNetImg2ImgPipeline and
+StableDiffusionControlNetInpaintPipeline, `control_image` with `image`, which then is the initial picture, with
+`strength` and `mask_image`. Like those pipelines it uses prompts as they are, without weights, truncated to the text
+encoder's length. There is always one picture, whatever `num_images_per_prompt` is.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,9 +36,8 @@ from gateway.web import bodies
 from mesh.errors import InvalidInput
 from mesh.pictures import check
 
-# The handler's names -> kinds of the mesh, the best first (later ones have hints that the same ControlNets take), then
-# other spellings; kinds of the mesh are known by their own names, too. The article that made the handler known says
-# "though".
+# The handler's names -> kinds of the mesh, the best first (later ones have hints for the same ControlNets), then other
+# spellings; the mesh's own names of kinds also work. "though" is from the article that introduced the handler.
 CONTROL_TYPES: Mapping[str, tuple[str, ...]] = {
     "canny_edge": ("canny",),
     "pose": ("openpose",),
@@ -61,9 +60,9 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-# Field of the canonical request -> the client's, for errors that come from further on.
+# Field of the canonical request -> the client's, to rename errors of the canonical request.
 NAMES = spoken(tuple(FIELDS["predict"].values()))
-# How the base64 of PNG, JPEG and WebP begins.
+# The first characters of PNG, JPEG and WebP as base64.
 _PICTURE_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR", "data:image/")
 
 
@@ -77,7 +76,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Payload:
-    """A request's prompt, its picture if it has one, and all its fields."""
+    """A request's prompt, its picture if any, and all its fields."""
 
     prompt: str | None
     picture: bytes | None
@@ -85,10 +84,10 @@ class _Payload:
 
 
 async def read(request: Request, gateway: Gateway, table: Table) -> Reading:
-    """What `request` asks for by the fields of `table`.
+    """Parse `request` by the declared fields of `table`.
 
     Raises:
-        MeshError: naming the client's field, or the canonical one, for which NAMES has the client's.
+        MeshError: naming the client's field, or the canonical one, which NAMES maps to the client's.
     """
     return await _generation(request, gateway, await _payload(request, gateway, table))
 
@@ -116,13 +115,13 @@ async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload
     fields = Strict({**sent, **beside}, table, PHRASES)
     inputs, image = outer.raw("inputs"), fields.raw("image")
     if image is None and isinstance(inputs, str) and len(inputs) > 64 and inputs.startswith(_PICTURE_STARTS):
-        # InferenceClient.image_to_image puts the picture there and the prompt among the parameters.
+        # InferenceClient.image_to_image sends the picture as `inputs` and the prompt in the parameters.
         inputs, image = fields.raw("prompt") or "", inputs
     if image is not None:
         return _Payload(inputs, await gateway.pictures.read(image, "image"), fields)
     if inputs is None:
         raise InvalidInput("Please provide a prompt and base64 encoded image.")
-    # InferenceClient.text_to_image asks with `parameters` for a picture that nothing steers.
+    # InferenceClient.text_to_image sends `parameters` and no control picture.
     if parameters is None or fields.raw("controlnet_type") is not None:
         raise InvalidInput("image is missing; send the base64 of a PNG, JPEG or WebP picture", field="image")
     return _Payload(inputs, None, fields)
@@ -155,10 +154,10 @@ async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> 
 
 
 async def _pictures(payload: _Payload, pictures: Pictures) -> tuple[bytes | None, dict[str, Any]]:
-    """The control's picture, and the fields of a picture to start from, none if there is no such picture.
+    """The control's picture, and the fields of the initial picture, empty if there is none.
 
     Raises:
-        InvalidInput: one picture is there without the other that it needs.
+        InvalidInput: a picture was sent without another one that it requires.
     """
     control, mask = payload.fields.raw("control_image"), payload.fields.raw("mask_image")
     if control is None and mask is not None:
@@ -167,7 +166,7 @@ async def _pictures(payload: _Payload, pictures: Pictures) -> tuple[bytes | None
             field="control_image",
         )
     if control is None:
-        # A strength alone says nothing, then: copies of the handler were sent one and made something else of it.
+        # A strength alone is ignored: copies of the handler use it with another meaning.
         return payload.picture, {}
     if payload.picture is None:
         raise InvalidInput("image is missing; with control_image it is the picture to start from", field="image")
@@ -180,7 +179,7 @@ async def _pictures(payload: _Payload, pictures: Pictures) -> tuple[bytes | None
 
 
 def _model(request: Request, gateway: Gateway, offer: Offer) -> str | None:
-    """The model that the endpoint's name stands for; any other name is the default model's."""
+    """The model named by the endpoint's name; any other name means the default model."""
     name = request.path_params.get("endpoint_name", "")
     return next((known for known in (name, gateway.settings.aliases().get(name)) if known and offer.model(known)), None)
 
@@ -206,7 +205,7 @@ def _kind(sent: object, offer: Offer, model: str) -> str:
 
 
 def _spoken(kinds: Iterable[str]) -> list[str]:
-    """The handler's names of `kinds`, in its order; others by their own names."""
+    """The handler's names of `kinds`, in its order; the mesh's names for others."""
     wanted = set(kinds)
     names = {kinds[0]: name for name, kinds in CONTROL_TYPES.items()}
     return [*(name for kind, name in names.items() if kind in wanted), *sorted(wanted - names.keys())]

@@ -1,1 +1,1 @@
-"""Our own API under /controlmesh/v1."""
+"""The native dialect: our own API under /controlmesh/v1."""

@@ -1,4 +1,4 @@
-"""Files in the native API: pictures that are kept here to be named in requests, and the results of generations."""
+"""Files in the native API: uploaded pictures, which requests can refer to, and results of generations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,17 +20,16 @@ from mesh.errors import InvalidInput, NotFound
 
 UPLOADED = "uploaded"
 REFERENCE = "asset:"
-"""What a picture field begins with that names a file kept here."""
+"""Prefix of picture fields that refer to a stored file."""
 
 _FIELDS = frozenset(AssetBody.model_fields)
 
 
 async def picture(gateway: Gateway, value: object, field: str, owner: str) -> bytes:
-    """The encoded picture that `value` holds or names: as gateway.generation.pictures reads it, or one of the owner's
-    files.
+    """The encoded picture that `value` holds or refers to, as in gateway.generation.pictures, or a file of the owner's.
 
     Raises:
-        InvalidInput: no picture, or not to be had.
+        InvalidInput: not a picture, or not available.
     """
     if not isinstance(value, str) or not value.startswith(REFERENCE):
         return await gateway.pictures.read(value, field)
@@ -39,13 +38,13 @@ async def picture(gateway: Gateway, value: object, field: str, owner: str) -> by
         content = (await gateway.assets.get(record.id)).content
     except NotFound:
         raise InvalidInput(
-            f"{field} names a file that is not there; GET /controlmesh/v1/assets lists yours", field=field
+            f"{field} refers to an unknown or expired file; GET /controlmesh/v1/assets lists yours", field=field
         ) from None
     return await gateway.pictures.read(content, field)
 
 
 class NativeAssets:
-    """The routes of the native dialect that keep, list and remove files.
+    """The routes of the native dialect that store, list and delete files.
 
     Args:
         gateway: its parts.
@@ -55,7 +54,7 @@ class NativeAssets:
         self._gateway = gateway
 
     async def keep(self, request: Request) -> Response:
-        """Keep a picture, to be named as `asset:ID` in requests. The same one again is the same file."""
+        """Store a picture, to refer to as `asset:ID` in requests. Storing it again returns the same file."""
         owner = self._owner(request)
         content = await body_of(self._gateway, request)
         settings: Mapping[str, Any] = {}
@@ -71,12 +70,12 @@ class NativeAssets:
         return respond(record, 201, {"Location": f"{request.url.path}/{kept.id}/record"})
 
     async def show(self, request: Request) -> Response:
-        """What is known of a file."""
+        """The record of a file."""
         record = await self._gateway.assets.record(request.path_params["id"], self._owner(request))
         return respond((await self._records(request, [record]))[0])
 
     async def page(self, request: Request) -> Response:
-        """Your files, the newest first: those kept here and the results of generations."""
+        """Your files, newest first: uploaded ones and results of generations."""
         owner = self._owner(request)
         query = request.query_params
         found = await self._gateway.assets.page(owner, limit(request), query.get("after"), query.getlist("source"))
@@ -84,7 +83,7 @@ class NativeAssets:
         return respond(content, headers=next_link(request, found.next))
 
     async def drop(self, request: Request) -> Response:
-        """Remove a file of yours."""
+        """Delete one of your files."""
         if not await self._gateway.assets.drop([request.path_params["id"]], self._owner(request)):
             raise unknown()
         return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""JSON of the native API: strict objects in, objects out."""
+"""JSON bodies of the native API: requests with known fields only, answers, links to pages."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -14,12 +14,12 @@ MEDIA_TYPE = "application/json"
 
 
 def given(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is null, which says no more than leaving it out."""
+    """`body` without fields that are null, which is the same as leaving them out."""
     return {name: value for name, value in body.items() if value is not None}
 
 
 def refuse_unknown(body: Mapping[str, Any], known: Collection[str], at: str = "") -> None:
-    """Raise InvalidInput for the first name in `body` that is not `known`; `at` is where the object stands."""
+    """Raise InvalidInput for the first name in `body` that is not `known`; `at` is the path of the object."""
     for name in body:
         if name not in known:
             field = f"{at}.{name}" if at else name
@@ -40,7 +40,7 @@ def respond(content: Mapping[str, Any], status: int = 200, headers: Mapping[str,
 
 
 def next_link(request: Request, cursor: str | None) -> dict[str, str]:
-    """The Link header (RFC 8288) that leads from a page of a list to the next one; none from the last one."""
+    """The Link header (RFC 8288) to a list's next page; none on the last page."""
     if cursor is None:
         return {}
     return {"Link": f'<{request.url.include_query_params(after=cursor)}>; rel="next"'}

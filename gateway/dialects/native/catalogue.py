@@ -1,4 +1,4 @@
-"""What there is to choose from, in the native API: models, controls, schedulers, styles, kinds of problems."""
+"""The native API's lists of what requests can name: models, controls, schedulers, styles; and kinds of problems."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -35,7 +35,7 @@ class NativeOffer:
         return respond({"models": [_model(model) for model in offer.models], "default": default})
 
     async def controls(self, request: Request) -> Response:
-        """The control kinds, their parameters, and the models that have them."""
+        """The control kinds, their extractors and parameters, and the models that support them."""
         self._owner(request)
         model = request.query_params.get("model")
         if model is not None:
@@ -45,27 +45,27 @@ class NativeOffer:
         return respond({"controls": [_plain(control) for control in controls]})
 
     async def styles(self, request: Request) -> Response:
-        """The styles that a prompt can be enhanced with, and their words."""
+        """The styles for prompts, and their words."""
         self._owner(request)
         offer = await self._gateway.catalogue.offer()
         return respond({"styles": [_plain(style) for style in offer.styles]})
 
     async def schedulers(self, request: Request) -> Response:
-        """The schedulers and the options that each takes."""
+        """The schedulers and the options that each supports."""
         self._owner(request)
         offer = await self._gateway.catalogue.offer()
         return respond({"schedulers": [_plain(scheduler) for scheduler in offer.schedulers]})
 
     async def problems(self, request: Request) -> Response:
-        """Every kind of problem that is answered, by its type URL. Needs no key."""
+        """Every kind of error, by its type URL. Needs no key."""
         return respond({"problems": [_kind(kind) for kind in problem.KINDS]})
 
     async def problem(self, request: Request) -> Response:
-        """One kind of problem: what the `type` of an error leads to. Needs no key."""
+        """A kind of error, at the URL in an error's `type`. Needs no key."""
         for kind in problem.KINDS:
             if kind.name == request.path_params["name"]:
                 return respond(_kind(kind))
-        raise NotFound(f"there is no such kind of problem; GET {problem.PATH} lists them")
+        raise NotFound(f"unknown kind of problem; GET {problem.PATH} lists the known ones")
 
     def _owner(self, request: Request) -> str:
         return owner_of(self._gateway, request)

@@ -31,7 +31,7 @@ PREFIX = "/controlmesh/v1"
 
 
 class Native:
-    """The dialect that says everything the mesh can do.
+    """The native dialect, which covers everything the mesh can do.
 
     Args:
         gateway: its parts.
@@ -79,7 +79,7 @@ class Native:
                 ),
             ),
             (
-                "what there is",
+                "catalogue",
                 (
                     ("/models", offer.models, "GET", docs.MODELS),
                     ("/controls", offer.controls, "GET", docs.CONTROLS),
@@ -97,7 +97,7 @@ class Native:
     async def parse(self, request: Request) -> Submission:
         owner = self._owner(request)
         body = await json_of(self._gateway, request)
-        # Numbers and words first: they cost nothing, pictures may have to be fetched.
+        # Check numbers and text first: they are cheap, while pictures may have to be fetched.
         want, hold = asked(body), waiting(request)
         handling = dict(want.handling)
         if "webhook" in handling:
@@ -119,11 +119,11 @@ class Native:
         return problem.respond(error)
 
     async def _create(self, request: Request) -> Response:
-        """Make pictures; answers when they are done or after `wait` seconds."""
+        """Make pictures. Answers when they are done, or after `wait` seconds."""
         return await generate(self._gateway, self, request)
 
     async def _list(self, request: Request) -> Response:
-        """Your generations, the newest first, through whichever API they were asked for."""
+        """Your generations, newest first, from all APIs."""
         owner = self._owner(request)
         page = await self._gateway.jobs.page(owner, which(request), limit(request), request.query_params.get("after"))
         links = iter(await self._links(request, *page.jobs))
@@ -131,18 +131,18 @@ class Native:
         return respond({"generations": records, "next": page.next}, headers=next_link(request, page.next))
 
     async def _show(self, request: Request) -> Response:
-        """The record of a generation, with what webhooks told of it."""
+        """The record of a generation, with its webhook deliveries."""
         job = await self._gateway.jobs.get(_id(request), self._owner(request))
         deliveries = await self._gateway.webhooks.of_job(job.id)
         return respond(record(job, await self._links(request, job), deliveries))
 
     async def _cancel(self, request: Request) -> Response:
-        """Stop a generation; one that is finished stays as it is."""
+        """Cancel a generation; a finished one is not changed."""
         job = await self._gateway.jobs.cancel(_id(request), self._owner(request))
         return respond(await self._record(request, job))
 
     async def _events(self, request: Request) -> Response:
-        """Progress as server-sent events, with previews where they were asked for, then `result` or `error`."""
+        """Progress as server-sent events, with previews if requested, then `result` or `error`."""
         job = await self._gateway.jobs.get(_id(request), self._owner(request))
         return native_events.respond(self._gateway, request, job, base_url(self._gateway, request))
 
@@ -150,7 +150,7 @@ class Native:
         return owner_of(self._gateway, request)
 
     async def _with_pictures(self, outline: Generation, sent: Mapping[str, Any], owner: str) -> Generation:
-        """`outline` with the pictures that `sent` holds or names."""
+        """`outline` with the pictures that `sent` holds or refers to."""
         controls = [
             replace(control, **await self._pictures(body, owner, f"controls[{index}]."))
             for index, (control, body) in enumerate(zip(outline.controls, sent.get("controls", ()), strict=True))

@@ -1,4 +1,4 @@
-"""Webhook endpoints in the native API, for all of a holder's generations; and the secret of the URLs of requests."""
+"""Webhook endpoints in the native API, and the secret that signs the webhooks of requests."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -16,12 +16,12 @@ from gateway.webhooks.announcement import ALL_EVENTS
 from gateway.webhooks.endpoint_records import Endpoint
 from mesh.errors import InvalidInput
 
-# What only its receiver may know lies in no cache on the way.
+# Secrets must not be cached on the way.
 _SECRET = {"Cache-Control": "no-store"}
 
 
 class NativeEndpoints:
-    """The routes of the native dialect around webhooks. Endpoints of every dialect are shown, as generations are.
+    """The webhook routes of the native dialect. Like generations, endpoints of all dialects are listed.
 
     Args:
         gateway: its parts.
@@ -31,10 +31,10 @@ class NativeEndpoints:
         self._gateway = gateway
 
     async def create(self, request: Request) -> Response:
-        """Have a URL told of all your generations. This answer alone has the secret that signs what is sent there."""
+        """Create an endpoint: a URL that is notified of all your generations. Only this answer has its secret."""
         owner, sent = self._owner(request), await self._sent(request, WebhookEndpointBody.model_fields)
         if "url" not in sent:
-            raise InvalidInput("url is missing; send the http or https URL that is to be told", field="url")
+            raise InvalidInput("url is missing; send the http or https URL to notify", field="url")
         events, description = sent.get("events", [ALL_EVENTS]), sent.get("description", "")
         self._check_events(NAME, events)
         made = await self._gateway.webhooks.endpoints.create(owner, sent["url"], events, description, dialect=NAME)
@@ -42,17 +42,17 @@ class NativeEndpoints:
         return respond({**_record(made), "secret": made.secret}, 201, {**place, **_SECRET})
 
     async def list(self, request: Request) -> Response:
-        """Your webhook endpoints, the oldest first, through whichever API they were set up."""
+        """Your webhook endpoints, oldest first, from all APIs."""
         known = await self._gateway.webhooks.endpoints.list(self._owner(request))
         return respond({"webhook_endpoints": [_record(one) for one in known]})
 
     async def show(self, request: Request) -> Response:
-        """A webhook endpoint of yours, without its secret."""
+        """One of your webhook endpoints, without its secret."""
         id, owner = request.path_params["id"], self._owner(request)
         return respond(_record(await self._gateway.webhooks.endpoints.get(id, owner)))
 
     async def change(self, request: Request) -> Response:
-        """Change what is sent of a webhook endpoint; enabled again, it hears of what comes from then on."""
+        """Change the fields that are sent. An endpoint that is enabled again gets events from then on."""
         owner, id = self._owner(request), request.path_params["id"]
         sent = await self._sent(request, WebhookEndpointChange.model_fields)
         known = await self._gateway.webhooks.endpoints.get(id, owner)
@@ -63,12 +63,12 @@ class NativeEndpoints:
         return respond(_record(await self._gateway.webhooks.endpoints.update(id, owner, **sent)))
 
     async def drop(self, request: Request) -> Response:
-        """Send nothing more to a webhook endpoint of yours, and forget it."""
+        """Delete one of your webhook endpoints."""
         await self._gateway.webhooks.endpoints.delete(request.path_params["id"], self._owner(request))
         return Response(status_code=204)
 
     async def secret(self, request: Request) -> Response:
-        """What signs the webhooks that your requests name: the same for all keys of an owner, and always."""
+        """The secret that signs the webhooks of your requests. All keys of an owner share it; it never changes."""
         secret = await self._gateway.webhooks.secret_of(self._owner(request))
         return respond({"secret": secret}, headers=_SECRET)
 
@@ -81,11 +81,13 @@ class NativeEndpoints:
         return given(body)
 
     def _check_events(self, dialect: str, events: object) -> None:
-        """Refuse names that nothing is ever sent under; what is no list at all is refused by whoever takes it."""
+        """Refuse unknown event names; a value that is not a list is refused later."""
         known = (ALL_EVENTS, *self._gateway.webhooks.events[dialect])
         for name in events if isinstance(events, list) else ():
             if name not in known:
-                raise InvalidInput(f"events has {str(name)[:80]!r}; known: {', '.join(known)}", field="events")
+                raise InvalidInput(
+                    f"events has the unknown name {str(name)[:80]!r}; known: {', '.join(known)}", field="events"
+                )
 
 
 def _record(known: Endpoint) -> dict[str, Any]:

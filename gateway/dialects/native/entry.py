@@ -1,4 +1,4 @@
-"""The native dialect's line in the table of dialects."""
+"""The native dialect's entry in the table of dialects."""
 
 from gateway.dialects.common.entry import Entry
 from gateway.dialects.native.dialect import Native
@@ -7,7 +7,7 @@ from gateway.dialects.native.webhooks import NAME, VOICE
 ENTRY = Entry(
     name=NAME,
     title="ControlMesh",
-    about="Pictures from words, steered by pictures.",
+    about="Pictures from text, steered by control pictures.",
     make=Native,
     voice=VOICE,
 )

@@ -1,7 +1,7 @@
-"""Server-sent events of a generation.
+"""Server-sent events of a generation's progress.
 
-An event's id names the state that it tells. A stream begins with the state of its moment, so that a client which comes
-back has missed nothing but steps on the way; what it had seen last, as Last-Event-ID says, is not told again.
+An event's id identifies the state that it reports. A stream begins with the current state, so a client that reconnects
+misses only intermediate steps; the state in its Last-Event-ID is not repeated.
 """
 
 from collections.abc import AsyncIterator
@@ -22,11 +22,11 @@ from gateway.web import problem
 
 _HEARTBEAT_S = 10
 RETRY_MS = 2000
-"""After which a client whose connection was cut comes back."""
+"""Milliseconds after which a disconnected client should reconnect."""
 
 
 def respond(gateway: Gateway, request: Request, job: Job, base: str) -> Response:
-    """The events of `job`, from now to its end; 204, which no client asks again after, if the end was seen already."""
+    """The events of `job` from now on; status 204, which stops reconnects, if the client already got the last one."""
     seen = request.headers.get("last-event-id")
     if job.is_finished and seen == _id(job):
         return Response(status_code=204)
@@ -62,7 +62,7 @@ def _progress(job: Job) -> dict[str, Any]:
 
 
 def _eta_s(job: Job) -> float | None:
-    """Seconds that the steps to come take at the pace of those that are done; None before the first one."""
+    """Estimated seconds left, from the pace of the steps so far; None before the first step."""
     if job.status != Status.RUNNING or job.started_at is None or not job.step:
         return None
     gone = (datetime.now(UTC) - job.started_at).total_seconds()

@@ -1,4 +1,4 @@
-"""Hints alone in the native API: one as a picture or as JSON, several as JSON."""
+"""Hints without a generation in the native API: one as PNG or JSON, several as JSON."""
 
 import json
 import time
@@ -33,21 +33,21 @@ _FIELDS = frozenset(HintBody.model_fields)
 _BATCH_FIELDS = frozenset(HintBatchBody.model_fields)
 _PICTURES = pictures_of(Control)
 _SIZE = frozenset(field.name for field, _ in fields_of(HintRequest))
-# Where preprocess_svc's errors say that a field stands: in the request's one control.
+# Prefix of fields in preprocess_svc's errors: its request has one control.
 _CONTROL = "control."
 
 _Sent = Sequence[tuple[str, Mapping[str, Any]]]
-"""What asks for one hint each, and how the names of its fields begin in errors."""
+"""The requests for single hints, and the prefixes of their fields in errors."""
 
 
 class NotAcceptable(bodies.Malformed):
-    """The Accept header wants nothing that this request can be answered with."""
+    """The Accept header excludes every media type that this request can return."""
 
     status = 406
 
 
 class NativeHints:
-    """The route of the native dialect that makes hints.
+    """The hint route of the native dialect.
 
     Args:
         gateway: its parts.
@@ -57,7 +57,7 @@ class NativeHints:
         self._gateway = gateway
 
     async def make(self, request: Request) -> Response:
-        """Make hints without pictures of them: one, as PNG or JSON by the Accept header, or several, as JSON."""
+        """Make hints without a generation: one, as PNG or JSON by the Accept header, or several, as JSON."""
         owner = owner_of(self._gateway, request)
         body = await json_of(self._gateway, request)
         if body.get("hints") is not None:
@@ -81,8 +81,8 @@ class NativeHints:
         return native_json.respond({"hints": answers, "duration_ms": _milliseconds(time.monotonic() - began)})
 
     async def _hints(self, request: Request, sent: _Sent, owner: str) -> list[tuple[HintRequest, Hint]]:
-        """All that was `sent`, made side by side; a client that goes away takes them with it."""
-        # Numbers and words of all first: they cost nothing, pictures may have to be fetched.
+        """Make all requested hints concurrently; they are cancelled if the client disconnects."""
+        # Check numbers and text of all first: they are cheap, while pictures may have to be fetched.
         outlines = [_outline(at, body) for at, body in sent]
 
         async def work() -> list[tuple[HintRequest, Hint]]:
@@ -97,7 +97,7 @@ class NativeHints:
         return await while_connected(request, work())
 
     async def _with_pictures(self, outline: HintRequest, at: str, body: Mapping[str, Any], owner: str) -> HintRequest:
-        """`outline` with the pictures that `body` holds or names."""
+        """`outline` with the pictures that `body` holds or refers to."""
         pictures: dict[str, Any] = {
             name: await picture(self._gateway, body[name], f"{at}{name}", owner) for name in _PICTURES if name in body
         }
@@ -109,10 +109,10 @@ class NativeHints:
 
 
 def _negotiated(request: Request, *offered: str) -> str:
-    """The media type to answer with; the first of `offered` where the client leaves the choice."""
+    """The negotiated media type; the first of `offered` if the client leaves the choice. NotAcceptable."""
     media_type = negotiate(request.headers.get("accept"), offered, offered[0])
     if media_type is None:
-        raise NotAcceptable(f"Accept can't be served; this request is answered as {' or '.join(offered)}")
+        raise NotAcceptable(f"Accept can't be satisfied; this request can return {' or '.join(offered)}")
     return media_type
 
 
@@ -127,7 +127,7 @@ def _listed(hints: object) -> _Sent:
 
 
 def _outline(at: str, body: Mapping[str, Any]) -> HintRequest:
-    """All that was sent, checked; b"" in place of every picture."""
+    """The checked request with b"" in place of every picture."""
     if "kind" not in body:
         raise InvalidInput(f"{at}kind is missing; name the control, such as canny", field=f"{at}kind")
     fields: dict[str, Any] = {name: b"" if name in _PICTURES else value for name, value in body.items()}
@@ -138,7 +138,7 @@ def _outline(at: str, body: Mapping[str, Any]) -> HintRequest:
 
 @contextmanager
 def _naming(at: str) -> Iterator[None]:
-    """Errors name fields as the client knows them, under `at`."""
+    """Rename fields in errors to the client's names, with the prefix `at`."""
     try:
         yield
     except MeshError as error:
@@ -150,7 +150,7 @@ def _check_bytes(asked: Sequence[HintRequest]) -> None:
     size = sum(len(getattr(one.control, name) or b"") for one in asked for name in _PICTURES)
     if size > MOST_PICTURE_BYTES:
         raise InvalidInput(
-            f"hints have {size} bytes of pictures in all; at most {MOST_PICTURE_BYTES} are taken", field="hints"
+            f"hints have {size} bytes of pictures in total; at most {MOST_PICTURE_BYTES} are allowed", field="hints"
         )
 
 
@@ -169,7 +169,7 @@ def _answer(asked: HintRequest, hint: Hint) -> dict[str, Any]:
 
 
 def _headers(hint: Hint) -> dict[str, str]:
-    """What the JSON says beside the picture. Remarks are JSON in ASCII, so that any sentence fits into a header."""
+    """Headers with the JSON's fields except the picture. Notes are ASCII JSON, so that any text fits in a header."""
     timing = f"hint;dur={_milliseconds(hint.service_seconds)}, total;dur={_milliseconds(hint.seconds)}"
     told = {
         EXTRACTOR_HEADER: hint.extractor,

@@ -1,4 +1,4 @@
-"""The native record of a generation, as it is answered and as webhooks carry it."""
+"""The native record of a generation, for answers and webhooks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,17 +9,17 @@ from gateway.jobs.job import Job
 from gateway.web import problem
 from gateway.webhooks.records import Delivery
 
-# Of a request and of a control; all that a record does not repeat.
+# Fields of a request and of a control that are left out of a record.
 PICTURES = pictures_of(Generation)
 
 
 def record(job: Job, links: Sequence[str], deliveries: Sequence[Delivery] | None = None) -> dict[str, Any]:
-    """JSON of a job.
+    """The record of a job as JSON.
 
     Args:
-        job: at any moment.
-        links: where its finished pictures are found, in their order.
-        deliveries: of webhooks about it; None where they were not looked up.
+        job: in any state.
+        links: URLs of its finished pictures, in order.
+        deliveries: webhook deliveries about it; None if they were not looked up.
     """
     return {
         "id": job.id,
@@ -60,11 +60,11 @@ def _delivery(delivery: Delivery) -> dict[str, Any]:
 
 
 def _settings(job: Job) -> dict[str, Any]:
-    """What makes the same pictures again, together with the pictures that were sent."""
+    """The settings that, with the same input pictures, reproduce the result."""
     known = _without_pictures(vars(job.generation))
     known["controls"] = [_without_pictures(vars(control)) for control in job.generation.controls]
     if job.pictures:
-        # The size that was derived where none was asked for.
+        # The size that was derived if none was requested.
         known |= {"width": job.pictures[0].width, "height": job.pictures[0].height}
     return known
 

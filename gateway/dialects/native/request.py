@@ -1,4 +1,4 @@
-"""Requests of the native API as they are read: the generation, how it is to be done, and what a list asks for."""
+"""Parses requests of the native API: generations, their handling, and parameters of lists."""
 
 import math
 from collections.abc import Mapping
@@ -24,18 +24,18 @@ WAIT_DEFAULT_S = 60.0
 
 _FIELDS = frozenset(models.GenerationBody.model_fields)
 _CONTROL_FIELDS = frozenset(models.ControlBody.model_fields)
-# How it is to be done, beside what is to be made.
+# Fields about the handling, as opposed to the result.
 _HANDLING = ("priority", "deadline_s", "webhook")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request for pictures.
+    """A parsed request for pictures.
 
     Attributes:
-        outline: what to make, with b"" in place of every picture.
-        sent: what was sent of that, to find the pictures in.
-        handling: `priority`, `deadline_s` and `webhook`, as far as they were sent; the webhook unchecked.
+        outline: the generation, with b"" in place of every picture.
+        sent: its fields as sent, with the pictures.
+        handling: those of `priority`, `deadline_s` and `webhook` that were sent; the webhook is unchecked.
     """
 
     outline: Generation
@@ -44,17 +44,17 @@ class Asked:
 
 
 def asked(body: Mapping[str, Any]) -> Asked:
-    """`body`, checked but for its pictures.
+    """Check `body` except for its pictures.
 
     Raises:
-        InvalidInput: the first field that can't be taken.
+        InvalidInput: for the first invalid field.
     """
     refuse_unknown(body, _FIELDS)
     sent = given(body)
     handling = {name: sent.pop(name) for name in _HANDLING if name in sent}
     if "prompt" not in sent and sent.get("guess_mode") is not True:
         raise InvalidInput(
-            "prompt is missing; say what the picture should show, or let the controls lead with guess_mode true",
+            "prompt is missing; describe the picture, or let the controls lead with guess_mode true",
             field="prompt",
         )
     for name, check in (("priority", whole(PRIORITY)), ("deadline_s", number(DEADLINE_S))):
@@ -64,10 +64,10 @@ def asked(body: Mapping[str, Any]) -> Asked:
 
 
 def waiting(request: Request) -> Waiting:
-    """How long the answer may be held back: as the query says, else as the Prefer header does.
+    """How long the answer may be held, from the query, else from the Prefer header.
 
     Raises:
-        InvalidInput: a query that says nothing of the kind.
+        InvalidInput: an invalid `wait` in the query.
     """
     sent = request.query_params.get("wait")
     if sent is None:
@@ -83,7 +83,7 @@ def waiting(request: Request) -> Waiting:
 
 
 def limit(request: Request) -> int:
-    """How many entries of a list; InvalidInput."""
+    """The requested page size; InvalidInput."""
     sent = request.query_params.get("limit")
     if sent is None:
         return LIMIT_DEFAULT
@@ -93,11 +93,11 @@ def limit(request: Request) -> int:
 
 
 def which(request: Request) -> Filter:
-    """Which generations to list; InvalidInput."""
+    """The requested filter of generations; InvalidInput."""
     statuses = [word for sent in request.query_params.getlist("status") for word in sent.split(",")]
     for word in statuses:
         if word not in tuple(Status):
-            raise wrong("status", f"some of {', '.join(Status)}, with commas between", word)
+            raise wrong("status", f"a comma-separated list of {', '.join(Status)}", word)
     return Filter(
         statuses=tuple(dict.fromkeys(Status(word) for word in statuses)),
         created_after=_moment("created_after", request.query_params.get("created_after")),
@@ -109,12 +109,12 @@ def _moment(name: str, sent: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(sent)
-        # Times near the ends of the calendar have no counterpart in UTC.
+        # Times near the ends of the calendar can't be converted to UTC.
         if moment.tzinfo is not None and math.isfinite(moment.timestamp()):
             return moment
     except (ValueError, OverflowError):
         pass
-    raise wrong(name, "a time with its zone, such as 2026-01-31T12:00:00Z", sent)
+    raise wrong(name, "a time with its time zone, such as 2026-01-31T12:00:00Z", sent)
 
 
 def _outline(sent: Mapping[str, Any]) -> Generation:

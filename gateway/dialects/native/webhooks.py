@@ -1,4 +1,4 @@
-"""What webhooks carry in the native API: an event with the record of the generation."""
+"""Webhook messages of the native API: an event with the record of the generation."""
 
 from gateway.bootstrap import Voice
 from gateway.dialects.native.record import record
@@ -9,7 +9,7 @@ NAME = "native"
 
 
 def announce(job: Job, link: Link) -> Announcement:
-    """The record in the envelope that Standard Webhooks recommends."""
+    """The record in the envelope recommended by Standard Webhooks."""
     event = EVENTS[job.status]
     data = record(job, [link(picture.asset) for picture in job.pictures])
     return Announcement(event, {"type": event, "timestamp": job.finished_at or job.created_at, "data": data})

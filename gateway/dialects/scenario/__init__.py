@@ -1,1 +1,1 @@
-"""Scenario's API."""
+"""The Scenario dialect: Scenario's API."""

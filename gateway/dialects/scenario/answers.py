@@ -1,4 +1,4 @@
-"""Writes the Scenario dialect's answers: jobs, errors, times, ids. All of it compact JSON."""
+"""Renders the Scenario dialect's answers: jobs, errors, times, ids, as compact JSON."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ from mesh.errors import (
 from mesh.telemetry import request_id
 
 COST = {"creativeUnitsCost": 0, "creativeUnitsDiscount": 0}
-"""Nothing is charged here. A client reads the first number after a colon in the text as the price: the cost stands
-first, and no blank follows the colon."""
+"""Nothing is charged here. A client reads the first number after a colon in the body as the price: the cost must come
+first, and no blank may follow the colon."""
 DRY_RUN = 269
-"""Status of the answer that is only a price."""
+"""Status of an answer that has only the price."""
 STATUSES: Mapping[Status, str] = {
     Status.QUEUED: "queued",
     Status.RUNNING: "in-progress",
@@ -48,17 +48,17 @@ def respond(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, st
 
 
 def asset_id(name: str) -> str:
-    """The vendor's id of the file `name`."""
+    """The vendor's form of the id of file `name`."""
     return f"asset_{name.partition('.')[0]}"
 
 
 def author(owner: str) -> str:
-    """The vendor's id of a key's holder."""
+    """The vendor's form of an owner's id."""
     return f"user_{owner}"
 
 
 def project(request: Request, owner: str) -> str:
-    """Whose things are: the project that the request names, which decides nothing here, or the holder's only one."""
+    """The project id: the one in the request, which has no effect here, or the owner's only one."""
     named = request.query_params.get("projectId", "")
     return named if _PROJECT_ID.fullmatch(named) else f"proj_{owner}"
 
@@ -69,12 +69,12 @@ def moment(at: datetime) -> str:
 
 
 def submitted(job: Job) -> dict[str, Any]:
-    """The answer to a request that was taken. Its jobType is that of the route, in polls it is the engine's."""
+    """The answer to an accepted request. Its jobType is the route's; in polls it is the engine's."""
     return {"job": {**job_body(job), "jobType": told(job)["submitted_type"]}, **COST}
 
 
 def polled(job: Job, asset: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The answer to a look at a job; `asset` is its only picture, for clients that look for it there."""
+    """The answer to a poll of a job; `asset` is its only picture, for clients that look for it there."""
     beside = {"asset": asset} if asset is not None else {}
     body = job_body(job)
     body["metadata"]["input"] = {**body["metadata"]["input"], "type": told(job)["route"]}
@@ -82,7 +82,7 @@ def polled(job: Job, asset: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def job_body(job: Job) -> dict[str, Any]:
-    """A job, as it was asked for in this dialect or would have been."""
+    """A job, as it was requested in this dialect, or in the terms of this dialect."""
     said = told(job)
     metadata: dict[str, Any] = {
         "input": dict(said["input"]),
@@ -113,12 +113,12 @@ def job_body(job: Job) -> dict[str, Any]:
 
 
 def updated(job: Job) -> datetime:
-    """When its record changed last; progress does not count."""
+    """Time of the record's last change, apart from progress."""
     return job.finished_at or job.started_at or job.created_at
 
 
 def error(fault: MeshError, trace_id: str) -> dict[str, Any]:
-    """The body for a request that failed: the vendor's clients look into `reason`, then into `message`."""
+    """The body for a failed request: the vendor's clients look at `reason`, then at `message`."""
     words = "Unauthorized" if isinstance(fault, Unauthenticated) else fault.message
     body: dict[str, Any] = {"reason": words, "message": words, "trace_id": trace_id}
     if isinstance(fault, Overloaded):
@@ -127,7 +127,7 @@ def error(fault: MeshError, trace_id: str) -> dict[str, Any]:
 
 
 def refuse(fault: MeshError) -> Response:
-    """The answer for a request that failed."""
+    """The answer for a failed request."""
     status = status_of(fault)
     headers = problem.retry_header(fault)
     if isinstance(fault, Unauthenticated):
@@ -135,7 +135,7 @@ def refuse(fault: MeshError) -> Response:
     if isinstance(fault, Overloaded):
         headers["Retry-After"] = str(_seconds(fault))
     if isinstance(fault, NotEnabled):
-        # The vendor's SDK repeats what failed with 500 and above, unless it is told not to.
+        # The vendor's SDK retries statuses of 500 and above unless this header says not to.
         headers["x-should-retry"] = "false"
     return respond(error(fault, _trace_id()), status, headers)
 
@@ -154,16 +154,16 @@ def _seconds(fault: MeshError) -> int:
 
 
 def _trace_id() -> str:
-    """The trace's id, or the request's where nothing is traced; logs have both."""
+    """The trace's id, or the request's without a trace; logs have both."""
     span = trace.get_current_span().get_span_context()
     return trace.format_trace_id(span.trace_id) if span.is_valid else request_id.get()
 
 
 def _progress(job: Job) -> float:
-    """Share of the work that is done; 1 is success."""
+    """Fraction of the work that is done; 1 is success."""
     if job.status == Status.SUCCEEDED:
         return 1
-    # Storing the pictures comes after the last step.
+    # The pictures are stored after the last step.
     return min(round(job.step / job.steps, 3), 0.99) if job.step else 0
 
 

@@ -1,4 +1,4 @@
-"""The Scenario dialect's assets: pictures that jobs made and pictures that were sent, by id, in lists, in bulk."""
+"""The Scenario dialect's assets: results and uploaded pictures, by id, in lists, in bulk."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,13 +21,13 @@ from mesh.errors import NotFound
 
 MOST_LISTED = 100
 LINK_S = 3600.0
-"""Seconds that an asset's URL is good for; another look at the asset gives another URL."""
+"""Lifetime of an asset's URL in seconds; requesting the asset again returns a new URL."""
 _UNKNOWN = "unknown"
-"""Type and source of pictures whose job is forgotten."""
+"""Type and source of pictures whose job has expired."""
 
 
 def asset_body(gateway: Gateway, request: Request, record: AssetRecord, job: Job | None) -> dict[str, Any]:
-    """A picture's record in the vendor's shape; `job` is the one that made it, if it is still known."""
+    """A picture's record in the vendor's format; `job` is the one that made it, if it has not expired."""
     kind, source, made = _origin(record, job)
     at = answers.moment(record.created_at)
     named = {"fileName": record.name, "name": record.name} if record.name else {}
@@ -53,12 +53,12 @@ def asset_body(gateway: Gateway, request: Request, record: AssetRecord, job: Job
 
 
 def type_of(record: AssetRecord, job: Job | None) -> str:
-    """The vendor's word for how the picture came to be."""
+    """The vendor's term for the picture's origin."""
     return _origin(record, job)[0]
 
 
 def _origin(record: AssetRecord, job: Job | None) -> tuple[str, str, dict[str, Any]]:
-    """Type, source and what is told of the request behind it."""
+    """Type, source and details of the request behind it."""
     if not record.job_id:
         return UPLOADED, UPLOADED, {}
     if job is None:
@@ -100,12 +100,12 @@ class ScenarioAssets(Resource):
         )
 
     async def _show(self, request: Request) -> Response:
-        """An asset; its `url` works without a key, for a while."""
+        """An asset; its `url` works without a key for a limited time."""
         record = await self._record(request.path_params["id"], self._owner(request))
         return answers.respond({"asset": await self._body(request, record)})
 
     async def _create(self, request: Request) -> Response:
-        """Keep a picture."""
+        """Upload a picture."""
         owner, fields = self._owner(request), await self._fields(request)
         name = fields.required("name")
         content = decode_base64(fields.required("image"), "image")
@@ -113,7 +113,7 @@ class ScenarioAssets(Resource):
         return answers.respond({"asset": await self._body(request, record)})
 
     async def _several(self, request: Request) -> Response:
-        """Assets by their ids; those that are not there are left out."""
+        """Assets by id; unknown ones are left out."""
         owner, fields = self._owner(request), await self._fields(request)
         records = []
         for id in dict.fromkeys(fields.texts("assetIds")):
@@ -124,20 +124,20 @@ class ScenarioAssets(Resource):
         return answers.respond({"assets": await self._bodies(request, records)})
 
     async def _delete(self, request: Request) -> Response:
-        """Delete assets; those that are not there don't matter."""
+        """Delete assets; unknown ones are ignored."""
         owner, fields = self._owner(request), await self._fields(request)
         found = [answers.ASSET_ID.fullmatch(id) for id in fields.texts("assetIds")]
         await self._gateway.assets.drop([match[1] for match in found if match], owner)
         return answers.respond({})
 
     async def _list(self, request: Request) -> Response:
-        """The holder's assets, the newest first unless the query says otherwise."""
+        """Your assets, newest first unless the query says otherwise."""
         owner, query = self._owner(request), request.query_params
         for name, taken in (("sortBy", ("createdAt", "updatedAt")), ("sortDirection", ("desc", "asc"))):
             if query.get(name) and query[name] not in taken:
                 raise wrong(name, f"one of {', '.join(taken)}", query[name])
         size, types = lists.page_size(request, MOST_LISTED), lists.words(request, "types", "type")
-        # An asset never changes: both of its times are the same.
+        # An asset never changes: its two times are equal.
         begins = [lists.after(request, name) for name in ("createdAfter", "updatedAfter")]
         ends = [lists.after(request, name) for name in ("createdBefore", "updatedBefore")]
         inference, model = query.get("inferenceId"), query.get("modelId")
@@ -186,7 +186,7 @@ class ScenarioAssets(Resource):
         return [asset_body(self._gateway, request, record, made[record.job_id]) for record in records]
 
     async def _maker(self, record: AssetRecord) -> Job | None:
-        """The job that made it, while it is known."""
+        """The job that made it, if it has not expired."""
         if not record.job_id:
             return None
         try:

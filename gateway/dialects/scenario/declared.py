@@ -1,4 +1,4 @@
-"""The fields of the Scenario dialect's bodies, one table a route.
+"""The fields of the Scenario dialect's bodies, one table per route.
 
 Source: the vendor's guide to ControlNet, its reference and its SDKs.
 """
@@ -17,9 +17,9 @@ SIZE = 512
 STEPS_DEFAULT = 30
 STRENGTH_DEFAULT = 0.75
 GUIDANCE_TAKEN = Range(0, GUIDANCE.maximum)
-"""Less than 1 means the same as 1: none."""
+"""Values below 1 mean the same as 1: no guidance."""
 SAMPLES_TAKEN = Range(1, 128)
-"""The most that a client may ask for; it gets fewer."""
+"""The most that a client may request; it gets fewer."""
 MOST_ASSETS = Range(1, 200)
 MOST_DELETED = Range(1, 100)
 MOST_MODELS = Range(1, 200)
@@ -35,7 +35,7 @@ KNOWN_EVENTS = (
 CONTROL_PICTURES = ("controlImage", "controlImageId")
 PICTURES = ("image", "imageId", "imageUrl")
 MASKS = ("mask", "maskId")
-"""Names of one picture each, the first that was sent counts."""
+"""Alternative names of each picture; the first one that was sent counts."""
 THRESHOLDS = (
     "lowThreshold",
     "highThreshold",
@@ -49,12 +49,12 @@ THRESHOLDS = (
 
 
 def no_use(name: str) -> str:
-    """What is said of a picture that the route has no use for."""
-    return f"{name} was not used: this route has no use for it."
+    """The remark for a picture that the route does not use."""
+    return f"{name} was not used: this route does not use it."
 
 
 def elsewhere(name: str) -> str:
-    """The refusal of an upload that only names a file, in this field."""
+    """The refusal of an upload that names a file by URL or path, in this field."""
     return f'uploads by "{name}" are not enabled on this server; send the file in parts'
 
 
@@ -65,20 +65,20 @@ def _absent(name: str, type: Type, remark: str) -> Field:
 ABSENT: tuple[Field, ...] = (
     _absent("concepts", Type.ANY, "concepts were not applied: LoRAs are not available."),
     _absent("loras", Type.ANY, "loras were not applied: LoRAs are not available."),
-    _absent("baseModelId", Type.ANY, "baseModelId was not applied: the model has a base of its own."),
-    _absent("modelEpoch", Type.ANY, "modelEpoch was not applied: a model has one epoch here."),
+    _absent("baseModelId", Type.ANY, "baseModelId was not applied: the model's own base was used."),
+    _absent("modelEpoch", Type.ANY, "modelEpoch was not applied: models have only one epoch here."),
     _absent("intermediateImages", Type.ANY, "intermediateImages are not available."),
     _absent("ipAdapterImages", Type.ANY, "ipAdapterImages were not applied: IP adapters are not available."),
     _absent("ipAdapterImageIds", Type.ANY, "ipAdapterImageIds were not applied: IP adapters are not available."),
     _absent(
         "negativePromptStrength",
         Type.ANY,
-        "negativePromptStrength was not applied: negativePrompt has the guidance's strength.",
+        "negativePromptStrength was not applied: guidance determines the strength of negativePrompt.",
     ),
 )
-"""Fields of requests for pictures that ask for what is not there."""
+"""Fields of requests for pictures that request unavailable features."""
 
-_HIDDEN = Field("hideResults", Type.FLAG, Decides("whether lists may leave the job out"), default=False)
+_HIDDEN = Field("hideResults", Type.FLAG, Decides("whether lists can leave the job out"), default=False)
 _MODEL = Field("modelId", Type.TEXT, sets("model"), required=True)
 _COMMON = (
     Field("prompt", Type.TEXT, sets("prompt"), required=True),
@@ -101,7 +101,7 @@ _STEERING = (
 )
 _NEWER = (
     Field("controlModality", Type.TEXT, _MODALITY.effect, required=True, note="with a controlImage"),
-    # Understood as on the older routes.
+    # Accepted as on the older routes.
     replace(_MODALITY, required=False, note="where there is no controlModality"),
     Field("controlStrength", Type.NUMBER, sets("controls.weight"), limits=FRACTION, default=1.0),
 )
@@ -117,7 +117,7 @@ def _pictures(names: tuple[str, ...], *canonical: str, used: bool, required: boo
 
 
 def _of_route(route: Route) -> Table:
-    # A client of the vendor's sends the control's picture as `image` where nothing else is one.
+    # A client of the vendor's sends the control's picture as `image` if there is no other picture.
     image = ("image",) if route.starts else ("controls.image",)
     return Table(
         _MODEL,
@@ -138,9 +138,9 @@ _EVENTS = Field("enabledEvents", Type.WORDS, sets("events"), limits=Range(1, len
 _DESCRIPTION = Field("description", Type.TEXT, sets("description"))
 _ENDPOINT = (_URL, _EVENTS, _DESCRIPTION)
 ELSEWHERE = ("url", "civitaiModelUrl", "huggingFaceModelName")
-"""Fields of uploads that name a file for the server to fetch."""
+"""Fields of uploads that refer to a file for the server to fetch."""
 STEMS = ("/teams/{team_id}/webhook-endpoints", "/projects/{project_id}/webhook-endpoints")
-"""Paths of the lists of webhook endpoints. Which one is taken decides nothing here."""
+"""Alternative paths of the list of webhook endpoints, all equivalent here."""
 
 FIELDS: Mapping[tuple[str, str], Table] = {
     **{("POST", f"/generate/{route.name}"): _of_route(route) for route in ROUTES.values()},
@@ -158,7 +158,7 @@ FIELDS: Mapping[tuple[str, str], Table] = {
         Field("modality", Type.TEXT, sets("controls.kind"), required=True),
         *_pictures(PICTURES, "controls.image", used=True, required=True),
         *(
-            Field(name, Type.NUMBER, sets("controls.parameters"), note="limits and default are the detector's")
+            Field(name, Type.NUMBER, sets("controls.parameters"), note="limits and default depend on the detector")
             for name in THRESHOLDS
         ),
         Field("removeBackground", Type.FLAG, NoEffect("removeBackground is not available."), default=False),
@@ -172,7 +172,7 @@ FIELDS: Mapping[tuple[str, str], Table] = {
     ("DELETE", "/assets"): Table(replace(_ASSET_IDS, limits=MOST_DELETED)),
     ("POST", "/assets/get-bulk"): Table(_ASSET_IDS),
     ("POST", "/uploads"): Table(
-        Field("kind", Type.TEXT, Decides("whether it is taken: image or asset"), required=True),
+        Field("kind", Type.TEXT, Decides("whether it is accepted: image or asset"), required=True),
         Field("fileName", Type.TEXT, sets("file_name"), required=True),
         Field("fileSize", Type.WHOLE, sets("size"), limits=Range(1, MAX_BYTES), default=0),
         Field("parts", Type.WHOLE, sets("parts"), limits=Range(1, MOST_PARTS), default=1),
@@ -182,7 +182,7 @@ FIELDS: Mapping[tuple[str, str], Table] = {
     ("POST", "/uploads/{id}/action"): Table(_ACTION),
     ("POST", "/models/get-bulk"): Table(
         Field("modelIds", Type.WORDS, Decides("which models are meant"), limits=MOST_MODELS, required=True),
-        Field("minimal", Type.FLAG, Decides("whether names and types are enough"), default=False),
+        Field("minimal", Type.FLAG, Decides("whether names and types suffice"), default=False),
     ),
     **{("POST", stem): Table(*_ENDPOINT) for stem in STEMS},
     **{
@@ -193,4 +193,4 @@ FIELDS: Mapping[tuple[str, str], Table] = {
         for stem in STEMS
     },
 }
-"""Method and path behind the version -> the fields of the body."""
+"""Method and path after the version -> fields of the body."""

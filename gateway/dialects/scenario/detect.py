@@ -1,6 +1,6 @@
-"""The Scenario dialect's maps alone: a picture in, the map that a detector makes of it out.
+"""Parses the Scenario dialect's detect requests: the control map that a detector extracts from a picture.
 
-Source: the vendor's SDK. Its list of names is another than that of the modalities.
+Source: the vendor's SDK. Its list of names differs from that of the modalities.
 """
 
 import re
@@ -31,7 +31,7 @@ _HUMP = re.compile(r"(?=[A-Z])")
 
 
 async def read(fields: Strict, offer: Offer, pictures: Reader) -> Generation:
-    """The canonical request whose hint is wanted. What the detector does not take is added to the remarks of `fields`.
+    """The canonical request for the hint. Parameters that the detector lacks are added to the remarks of `fields`.
 
     Raises:
         InvalidInput: naming the vendor's field.
@@ -40,7 +40,7 @@ async def read(fields: Strict, offer: Offer, pictures: Reader) -> Generation:
     known = {control.kind: control for control in offer.controls}
     usable = [spoken for spoken, kind in KINDS.items() if kind in known and known[kind].extractable]
     if name not in usable:
-        why = "has no detector that is loaded here" if name in KINDS else "is no detector"
+        why = "has no loaded detector here" if name in KINDS else "is no detector"
         raise InvalidInput(
             f'"modality" {name[:80]!r} {why}; available: {", ".join(usable) or "none"}', field="modality"
         )
@@ -56,14 +56,14 @@ async def read(fields: Strict, offer: Offer, pictures: Reader) -> Generation:
 
 
 def _parameters(fields: Strict, known: Mapping[str, preprocess_pb2.ControlParameter]) -> dict[str, float]:
-    """Numbers of the detector by the mesh's names, which are the vendor's in another spelling."""
+    """The detector's parameters by the mesh's names, which are the vendor's in another case style."""
     wanted = {}
     for name in THRESHOLDS:
         if fields.raw(name) is None:
             continue
         parameter = known.get(_HUMP.sub("_", name).lower())
         if parameter is None:
-            fields.remarks.append(f"{name} was not applied: this detector has no such setting.")
+            fields.remarks.append(f"{name} was not applied: this detector does not have that parameter.")
             continue
         limits = Range(parameter.minimum, parameter.maximum)
         wanted[parameter.name] = fields.number(name, parameter.default_value, limits)

@@ -1,7 +1,7 @@
-"""The Scenario dialect: every request for pictures is a job at once, which is polled; its pictures are assets.
+"""The Scenario dialect: every request for pictures creates a job, which is polled; its pictures are assets.
 
-Source: the vendor's guide to ControlNet, its reference, its SDKs. A key of ours is the secret of the vendor's pair of
-key and secret: the password of Basic authorization, or the user where there is no password. A Bearer token also works.
+Source: the vendor's guide to ControlNet, its reference, its SDKs. Our key is the secret of the vendor's pair of key and
+secret: the password of Basic authorization, or the user name if there is no password. A Bearer token also works.
 """
 
 from collections.abc import Mapping
@@ -44,11 +44,11 @@ _FLUX = ("flux", "model_bfl-flux")
 
 
 class Scenario:
-    """Pictures, and the routes of everything around them.
+    """The Scenario dialect: pictures, and the routes of its other resources.
 
     Args:
         gateway: its parts.
-        declared: the fields that may be read, by method and path behind the version.
+        declared: the declared fields, by method and path after the version.
     """
 
     name = NAME
@@ -71,16 +71,16 @@ class Scenario:
         return router
 
     def owner(self, request: Request) -> str:
-        """Holder of the key that the request carries."""
+        """The owner of the request's key."""
         header = request.headers.get("authorization")
         user, password = basic(header) or ("", "")
         return self._gateway.keys.owner(password or user or bearer(header))
 
     async def fields(self, request: Request) -> Strict:
-        """What the body says.
+        """The fields of the body.
 
         Raises:
-            Malformed: it is no JSON object.
+            Malformed: it is not a JSON object.
         """
         route: APIRoute = request.scope["route"]
         declared = self._declared[request.method, route.path.removeprefix(PREFIX)]
@@ -113,7 +113,7 @@ class Scenario:
         return answers.refuse(spoken(error))
 
     async def _generate(self, request: Request) -> Response:
-        """Begin a job; with `dryRun` in the query, say what it would cost."""
+        """Create a job; with `dryRun` in the query, return its price only."""
         if is_dry(request):
             submission = await self.parse(request)
             await self._gateway.catalogue.resolve(submission.generation, submission.task)
@@ -121,7 +121,7 @@ class Scenario:
         return await generate(self._gateway, self, request)
 
     async def _other(self, request: Request) -> Response:
-        """Tools that are not enabled here, and paths that never were."""
+        """Tools that are not enabled here, and unknown paths."""
         self.owner(request)
         tool = request.path_params["tool"]
         if tool in NOT_ENABLED:
@@ -129,7 +129,7 @@ class Scenario:
         raise NotFound(f"there is no generation called {tool[:80]}")
 
     async def _read(self, request: Request, fields: Strict, pictures: Reader) -> tuple[Generation, dict[str, Any]]:
-        """The canonical request, and what is remembered of its kind."""
+        """The canonical request, and what to record about its route."""
         offer = await self._gateway.catalogue.offer()
         path = request.url.path.removeprefix(f"{_GENERATE}/")
         if path == DETECT:

@@ -1,4 +1,4 @@
-"""Documentation of the Scenario dialect's routes: what each takes and answers. Handlers read requests themselves."""
+"""Documentation of the Scenario dialect's routes. Their handlers parse requests themselves."""
 
 import re
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ from gateway.dialects.common.examples import Examples
 
 _EXAMPLES = Examples("gateway.dialects.scenario")
 _LISTED = {
-    "pageSize": "Entries of a page.",
-    "paginationToken": "`nextPaginationToken` of the page before.",
-    "types": "Only these types, with commas between.",
+    "pageSize": "Number of entries of a page.",
+    "paginationToken": "`nextPaginationToken` of the previous page.",
+    "types": "Only these types, comma-separated.",
 }
 _QUERIES: Mapping[tuple[str, str], Mapping[str, str]] = {
     ("GET", "/jobs"): {
         **_LISTED,
-        "status": "Only jobs of this status.",
+        "status": "Only jobs with this status.",
         "createdAfter": "ISO 8601.",
         "updatedAfter": "ISO 8601.",
-        "hideResults": "false leaves out jobs that were asked for with hideResults.",
+        "hideResults": "false leaves out jobs that were requested with hideResults.",
     },
     ("GET", "/assets"): {
         **_LISTED,
@@ -26,20 +26,20 @@ _QUERIES: Mapping[tuple[str, str], Mapping[str, str]] = {
         "modelId": "Only pictures of this model.",
         "createdAfter": "ISO 8601.",
         "createdBefore": "ISO 8601.",
-        "sortBy": "createdAt or updatedAt, which are the same: assets don't change.",
+        "sortBy": "createdAt or updatedAt, which are equal: assets don't change.",
         "sortDirection": "asc or desc.",
     },
     ("GET", "/models"): _LISTED,
 }
-_DRY_RUN = {"dryRun": "`true` or `api`: say the price alone, with status 269."}
+_DRY_RUN = {"dryRun": "`true` or `api`: return only the price, with status 269."}
 _WRONG = {"reason": '"prompt" must be a string', "message": '"prompt" must be a string', "trace_id": "..."}
 
 
 def options(method: str, path: str) -> dict[str, Any]:
-    """Options of a route that make its documentation.
+    """Route options for the documentation.
 
     Args:
-        path: behind the version.
+        path: after the version.
     """
     queries = _DRY_RUN if path.startswith("/generate/") else _QUERIES.get((method, path), {})
     if path.endswith("/events"):
@@ -51,7 +51,7 @@ def options(method: str, path: str) -> dict[str, Any]:
         "openapi_extra": {"parameters": parameters, **body},
         "responses": {
             200: {"description": "Done.", "content": _json(_EXAMPLES.answer(method, path))},
-            400: {"description": "The request can't be served as it is written.", "content": _json(_WRONG)},
+            400: {"description": "The request is invalid.", "content": _json(_WRONG)},
         },
     }
 

@@ -1,4 +1,4 @@
-"""The Scenario dialect's line in the table of dialects."""
+"""The Scenario dialect's entry in the table of dialects."""
 
 from gateway.dialects.common.entry import Entry
 from gateway.dialects.scenario.dialect import Scenario
@@ -8,7 +8,7 @@ from gateway.dialects.scenario.webhooks import VOICE
 ENTRY = Entry(
     name=NAME,
     title="ControlMesh as the Scenario API",
-    about="What Scenario's generation API takes and answers.",
+    about="A drop-in replacement for Scenario's generation API.",
     make=Scenario,
     words=frozenset(
         {

@@ -1,4 +1,4 @@
-"""The mesh's errors in the Scenario dialect's words."""
+"""Renames fields in the mesh's errors to the Scenario dialect's names."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from gateway.dialects.common.dialect import renamed
 from gateway.dialects.scenario.declared import FIELDS, STEMS
 from mesh.errors import MeshError
 
-# Field of the canonical request -> the vendor's; the last two stand in the URL.
+# Field of the canonical request -> the vendor's; the last two are parts of the URL.
 NAMES: Mapping[str, str] = {
     **fields_of(
         [
@@ -23,6 +23,6 @@ NAMES: Mapping[str, str] = {
 
 
 def spoken(error: MeshError, steering: str = "controlImage") -> MeshError:
-    """`error` with the client's name of its field; `steering` is the one with the control's picture."""
+    """`error` with the client's name of its field; `steering` is the field with the control's picture."""
     pictures = {f"controls[{index}].image": steering for index in range(MOST_CONTROLS)}
     return renamed(error, {**NAMES, **pictures})

@@ -1,4 +1,4 @@
-"""How the Scenario dialect words its errors about fields: they begin with the field's name in quotes.
+"""The Scenario dialect's errors about fields: they begin with the field's name in quotes.
 
 Source: the vendor's reference and its SDKs.
 """
@@ -10,19 +10,19 @@ _LONGEST_SHOWN = 80
 
 
 def wrong(name: str, expected: str, value: object) -> InvalidInput:
-    """The error that says what `name` must be and what was sent."""
+    """The error for an invalid value: what `name` must be, and what was sent."""
     sent = repr(value)
     shown = sent if len(sent) <= _LONGEST_SHOWN else sent[: _LONGEST_SHOWN - 3] + "..."
     return InvalidInput(f'"{name}" must be {expected}, not {shown}', field=name)
 
 
 def missing(name: str) -> InvalidInput:
-    """The error for text that must be there and was not sent."""
+    """The error for missing required text."""
     return InvalidInput(f'"{name}" must be a string', field=name)
 
 
 def empty(name: str) -> InvalidInput:
-    """The error for text that must be there and says nothing."""
+    """The error for empty required text."""
     return InvalidInput(f'"{name}" is not allowed to be empty', field=name)
 
 

@@ -1,4 +1,4 @@
-"""What is told of a job in the Scenario dialect's terms, whichever dialect it was asked for in."""
+"""Describes a job of any dialect in the Scenario dialect's terms."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ NAME = "scenario"
 
 
 def told(job: Job) -> Mapping[str, Any]:
-    """What the job's request left to be told: its own words, or what the canonical request means in these terms.
+    """The description of the job: the one recorded with its request, or one derived from the canonical request.
 
     It has `route`, `type` and `submitted_type` of the job, `asset_type` and `source` of its pictures, `model` as the
     client calls it, `input`, `remarks`, `project`, `hidden`, and `steering`, the field with the control's picture.

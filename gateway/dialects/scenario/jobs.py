@@ -1,7 +1,7 @@
-"""The Scenario dialect's jobs: one by its id, all of them page by page, cancelling.
+"""The Scenario dialect's jobs: by id, in lists, cancelling.
 
-All jobs of the key's holder are known here, those of other dialects too: webhook endpoints hear of them, and their
-pictures stand among the assets.
+They include the owner's jobs of other dialects: webhook endpoints are notified of those too, and their pictures are
+among the assets.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from gateway.jobs.job import Filter, Job, Status
 from mesh.errors import NotFound
 
 MOST_LISTED = 200
-# The vendor's statuses -> the engine's; those that a job never has here match none.
+# The vendor's statuses -> the engine's; statuses that jobs never have here match no jobs.
 _STATUSES = {spoken: (status,) for status, spoken in answers.STATUSES.items()}
 _NEVER = ("pending", "warming-up", "finalizing")
 
@@ -39,7 +39,7 @@ class ScenarioJobs(Resource):
         return await self._polled(request, await self._job(request))
 
     async def _list(self, request: Request) -> Response:
-        """The holder's jobs, the newest first."""
+        """Your jobs, newest first."""
         owner, query = self._owner(request), request.query_params
         types, hidden = lists.words(request, "types", "type"), lists.flag(request, "hideResults")
         updated_after = lists.after(request, "updatedAfter")
@@ -71,7 +71,7 @@ class ScenarioJobs(Resource):
         return answers.respond(body | ({"nextPaginationToken": token} if token else {}))
 
     async def _act(self, request: Request) -> Response:
-        """Cancel a job; one that has ended stays as it is."""
+        """Cancel a job; a finished one is not changed."""
         job = await self._job(request)
         action = (await self._fields(request)).required("action")
         if action != "cancel":
@@ -96,6 +96,6 @@ class ScenarioJobs(Resource):
                 record = await self._gateway.assets.record(job.pictures[0].asset, job.owner)
                 asset = asset_body(self._gateway, request, record, job)
             except NotFound:
-                # It was deleted, or it is older than files get.
+                # It was deleted, or has expired.
                 pass
         return answers.respond(answers.polled(job, asset))

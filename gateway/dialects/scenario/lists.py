@@ -1,4 +1,4 @@
-"""The Scenario dialect's lists, page by page, filtered by what only this dialect knows."""
+"""Paginated lists of the Scenario dialect, with filters that only this dialect has."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -14,17 +14,17 @@ Entry = TypeVar("Entry")
 
 PAGE_SIZE = 50
 _MOST_LOOKS = 40
-"""Pages of the records behind that one page of a list may be picked from."""
+"""Maximum number of pages of records that are read to fill one filtered page."""
 
 Look = Callable[[int, str | None], Awaitable[tuple[Sequence[Entry], str | None]]]
-"""At most so many records from a cursor on, and the cursor behind them."""
+"""Reads at most so many records after a cursor; returns them and the next cursor."""
 
 
 def page_size(request: Request, most: int, default: int = PAGE_SIZE) -> int:
-    """Entries of a page, as the query asks for.
+    """The page size in the query.
 
     Raises:
-        InvalidInput: no whole number from 1 to `most`.
+        InvalidInput: not a whole number from 1 to `most`.
     """
     sent = request.query_params.get("pageSize")
     if sent is None:
@@ -36,13 +36,13 @@ def page_size(request: Request, most: int, default: int = PAGE_SIZE) -> int:
 
 
 def words(request: Request, *names: str) -> frozenset[str]:
-    """Words of comma-separated parameters of the query; the first of `names` that is there decides."""
+    """The words of a comma-separated query parameter: the first of `names` that is set."""
     sent = next((request.query_params[name] for name in names if request.query_params.get(name)), "")
     return frozenset(word.strip() for word in sent.split(",") if word.strip())
 
 
 def flag(request: Request, name: str) -> bool | None:
-    """A parameter of the query that is true or false; None if it is not there."""
+    """A boolean query parameter; None if not set. InvalidInput."""
     sent = request.query_params.get(name)
     if sent is None:
         return None
@@ -52,7 +52,7 @@ def flag(request: Request, name: str) -> bool | None:
 
 
 def after(request: Request, name: str) -> datetime | None:
-    """A time of the query, ISO 8601; without a zone it is UTC. None if it is not there."""
+    """A time in the query, ISO 8601, UTC without a time zone; None if not set."""
     sent = request.query_params.get(name)
     if not sent:
         return None
@@ -66,13 +66,13 @@ def after(request: Request, name: str) -> datetime | None:
 async def picked(
     look: Look[Entry], fits: Callable[[Entry], bool], size: int, token: str | None
 ) -> tuple[list[Entry], str | None]:
-    """A page of those entries that fit, and the token of the next one.
+    """A page of the entries that match the filter, and the token of the next page.
 
-    A page may be shorter than asked for where few fit; an empty one is the last.
+    A page may be shorter than requested if few entries match; an empty page is the last.
     """
     found: list[Entry] = []
     for looked in range(_MOST_LOOKS):
-        # Never more than still fit on the page: a token stands behind a whole look.
+        # Never more than still fit on the page: a token can only point after a whole batch.
         entries, token = await look(size - len(found), token)
         found += [entry for entry in entries if fits(entry)]
         if token is None or len(found) == size or (found and looked == _MOST_LOOKS - 1):

@@ -1,14 +1,14 @@
-"""The Scenario dialect's modalities: their grammar, and what of the mesh each name means.
+"""The Scenario dialect's modalities: their grammar, and the kinds of the mesh that they stand for.
 
     modality := item ("," item)*
     item     := name [":" weight]      weight: above 0, up to 1; 1 where none is given
 
-A preset stands alone and means several modalities at once, all with its weight. What the model can't be steered by is
-left out, and said.
+A preset must stand alone; it means several modalities at once, all with its weight. Those that the model has no
+ControlNet for are left out, with a remark.
 
 Source: the vendor's reference of its ControlNet routes (names and numbers of each family) and its article on signature
-modes: city is edges, depth and segmentation; character is depth and pose; landscape is structure and segmentation. It
-does not describe interior; here it is city without segmentation.
+modes: city is edges, depth and segmentation; character is depth and pose; landscape is structure and segmentation. The
+article does not describe interior; here it is city without segmentation.
 """
 
 import re
@@ -21,15 +21,15 @@ from mesh.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Family:
-    """What the vendor takes for one family of models.
+    """What the vendor's API accepts for a family of models.
 
     Attributes:
         type: the vendor's name of the family.
         names: its modalities.
         presets: its presets.
-        most: modalities of one request.
-        guidance: guidance scale where none is asked for.
-        takes_maps: whether control pictures are maps already, whatever the request says.
+        most: maximum number of modalities in a request.
+        guidance: default guidance scale.
+        takes_maps: whether control pictures are always treated as maps.
     """
 
     type: str
@@ -40,7 +40,7 @@ class Family:
     takes_maps: bool = False
 
     def control_end(self, kind: str) -> float:
-        """Where a control ends if nobody says; the vendor ends those of its flux models early."""
+        """Default end of a control of `kind`; the vendor ends those of its flux models early."""
         if not self.takes_maps:
             return 1.0
         return 0.5 if kind == "canny" else 0.6
@@ -71,7 +71,7 @@ FAMILIES: Mapping[str, Family] = {
         takes_maps=True,
     ),
 }
-# The vendor's names -> kinds of the mesh, the best first: later ones have hints that the same ControlNets take.
+# The vendor's names -> kinds of the mesh, the best first: later ones have hints for the same ControlNets.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "canny": ("canny",),
     "pose": ("openpose",),
@@ -88,7 +88,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "gray": ("gray",),
     "low-quality": ("low_quality",),
 }
-# Other spellings of the vendor's guides.
+# Other spellings in the vendor's guides.
 ALIASES = {"openpose": "pose", "normal": "normal-map", "segmentation": "seg"}
 PRESETS: Mapping[str, tuple[str, ...]] = {
     "character": ("depth", "pose"),
@@ -109,13 +109,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What decides whether a modality can be had.
+    """What decides whether a modality is available.
 
     Attributes:
         field: name of the field that is read, for errors.
         model: name of a loaded model.
-        extracting: whether hints are to be made of the picture.
-        weight: of items that have none of their own.
+        extracting: whether hints are extracted from the picture.
+        weight: weight of items without their own.
     """
 
     field: str
@@ -125,16 +125,16 @@ class Wanted:
 
 
 def family_of(offer: Offer, model: str) -> Family:
-    """The family of a loaded model; one that the vendor does not know counts as the oldest."""
+    """The family of a loaded model; families that the vendor does not have count as its oldest."""
     loaded = offer.model(model)
     return FAMILIES.get(loaded.family, _SD15) if loaded else _SD15
 
 
 def read(text: str, offer: Offer, wanted: Wanted, remarks: list[str]) -> tuple[Item, ...]:
-    """The controls that `text` asks for. What a preset has to do without is added to `remarks`.
+    """Parse `text` into controls. Parts of a preset that are not available are added to `remarks`.
 
     Raises:
-        InvalidInput: the grammar, a name, a weight or the number of items is wrong, or there is no ControlNet for it.
+        InvalidInput: the syntax, a name, a weight or the number of items is wrong, or there is no ControlNet for it.
     """
     family = family_of(offer, wanted.model)
     named = [_item(wanted, part) for part in text.split(",")]
@@ -149,7 +149,7 @@ def read(text: str, offer: Offer, wanted: Wanted, remarks: list[str]) -> tuple[I
 
 
 def available(offer: Offer, model: str) -> list[str]:
-    """Names of the modalities and presets for which `model` has what it takes, at least with ready maps."""
+    """Names of the modalities and presets that `model` supports, at least with ready maps."""
     family, loaded = family_of(offer, model), offer.model(model)
     usable = set(loaded.controls) if loaded else set()
     names = [name for name, kinds in KINDS.items() if usable & set(kinds)]
@@ -157,7 +157,7 @@ def available(offer: Offer, model: str) -> list[str]:
 
 
 def spoken(kinds: tuple[str, ...]) -> list[str]:
-    """The vendor's names of kinds; those that it has none for by their own."""
+    """The vendor's names of kinds, or the mesh's if the vendor has none."""
     return list(dict.fromkeys(next((name for name, means in KINDS.items() if kind in means), kind) for kind in kinds))
 
 
@@ -165,8 +165,8 @@ def _item(wanted: Wanted, part: str) -> tuple[str, float]:
     found = _ITEM.fullmatch(part.strip().lower().replace("_", "-"))
     if found is None:
         raise InvalidInput(
-            f'"{wanted.field}" has {part.strip()[:60]!r}, which is no modality; write name or name:weight, several of '
-            "them with commas between, as in canny:0.5,depth",
+            f'"{wanted.field}" has {part.strip()[:60]!r}, which is not a modality; write name or name:weight, several '
+            "of them with commas between, as in canny:0.5,depth",
             field=wanted.field,
         )
     name, weight = found[1], wanted.weight if found[2] is None else float(found[2])
@@ -197,12 +197,12 @@ def _preset(
         assert refusal is not None
         raise _refused(preset, refusal, wanted)
     if missing:
-        remarks.append(f"{preset} was made without {' and '.join(missing)}, which this model can't be steered by here.")
+        remarks.append(f"{preset} was made without {' and '.join(missing)}, which this model does not support here.")
     return tuple(found)
 
 
 def _kind(name: str, offer: Offer, wanted: Wanted, family: Family) -> str:
-    # Beyond the family's own names: whatever the loaded model happens to have a ControlNet for.
+    # In addition to the family's names: every kind that the loaded model has a ControlNet for.
     kinds = KINDS.get(name) or ((name.replace("-", "_"),) if any(c.kind == name for c in offer.controls) else ())
     if not kinds:
         raise _unknown(name, offer, wanted)

@@ -1,7 +1,8 @@
-"""The Scenario dialect's models: what is loaded, under its own names and the deployment's aliases, with its inputs.
+"""The Scenario dialect's models: the loaded models, by name and by the deployment's aliases, with their inputs.
 
-`inputs` is what the newer route takes, for clients that draw a form of it. A model's times are that of its export: of
-its card's file, which all gateways over one repository see alike; a copy of the repository should keep files' times.
+`inputs` describes the newer route's fields, for clients that render a form from it. A model's times are the
+modification time of its card's file, set at export, which is the same for all gateways over one repository; copies of
+a repository should preserve modification times.
 """
 
 from datetime import UTC, datetime
@@ -33,12 +34,12 @@ class ScenarioModels(Resource):
         )
 
     async def _list(self, request: Request) -> Response:
-        """The models that are loaded, by name."""
+        """The loaded models, by name."""
         owner, (offer, known) = self._owner(request), await self._known()
         types, size = lists.words(request, "types", "type"), lists.page_size(request, MOST_LISTED, _PAGE_SIZE)
         token = request.query_params.get("paginationToken")
         if token and token not in known:
-            raise InvalidInput('"paginationToken" is none that a list came with', field="paginationToken")
+            raise InvalidInput('"paginationToken" must be one that a list returned', field="paginationToken")
         ids = sorted(id for id, name in known.items() if not types or modality.family_of(offer, name).type in types)
         rest = [id for id in ids if not token or id > token]
         models = [_body(request, owner, offer, id, known[id]) for id in rest[:size]]
@@ -46,7 +47,7 @@ class ScenarioModels(Resource):
         return answers.respond({"models": models} | more)
 
     async def _show(self, request: Request) -> Response:
-        """A model, with the inputs that the newer route takes for it."""
+        """A model, with the inputs of the newer route."""
         owner, (offer, known) = self._owner(request), await self._known()
         asked = request.path_params["id"]
         if asked not in known:
@@ -54,7 +55,7 @@ class ScenarioModels(Resource):
         return answers.respond({"model": _body(request, owner, offer, asked, known[asked])})
 
     async def _several(self, request: Request) -> Response:
-        """Models by their ids; those that are not there are left out."""
+        """Models by id; unknown ones are left out."""
         owner = self._owner(request)
         fields = await self._fields(request)
         asked = dict.fromkeys(fields.texts("modelIds"))
@@ -65,7 +66,7 @@ class ScenarioModels(Resource):
         return answers.respond({"models": found})
 
     async def _known(self) -> tuple[Offer, dict[str, str]]:
-        """The offer, and the name of the loaded model behind each id."""
+        """The catalogue's offer, and id -> name of the loaded model."""
         offer = await self._gateway.catalogue.offer()
         loaded = {model.name: model.name for model in offer.models}
         aliases = {id: name for id, name in self._gateway.settings.aliases().items() if name in loaded}
@@ -99,12 +100,12 @@ def _body(request: Request, owner: str, offer: Offer, id: str, name: str) -> dic
 
 
 def _inputs(offer: Offer, name: str) -> list[dict[str, Any]]:
-    """What the newer route takes for the model, as forms are drawn of it."""
+    """The newer route's fields for the model, for forms."""
     family = modality.family_of(offer, name)
     names = modality.available(offer, name)
     schedulers = [one.name for one in offer.schedulers if not one.inverts]
     steering: list[dict[str, Any]] = [
-        {**_picture("controlImage", "Control image"), "description": "What steers the picture."},
+        {**_picture("controlImage", "Control image"), "description": "The picture that steers the generation."},
         {
             "name": "controlModality",
             "type": "string",
@@ -133,8 +134,8 @@ def _inputs(offer: Offer, name: str) -> list[dict[str, Any]]:
         },
         {"name": "negativePrompt", "type": "string", "label": "Negative prompt", "maxLength": PROMPT_CHARACTERS},
         *(steering if names else ()),
-        {**_picture("image", "Image"), "description": "What the picture starts from.", "parent": True},
-        {**_picture("mask", "Mask"), "description": "White where to repaint.", "maskFrom": "image"},
+        {**_picture("image", "Image"), "description": "The initial picture.", "parent": True},
+        {**_picture("mask", "Mask"), "description": "White marks what to repaint.", "maskFrom": "image"},
         _number("strength", "Strength", STRENGTH, STRENGTH_DEFAULT, 0.01),
         _number("width", "Width", SIDE, SIZE, SIDE.multiple),
         _number("height", "Height", SIDE, SIZE, SIDE.multiple),

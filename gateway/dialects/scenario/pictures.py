@@ -1,6 +1,6 @@
-"""Pictures in requests of the Scenario dialect: a data URL, base64, an http(s) URL, or the id of a stored asset.
+"""Reads pictures in requests of the Scenario dialect: a data URL, base64, an http(s) URL, or an asset's id.
 
-What came inline becomes an asset, and the echo names that: a job's record never holds a picture.
+Inline pictures become assets, and the echo has their ids: a job's record never contains a picture.
 """
 
 from gateway.bootstrap import Gateway
@@ -10,17 +10,17 @@ from gateway.dialects.scenario.fields import wrong
 from mesh.errors import InvalidInput, NotFound
 
 UPLOADED = "uploaded"
-"""Source of assets that clients sent."""
+"""`source` of assets that clients sent inline."""
 _URL_STARTS = ("http://", "https://")
 
 
 class Reader:
-    """Reads the pictures of one request; one that is named twice is read once.
+    """Reads the pictures of a request; one that is used twice is read once.
 
     Args:
         gateway: its parts.
-        owner: whose assets may be named.
-        keeping: whether inline pictures become assets; False for requests that only ask for a price.
+        owner: whose assets may be used.
+        keeping: whether inline pictures become assets; False for requests that only ask for the price.
     """
 
     def __init__(self, gateway: Gateway, owner: str, keeping: bool) -> None:
@@ -30,10 +30,10 @@ class Reader:
         self._known: dict[str, tuple[bytes, str]] = {}
 
     async def read(self, fields: Strict, name: str) -> bytes:
-        """The encoded picture of a field that was sent.
+        """The encoded picture in a field that was sent.
 
         Raises:
-            InvalidInput: no picture, or none that can be had; names the field.
+            InvalidInput: not a picture, or not available; names the field.
         """
         value = fields.raw(name)
         if not isinstance(value, str):
@@ -53,7 +53,7 @@ class Reader:
             return content, value
         if not self._keeping:
             return content, ""
-        # As long as a job's own pictures; what is uploaded for itself is kept until it is deleted.
+        # Kept as long as a job's own pictures; explicit uploads are kept until they are deleted.
         expires_s = self._gateway.settings.retention_s
         record = await self._gateway.assets.keep(content, self._owner, source=UPLOADED, expires_s=expires_s)
         return content, asset_id(record.id)
@@ -70,10 +70,10 @@ class Reader:
 
 
 def first(fields: Strict, *names: str) -> str | None:
-    """The first of `names` that was sent with anything in it."""
+    """The first of `names` that was sent and is not empty."""
     return next((name for name in names if fields.raw(name) not in (None, "")), None)
 
 
 def missing(*names: str) -> InvalidInput:
-    """The error for a picture that must be there in one of these fields."""
+    """The error for a required picture that is in none of these fields."""
     return InvalidInput(f"one of {', '.join(names)} must hold a picture: a data URL or an asset id", field=names[0])

@@ -1,9 +1,9 @@
-"""Reads the Scenario dialect's requests for pictures.
+"""Parses the Scenario dialect's requests for pictures.
 
-Source: the vendor's guide to ControlNet, its reference and its SDKs. Where they disagree: one picture if no number is
-given, the guide's scheduler where it is on offer, a strength of 0.75. A control's picture counts as a photo of which
-the hint is made, unless the request says that it is a map; models of the flux family always take maps. What the mask of
-an inpainting keeps is taken over from the picture that was sent, unless `disableMerging` is true.
+Source: the vendor's guide to ControlNet, its reference and its SDKs. Where they disagree: one picture by default, the
+guide's scheduler if it is available, a strength of 0.75. A control's picture counts as a photo from which the hint is
+extracted, unless the request says that it is a map; models of the flux family always take maps. The unmasked area of an
+inpainting is copied from the picture that was sent, unless `disableMerging` is true.
 """
 
 import re
@@ -33,17 +33,17 @@ SCHEDULERS = frozenset(
         "UniPCMultistep",
     )
 )  # fmt: skip
-"""The vendor's; what of them is not on offer is replaced, and said."""
+"""The vendor's schedulers; those that are not available are replaced, with a remark."""
 _NUMBER = re.compile(r"-?[0-9]{1,20}")
 
 
 @dataclass(frozen=True)
 class Dialled:
-    """What differs between the routes of old and the newer one.
+    """The differences between the older routes and the newer one.
 
     Attributes:
         modality: name of the field with the modalities.
-        weight: name of the field with the weight of those that have none of their own; None for no such field.
+        weight: name of the field with the default weight of modalities; None: there is none.
     """
 
     modality: str = "modality"
@@ -54,16 +54,16 @@ OLD = Dialled()
 
 
 def newer(fields: Strict) -> Dialled:
-    """The newer route's names; the older one of the modalities is understood there, too."""
+    """The newer route's names; it also accepts the older name of the modalities."""
     older = fields.raw("controlModality") is None and fields.raw(OLD.modality) is not None
     return Dialled(OLD.modality if older else "controlModality", "controlStrength")
 
 
 def model(fields: Strict, asked: str, offer: Offer, settings: GatewaySettings, default: str) -> str:
-    """Name of the loaded model that `asked` means.
+    """Name of the loaded model for `asked`.
 
     Raises:
-        NotFound: it is unknown, and the deployment does not take its default model instead.
+        NotFound: unknown, and the deployment does not use its default model instead.
     """
     name = settings.aliases().get(asked, asked)
     if offer.model(name) is not None:
@@ -75,7 +75,7 @@ def model(fields: Strict, asked: str, offer: Offer, settings: GatewaySettings, d
 
 
 async def read(fields: Strict, route: Route, dialled: Dialled, name: str, offer: Offer, pictures: Reader) -> Generation:
-    """The canonical request. What could not be taken as sent is added to the remarks of `fields`.
+    """The canonical request. Deviations from what was sent are added to the remarks of `fields`.
 
     Args:
         name: of the loaded model.
@@ -103,7 +103,7 @@ async def read(fields: Strict, route: Route, dialled: Dialled, name: str, offer:
     merging = not fields.flag("disableMerging") and mask is not None
     fields.remarks.extend(fields.unheard(ABSENT))
     fields.remarks.extend(_unused(fields, {steering, start, mask}))
-    # Last, because they may have to be fetched.
+    # Last, because pictures may have to be fetched.
     initial = None if start is None else await pictures.read(fields, start)
     hint = None if steering is None else await pictures.read(fields, steering)
     return replace(
@@ -117,12 +117,12 @@ async def read(fields: Strict, route: Route, dialled: Dialled, name: str, offer:
 
 
 def steering_of(fields: Strict, route: Route) -> str:
-    """Name of the field with the control's picture, for errors about it."""
+    """Name of the field with the control's picture, for errors."""
     return _sources(fields, route)[0] or "image"
 
 
 def _items(fields: Strict, dialled: Dialled, name: str, offer: Offer, family: modality.Family) -> Sequence[Control]:
-    """The controls, without their picture."""
+    """The controls, without pictures."""
     maps = fields.flag("disableModalityDetection") or family.takes_maps
     weight = 1.0 if dialled.weight is None else fields.number(dialled.weight)
     wanted = modality.Wanted(dialled.modality, name, not maps, weight)
@@ -145,10 +145,10 @@ def _items(fields: Strict, dialled: Dialled, name: str, offer: Offer, family: mo
 
 
 def _sources(fields: Strict, route: Route) -> tuple[str | None, str | None, str | None]:
-    """Fields with the control's picture, the one to start from, and the mask; None for none.
+    """Names of the fields with the control's picture, the initial picture, and the mask; None for none.
 
     Raises:
-        InvalidInput: one that the route needs is missing.
+        InvalidInput: one that the route requires is missing.
     """
     control, image, mask = (first(fields, *names) for names in (CONTROL_PICTURES, PICTURES, MASKS))
     if route.controlled and not route.starts:
@@ -168,7 +168,7 @@ def _sources(fields: Strict, route: Route) -> tuple[str | None, str | None, str 
 
 
 def _unused(fields: Strict, used: set[str | None]) -> Iterator[str]:
-    """Sentences about pictures that this route has no use for; a second spelling of one that is used needs none."""
+    """Remarks about pictures that this route does not use, except for alternative names of used ones."""
     for names in (CONTROL_PICTURES, PICTURES, MASKS):
         name = first(fields, *names)
         if name is not None and not used & set(names):
@@ -176,7 +176,7 @@ def _unused(fields: Strict, used: set[str | None]) -> Iterator[str]:
 
 
 def _scheduler(fields: Strict, offer: Offer) -> str | None:
-    """Name of a scheduler on offer; None for the model's own."""
+    """Name of an available scheduler; None for the model's own."""
     asked = fields.text("scheduler")
     entry = schedulers.find(offer, asked or SCHEDULER)
     if entry is not None and not entry.inverts:
@@ -191,7 +191,7 @@ def _scheduler(fields: Strict, offer: Offer) -> str | None:
 
 
 def _seed(fields: Strict) -> int | None:
-    """The seed: a number, or text that is one; None for a random one. It is echoed as text."""
+    """The seed, a number or a number as text; None for a random one. It is echoed as text."""
     value: Any = fields.raw("seed")
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         value = int(value)
@@ -211,10 +211,12 @@ def _seed(fields: Strict) -> int | None:
 
 
 def _samples(fields: Strict) -> int:
-    """Number of pictures. A client that wants more than are made at once gets those, and is told."""
+    """Number of pictures. A request for more than the maximum gets the maximum, with a remark."""
     asked = fields.whole("numSamples")
     most = int(SAMPLES.maximum)
     if asked > most:
-        fields.remarks.append(f"numSamples was set to {most}, the most of one request; send several for more.")
+        fields.remarks.append(
+            f"numSamples was set to {most}, the maximum of one request; send several requests for more."
+        )
         fields.tell("numSamples", most)
     return min(asked, most)

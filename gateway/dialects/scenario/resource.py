@@ -1,4 +1,4 @@
-"""What the rooms of the Scenario dialect have in common."""
+"""Base of the Scenario dialect's resources."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -10,22 +10,22 @@ from gateway.dialects.common.dialect import Handler
 from gateway.dialects.common.strict import Strict
 
 Owner = Callable[[Request], str]
-"""Whose request it is."""
+"""Returns the owner of a request's key."""
 
 Read = Callable[[Request], Awaitable[Strict]]
-"""The fields of its body, as they are declared for its route."""
+"""Reads the fields of a body, as declared for its route."""
 
 Table = tuple[tuple[str, str, Handler], ...]
-"""Method, path behind the version, handler."""
+"""Method, path after the version, handler."""
 
 
 class Resource(ABC):
-    """The routes around one kind of thing.
+    """The routes of a resource.
 
     Args:
         gateway: its parts.
-        owner: says whose request it is.
-        fields: reads the fields of its body.
+        owner: returns the owner of a request's key.
+        fields: reads the fields of a body.
     """
 
     def __init__(self, gateway: Gateway, owner: Owner, fields: Read) -> None:
@@ -39,6 +39,6 @@ class Resource(ABC):
 
 
 def is_dry(request: Request) -> bool:
-    """Whether only the price is asked for. The URL alone says so: a client of the vendor's has the word in bodies of
-    requests that it means."""
+    """Whether only the price is requested. Only the query counts: a client of the vendor's has the field in the bodies
+    of real requests."""
     return request.query_params.get("dryRun", "").lower() in ("true", "api")

@@ -1,4 +1,4 @@
-"""The Scenario dialect's ways to ask for pictures: what each needs, and what its jobs and pictures are called."""
+"""The Scenario dialect's generation routes: required pictures, and types of their jobs and assets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ PREFIX = "/v1"
 
 @dataclass(frozen=True)
 class Route:
-    """One of `/v1/generate/...`.
+    """A route under `/v1/generate/`.
 
     Attributes:
         name: last part of its path.
-        controlled, starts, masked: whether it takes modalities, a picture to start from, a mask.
+        controlled, starts, masked: whether it takes modalities, an initial picture, a mask.
         submitted_type: jobType in the answer to the request; polls have the engine's.
-        asset_type, source: of its pictures.
+        asset_type, source: type and source of its assets.
     """
 
     name: str
@@ -45,9 +45,9 @@ ROUTES: Mapping[str, Route] = {
 }  # fmt: skip
 DETECT = "detect"
 DETECTION = "detection"
-"""jobType of maps alone, and type and source of their pictures."""
+"""jobType of detected maps, and type and source of their assets."""
 CUSTOM = "custom"
-"""Last part but one of the path of the newer route, and jobType of its jobs."""
+"""Second to last part of the newer route's path, and jobType of its jobs."""
 
 NOT_ENABLED: tuple[str, ...] = (
     "controlnet-ip-adapter",
@@ -77,10 +77,10 @@ NOT_ENABLED: tuple[str, ...] = (
     "embed",
     "patch",
 )
-"""Last parts of paths that the contract knows and that need what is not built: answered in the documented shape."""
+"""Last parts of the paths of documented tools that are not available; answered with an error in the documented form."""
 
 
 def of_parts(controlled: bool, starts: bool, masked: bool) -> Route:
-    """The route that does what a request of the newer route asks for."""
+    """The older route that corresponds to a request of the newer route."""
     parts = (controlled, starts, masked and starts)
     return next(route for route in ROUTES.values() if (route.controlled, route.starts, route.masked) == parts)

@@ -1,6 +1,6 @@
-"""The Scenario dialect's uploads in parts: announced, sent piece by piece to signed links, completed.
+"""The Scenario dialect's multipart uploads: announce, send parts to signed links, complete.
 
-Source: the vendor's SDK. A picture becomes an asset, whose id is the upload's `entityId`.
+Source: the vendor's SDK. The picture becomes an asset, whose id is the upload's `entityId`.
 """
 
 import re
@@ -32,7 +32,7 @@ class ScenarioUploads(Resource):
         )
 
     async def _create(self, request: Request) -> Response:
-        """Announce a picture; the answer has a link for each of its parts, to which it is PUT without a key."""
+        """Announce a picture; the answer has a link for each part, to PUT it to without a key."""
         owner, fields = self._owner(request), await self._fields(request)
         if named := next((name for name in ELSEWHERE if fields.raw(name)), None):
             raise NotEnabled(elsewhere(named))
@@ -56,7 +56,7 @@ class ScenarioUploads(Resource):
         return answers.respond({"upload": _body(request, begun), **answers.COST})
 
     async def _show(self, request: Request) -> Response:
-        """Where an upload is."""
+        """The state of an upload."""
         owner, id = self._owner(request), _named(request)
         try:
             found = await self._gateway.uploads.get(base_url(self._gateway, request), id, owner)
@@ -65,7 +65,7 @@ class ScenarioUploads(Resource):
         return answers.respond({"upload": _body(request, found)})
 
     async def _act(self, request: Request) -> Response:
-        """All parts were sent: make an asset of them."""
+        """Complete an upload: assemble the parts to an asset."""
         owner, id, fields = self._owner(request), _named(request), await self._fields(request)
         action = fields.required("action")
         if action != "complete":

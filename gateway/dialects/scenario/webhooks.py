@@ -1,10 +1,10 @@
-"""The Scenario dialect's webhook endpoints: set up for all jobs of a key's holder, and what is sent to them.
+"""The Scenario dialect's webhook endpoints, which are notified of all of an owner's jobs, and their messages.
 
-Source: the vendor's SDK for the endpoints and the names of events. The body and the signature of what is sent are not
-documented: here it is the event's name and the job as a poll shows it, signed with the headers of Standard Webhooks
-(`webhook-signature` is HMAC-SHA256). What generations and inferences differ in is not documented either: here they are
-the same, told of once, under the name that the endpoint chose, and under that of the generation where it chose both.
-The names of what there is not, such as trainings, are taken, and nothing is ever sent under them.
+Source: the vendor's SDK for the endpoints and the event names. The body and the signature of messages are not
+documented: here the body is the event's name and the job as in a poll, signed with the headers of Standard Webhooks
+(`webhook-signature` is HMAC-SHA256). The difference between generations and inferences is not documented either: here
+they are the same, announced once, under the name that the endpoint subscribed to, or as a generation if it subscribed
+to both. Names of unavailable events, such as trainings, are accepted, and never sent.
 """
 
 from typing import Any
@@ -32,13 +32,13 @@ EVENTS = {
     Status.FAILED: ("generation.failed", "inference.failed"),
     Status.CANCELLED: ("inference.cancelled",),
 }
-"""Names of what is told, the usual one first."""
+"""Event names by status, the preferred one first."""
 _FIELDS = ("url", "enabledEvents", "description")
 _EVENTS_LISTED = 50
 
 
 def announce(job: Job, link: Link) -> Announcement:
-    """A job that was taken or has ended, as it is sent."""
+    """The announcement of a job that was accepted or has ended."""
     body = answers.polled(job)["job"]
 
     def named(event: str, *others: str) -> Announcement:
@@ -52,7 +52,7 @@ VOICE = Voice(announce, events=KNOWN_EVENTS)
 
 
 class ScenarioWebhooks(Resource):
-    """Routes of webhook endpoints. A team, or project, is whoever holds the key; the path may name any."""
+    """Routes of webhook endpoints. Team and project in the path are ignored: the key's owner counts."""
 
     def table(self) -> Table:
         return tuple(
@@ -69,12 +69,12 @@ class ScenarioWebhooks(Resource):
         )
 
     async def _list(self, request: Request) -> Response:
-        """The holder's endpoints, without their secrets."""
+        """Your endpoints, without their secrets."""
         known = await self._gateway.webhooks.endpoints.list(self._owner(request))
         return answers.respond({"webhookEndpoints": [_body(request, one) for one in known if one.dialect == NAME]})
 
     async def _create(self, request: Request) -> Response:
-        """A new endpoint; this answer alone has its secret."""
+        """Create an endpoint; only this answer has its secret."""
         owner, fields = self._owner(request), await self._fields(request)
         url, events = fields.required("url"), _events(fields)
         if events is None:
@@ -101,14 +101,14 @@ class ScenarioWebhooks(Resource):
         return answers.respond({"webhookEndpoint": _body(request, changed)})
 
     async def _delete(self, request: Request) -> Response:
-        """Send nothing more there."""
+        """Delete an endpoint."""
         owner = self._owner(request)
         known = await self._known(request, owner)
         await self._gateway.webhooks.endpoints.delete(known.id, owner)
         return answers.respond({})
 
     async def _events(self, request: Request) -> Response:
-        """What was, is and will be sent to an endpoint, the newest first."""
+        """The messages to an endpoint, newest first."""
         owner = self._owner(request)
         known = await self._known(request, owner)
         token = request.query_params.get("paginationToken") or None
@@ -117,7 +117,7 @@ class ScenarioWebhooks(Resource):
         return answers.respond({"items": [_event(known, one) for one in sent]} | more)
 
     async def _event(self, request: Request) -> Response:
-        """One message to an endpoint, with the attempts to deliver it."""
+        """A message to an endpoint, with its delivery attempts."""
         owner, asked = self._owner(request), request.path_params["event_id"]
         known = await self._known(request, owner)
         try:
@@ -125,7 +125,7 @@ class ScenarioWebhooks(Resource):
         except NotFound:
             raise NotFound(f"Webhook event {asked[:80]} not found") from None
         attempts = [
-            # A receiver that did not answer has no status.
+            # There is no status if the receiver did not answer.
             {"responseStatusCode": int(made.answer) if made.answer.isdigit() else 0, "sentAt": answers.moment(made.at)}
             for made in one.tries
         ]

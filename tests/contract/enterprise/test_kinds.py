@@ -20,7 +20,7 @@ NO_CONTROLNET = "model demo has no ControlNet of this kind; it has: " + ", ".joi
 
 
 def instead(name: str, kind: str) -> str:
-    return f"controlnet_model {name!r} is not loaded by that name; the one for {kind} was used."
+    return f"controlnet_model {name!r} is not loaded under that name; the one for {kind} was used."
 
 
 def test_every_documented_kind_means_one_of_the_mesh() -> None:
@@ -110,7 +110,7 @@ async def test_other_controls_keep_their_pictures(mesh: Running) -> None:
     code, canny = rooms(mesh)[0].controls
     assert (code.text, code.HasField("image")) == ("a", False)
     assert (canny.text, canny.image.content) == ("", INIT) and not rooms(mesh)[1]
-    await made(mesh, "qrcode_text was not used: no hint of this request is made from words.", qrcode_text="a")
+    await made(mesh, "qrcode_text was not used: no hint of this request is made from text.", qrcode_text="a")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ async def test_other_controls_keep_their_pictures(mesh: Running) -> None:
         ({}, {"init_image": ["The init image field is required."]}),
         ({"qrcode_text": ""}, {"init_image": ["The init image field is required."]}),
         ({"qrcode_text": {"a": 1}}, "The qrcode text must be a string."),
-        ({"qrcode_text": "x" * 1001}, "qrcode_text has 1001 characters; at most 1000 are taken"),
+        ({"qrcode_text": "x" * 1001}, "qrcode_text has 1001 characters; at most 1000 are allowed"),
     ],
 )
 async def test_a_code_needs_its_text_or_its_picture(mesh: Running, change: dict[str, Any], message: Any) -> None:

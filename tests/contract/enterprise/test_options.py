@@ -26,7 +26,7 @@ async def test_a_scheduler_that_is_not_here_is_the_default_one(mesh: Running) ->
 
 async def test_an_inverting_scheduler_needs_a_picture_to_start_from(mesh: Running) -> None:
     tip = (
-        "scheduler DDIMInverseScheduler makes noise of a whole picture and needs one to start from: init_image beside "
+        "scheduler DDIMInverseScheduler inverts a whole picture and needs an initial one: init_image beside "
         "a control_image, with a strength below 1 and no mask_image; UniPCMultistepScheduler was used."
     )
     for change in ({}, {"control_image": SENT[CONTROL], "strength": 1}, {"mask_image": SENT[MASK]}):
@@ -104,7 +104,7 @@ async def test_the_prompt_is_enhanced_only_where_the_request_asks(mesh: Running)
 
 @pytest.mark.parametrize("style", ["anime", "x" * 5000, "\u202e", 7, "comic,comic"])
 async def test_an_unknown_style_is_left_out_and_said(mesh: Running, style: Any) -> None:
-    tip = f"enhance_style {str(style)[:80]!r} is unknown; the prompt got no style."
+    tip = f"enhance_style {str(style)[:80]!r} is unknown; no style was applied."
     body = await made(mesh, tip, enhance_style=style)
     assert rooms(mesh)[0].enhance_style == "" and body["meta"]["enhance_style"] is None
 

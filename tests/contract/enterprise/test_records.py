@@ -191,7 +191,7 @@ async def test_an_upload_can_be_what_a_request_starts_from(mesh: Running) -> Non
     assert mesh.rooms.seen.prepared[0].controls[0].image.content == INIT
     ended = kept["image_url"].partition("?")[0] + "?expires=1&signature=x"
     body = await ask(mesh, **{**SILENT, "init_image": ended})
-    assert body["message"] == "unable to fetch the picture of init_image: its link has ended"
+    assert body["message"] == "unable to fetch the picture of init_image: its link has expired"
 
 
 async def test_a_crop_is_the_square_in_the_middle(mesh: Running) -> None:

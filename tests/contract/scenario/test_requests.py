@@ -87,7 +87,7 @@ async def test_inpainting_repaints_what_is_white(mesh: Running) -> None:
 async def test_a_picture_without_use_is_told(mesh: Running) -> None:
     job = await made(mesh, image=data_url(INIT), maskId="asset_x")
     assert job["metadata"]["hint"] == (
-        "image was not used: this route has no use for it. maskId was not used: this route has no use for it."
+        "image was not used: this route does not use it. maskId was not used: this route does not use it."
     )
     assert "image" not in job["metadata"]["input"]
 
@@ -157,7 +157,10 @@ async def test_guidance_below_one_is_none(mesh: Running) -> None:
 async def test_more_pictures_than_are_made_at_once(mesh: Running) -> None:
     job = await made(mesh, numSamples=128)
     assert len(job["metadata"]["assetIds"]) == 4
-    assert job["metadata"]["hint"] == "numSamples was set to 4, the most of one request; send several for more."
+    assert (
+        job["metadata"]["hint"]
+        == "numSamples was set to 4, the maximum of one request; send several requests for more."
+    )
 
 
 async def test_a_preset_is_made_of_what_there_is(mesh: Running) -> None:
@@ -237,8 +240,8 @@ async def test_a_map_alone(mesh: Running) -> None:
     (asked,) = mesh.rooms.seen.extracted
     assert (asked.control.kind, dict(asked.control.parameters)) == ("canny", {"low_threshold": 20})
     assert job["metadata"]["hint"] == (
-        "highThreshold was not applied: this detector has no such setting. "
-        "factor was not applied: this detector has no such setting."
+        "highThreshold was not applied: this detector does not have that parameter. "
+        "factor was not applied: this detector does not have that parameter."
     )
     assert not mesh.rooms.seen.denoised
 
@@ -246,7 +249,7 @@ async def test_a_map_alone(mesh: Running) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"modality": "pose"}, "\"modality\" 'pose' has no detector that is loaded here; available: canny, normal"),
+        ({"modality": "pose"}, "\"modality\" 'pose' has no loaded detector here; available: canny, normal"),
         ({"modality": "seg"}, "\"modality\" 'seg' is no detector"),
         ({"modality": None}, '"modality" must be a string'),
         ({"image": None}, "one of image must hold a picture"),

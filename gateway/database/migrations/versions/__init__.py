@@ -1,1 +1,1 @@
-"""The database's history: one file a change, applied in order when a gateway starts."""
+"""The migrations: one file per change."""

@@ -1,4 +1,4 @@
-"""Jobs and those who run them."""
+"""Jobs and executors."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "cn_jobs",
         sa.Column("id", sa.String(64), primary_key=True),
@@ -49,6 +49,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take them away."""
+    """Drop the tables."""
     op.drop_table("cn_executors")
     op.drop_table("cn_jobs")

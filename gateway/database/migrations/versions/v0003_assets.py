@@ -8,7 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "cn_assets",
         sa.Column("id", sa.String(64), primary_key=True),
@@ -75,6 +75,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take them away."""
+    """Drop the tables."""
     for table in ("cn_secrets", "cn_upload_parts", "cn_uploads", "cn_places", "cn_storages", "cn_assets"):
         op.drop_table(table)

@@ -1,4 +1,4 @@
-"""Webhooks: what is to be delivered, and the endpoints that owners set up."""
+"""Webhooks: deliveries and endpoints."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "cn_endpoints",
         sa.Column("id", sa.String(64), primary_key=True),
@@ -47,6 +47,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take them away."""
+    """Drop the tables."""
     op.drop_table("cn_deliveries")
     op.drop_table("cn_endpoints")

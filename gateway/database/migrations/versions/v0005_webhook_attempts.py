@@ -1,4 +1,4 @@
-"""Webhooks: what came of each attempt, and endpoints that are disabled after days of failures."""
+"""Webhooks: the result of each attempt, and why an endpoint was disabled after days of failures."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take them away."""
+    """Drop the columns."""
     op.drop_index("cn_deliveries_of_endpoint", "cn_deliveries")
     op.drop_column("cn_deliveries", "tries")
     op.drop_column("cn_endpoints", "delivered_at")

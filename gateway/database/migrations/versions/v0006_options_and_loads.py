@@ -1,4 +1,4 @@
-"""Options of keys, one document in place of a column each; and models that are being loaded."""
+"""Options of keys in one JSON document instead of one column each; and models that are being loaded."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ _KEYS = sa.table("cn_keys", sa.column("id"), sa.column("strict", sa.Boolean), sa
 
 
 def upgrade() -> None:
-    """Take over what the column said, and make the table."""
+    """Move the column's values into the document, and create the table."""
     op.add_column("cn_keys", sa.Column("options", sa.JSON, nullable=False, server_default="{}"))
     op.add_column("cn_keys", sa.Column("changes", sa.Integer, nullable=False, server_default="0"))
     for strict in (True, False):
@@ -35,7 +35,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Put the one option back that there was a column for."""
+    """Move the one option that had a column back into it, and drop the table."""
     op.drop_table("cn_loads")
     op.add_column("cn_keys", sa.Column("strict", sa.Boolean))
     connection = op.get_bind()

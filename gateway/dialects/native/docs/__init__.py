@@ -1,1 +1,1 @@
-"""How the native API is described: bodies of requests and answers, routes."""
+"""OpenAPI documentation of the native API: schemas of requests and answers, routes."""

@@ -1,4 +1,4 @@
-"""How the native API's answers look in its documentation."""
+"""Schemas of the native API's answers, for its documentation."""
 
 from datetime import datetime
 from typing import Literal
@@ -14,41 +14,41 @@ from gateway.webhooks.records import DeliveryStatus
 class HintAnswer(BaseModel):
     """One finished hint."""
 
-    image: str = Field(description="PNG as a data URL; what a mask marks is black in it.")
+    image: str = Field(description="PNG as a data URL; the masked area is black in it.")
     width: int
     height: int
     kind: str
-    extractor: str | None = Field(description="Which of the kind's extractors made it; null for a ready hint.")
+    extractor: str | None = Field(description="Extractor that made it; null for a ready hint.")
     annotator: str | None = Field(
-        description="Name of the model that found it, such as demo; null for algorithms, words and ready hints."
+        description="Name of the extractor's model, such as demo; null for algorithms, text and ready hints."
     )
     notes: list[str] = Field(
         description="Remarks, such as that a stand-in made it or that a ready hint was inverted.",
         examples=[["the drawing was dark on light; it was inverted"]],
     )
-    service_ms: float = Field(description="Milliseconds of work, from reading the picture to having the hint.")
-    duration_ms: float = Field(description="Milliseconds from asking for it to having it, waiting included.")
+    service_ms: float = Field(description="Milliseconds of work, from reading the picture to the finished hint.")
+    duration_ms: float = Field(description="Milliseconds from the request to the result, waiting included.")
 
 
 class HintBatchAnswer(BaseModel):
     """Several finished hints, in the order of the request."""
 
     hints: list[HintAnswer]
-    duration_ms: float = Field(description="Milliseconds from reading the request to having all of them.")
+    duration_ms: float = Field(description="Milliseconds from reading the request to the last result.")
 
 
 class ProgressBody(BaseModel):
-    """Model calls done and in all, over all pictures."""
+    """Model calls done and in total, over all pictures."""
 
     step: int
     steps: int
 
 
 class ImageBody(BaseModel):
-    """One finished picture."""
+    """A finished picture."""
 
     url: str
-    seed: int = Field(description="Makes exactly this picture.")
+    seed: int = Field(description="Seed that reproduces exactly this picture.")
     width: int
     height: int
 
@@ -57,13 +57,13 @@ class ProblemBody(BaseModel):
     """An error as RFC 9457 problem details."""
 
     type: str = Field(
-        description="What kind of error; GET /controlmesh/v1/problems lists them.",
+        description="Kind of error; GET /controlmesh/v1/problems lists them.",
         examples=["/controlmesh/v1/problems/invalid"],
     )
     title: str
     status: int
     detail: str = Field(description="What was wrong and what to change.")
-    field: str | None = Field(None, description="The field at fault.")
+    field: str | None = Field(None, description="The field that is wrong.")
     retry_after: float | None = Field(None, description="Seconds after which the same request may succeed.")
 
 
@@ -72,80 +72,84 @@ class ControlSettings(record_model("ControlRecord", Control)):  # type: ignore[m
 
 
 class GenerationSettings(record_model("GenerationFields", Generation, {Control: ControlSettings})):  # type: ignore[misc]
-    """What makes the same pictures again when it is sent with the pictures that were sent."""
+    """The request's settings: sent again with the same input pictures, they make the same pictures."""
 
-    # Whatever was left out of the request, these are known by now.
+    # Even if left out of the request, these are known by now.
     model: str = Field(description="Name of the model.")
     scheduler: str = Field(description="Name of the scheduler.")
-    seed: int = Field(description="Of the first picture.")
+    seed: int = Field(description="Seed of the first picture.")
 
 
 class DeliveryBody(BaseModel):
-    """One webhook on its way to one URL."""
+    """A webhook message to a URL."""
 
     id: str = Field(description="The webhook-id header, the same in every attempt.")
     url: str
     event: str = Field(examples=["generation.completed"])
     status: Literal[tuple(DeliveryStatus)]  # type: ignore[valid-type]
     attempts: int
-    last_answer: str | None = Field(description="Status of the last attempt, or what happened instead.")
-    next_at: datetime | None = Field(description="When it is tried next; null when it is over.")
+    last_answer: str | None = Field(description="HTTP status of the last attempt, or what happened instead.")
+    next_at: datetime | None = Field(description="Time of the next attempt; null if there is none.")
     created_at: datetime
     done_at: datetime | None
 
 
 class GenerationRecord(BaseModel):
-    """A generation at one moment."""
+    """The record of a generation."""
 
     id: str
-    dialect: str = Field(description="Which API it was asked for through.", examples=["native"])
+    dialect: str = Field(description="API that it was requested through.", examples=["native"])
     status: Literal[tuple(Status)]  # type: ignore[valid-type]
     priority: int
-    attempts: int = Field(description="How often it was begun; more than once where a process died over it.")
+    attempts: int = Field(description="How many times it was started; more than once if a process died.")
     progress: ProgressBody
     images: list[ImageBody]
-    notes: list[str] = Field(description="Remarks, such as an option that the scheduler can't take.")
-    effective_prompt: str | None = Field(description="What was encoded, after enhancement; null until it is done.")
+    notes: list[str] = Field(description="Remarks, such as an option that the scheduler does not support.")
+    effective_prompt: str | None = Field(
+        description="The text that was encoded, after enhancement; null until it is done."
+    )
     effective_negative_prompt: str | None
     error: ProblemBody | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    webhook: str | None = Field(description="URL that is told of the end.")
+    webhook: str | None = Field(description="URL that is notified when it has ended.")
     deliveries: list[DeliveryBody] | None = Field(
-        description="What was, is and will be delivered about it; only in the answer of GET /generations/{id}."
+        description="The webhook deliveries about it; only in the answer of GET /generations/{id}."
     )
     request: GenerationSettings
 
 
 class GenerationList(BaseModel):
-    """A page of generations, the newest first."""
+    """A page of generations, newest first."""
 
     generations: list[GenerationRecord]
-    next: str | None = Field(description="Cursor for `after` of the next page, null on the last one.")
+    next: str | None = Field(description="Cursor for `after` of the next page; null on the last page.")
 
 
 class WebhookEndpointRecord(BaseModel):
-    """A URL that is told of your generations."""
+    """A URL that is notified of your generations."""
 
     id: str
-    dialect: str = Field(description="Which API it was set up through, and gets the bodies of.", examples=["native"])
+    dialect: str = Field(
+        description="API that it was created through; decides the format of the bodies.", examples=["native"]
+    )
     url: str
-    events: list[str] = Field(description="What it hears of; `*` for everything.")
+    events: list[str] = Field(description="Events that it gets; `*` for all.")
     description: str
     enabled: bool
-    disabled_because: str | None = Field(description="Why nothing is sent any more; null where you said so.")
+    disabled_because: str | None = Field(description="Why it was disabled automatically; null if you disabled it.")
     failed_attempts: int
-    attempts: int = Field(description="To deliver something, so far.")
-    delivered_at: datetime | None = Field(description="When it was reached last.")
+    attempts: int = Field(description="Delivery attempts so far.")
+    delivered_at: datetime | None = Field(description="Time of the last successful delivery.")
     created_at: datetime
     updated_at: datetime
 
 
 class NewWebhookEndpoint(WebhookEndpointRecord):
-    """A webhook endpoint and its secret."""
+    """A new webhook endpoint and its secret."""
 
-    secret: str = Field(description="Signs what is sent there, as Standard Webhooks says; it is not shown again.")
+    secret: str = Field(description="Signs the messages as in Standard Webhooks; it is not shown again.")
 
 
 class WebhookEndpointList(BaseModel):
@@ -155,30 +159,30 @@ class WebhookEndpointList(BaseModel):
 
 
 class WebhookSecret(BaseModel):
-    """What signs the webhooks of requests."""
+    """The secret that signs the webhooks of requests."""
 
-    secret: str = Field(description="As the libraries of Standard Webhooks take it.")
+    secret: str = Field(description="In the format of the Standard Webhooks libraries.")
 
 
 class AssetRecordBody(BaseModel):
-    """What is known of a file."""
+    """The record of a file."""
 
-    id: str = Field(description="Name it as `asset:ID` in picture fields.")
-    url: str = Field(description="Where it is read, without a key.")
+    id: str = Field(description="Refer to it as `asset:ID` in picture fields.")
+    url: str = Field(description="URL of the file, which works without a key.")
     name: str
     media_type: str
     width: int
     height: int
     size: int = Field(description="Bytes.")
     sha256: str
-    source: str = Field(description="How it came here: `uploaded`, `generated`, or as another API calls it.")
+    source: str = Field(description="Its origin: `uploaded`, `generated`, or another API's term.")
     generation: str | None = Field(description="Id of the generation that made it.")
     created_at: datetime
-    expires_at: datetime | None = Field(description="When it is removed; null for when you say so.")
+    expires_at: datetime | None = Field(description="When it is removed; null: only when you delete it.")
 
 
 class AssetList(BaseModel):
-    """A page of files, the newest first."""
+    """A page of files, newest first."""
 
     assets: list[AssetRecordBody]
-    next: str | None = Field(description="Cursor for `after` of the next page, null on the last one.")
+    next: str | None = Field(description="Cursor for `after` of the next page; null on the last page.")

@@ -1,4 +1,4 @@
-"""How the lists of the native API look in its documentation: models, controls, schedulers, styles."""
+"""Schemas of the native API's lists, for its documentation: models, controls, schedulers, styles, problems."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class ModelBody(BaseModel):
-    """One loaded model."""
+    """A loaded model."""
 
     name: str
     family: str
@@ -19,14 +19,14 @@ class ModelBody(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The loaded models and the one that is taken when a request names none."""
+    """The loaded models, and the default one for requests that name none."""
 
     models: list[ModelBody]
     default: str
 
 
 class ParameterBody(BaseModel):
-    """One number that tunes an extractor."""
+    """A parameter of an extractor."""
 
     name: str
     description: str
@@ -36,40 +36,40 @@ class ParameterBody(BaseModel):
 
 
 class ExtractorBody(BaseModel):
-    """One way to make a kind's hint."""
+    """An extractor, which makes a kind's hint."""
 
-    name: str = Field(description="As in `extractor` of a control or a hint.", examples=["canny"])
+    name: str = Field(description="Its name, for `extractor` of a control or a hint.", examples=["canny"])
     description: str
-    available: bool = Field(description="Algorithms always are, models when an annotator for them is loaded.")
+    available: bool = Field(description="Algorithms are always available; models are when their annotator is loaded.")
     how_to_get: str = Field(
-        description="What to do where it is not available; empty where it is.",
+        description="What to do if it is not available; empty if it is.",
         examples=["no annotator for body is loaded; export one: python -m export annotator openpose SOURCE"],
     )
-    stand_in: bool = Field(description="A crude substitute, used only when a request names it.")
-    reads_text: bool = Field(description="Makes the hint from `text` in place of a picture.")
-    annotator: str = Field(description="The loaded model that serves it; empty for algorithms.", examples=["demo"])
-    annotator_description: str = Field(description="What that model is and which pictures it knows.")
+    stand_in: bool = Field(description="A crude stand-in, used only if a request names it.")
+    reads_text: bool = Field(description="Makes the hint from `text` instead of a picture.")
+    annotator: str = Field(description="Its loaded model; empty for algorithms.", examples=["demo"])
+    annotator_description: str = Field(description="What that model is, and which pictures it was trained on.")
     parameters: list[ParameterBody]
-    source: str = Field(description="Paper, program or library that it follows.")
+    source: str = Field(description="Paper, program or library that it implements.")
 
 
 class ControlNetsBody(BaseModel):
-    """ControlNets of one family of models that take a kind's hint."""
+    """ControlNets of a model family that accept a kind's hint."""
 
     family: str = Field(examples=["sd15"])
     ids: list[str] = Field(description="Hub ids.", examples=[["lllyasviel/control_v11p_sd15_canny"]])
 
 
 class ControlKindBody(BaseModel):
-    """One control kind."""
+    """A control kind."""
 
     kind: str
     description: str = Field(description="What its hint looks like.")
-    extractable: bool = Field(description="Whether a hint can be made of an ordinary picture here.")
-    parameters: list[ParameterBody] = Field(description="Of the extractor that is taken when a request names none.")
+    extractable: bool = Field(description="Whether its hint can be extracted from an ordinary picture here.")
+    parameters: list[ParameterBody] = Field(description="Parameters of the default extractor.")
     models: list[str] = Field(description="Loaded models that have a ControlNet of this kind.")
     reads_mask: bool
-    extractors: list[ExtractorBody] = Field(description="The ways to make its hint, the preferred first.")
+    extractors: list[ExtractorBody] = Field(description="Its extractors, the preferred first.")
     controlnets: list[ControlNetsBody]
 
 
@@ -80,15 +80,15 @@ class ControlList(BaseModel):
 
 
 class SchedulerBody(BaseModel):
-    """One scheduler."""
+    """A scheduler."""
 
     name: str
     description: str
     stochastic: bool = Field(description="Adds noise during the loop.")
-    karras_sigmas: bool = Field(description="Takes use_karras_sigmas.")
-    algorithm_types: list[str] = Field(description="Values of algorithm_type that it takes, its own first.")
+    karras_sigmas: bool = Field(description="Supports use_karras_sigmas.")
+    algorithm_types: list[str] = Field(description="Supported values of algorithm_type, the default first.")
     model_calls: str = Field(description="Model calls for n steps.")
-    inverts: bool = Field(description="Needs `image`, and returns the noise that leads to it.")
+    inverts: bool = Field(description="Inverts: needs `image`, and returns the noise that leads to it.")
 
 
 class SchedulerList(BaseModel):
@@ -98,10 +98,10 @@ class SchedulerList(BaseModel):
 
 
 class StyleBody(BaseModel):
-    """Words put around a prompt."""
+    """A style: words added to a prompt."""
 
     name: str
-    prompt: str = Field(description="Pattern; {prompt} stands for the caller's.")
+    prompt: str = Field(description="Template; {prompt} stands for the request's prompt.")
     negative_prompt: str = Field(description="Words appended to the negative prompt.")
 
 
@@ -112,15 +112,15 @@ class StyleList(BaseModel):
 
 
 class ProblemKindBody(BaseModel):
-    """One kind of error."""
+    """A kind of error."""
 
-    type: str = Field(description="As in `type` of an error, relative to this server.")
+    type: str = Field(description="The value of `type` in errors, relative to this server.")
     title: str
     status: int
     meaning: str = Field(description="What to do about it.")
 
 
 class ProblemKindList(BaseModel):
-    """Every kind of error that is answered."""
+    """Every kind of error."""
 
     problems: list[ProblemKindBody]

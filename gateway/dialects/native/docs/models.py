@@ -1,4 +1,4 @@
-"""Pydantic models of declared fields: the bodies of requests and the settings in records."""
+"""Generates pydantic models from declared fields: bodies of requests and settings in records."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, Field
@@ -20,17 +20,17 @@ _KEYWORDS = {
     "maxLength": "max_length",
     "maxItems": "max_length",
 }
-"""Of JSON Schema, as pydantic calls them."""
+"""JSON Schema keywords by pydantic's names for them."""
 
 
 def request_model(name: str, *sources: type, without: Collection[str] = (), nested: Models | None = None) -> Any:
-    """A model of what may be sent: pictures are text, and what may be left out has its default.
+    """The model of a request: pictures are text, and optional fields have their defaults.
 
     Args:
         name: of the model.
         sources: dataclasses with declared fields.
-        without: names of fields that it has not.
-        nested: models of the dataclasses that fields hold.
+        without: names of fields to leave out.
+        nested: models of the dataclasses of nested fields.
     """
     return _model(
         name,
@@ -50,12 +50,12 @@ def request_model(name: str, *sources: type, without: Collection[str] = (), nest
 
 
 def record_model(name: str, source: type, nested: Models | None = None) -> Any:
-    """A model of what is shown again: all but the pictures, whole.
+    """The model of the settings in a record: all fields except pictures, all of them required.
 
     Args:
         name: of the model.
         source: dataclass with declared fields.
-        nested: models of the dataclasses that fields hold.
+        nested: models of the dataclasses of nested fields.
     """
     return _model(
         name,

@@ -1,4 +1,4 @@
-"""How the native API's requests look in its documentation. Limits are those of families.limits, defaults those of
+"""Schemas of the native API's requests, for its documentation. Limits are from families.limits, defaults from
 gateway.generation.generation."""
 
 from pydantic import BaseModel, Field
@@ -17,11 +17,11 @@ EXPIRES_S = limits.Range(60, 365 * 86_400)
 
 
 class ControlBody(request_model("ControlFields", Control)):  # type: ignore[misc]
-    """One picture that steers the generation."""
+    """A control, which steers the generation."""
 
 
 class GenerationBody(request_model("GenerationFields", Generation, nested={Control: ControlBody})):  # type: ignore[misc]
-    """What to make. Unknown fields are refused."""
+    """A request for pictures. Unknown fields are refused."""
 
     # May be left out in guess mode.
     prompt: str | None = Field(None, max_length=limits.PROMPT_CHARACTERS, description=words_of(Generation, "prompt"))
@@ -29,36 +29,37 @@ class GenerationBody(request_model("GenerationFields", Generation, nested={Contr
         DEFAULT_PRIORITY,
         ge=PRIORITY.minimum,
         le=PRIORITY.maximum,
-        description="Among your own generations that wait; 9 goes first.",
+        description="Priority among your own waiting generations; 9 goes first.",
     )
     deadline_s: float | None = Field(
         None,
         ge=DEADLINE_S.minimum,
         le=DEADLINE_S.maximum,
-        description="Seconds from now after which the pictures are of no use; left out: the deployment's own limit.",
+        description="Deadline in seconds from now; left out: the deployment's limit.",
     )
     webhook: str | None = Field(
         None,
-        description="http(s) URL that is told when it has ended. With it a generation waits its turn in the queue.",
+        description="http(s) URL that is notified when it has ended. The generation is then queued, not started at "
+        "once.",
         examples=["https://example.org/hook"],
     )
 
 
-# A hint has no strength and no window of steps, and no request around it whose pictures it might take.
+# A hint has no weight and no window of steps, and no surrounding request to take pictures from.
 _NOT_OF_HINTS = ("weight", "start", "end")
 
 
 class HintBody(request_model("HintFields", Control, HintRequest, without=_NOT_OF_HINTS)):  # type: ignore[misc]
-    """One hint to make. Unknown fields are refused."""
+    """A request for a hint. Unknown fields are refused."""
 
-    image: str | None = Field(None, description=f"{PICTURE_WORDS} Required but beside `text`.")
+    image: str | None = Field(None, description=f"{PICTURE_WORDS} Required without `text`.")
     mask: str | None = Field(
         None, description="A picture, as `image`, whose white marks what to repaint; only for kinds that read a mask."
     )
 
 
 class HintBatchBody(BaseModel):
-    """Several hints to make side by side."""
+    """Several hints, made concurrently."""
 
     hints: list[HintBody] = Field(min_length=1, max_length=limits.MOST_HINTS)
 
@@ -67,16 +68,16 @@ _TOLD = Field(
     ["*"],
     min_length=1,
     max_length=MOST_EVENTS,
-    description="What it hears of; `*` for everything.",
+    description="Events that it gets; `*` for all.",
     json_schema_extra={"items": {"type": "string", "enum": ["*", *EVENTS.values()]}},
     examples=[["generation.completed", "generation.failed"]],
 )
-_URL = "http(s) URL of a public host, which is told of all your generations."
+_URL = "http(s) URL of a public host, which is notified of all your generations."
 _DESCRIPTION = Field("", max_length=LONGEST_DESCRIPTION, description="For people to read.")
 
 
 class WebhookEndpointBody(BaseModel):
-    """A URL to be told of everything. Unknown fields are refused."""
+    """A URL to notify of your generations. Unknown fields are refused."""
 
     url: str = Field(description=_URL, examples=["https://example.org/hook"])
     events: list[str] = _TOLD
@@ -84,18 +85,18 @@ class WebhookEndpointBody(BaseModel):
 
 
 class WebhookEndpointChange(BaseModel):
-    """What to change of a webhook endpoint; what is left out stays. Unknown fields are refused."""
+    """Changes of a webhook endpoint; fields that are left out stay unchanged. Unknown fields are refused."""
 
     url: str | None = Field(None, description=_URL)
     events: list[str] | None = Field(
-        None, min_length=1, max_length=MOST_EVENTS, description="In the names of the API that it was set up through."
+        None, min_length=1, max_length=MOST_EVENTS, description="Event names of the API that it was created through."
     )
     description: str | None = Field(None, max_length=LONGEST_DESCRIPTION)
-    enabled: bool | None = Field(None, description="Whether anything is sent there.")
+    enabled: bool | None = Field(None, description="Whether messages are sent.")
 
 
 class AssetBody(BaseModel):
-    """A picture to keep. Unknown fields are refused."""
+    """A picture to store. Unknown fields are refused."""
 
     image: str = Field(description=PICTURE_WORDS)
     name: str = Field("", max_length=limits.PROMPT_CHARACTERS, description="For people to read.", examples=["cat.png"])

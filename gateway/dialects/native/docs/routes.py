@@ -1,4 +1,4 @@
-"""Documentation of the native API's routes: what each takes and answers."""
+"""Documentation of the native API's routes: parameters, bodies and answers."""
 
 from collections.abc import Mapping
 from types import UnionType
@@ -16,15 +16,15 @@ from gateway.jobs.idempotency import HEADER, MOST_CHARACTERS
 from gateway.jobs.job import Status
 from gateway.web import problem
 
-# What a hint's PNG comes with.
+# Headers of a hint's PNG.
 EXTRACTOR_HEADER = "X-ControlMesh-Extractor"
 ANNOTATOR_HEADER = "X-ControlMesh-Annotator"
 NOTES_HEADER = "X-ControlMesh-Notes"
 
 _STREAM = (
-    "Events: `progress` (id, status, step, steps, eta_s, the seconds left at the pace so far; with a new preview also "
+    "Events: `progress` (id, status, step, steps, eta_s, the estimated seconds left; with a new preview also "
     "preview, a data URL, preview_of, the number of the picture from 0, and preview_step), then `result` (the record) "
-    "or `error` (a problem). Each has an id; a stream always begins with the state of its moment."
+    "or `error` (a problem). Each has an id; a stream always begins with the current state."
 )
 
 
@@ -38,7 +38,7 @@ def _request(schema: dict[str, Any], method: str, path: str) -> dict[str, Any]:
 
 
 def _events(shown: Mapping[str, list[Any]]) -> str:
-    """Events as they come over the line, by their names."""
+    """The text of an event stream with these events, by name."""
     each = [(name, orjson.dumps(data).decode()) for name, several in shown.items() for data in several]
     return "".join(f"event: {name}\ndata: {data}\n\n" for name, data in each)
 
@@ -66,15 +66,15 @@ def documented(
     words: str = "Done.",
     headers: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Options of a route that make its documentation; the handler reads and checks the request itself.
+    """Route options for the documentation; the handler reads and checks the request itself.
 
     Args:
-        parameters: of its path, query and headers.
-        answer: the JSON that it is answered with; None for none.
-        example: of that.
-        body: the request's.
-        media: what else it may be answered with, by media type.
-        status, words, headers: of the answer.
+        parameters: parameters of its path, query and headers.
+        answer: model of its JSON answer; None for none.
+        example: example of the answer.
+        body: model of the request's body.
+        media: other answers, by media type.
+        status, words, headers: status, description and headers of the answer.
     """
     done: dict[str, Any] = {"description": words, "content": dict(media or {})}
     if answer is not None:
@@ -86,62 +86,62 @@ def documented(
     return {
         "status_code": status,
         "responses": {status: done, **problem.RESPONSES},
-        # No class of response of FastAPI's own, whose media type would be shown beside the real one.
+        # Not one of FastAPI's response classes, whose media type would be documented in addition to the real one.
         "response_class": Response,
         "openapi_extra": {**extra, "parameters": list(parameters)} if parameters else extra,
     }
 
 
-_ID = _parameter("id", "Of the generation.", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "path")
-_FILE = _parameter("id", "Of the file.", {"type": "string"}, "path")
-_ENDPOINT = _parameter("id", "Of the webhook endpoint.", {"type": "string"}, "path")
+_ID = _parameter("id", "Id of the generation.", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "path")
+_FILE = _parameter("id", "Id of the file.", {"type": "string"}, "path")
+_ENDPOINT = _parameter("id", "Id of the webhook endpoint.", {"type": "string"}, "path")
 _LIMIT = _parameter(
     "limit",
-    "Entries of a page.",
+    "Number of entries of a page.",
     {"type": "integer", "minimum": LIMIT.minimum, "maximum": LIMIT.maximum, "default": LIMIT_DEFAULT},
 )
-_AFTER = _parameter("after", "`next` of the page before; left out: the first page.", {"type": "string"})
+_AFTER = _parameter("after", "`next` of the previous page; left out: the first page.", {"type": "string"})
 _WAIT = _parameter(
     "wait",
-    "Seconds to hold the answer for the pictures.",
+    "Seconds to wait for the pictures before answering.",
     {"type": "number", "minimum": WAIT.minimum, "maximum": WAIT.maximum, "default": WAIT_DEFAULT_S},
 )
 _PREFER = _parameter(
     "Prefer",
-    "`respond-async` or `wait=N` in place of `wait` (RFC 7240); Preference-Applied says that it was heeded.",
+    "`respond-async` or `wait=N` instead of `wait` (RFC 7240); Preference-Applied confirms it.",
     {"type": "string", "examples": ["respond-async"]},
     "header",
 )
 _KEY = _parameter(
     HEADER,
-    "The same request under the same key is the same generation, however often it is sent; another one is refused.",
+    "Repeating a request with the same key returns the same generation; a different request with it is refused.",
     {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS},
     "header",
 )
 _STATUS = _parameter(
     "status",
-    "Only these, with commas between.",
+    "Only these statuses, comma-separated.",
     {"type": "array", "items": {"type": "string", "enum": list(Status)}},
 ) | {"style": "form", "explode": False}
 _SINCE = _parameter(
     "created_after",
-    "Only those that were asked for after this moment.",
+    "Only those created after this time.",
     {"type": "string", "format": "date-time", "examples": ["2026-01-31T12:00:00Z"]},
 )
-_SEEN = _parameter("Last-Event-ID", "Id of the last event that was seen.", {"type": "string"}, "header")
+_SEEN = _parameter("Last-Event-ID", "Id of the last event that was received.", {"type": "string"}, "header")
 _SOURCE = _parameter(
     "source",
-    "Only those that came here like this; may be repeated.",
+    "Only files of this origin; may be repeated.",
     {"type": "array", "items": {"type": "string"}, "examples": [["uploaded"]]},
 )
 _OF_MODEL = _parameter(
     "model",
-    "Only the kinds that this loaded model has a ControlNet for; left out: all kinds.",
+    "Only kinds for which this loaded model has a ControlNet; left out: all kinds.",
     {"type": "string"},
 )
-_KIND = _parameter("name", "The end of the type URL.", {"type": "string", "examples": ["invalid"]}, "path")
-_PLACE = {"Location": _header("Where its record is found.")}
-_FURTHER = {"Link": _header('The next page, rel="next"; absent on the last one.')}
+_KIND = _parameter("name", "The last part of the type URL.", {"type": "string", "examples": ["invalid"]}, "path")
+_PLACE = {"Location": _header("URL of its record.")}
+_FURTHER = {"Link": _header('The next page, rel="next"; absent on the last page.')}
 
 CREATE = documented(
     _WAIT,
@@ -154,7 +154,7 @@ CREATE = documented(
 )
 CREATE["responses"][202] = {
     "model": answers.GenerationRecord,
-    "description": "Not done within `wait`; ask again under Location.",
+    "description": "Not done within `wait`; poll the URL in Location.",
     "content": {"application/json": {"example": _shown("POST", "/generations", 202)}},
     "headers": _PLACE,
 }
@@ -176,17 +176,17 @@ EVENTS = documented(
     media={"text/event-stream": {"example": _events(_shown("GET", "/generations/{id}/events"))}},
     words=_STREAM,
 )
-EVENTS["responses"][204] = {"description": "The end was seen already; there is nothing to come back for."}
+EVENTS["responses"][204] = {"description": "The final event was already received; do not reconnect."}
 HINTS = documented(
     answer=answers.HintAnswer | answers.HintBatchAnswer,
     example=_shown("POST", "/hints"),
     body=_request({"anyOf": _named("HintBody", "HintBatchBody")}, "POST", "/hints"),
     media={"image/png": {"schema": {"type": "string", "format": "binary"}}},
-    words="Done. A PNG says in headers what the JSON says in fields.",
+    words="Done. A PNG has in its headers what the JSON has in its fields.",
     headers={
-        EXTRACTOR_HEADER: _header("Which of the kind's extractors made it; absent for a ready hint."),
-        ANNOTATOR_HEADER: _header("Name of the model that found it; absent where none did."),
-        NOTES_HEADER: _header("Remarks as a JSON list in ASCII; absent where there are none."),
+        EXTRACTOR_HEADER: _header("Extractor that made it; absent for a ready hint."),
+        ANNOTATOR_HEADER: _header("Name of the extractor's model; absent if there is none."),
+        NOTES_HEADER: _header("Remarks as a JSON list in ASCII; absent if there are none."),
         "Server-Timing": _header("`hint`: milliseconds of work; `total`: waiting included."),
     },
 )
@@ -198,7 +198,7 @@ KEEP = documented(
     example=_shown("POST", "/assets", 201),
     body=_UPLOAD,
     status=201,
-    words="Kept, or kept before.",
+    words="Stored, or already stored.",
     headers=_PLACE,
 )
 ASSETS = documented(
@@ -211,7 +211,7 @@ CREATE_ENDPOINT = documented(
     example=_shown("POST", "/webhook-endpoints", 201),
     body=_request(_named("WebhookEndpointBody")[0], "POST", "/webhook-endpoints"),
     status=201,
-    words="Set up.",
+    words="Created.",
     headers=_PLACE,
 )
 ENDPOINTS = documented(answer=answers.WebhookEndpointList, example=_shown("GET", "/webhook-endpoints"))

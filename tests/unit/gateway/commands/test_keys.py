@@ -74,7 +74,7 @@ def test_an_owner_s_webhook_secret_is_the_one_that_its_messages_are_signed_with(
     assert told.stdout.strip() == asyncio.run(_signing(tmp_path, "acme"))
     assert keys("webhook-secret", "anybody").exit_code == 0
     unknown = keys("webhook-secret", "nobody")
-    assert (unknown.exit_code, unknown.stdout) == (1, "") and "no key of an owner 'nobody'" in unknown.stderr
+    assert (unknown.exit_code, unknown.stdout) == (1, "") and "owner 'nobody' has no keys" in unknown.stderr
 
 
 async def _signing(folder: Path, owner: str) -> str:
@@ -94,17 +94,17 @@ def test_a_revoked_key_stays_in_the_list_with_its_time(keys: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("create", "--name", " "), "name is 1 to 64"),
-        (("create", "--name", "a\nb"), "name is 1 to 64"),
-        (("create", "--name", "x" * 65), "name is 1 to 64"),
-        (("create", "--name", "a", "--owner", "../b"), "owner is up to 63"),
-        (("create", "--name", "a", "--owner", "x" * 64), "owner is up to 63"),
-        (("create", "--name", "a", "--scope", "root"), "scopes are generate and admin"),
+        (("create", "--name", " "), "name must be 1 to 64"),
+        (("create", "--name", "a\nb"), "name must be 1 to 64"),
+        (("create", "--name", "x" * 65), "name must be 1 to 64"),
+        (("create", "--name", "a", "--owner", "../b"), "owner must be 1 to 63"),
+        (("create", "--name", "a", "--owner", "x" * 64), "owner must be 1 to 63"),
+        (("create", "--name", "a", "--scope", "root"), "scopes must be some of generate, admin"),
         (("create", "--name", "a", "--option", "enterprise.loud=yes"), "enterprise.strict, enterprise.inline"),
         (("create", "--name", "a", "--option", "native.strict=yes"), "option 'native.strict=yes' is unknown"),
         (("create", "--name", "a", "--option", "enterprise.strict"), "write NAME=yes, no or default"),
-        (("set", "k_00000000", "--option", "enterprise.strict=yes"), "no key with this id"),
-        (("revoke", "k_00000000"), "no key with this id"),
+        (("set", "k_00000000", "--option", "enterprise.strict=yes"), "no valid key has this id"),
+        (("revoke", "k_00000000"), "unknown key id"),
     ],
 )
 def test_what_can_not_be_is_one_line(keys: Cli, arguments: tuple[str, ...], words: str) -> None:
@@ -121,7 +121,9 @@ def test_numbers_out_of_their_range_make_no_key(keys: Cli, arguments: tuple[str,
     assert "there are no keys" in keys("list").stderr
 
 
-@pytest.mark.parametrize(("url", "words"), [("", "CN_GATEWAY_DATABASE_URL is unset"), ("mysql://h/x", "kind 'mysql'")])
+@pytest.mark.parametrize(
+    ("url", "words"), [("", "CN_GATEWAY_DATABASE_URL is not set"), ("mysql://h/x", "kind 'mysql'")]
+)
 def test_without_a_database_there_are_no_keys(url: str, words: str) -> None:
     told = Cli(url)("create", "--name", "a")
     assert told.exit_code == 1 and words in told.stderr and not told.stdout
@@ -130,4 +132,4 @@ def test_without_a_database_there_are_no_keys(url: str, words: str) -> None:
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("create", "--help"), ("set", "--help"), ("revoke", "--help")])
 def test_help_needs_no_database(arguments: tuple[str, ...]) -> None:
     told = Cli("")(*arguments).output
-    assert "Usage" in told and "CN_GATEWAY_DATABASE_URL is unset" not in told
+    assert "Usage" in told and "CN_GATEWAY_DATABASE_URL is not set" not in told

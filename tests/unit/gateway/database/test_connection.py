@@ -35,7 +35,7 @@ async def test_work_whose_asker_left_is_done_before_the_folder_goes() -> None:
 async def test_nothing_is_asked_of_one_that_is_closed() -> None:
     with open_database("") as database:
         pass
-    with pytest.raises(RecordsAway, match="going away"):
+    with pytest.raises(RecordsAway, match="shutting down"):
         await database.run(lambda connection: None)
 
 

@@ -141,7 +141,7 @@ async def test_no_spelling_of_a_private_address_is_connected_to(trap: Trap, spel
     assert trap.paths == []
     # One text for everything: what is refused and what is not there look the same.
     assert caught.value.message == (
-        "unable to fetch the picture of init_image: its URL must lead to a picture of at most 16777216 bytes "
+        "unable to fetch the picture of init_image: its URL must return a picture of at most 16777216 bytes "
         "on a public http or https host"
     )
 

@@ -213,7 +213,7 @@ async def test_a_harmful_host_gives_one_error_in_time_and_is_not_asked_again(tra
         # Whoever drips or hangs is hung up on.
         await trap.left.wait()
     assert caught.value.message == (
-        "unable to fetch the picture of image: its URL must lead to a picture of at most 1000000 bytes "
+        "unable to fetch the picture of image: its URL must return a picture of at most 1000000 bytes "
         "on a public http or https host"
     )
     # aiohttp asks once more where a connection ended before its answer began.

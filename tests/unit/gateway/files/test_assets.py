@@ -138,7 +138,7 @@ def test_a_job_whose_picture_finds_no_room_fails_and_leaves_no_half_of_it(tmp_pa
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     status, kind, message = json.loads(ended.stdout.splitlines()[-1])
-    assert (status, kind) == ("failed", "Unavailable") and "stored" in message and str(tmp_path) not in message
+    assert (status, kind) == ("failed", "Unavailable") and "file store" in message and str(tmp_path) not in message
     assert ended.stdout.count("file can't be written") == 2, "two tries before the last"
     assert list(tmp_path.iterdir()) == []
 

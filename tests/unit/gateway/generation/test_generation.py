@@ -252,7 +252,7 @@ def test_more_bytes_than_fit_into_a_message_are_refused_however_they_are_shared(
         {"image": large, "mask": large, "controls": (bare,) * 3},
         {"image": b"png", "controls": (replace(CANNY, image=large, mask=large),) * 2},
     ):
-        with pytest.raises(InvalidInput, match=f"at most {MOST_PICTURE_BYTES} are taken"):
+        with pytest.raises(InvalidInput, match=f"at most {MOST_PICTURE_BYTES} are allowed"):
             replace(PLAIN, **pictures)
 
 
@@ -280,7 +280,7 @@ def test_a_hint_alone_is_one_control_s_and_lossless(changes: dict[str, Any]) -> 
     hint = Generation(prompt="", controls=(Control(kind="canny", image=b"png"),))
     check_task(Task.HINT, hint)
     check_task(Task.PICTURES, replace(hint, **changes))
-    with pytest.raises(InvalidInput, match="a hint alone is one control's, as a png"):
+    with pytest.raises(InvalidInput, match="a hint needs exactly one control, samples 1 and format png"):
         check_task(Task.HINT, replace(hint, **changes))
 
 

@@ -100,7 +100,7 @@ def test_a_key_makes_its_requests_a_minute_and_is_told_when_to_come_back() -> No
     keys = known(replace(ACME, requests_per_minute=20), replace(ACME, key_id="k_2"))
     # The minute may turn in between, and the window with it: then one more is let through.
     taken = 0
-    with pytest.raises(TooOften, match="20 requests a minute") as refused:
+    with pytest.raises(TooOften, match="20 requests per minute") as refused:
         for taken in range(25):  # noqa: B007
             keys.holder(KEY)
     assert taken in (20, 21) and 1 <= (refused.value.retry_after_s or 0) <= 60

@@ -110,7 +110,7 @@ def test_a_preset_does_without_what_the_model_lacks_and_says_so() -> None:
     remarks: list[str] = []
     found = read("city", offer(("depth", "canny")), Wanted("modality", "m", True), remarks)
     assert found == (Item("depth", 1.0),)
-    assert remarks == ["city was made without lines and seg, which this model can't be steered by here."]
+    assert remarks == ["city was made without lines and seg, which this model does not support here."]
 
 
 def test_a_preset_of_which_nothing_is_there_is_refused() -> None:
