@@ -233,7 +233,7 @@ def _check_controls(generation: Generation, offer: Offer, model: str) -> None:
         extracting = control.auto_hint and control.extractor is None and control.text is None
         if refusal := offer.refusal(model, control.kind, extracting):
             ways = ["send a ready hint with auto_hint false"] if refusal.ready_taken else []
-            ways += [f"request the crude stand-in with extractor {name!r}" for name in refusal.stand_ins]
+            ways += [f"ask for the crude stand-in with extractor {name!r}" for name in refusal.stand_ins]
             raise InvalidInput(
                 f"{at} {control.kind!r} can't be used: {refusal.sentence(refusal.kinds, *ways)}", field=at
             )

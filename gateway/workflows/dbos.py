@@ -59,7 +59,7 @@ _posts: list[_Post] = []
 
 
 @contextmanager
-def _known() -> Iterator[None]:
+def _registered() -> Iterator[None]:
     """Register the workflow as running here."""
     running, id = _posts[-1].running, str(DBOS.workflow_id)
     running.append(id)
@@ -90,7 +90,7 @@ def _settle(job_id: str, outcome: Outcome) -> None:
 
 @DBOS.workflow(name="generate")
 def _generate(job_id: str) -> None:
-    with _known():
+    with _registered():
         _settle(job_id, _make(job_id))
 
 
@@ -101,7 +101,7 @@ def _attempt(delivery_id: str, number: int) -> None:
 
 @DBOS.workflow(name="deliver")
 def _deliver(delivery_id: str, number: int) -> None:
-    with _known():
+    with _registered():
         _attempt(delivery_id, number)
 
 

@@ -146,7 +146,7 @@ async def _a_controlnet_comes_and_goes(
     we: Operator, here: Site, triton: Triton, repository: Path, sd15_folder: Path
 ) -> None:
     before = read_manifest(repository, NAME)
-    with pytest.raises(InvalidInput, match="is no kind of control"):
+    with pytest.raises(InvalidInput, match="is not a known kind of control"):
         await we.load("my-edges", f"{sd15_folder.name}/controlnet-canny", kind="colour", model=NAME)
     await we.load("my-edges", f"{sd15_folder.name}/controlnet-canny", kind="canny", model=NAME)
     offer = await here.offer()

@@ -99,7 +99,7 @@ async def test_missing_parts_can_still_be_sent(shelf: Shelf) -> None:
     [
         (b"<svg onload='alert(1)'/>", {}, "cannot identify"),
         (PICTURE, {"content_type": "image/jpeg"}, "not image/jpeg"),
-        (PICTURE, {"size": len(PICTURE) + 1}, "bytes in all"),
+        (PICTURE, {"size": len(PICTURE) + 1}, "bytes in total"),
         (PICTURE[:20], {}, "cannot identify"),
     ],
 )

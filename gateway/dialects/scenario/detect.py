@@ -40,7 +40,7 @@ async def read(fields: Strict, offer: Offer, pictures: Reader) -> Generation:
     known = {control.kind: control for control in offer.controls}
     usable = [spoken for spoken, kind in KINDS.items() if kind in known and known[kind].extractable]
     if name not in usable:
-        why = "has no loaded detector here" if name in KINDS else "is no detector"
+        why = "has no loaded detector here" if name in KINDS else "is not a detector"
         raise InvalidInput(
             f'"modality" {name[:80]!r} {why}; available: {", ".join(usable) or "none"}', field="modality"
         )

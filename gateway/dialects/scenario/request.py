@@ -215,8 +215,6 @@ def _samples(fields: Strict) -> int:
     asked = fields.whole("numSamples")
     most = int(SAMPLES.maximum)
     if asked > most:
-        fields.remarks.append(
-            f"numSamples was set to {most}, the maximum of one request; send several requests for more."
-        )
+        fields.remarks.append(f"numSamples was set to {most}, the maximum of one request; send several for more.")
         fields.tell("numSamples", most)
     return min(asked, most)

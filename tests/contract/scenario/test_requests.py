@@ -157,10 +157,7 @@ async def test_guidance_below_one_is_none(mesh: Running) -> None:
 async def test_more_pictures_than_are_made_at_once(mesh: Running) -> None:
     job = await made(mesh, numSamples=128)
     assert len(job["metadata"]["assetIds"]) == 4
-    assert (
-        job["metadata"]["hint"]
-        == "numSamples was set to 4, the maximum of one request; send several requests for more."
-    )
+    assert job["metadata"]["hint"] == "numSamples was set to 4, the maximum of one request; send several for more."
 
 
 async def test_a_preset_is_made_of_what_there_is(mesh: Running) -> None:
@@ -250,7 +247,7 @@ async def test_a_map_alone(mesh: Running) -> None:
     ("change", "words"),
     [
         ({"modality": "pose"}, "\"modality\" 'pose' has no loaded detector here; available: canny, normal"),
-        ({"modality": "seg"}, "\"modality\" 'seg' is no detector"),
+        ({"modality": "seg"}, "\"modality\" 'seg' is not a detector"),
         ({"modality": None}, '"modality" must be a string'),
         ({"image": None}, "one of image must hold a picture"),
         ({"lowThreshold": 256}, '"lowThreshold" must be a number from 0 to 255, not 256'),

@@ -59,7 +59,7 @@ def items(text: str, known: Offer, *, extracting: bool = True, weight: float = 1
 )
 def test_the_grammar(text: str, expected: list[tuple[str, float]] | None) -> None:
     if expected is None:
-        with pytest.raises(InvalidInput, match="no modality"):
+        with pytest.raises(InvalidInput, match="not a modality"):
             items(text, offer())
     else:
         assert items(text, offer()) == [Item(*one) for one in expected]
@@ -70,17 +70,17 @@ def test_the_grammar(text: str, expected: list[tuple[str, float]] | None) -> Non
     [
         ("canny:0", "weight 0"),
         ("canny:1.01", "weight 1.01"),
-        ("canny:-0.5", "no modality"),
-        ("canny:1e-3", "no modality"),
-        ("canny:nan", "no modality"),
-        ("canny:", "no modality"),
-        ("canny:0.5:0.5", "no modality"),
-        (",canny", "no modality"),
-        ("canny,", "no modality"),
-        (",", "no modality"),
-        (":1", "no modality"),
-        ("canny;depth", "no modality"),
-        ("x" * 5000, "no modality"),
+        ("canny:-0.5", "not a modality"),
+        ("canny:1e-3", "not a modality"),
+        ("canny:nan", "not a modality"),
+        ("canny:", "not a modality"),
+        ("canny:0.5:0.5", "not a modality"),
+        (",canny", "not a modality"),
+        ("canny,", "not a modality"),
+        (",", "not a modality"),
+        (":1", "not a modality"),
+        ("canny;depth", "not a modality"),
+        ("x" * 5000, "not a modality"),
         ("canny,pose,depth,seg", "at most 3"),
         ("wool", "not supported by this model; it takes: canny"),
         ("tile", "not supported by this model"),
