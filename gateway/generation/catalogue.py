@@ -133,7 +133,7 @@ class Catalogue:
     """The services' lists, cached for `fresh_s` seconds.
 
     Args:
-        rooms: the three services.
+        services: the three services.
         default_model: model of requests that name none; empty: the first loaded one by name.
         fresh_s: seconds for which a list is cached; models are loaded or removed far less often.
         timeout_s: timeout in seconds of a service's answer.

@@ -58,7 +58,7 @@ class Pipeline:
     """Runs generations on the services.
 
     Args:
-        rooms: the three services.
+        services: the three services.
         deadline_s: deadline of a generation in seconds; passed on to every call.
     """
 

@@ -83,10 +83,10 @@ async def test_another_model_may_be_its_base(start: Start, command: Command) -> 
     [
         ({"controlnet_type": None}, "controlnet_type is needed to know which hints the ControlNet takes; known: canny"),
         ({"controlnet_type": "colour"}, "controlnet_type 'colour' is unknown; known: canny"),
-        ({"model_id": "depth"}, "model_id 'depth' is the name of a kind of control"),
-        ({"model_id": "pose"}, "model_id 'pose' is the name of a kind of control"),
+        ({"model_id": "depth"}, "model_id 'depth' is the name of a control kind"),
+        ({"model_id": "pose"}, "model_id 'pose' is the name of a control kind"),
         ({"model_id": "My Edges"}, "model_id 'My Edges' is not a valid name"),
-        ({"url": "/etc"}, "url '/etc' is neither a folder"),
+        ({"url": "/etc"}, "url '/etc' is neither in a folder"),
         ({"model_format": "safetensors"}, "loading models in the format safetensors is not enabled"),
     ],
 )

@@ -61,8 +61,8 @@ class Scenario:
         router = APIRouter(tags=["scenario"])
         paths = (*ROUTES, DETECT, f"{CUSTOM}/{{model_id}}")
         table: Table = tuple(("POST", f"/generate/{path}", self._generate) for path in paths)
-        for room in (ScenarioJobs, ScenarioAssets, ScenarioUploads, ScenarioModels, ScenarioWebhooks):
-            table += room(self._gateway, self.owner, self.fields).table()
+        for resource in (ScenarioJobs, ScenarioAssets, ScenarioUploads, ScenarioModels, ScenarioWebhooks):
+            table += resource(self._gateway, self.owner, self.fields).table()
         for method, path, handler in table:
             shown = scenario_docs.options(method, path)
             router.add_api_route(f"{PREFIX}{path}", answering(self, handler), methods=[method], **shown)
