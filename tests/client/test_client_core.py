@@ -117,7 +117,7 @@ def test_the_key_goes_to_the_mesh_alone_and_a_path_before_its_own_is_kept() -> N
 
 
 def test_a_url_without_its_scheme_is_refused() -> None:
-    with pytest.raises(ValueError, match="begins with http"):
+    with pytest.raises(ValueError, match="must begin with http"):
         Client("mesh.test:8080")
 
 
