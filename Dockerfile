@@ -34,10 +34,10 @@ case "$extras" in
       -r requirements/torch.txt ;;
 esac
 SH
-# One room an image: a service holds no code that it can't run. The exporter takes the demo model and the client with it.
+# One service per image, without code that it can't run. The exporter takes the demo model and the client with it.
 COPY . tree
-RUN mkdir rooms && cp -r "tree/$SERVICE" rooms/ && if [ "$SERVICE" = export ]; \
-    then cp -r tree/demo tree/client/controlmesh_client rooms/; fi
+RUN mkdir image && cp -r "tree/$SERVICE" image/ && if [ "$SERVICE" = export ]; \
+    then cp -r tree/demo tree/client/controlmesh_client image/; fi
 
 FROM python:${PYTHON}
 ARG SERVICE
@@ -52,7 +52,7 @@ WORKDIR /app
 COPY protos/controlmesh protos/controlmesh
 COPY mesh mesh
 COPY families families
-COPY --from=build /src/rooms ./
+COPY --from=build /src/image ./
 USER 10001:10001
 # exec, so that the service itself gets SIGTERM and drains.
 ENTRYPOINT ["/bin/sh", "-c", "exec python -m \"$SERVICE\" \"$@\"", "--"]

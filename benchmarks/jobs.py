@@ -44,18 +44,18 @@ from tests.rigs.postgres import Server, postgres
 BOUNDS = """
 ## What bounds it
 
-**From the queue to the start.** Each process looks at the queue every 0.25 s, so a job waits half of that on average,
-and for the claim and the first step. DBOS has no way to wake the look. A shorter pause would shorten the wait and cost
-idle processes more: with 0.25 s an idle gateway asks 30 statements a second and takes 3 to 4 % of a core. Beginning a
-job in the process that took it, past the queue, would be quicker, and would keep it from a gateway with free places.
-Jobs of waiting callers don't pass the queue.
+**From the queue to the start.** Each process polls the queue every 0.25 s, so a job waits half of that on average,
+plus the claim and the first step. DBOS has no way to wake the poller. A shorter interval would shorten the wait and
+cost idle processes more: with 0.25 s an idle gateway executes 30 statements per second and uses 3 to 4 % of a core.
+Starting a job in the process that accepted it, without the queue, would be faster, but would keep it from a gateway
+with free places. Jobs of waiting callers bypass the queue.
 
-**Jobs a second.** A look takes as many jobs as the process has free places, 16 by default, and then waits: with jobs
-that take no time, that is at most 64 a second, measured 39; 8 places make it 27, and 32 places with a look every 0.05 s
-no more than 47. There the one Python process is the bound: a job of the queue takes about 19 ms of its processor time,
-for 37 statements on SQLite and 27 on PostgreSQL, of which about 13 are the engine's own. All who wait for jobs that
-other processes may run share one look at the records every 0.25 s; while each had a look of its own, 200 waiting
-callers made it 49 and 37 statements, and 24 and 27 ms. Gateways beside each other add up.
+**Jobs per second.** Each poll dequeues as many jobs as the process has free places, 16 by default, and then waits:
+with jobs that take no time, that is at most 64 per second, measured 39; with 8 places 27, and with 32 places and a
+poll every 0.05 s no more than 47. There the single Python process is the limit: a queued job takes about 19 ms of its
+CPU time, for 37 statements on SQLite and 27 on PostgreSQL, of which about 13 are the engine's own. All waiters for
+jobs that other processes may run share one poll of the records every 0.25 s; when each had its own, 200 waiting
+callers made it 49 and 37 statements, and 24 and 27 ms. The throughput of several gateways adds up.
 """
 """Statements and processor time were counted with 200 jobs at once, on two cores that others used as well."""
 GENERATIONS = "/controlmesh/v1/generations"

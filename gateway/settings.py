@@ -69,12 +69,13 @@ class GatewaySettings(ServerSettings):
         "`store` by name, from S3 itself.",
     )
     secret: str = setting(
-        "", "Encrypts clients' secrets, such as keys of their own storages; unset: none are stored on disk."
+        "",
+        "Encrypts clients' secrets, such as keys of their own storages; unset: none are kept longer than the process.",
     )
     database_url: str = setting(
         "",
         "Database of the records: sqlite:////path on one machine, postgresql://user:password@host/name for several; "
-        "unset: a temporary file.",
+        "unset: a temporary file of this process, removed at its end.",
     )
     retention_s: float = setting(86_400.0, "Seconds for which results and records are kept.")
     max_records: int | None = setting(

@@ -28,7 +28,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prompt")
     parser.add_argument("--address", default="127.0.0.1:8090", help="Envoy's mesh listener")
-    parser.add_argument("--key", default="", help="API key, where keys are asked for")
+    parser.add_argument("--key", default="", help="API key, if the deployment requires one")
     parser.add_argument("--idempotency-key", default=str(uuid.uuid4()))
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int)
@@ -41,7 +41,7 @@ def arguments() -> argparse.Namespace:
 
 
 def request_of(asked: argparse.Namespace) -> generation_pb2.SubmitJobRequest:
-    """What was asked for; what was not takes the service's own defaults."""
+    """The request; fields that were not given have the service's defaults."""
     generation = generation_pb2.GenerateRequest(
         prompt=asked.prompt, steps=asked.steps, seed=asked.seed, samples=asked.samples
     )

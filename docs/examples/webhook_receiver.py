@@ -24,7 +24,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prompt")
     parser.add_argument("--server", default="http://127.0.0.1:8080", help="the mesh")
-    parser.add_argument("--key", default="", help="API key, where keys are asked for")
+    parser.add_argument("--key", default="", help="API key, if the deployment requires one")
     parser.add_argument("--hook", required=True, help="URL that the mesh tells; its port is listened on")
     return parser.parse_args()
 

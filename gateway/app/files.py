@@ -52,7 +52,7 @@ def asset_routes(gateway: Gateway) -> APIRouter:
         """Upload a part as the body, to the signed link that the upload returned for it."""
         if not (number.isascii() and number.isdigit() and len(number) <= 4):
             raise NotFound("unknown part")
-        content = await bodies.read(request, await gateway.uploads.room(id, int(number), expires, signature))
+        content = await bodies.read(request, await gateway.uploads.part_limit(id, int(number), expires, signature))
         await gateway.uploads.put_part(id, int(number), content, expires, signature)
         return Response(status_code=204)
 

@@ -114,7 +114,7 @@ class Uploads:
         """The owner's upload, with fresh links to its parts. NotFound."""
         return self._shown(await self._record(id, owner), base)
 
-    async def room(self, id: str, number: int, expires: str | None, signature: str | None) -> int:
+    async def part_limit(self, id: str, number: int, expires: str | None, signature: str | None) -> int:
         """The most bytes that the holder of a part's signed link may send: the whole file's. Call it before reading.
 
         Raises:
@@ -131,10 +131,10 @@ class Uploads:
         """Store a part sent by the holder of its signed link, replacing one that was sent before.
 
         Raises:
-            Forbidden, NotFound, Conflict: as `room`.
+            Forbidden, NotFound, Conflict: as `part_limit`.
             InvalidInput: the part is empty or larger than the whole file.
         """
-        size = await self.room(id, number, expires, signature)
+        size = await self.part_limit(id, number, expires, signature)
         if not 1 <= len(content) <= size:
             raise InvalidInput(f"part {number} has {len(content)} bytes; the whole file has {size}")
         part = PartRecord(number, f"{PARTS}{id}-{number}-{secrets.token_hex(8)}", len(content))

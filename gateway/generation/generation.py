@@ -3,7 +3,6 @@
 import secrets
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 from controlmesh.v1 import types_pb2
 from families.limits import (
@@ -37,7 +36,7 @@ from gateway.generation.checks import (
     words,
     wrong,
 )
-from gateway.generation.declared import asked, check_fields, nested, picture, pictures_of
+from gateway.generation.declared import asked, check_fields, nested, picture
 from mesh.channels import MAX_MESSAGE_BYTES
 from mesh.errors import InvalidInput
 
@@ -177,9 +176,8 @@ class Generation:
         size = sum(len(content) for content in self._pictures())
         if size > MOST_PICTURE_BYTES:
             raise InvalidInput(
-                f"controls have {size} bytes of pictures in total; at most {MOST_PICTURE_BYTES} are allowed, and a "
-                "picture "
-                "that several of them share counts once for each",
+                f"controls have {size} bytes of pictures in total; at most {MOST_PICTURE_BYTES} are allowed. "
+                "A picture that several controls use counts once for each of them",
                 field="controls",
             )
 
@@ -198,11 +196,6 @@ class Generation:
         """The request with a seed: its own, or a random one."""
         return self if self.seed is not None else replace(self, seed=secrets.randbelow(int(SEED.maximum) + 1))
 
-    def without_pictures(self) -> "Generation":
-        """The request with b"" in place of every picture, for the record of a finished job."""
-        controls = tuple(replace(control, **_forgotten(control)) for control in self.controls)
-        return replace(self, controls=controls, **_forgotten(self))
-
     def _pictures(self) -> list[bytes]:
         """All pictures that are sent to preprocess_svc."""
         masks = (self.mask, *(control.mask for control in self.controls))
@@ -213,20 +206,25 @@ def _check_control(at: str, control: Control, initial: bytes | None) -> None:
     check_fields(control, f"{at}.")
     if control.end < control.start:
         raise wrong(f"{at}.end", f"at least {at}.start, which is {control.start:g}", control.end)
-    if control.text is not None:
-        if control.image is not None:
-            raise InvalidInput(
-                f"{at}.text and {at}.image can't both make the hint; leave one of them out", field=f"{at}.text"
-            )
-    elif control.image is None and initial is None:
-        raise InvalidInput(
-            f"{at}.image is missing; send a picture there, or an initial picture (`image`) for it to take",
-            field=f"{at}.image",
-        )
+    check_source(f"{at}.", control, "an initial picture (`image`) for the control to use", initial)
 
 
-def _forgotten(holder: Generation | Control) -> dict[str, Any]:
-    return {name: None if getattr(holder, name) is None else b"" for name in pictures_of(holder)}
+def check_source(at: str, control: Control, otherwise: str, initial: bytes | None = None) -> None:
+    """Check that a control's hint has exactly one source: its picture or text, or the initial picture.
+
+    Args:
+        at: what the control's fields' names begin with in errors.
+        control: with checked fields.
+        otherwise: what may be sent in place of a picture, for the error.
+        initial: the initial picture; None if there is none.
+
+    Raises:
+        InvalidInput: both were sent, or neither.
+    """
+    if control.text is not None and control.image is not None:
+        raise InvalidInput(f"{at}text and {at}image can't both make the hint; leave one of them out", field=f"{at}text")
+    if control.text is None and control.image is None and initial is None:
+        raise InvalidInput(f"{at}image is missing; send a picture there, or {otherwise}", field=f"{at}image")
 
 
 def check_task(task: Task, generation: Generation) -> None:

@@ -7,7 +7,7 @@ from families.limits import SIDE
 from gateway.generation import messages
 from gateway.generation.checks import optional, whole
 from gateway.generation.declared import asked, check_fields
-from gateway.generation.generation import Control
+from gateway.generation.generation import Control, check_source
 from gateway.generation.services import Services
 from mesh.channels import call, outgoing
 from mesh.errors import DeadlineExceeded, InvalidInput
@@ -37,13 +37,7 @@ class HintRequest:
     def __post_init__(self) -> None:
         check_fields(self.control)
         check_fields(self)
-        if self.control.image is None and self.control.text is None:
-            raise InvalidInput(
-                "image is missing; send the picture to make the hint from, or text for a kind that is made from text",
-                field="image",
-            )
-        if self.control.image is not None and self.control.text is not None:
-            raise InvalidInput("text and image can't both make the hint; leave one of them out", field="text")
+        check_source("", self.control, "text for a kind that is made from text")
         for name, other in (("width", "height"), ("height", "width")):
             if getattr(self, name) is None and getattr(self, other) is not None:
                 raise InvalidInput(

@@ -58,5 +58,5 @@ def _value(known: Any, declared: Declared, value: Any, at: str) -> Any:
 
 def _format(number: int) -> str:
     if number not in _FORMAT_NAMES:
-        raise InvalidInput(f"format {number} is unknown", field="format")
+        raise InvalidInput(f"format must be one of {', '.join(FORMATS)}, not {number}", field="format")
     return _FORMAT_NAMES[number]  # type: ignore[index]

@@ -2,9 +2,11 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,13 +85,27 @@ def test_a_vendor_s_name_stays_in_its_dialect_and_its_line_of_the_table() -> Non
     assert all(line.startswith("gateway/dialects/table.py: ") for line in found) and len(found) == 2 * len(VENDORS)
 
 
-def test_every_path_that_the_architecture_names_exists() -> None:
-    text = (ROOT / "ARCHITECTURE.md").read_text()
-    named = set(
-        re.findall(r"`((?:tests|gateway|mesh|families|k8s|local|unet_svc|vae_svc|preprocess_svc)/[\w./-]+)`", text)
-    )
-    assert len(named) > 20
-    assert not {name for name in named if not (ROOT / name).exists()}
+PAGES = (
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "k8s/README.md",
+    "client/README.md",
+    "demo/weights/README.md",
+)
+FOLDERS = "|".join((*ROOMS, "demo", "export", "client", "benchmarks", "protos", "k8s", "tests", "docs"))
+# Made when something runs.
+MADE = ("docs/demo/picture", "k8s/overlays/mine")
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+)
+def test_every_path_that_a_page_names_exists(page: str) -> None:
+    text = (ROOT / page).read_text().partition("## Where modules went")[0]
+    named = set(re.findall(rf"`((?:{FOLDERS})/[\w./-]+)", text))
+    assert page != "ARCHITECTURE.md" or len(named) > 20
+    assert not {name for name in named if not (ROOT / name).exists() and not name.startswith(MADE)}
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -140,3 +156,19 @@ def test_no_module_imports_itself_by_any_way_round() -> None:
     assert len(paths) > 400
     found = {name: imports_of(ast.parse(path.read_text()), paths.keys()) - {name} for name, path in paths.items()}
     assert not circle(found)
+
+
+def contract(name: str) -> dict[str, Any]:
+    """The import-linter contract whose name begins so."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (found,) = (one for one in contracts if one["name"].startswith(name))
+    return dict(found)
+
+
+def test_the_contracts_list_all_there_is() -> None:
+    folders = {path.parent.name for path in (ROOT / "gateway" / "dialects").glob("*/entry.py")} - {"common"}
+    assert set(contract("A dialect knows no other")["modules"]) == {f"gateway.dialects.{name}" for name in folders}
+    within = {path.stem if path.is_file() else path.name for path in (ROOT / "gateway").iterdir()}
+    parts = {f"gateway.{name}" for name in within if not name.startswith("__")} - {"gateway.workflows"}
+    others = {"controlmesh", "controlmesh_client", *TREE} - {"gateway", "client", "benchmarks", "tests"}
+    assert set(contract("dbos stays")["source_modules"]) == parts | others

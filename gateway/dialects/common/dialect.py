@@ -134,11 +134,6 @@ def base_url(gateway: Gateway, request: Request) -> str:
     return gateway.settings.public_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
 
 
-def asset_url(gateway: Gateway, request: Request, name: str) -> str:
-    """URL of the stored picture `name`, which works without a key."""
-    return gateway.assets.url(base_url(gateway, request), name)
-
-
 def renamed(error: MeshError, names: Mapping[str, str]) -> MeshError:
     """`error` with its field's canonical name replaced by the dialect's."""
     if error.field is None or error.field not in names:

@@ -16,7 +16,7 @@ STEPS = Range(1, 50)
 # The vendor counts layers from the end, the mesh counts skipped layers.
 CLIP_SKIP_COUNTED = Range(CLIP_SKIP.minimum + 1, CLIP_SKIP.maximum)
 
-_KEY = Field("key", Type.TEXT, Decides("whose request it is"), note="or a header, where keys are asked for")
+_KEY = Field("key", Type.TEXT, Decides("whose request it is"), note="or a header, if the deployment requires a key")
 _WEBHOOK = Field("webhook", Type.TEXT, sets("webhook"))
 _REQUEST_ID = Field("request_id", Type.WHOLE, Decides("which request is meant"), required=True)
 _CONTROLNET_TYPE = Field(

@@ -235,7 +235,7 @@ def test_a_control_without_a_picture_takes_the_initial_one() -> None:
 def test_words_take_no_picture() -> None:
     written = Control(kind="qrcode", text="x" * 1000)
     asked = replace(PLAIN, controls=(written,))
-    assert asked.picture_of(written) is None and asked.without_pictures() == asked
+    assert asked.picture_of(written) is None
     asked = replace(PLAIN, image=b"first", controls=(written, Control(kind="canny")))
     assert [asked.picture_of(control) for control in asked.controls] == [None, b"first"]
     with pytest.raises(InvalidInput, match="leave one of them out") as caught:
@@ -254,19 +254,6 @@ def test_more_bytes_than_fit_into_a_message_are_refused_however_they_are_shared(
     ):
         with pytest.raises(InvalidInput, match=f"at most {MOST_PICTURE_BYTES} are allowed"):
             replace(PLAIN, **pictures)
-
-
-def test_what_is_remembered_has_no_pictures_and_is_still_legal() -> None:
-    steered = (CANNY, replace(CANNY, kind="inpaint", mask=b"png"), Control(kind="depth"))
-    kept = replace(PLAIN, controls=steered, image=b"png", mask=b"png", strength=0.5).without_pictures()
-    assert [(control.kind, control.image, control.mask) for control in kept.controls] == [
-        ("canny", b"", None),
-        ("inpaint", b"", b""),
-        ("depth", None, None),
-    ]
-    assert (kept.image, kept.mask, kept.strength) == (b"", b"", 0.5)
-    plain = PLAIN.without_pictures()
-    assert (plain.image, plain.mask) == (None, None)
 
 
 @given(st.floats(-1e6, 1e6))

@@ -1,0 +1,16 @@
+"""The words of the pages that benchmarks write are those of the code: writing a page anew changes its figures alone."""
+
+from pathlib import Path
+
+from benchmarks.chaos_report import PAGE
+from benchmarks.jobs import BOUNDS
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def test_the_page_of_chaos_has_the_words_of_the_code() -> None:
+    assert (DOCS / "chaos.md").read_text().startswith(PAGE)
+
+
+def test_the_page_of_jobs_has_the_words_of_the_code() -> None:
+    assert BOUNDS.strip() in (DOCS / "jobs_benchmark.md").read_text()
