@@ -66,7 +66,7 @@ async def run(settings: GatewaySettings, dialect_settings: Mapping[str, Any]) ->
             try:
                 await http.serve()
             except SystemExit:
-                log.error("HTTP address can't be listened on", address=settings.address)
+                log.error("can't listen on the HTTP address", address=settings.address)
                 raise
             finally:
                 stop.set()

@@ -264,7 +264,7 @@ async def test_an_address_that_is_taken_is_named_and_no_traceback_shown(name: st
         )  # fmt: skip
         said, _ = await process.communicate()
     assert process.returncode != 0
-    assert address in said.decode() and "can't be listened on" in said.decode()
+    assert address in said.decode() and "can't listen on" in said.decode()
     assert "Traceback" not in said.decode()
 
 
@@ -276,4 +276,4 @@ async def test_a_setting_without_effect_is_warned_of(start: Start) -> None:
         async with start(max_records=5):
             pass
     (line,) = [line for line in said if "CN_GATEWAY_MAX_RECORDS" in line["event"]]
-    assert line["log_level"] == "warning" and "no effect" in line["event"]
+    assert line["log_level"] == "warning" and "no longer has an effect" in line["event"]

@@ -42,7 +42,7 @@ async def test_fifty_equal_requests_at_once_are_one_job_and_get_one_answer(mesh:
 async def test_another_request_under_the_key_is_refused(mesh: Running, path: str) -> None:
     _, first = await post(mesh, path, REQUESTS[path])
     status, refused = await post(mesh, path, {**REQUESTS[path], "seed": 3})
-    assert status == REFUSED[path] and "take a new one" in json.dumps(refused)
+    assert status == REFUSED[path] and "use a new one" in json.dumps(refused)
     assert await post(mesh, path, REQUESTS[path]) == (200, first), "the first one's answer is still there"
     assert (await post(mesh, path, {**REQUESTS[path], "seed": 3}, key="two"))[0] == 200
     assert len(mesh.rooms.seen.denoised) == 2

@@ -244,7 +244,7 @@ async def test_what_clients_keep_is_read_through_signed_links_until_they_end(she
         with pytest.raises(Forbidden):
             await shelf.assets.serve(*changed)
     shelf.clock[0] = int(expires)
-    with pytest.raises(Forbidden, match="ended"):
+    with pytest.raises(Forbidden, match="expired"):
         await shelf.assets.serve(name, expires, signature)
 
 

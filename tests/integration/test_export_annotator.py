@@ -292,7 +292,7 @@ def test_a_backbone_that_is_not_on_the_list_is_refused(sources: Path, tmp_path: 
     path.write_text(
         json.dumps(config | {"backbone_config": config["backbone_config"] | {"model_type": "timm_backbone"}})
     )
-    with pytest.raises(SourceRefused, match="backbone of type 'timm_backbone' is not taken"):
+    with pytest.raises(SourceRefused, match="backbone type 'timm_backbone' is not supported"):
         export(open_source("segmentation", str(own)), Options(tmp_path / "repository", "s"))
 
 
@@ -301,7 +301,7 @@ def test_a_backbone_that_is_not_on_the_list_is_refused(sources: Path, tmp_path: 
     [
         ({"image_mean": [0.5, 0.5]}, "has invalid settings"),
         ({"image_std": "wide"}, "has invalid settings"),
-        ({"do_flip_channel_order": True}, "another channel order"),
+        ({"do_flip_channel_order": True}, "channel orders other than RGB"),
         ({"size": {"longest_edge": 64}}, "has no height, width or shortest_edge"),
     ],
 )

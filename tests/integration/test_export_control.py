@@ -91,7 +91,7 @@ def test_exporting_the_model_leaves_it_there_until_something_changed(
         ("canny", "canny", NAME, "was exported with a ControlNet 'canny'"),
         ("canny", "t", NAME, "'t' is the name of a model"),
         ("canny", "a__b", NAME, "is not a valid name"),
-        ("inpaint", "mine", NAME, "go by the name of their kind"),
+        ("inpaint", "mine", NAME, "must be named 'inpaint'"),
         ("canny", "mine", "nobody", "is not exported"),
     ],
 )

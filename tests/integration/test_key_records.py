@@ -82,7 +82,7 @@ def test_options_change_one_by_one_and_are_seen_by_the_mark(database: Database) 
     holder = change(strict=True)
     assert database.run_here(key_records.valid)[digest_of(key)] == holder
     database.run_here(lambda connection: key_records.revoke(connection, record.holder.key_id))
-    with pytest.raises(NotFound, match="opens anything"):
+    with pytest.raises(NotFound, match="no valid key has this id"):
         change(strict=False)
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import grpc
 import httpx2
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from controlmesh.v1 import unet_pb2, unet_pb2_grpc
@@ -209,6 +211,17 @@ async def test_calls_are_counted_by_method_and_code() -> None:
     assert line in text
 
 
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Put back how this process logs: a handler on a captured stream would fail in later tests."""
+    root, kept = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.configure(**kept)
+
+
+@pytest.mark.usefixtures("logging_as_before")
 def test_logs_are_json_with_service_and_request_id(capsys: pytest.CaptureFixture[str]) -> None:
     token = telemetry.request_id.set("request-9")
     try:

@@ -62,7 +62,7 @@ def admin(database: Database, command: str, told: Told, hold_s: float = 60.0) ->
 
 def test_a_load_is_held_by_one_process_and_ends_once(database: Database) -> None:
     database.run_here(lambda link: loads.begin(link, LOAD, "a", 60.0))
-    with pytest.raises(Conflict, match="being loaded already"):
+    with pytest.raises(Conflict, match="already being loaded"):
         database.run_here(lambda link: loads.begin(link, Load("mine", "x", "y", "z"), "b", 60.0))
     assert database.run_here(lambda link: loads.take_up(link, "b", 60.0)) == [], "a holds it"
     assert database.run_here(lambda link: loads.hold(link, LOAD.id, "a", 0.0))

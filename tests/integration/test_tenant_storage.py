@@ -165,7 +165,7 @@ async def test_endpoints_in_private_networks_are_not_asked(place: Place) -> None
     async with trapping() as trap, opened(place, secret=SECRET) as shelf:
         for host in ("127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "127.1"):
             url = f"http://{host}:{trap.port}/bucket"
-            with pytest.raises(InvalidInput, match="not taken") as caught:
+            with pytest.raises(InvalidInput, match="not accepted") as caught:
                 await shelf.assets.use_storage("ann", StorageOptions(url, "key", "secret", url))
             assert host not in caught.value.message and caught.value.field == "endpoint"
         assert trap.seen == []
@@ -180,7 +180,7 @@ async def test_a_storage_that_redirects_is_refused_and_not_followed(place: Place
         )
         async with opened(place, secret=SECRET, allow=[f"127.0.0.1:{outer.port}"]) as shelf:
             url = f"http://127.0.0.1:{outer.port}/bucket"
-            with pytest.raises(InvalidInput, match="not taken"):
+            with pytest.raises(InvalidInput, match="not accepted"):
                 await shelf.assets.use_storage("ann", StorageOptions(url, "key", "secret", url))
         assert outer.seen == ["PUT"] and inner.seen == []
 
@@ -189,7 +189,7 @@ async def test_a_storage_that_forgets_is_refused_and_the_one_before_stays(
     shelf: Shelf, s3: S3Server, bucket: str
 ) -> None:
     await shelf.assets.use_storage("ann", s3.options(s3.new_bucket(bucket)))
-    with pytest.raises(InvalidInput, match="not taken"):
+    with pytest.raises(InvalidInput, match="not accepted"):
         await shelf.assets.use_storage("ann", s3.options(f"{s3.url}/no-such-bucket"))
     name = await put(shelf, "ann", picture())
     assert s3.names(bucket) == [f"pictures/new/{name}"]
@@ -200,7 +200,7 @@ async def test_what_is_read_back_is_compared(place: Place) -> None:
         trap.answer = lambda: web.Response(text="something else")
         async with opened(place, secret=SECRET, allow=["127.0.0.1:*"]) as shelf:
             url = f"http://127.0.0.1:{trap.port}/bucket"
-            with pytest.raises(InvalidInput, match="not taken"):
+            with pytest.raises(InvalidInput, match="not accepted"):
                 await shelf.assets.use_storage("ann", StorageOptions(url, "key", "secret", url))
         assert trap.seen[:2] == ["PUT", "GET"]
 

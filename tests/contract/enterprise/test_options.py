@@ -26,7 +26,7 @@ async def test_a_scheduler_that_is_not_here_is_the_default_one(mesh: Running) ->
 
 async def test_an_inverting_scheduler_needs_a_picture_to_start_from(mesh: Running) -> None:
     tip = (
-        "scheduler DDIMInverseScheduler inverts a whole picture and needs an initial one: init_image beside "
+        "scheduler DDIMInverseScheduler inverts a whole picture and needs an initial one: init_image with "
         "a control_image, with a strength below 1 and no mask_image; UniPCMultistepScheduler was used."
     )
     for change in ({}, {"control_image": SENT[CONTROL], "strength": 1}, {"mask_image": SENT[MASK]}):

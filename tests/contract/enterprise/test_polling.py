@@ -162,8 +162,9 @@ async def test_too_many_are_told_when_to_come_back(start: Start) -> None:
     for mode, status in (("legacy", 200), ("strict", 429)):
         async with start(max_pictures=4, max_waiting=1, enterprise_status=mode) as mesh:
             mesh.rooms.pace.clear()
-            for _ in range(2):
-                await ask(mesh, model_id="demo", samples=4, instant_response="yes")
+            await ask(mesh, model_id="demo", samples=4, instant_response="yes")
+            await mesh.rooms.seen.started.wait()
+            await ask(mesh, model_id="demo", samples=4, instant_response="yes")
             body = await ask(mesh, status=status, model_id="demo", samples=4)
             assert (body["status"], body["message"], body["retry_after"]) == ("error", "Rate limit exceeded", 5)
             assert isinstance(body["tips"], str)

@@ -170,7 +170,7 @@ def test_anything_but_a_picture_is_an_error(answer: httpx2.Response, complaint: 
 
 
 def test_a_broken_asset_is_an_error() -> None:
-    with pytest.raises(MeshError, match="no picture"):
+    with pytest.raises(MeshError, match="not a picture"):
         from_png(b"GIF89a")
 
 
