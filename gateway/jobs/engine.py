@@ -231,9 +231,14 @@ class JobEngine:
         ended = [await self.work.end(id, Status.CANCELLED) for id in waiting]
         return sum(ended)
 
-    def load(self) -> tuple[int, int]:
-        """The number of jobs running in this process, and of jobs waiting."""
+    def last_load(self) -> tuple[int, int]:
+        """As `load`, with the waiting jobs of the last poll; for metrics, which can't wait for the database."""
         return self.work.running, self._upkeep.waiting
+
+    async def load(self) -> tuple[int, int]:
+        """The number of jobs running in this process, and of jobs waiting now, over all processes."""
+        waiting, _ = await self._database.run(records.waiting)
+        return self.work.running, waiting
 
 
 def _rank(ahead: int, priority: int) -> int:

@@ -202,7 +202,7 @@ async def test_no_spoiled_request_is_a_fault_of_ours(mesh: Running, path: str) -
     assert refused > 100
 
     async def idle() -> bool:
-        return mesh.gateway.jobs.load() == (0, 0)
+        return await mesh.gateway.jobs.load() == (0, 0)
 
     # How many are pending is counted at each look at the records.
     await eventually(idle)

@@ -41,7 +41,7 @@ async def test_a_damaged_file_of_workflows_is_named(tmp_path: Path) -> None:
     # Nothing of the attempt is left in this process.
     (tmp_path / "records.db-workflows").unlink()
     async with running("sqlite", f"sqlite:///{tmp_path}/records.db", tmp_path, Conductor()) as jobs:
-        assert jobs.load() == (0, 0)
+        assert await jobs.load() == (0, 0)
 
 
 def test_a_locked_file_is_said_to_be_locked(tmp_path: Path) -> None:

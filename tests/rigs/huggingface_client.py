@@ -30,7 +30,7 @@ async def refused(mesh: Running, status: int = 400, path: str = "/", **request: 
         assert response.content_type == "application/json"
         body = await response.json()
         assert list(body) == ["error"] and isinstance(body["error"], str)
-        assert mesh.gateway.jobs.load() == (0, 0)
+        assert await mesh.gateway.jobs.load() == (0, 0)
         text: str = body["error"]
         return text
 

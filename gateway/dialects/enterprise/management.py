@@ -48,7 +48,7 @@ async def system_details(call: Call) -> dict[str, Any]:
 
 async def system_load(call: Call) -> dict[str, Any]:
     """The number of waiting requests, and the estimated wait in seconds."""
-    _, waiting = call.gateway.jobs.load()
+    _, waiting = await call.gateway.jobs.load()
     return {"queue_num": waiting, "queue_time": await _queue_s(call), "status": "ok"}
 
 
@@ -103,7 +103,7 @@ async def reset_s3(call: Call) -> dict[str, Any]:
 
 async def _queue_s(call: Call) -> int:
     """Estimated wait of a new request in whole seconds, from the pace of the owner's last ones."""
-    _, waiting = call.gateway.jobs.load()
+    _, waiting = await call.gateway.jobs.load()
     if not waiting:
         return 0
     page = await call.gateway.jobs.page(call.owner, Filter(statuses=(Status.SUCCEEDED,)), _OF_PACE)

@@ -65,8 +65,8 @@ class HuggingFace:
     def __init__(self, gateway: Gateway, declared: Mapping[str, Table] = FIELDS) -> None:
         self._gateway = gateway
         self._declared = declared
-        _RUNNING.set_function(lambda: gateway.jobs.load()[0])
-        _QUEUED.set_function(lambda: gateway.jobs.load()[1])
+        _RUNNING.set_function(lambda: gateway.jobs.last_load()[0])
+        _QUEUED.set_function(lambda: gateway.jobs.last_load()[1])
 
     def routes(self) -> APIRouter:
         router = APIRouter(tags=["Hugging Face"])
@@ -139,7 +139,7 @@ class HuggingFace:
 
     async def _gauges(self) -> Response:
         """The numbers of running and waiting generations."""
-        running, waiting = self._gateway.jobs.load()
+        running, waiting = await self._gateway.jobs.load()
         return PlainTextResponse(f"inf_batch_current_size {running}\ninf_queue_size {waiting}\n")
 
 

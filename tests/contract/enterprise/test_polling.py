@@ -49,7 +49,7 @@ async def test_instant_response_answers_at_once_and_the_work_goes_on(mesh: Runni
     assert body["status"] == "processing" and body["fetch_result"].endswith(f"/api/v1/enterprise/fetch/{body['id']}")
     assert isinstance(body["eta"], int)
     await mesh.rooms.seen.started.wait()
-    assert mesh.gateway.jobs.load() == (1, 0)
+    assert await mesh.gateway.jobs.load() == (1, 0)
 
 
 async def test_a_failure_is_told_at_once_and_when_polled(start: Start) -> None:

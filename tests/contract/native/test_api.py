@@ -235,14 +235,14 @@ async def test_a_client_that_goes_away_takes_its_work_with_it(mesh: Running) -> 
     await asyncio.wait_for(mesh.rooms.seen.cancelled.wait(), 5)
     (job,) = (await mesh.gateway.jobs.page("anybody", Filter(), 1)).jobs
     assert (await mesh.gateway.jobs.wait(job.id, job.owner, 10)).status == Status.CANCELLED
-    assert mesh.gateway.jobs.load() == (0, 0)
+    assert await mesh.gateway.jobs.load() == (0, 0)
 
 
 async def test_the_first_failing_picture_stops_the_others(mesh: Running) -> None:
     mesh.rooms.failure = Unavailable("gone")
     async with mesh.http.post(f"{API}/generations", json={"prompt": "a boat", "samples": 4}) as response:
         assert response.status == 503
-    assert mesh.gateway.jobs.load() == (0, 0)
+    assert await mesh.gateway.jobs.load() == (0, 0)
 
 
 async def test_the_deadline_of_the_gateway_ends_the_work(start: Start) -> None:

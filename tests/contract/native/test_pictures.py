@@ -68,7 +68,7 @@ async def test_a_picture_that_can_t_be_encoded_fails_the_generation_and_stops_th
     async with mesh.http.post(f"{API}/generations", json=body) as response:
         problem = await response.json(content_type=None)
         assert (response.status, problem["field"], problem["detail"]) == (422, "image", "image is broken")
-    assert mesh.rooms.seen.denoised == [] and mesh.gateway.jobs.load() == (0, 0)
+    assert mesh.rooms.seen.denoised == [] and await mesh.gateway.jobs.load() == (0, 0)
 
 
 async def test_without_a_picture_nothing_is_encoded(mesh: Running) -> None:
