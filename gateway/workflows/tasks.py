@@ -119,7 +119,8 @@ class TaskWorkflows:
 
     async def _work_off(self) -> None:
         """Run queued jobs, one after the other."""
-        while True:
+        # Not for ever: a job that ends in order when it is cancelled takes the cancellation of its waiter along.
+        while not self._closed:
             _, _, workflow_id, job_id = await self._queue.get()
             await self._spawn(self._generate(workflow_id, job_id))
 

@@ -188,3 +188,25 @@ async def test_nothing_outlives_the_end(steps: Steps) -> None:
         await workflows.put("msg", 1, "example.org", 0.0)
         assert await workflows.abandoned(["c", "msg"]) == ["c", "msg"]
     assert steps.begun == ["a"] and steps.settled == []
+
+
+class Orderly(Steps):
+    """Ends in order when it is stopped, as jobs do."""
+
+    async def make(self, job_id: str) -> Outcome:
+        try:
+            return await super().make(job_id)
+        except asyncio.CancelledError:
+            return {"stopped": True}
+
+
+async def test_jobs_that_end_in_order_do_not_hold_up_the_end() -> None:
+    steps = Orderly()
+    async with opened(steps, concurrency=2) as workflows:
+        for name in "abc":
+            await workflows.enqueue(name, name, 1)
+        await steps.until(lambda: steps.begun == ["a", "b"])
+        # Not by asyncio.timeout, whose cancellation would be taken along, too.
+        _, unfinished = await asyncio.wait({asyncio.create_task(workflows.close())}, timeout=10)
+        assert not unfinished
+    assert steps.begun == ["a", "b"], "what waited is not begun"
