@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -31,14 +31,34 @@ MOST_ATTEMPTS = 20
 _PASSING = (Unavailable, Overloaded)
 
 
+@dataclass(frozen=True)
+class RunContext:
+    """What this process runs its jobs with.
+
+    Attributes:
+        executor: name of this process.
+        database: of the records.
+        assets: stores input pictures and results.
+        conduct: runs a generation.
+        places: for the pictures being made; shared by all jobs.
+        patience_s: see Timing.
+    """
+
+    executor: str
+    database: Database
+    assets: Assets
+    conduct: Conductor
+    places: Places
+    patience_s: float
+
+
 class Attempt:
     """One run of a job.
 
     Args:
-        begun: its record, with `executor` as the one that runs it.
-        database, assets, places, conduct, executor: as in JobWork.
+        begun: its record, with this process as the one that runs it.
+        context: what it is run with.
         changed: called after every change of `job`.
-        patience_s: see Timing.
 
     Attributes:
         job: the record in memory, which may be some steps ahead of the database.
@@ -46,28 +66,13 @@ class Attempt:
         ended: whether the record in the database is final.
     """
 
-    def __init__(
-        self,
-        begun: records.Begun,
-        database: Database,
-        assets: Assets,
-        places: Places,
-        conduct: Conductor,
-        executor: str,
-        changed: Callable[[], None],
-        patience_s: float,
-    ) -> None:
+    def __init__(self, begun: records.Begun, context: RunContext, changed: Callable[[], None]) -> None:
         self.job = begun.job
         self.over = asyncio.Event()
         self.ended = False
         self._begun = begun
-        self._database = database
-        self._assets = assets
-        self._places = places
-        self._conduct = conduct
-        self._executor = executor
+        self._context = context
         self._changed = changed
-        self._patience_s = patience_s
         self._task: asyncio.Task[Outcome] | None = None
 
     def stop(self) -> bool:
@@ -104,24 +109,24 @@ class Attempt:
     async def _through(self) -> Outcome:
         generation = with_pictures(self.job.generation, await self._pictures())
         places = generation.samples
-        await self._places.acquire(places)
+        await self._context.places.acquire(places)
         try:
-            start = partial(records.start, id=self.job.id, executor=self._executor)
-            if not await self._answered(lambda: self._database.run(start)):
+            start = partial(records.start, id=self.job.id, executor=self._context.executor)
+            if not await self._answered(lambda: self._context.database.run(start)):
                 return {"over": True}
             self._update(status=Status.RUNNING, started_at=self.job.started_at or datetime.now(UTC))
             made = await self._tried(generation)
         finally:
-            self._places.release(places)
+            self._context.places.release(places)
         return await self._stored(made)
 
     async def _tried(self, generation: Generation) -> Made:
         """Make the pictures; an unavailable mesh is retried for a while if nobody waits for the answer."""
-        patience_s = 0.0 if self._begun.at_once and self.job.attempts == 1 else self._patience_s
+        patience_s = 0.0 if self._begun.at_once and self.job.attempts == 1 else self._context.patience_s
         pause_s, ends_at = FIRST_PAUSE_S, time.monotonic() + patience_s
         while True:
             try:
-                return await self._conduct(generation, self._advance, self.job.task)
+                return await self._context.conduct(generation, self._advance, self.job.task)
             except _PASSING as error:
                 if time.monotonic() + pause_s > ends_at:
                     raise
@@ -131,14 +136,14 @@ class Attempt:
 
     async def _pictures(self) -> Mapping[str, bytes]:
         try:
-            inputs = self._begun.inputs.items()
-            return {place: (await self._answered(partial(self._assets.get, name))).content for place, name in inputs}
+            get, inputs = self._context.assets.get, self._begun.inputs.items()
+            return {place: (await self._answered(partial(get, name))).content for place, name in inputs}
         except NotFound:
             raise InvalidInput("a picture of the request has expired; send the request again") from None
 
     async def _stored(self, made: Made) -> Outcome:
         named = list(zip(self.job.assets, made.pictures, strict=True))
-        puts = [partial(self._assets.put, name, picture.content, self.job.owner) for name, picture in named]
+        puts = [partial(self._context.assets.put, name, picture.content, self.job.owner) for name, picture in named]
         await asyncio.gather(*map(self._answered, puts))
         return {
             "pictures": [stored_row(StoredPicture.of(name, picture)) for name, picture in named],

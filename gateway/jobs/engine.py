@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from gateway.database.connection import Database
 from gateway.files.assets import Assets
 from gateway.jobs import records
+from gateway.jobs.attempt import RunContext
 from gateway.jobs.job import SUBMITTED, Conductor, Filter, Job, Order, Outbox, Page, Status
 from gateway.jobs.limits import Bounds, Timing
 from gateway.jobs.places import Places
@@ -63,16 +64,9 @@ class JobEngine:
     ) -> None:
         self._timing = timing or Timing()
         self.executor = workflows.executor
-        self.work = JobWork(
-            self.executor,
-            database,
-            assets,
-            conduct,
-            Places(bounds.max_pictures),
-            outbox,
-            notify,
-            self._timing.patience_s,
-        )
+        places = Places(bounds.max_pictures)
+        context = RunContext(self.executor, database, assets, conduct, places, self._timing.patience_s)
+        self.work = JobWork(context, outbox, notify)
         self._database = database
         self._workflows = workflows
         self._assets = assets

@@ -7,13 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from gateway.database.connection import Database
-from gateway.files.assets import Assets
 from gateway.jobs import records
-from gateway.jobs.attempt import Attempt
+from gateway.jobs.attempt import Attempt, RunContext
 from gateway.jobs.changes import Changes
-from gateway.jobs.job import FINISHED, RUNNING, Conductor, Job, Outbox, Status
-from gateway.jobs.places import Places
+from gateway.jobs.job import FINISHED, RUNNING, Job, Outbox, Status
 from gateway.workflows.port import Notify, Outcome
 
 
@@ -21,38 +18,18 @@ class JobWork:
     """Implements the steps of the jobs' workflows.
 
     Args:
-        executor: name of this process.
-        database: of the records.
-        assets: stores input pictures and results.
-        conduct: runs a generation.
-        places: number of pictures made at once.
+        context: what this process runs its jobs with.
         outbox, notify: called in the transaction of a job's end, and after its commit; see there.
-        patience_s: see Timing.
 
     Attributes:
         changes: notifies the waiters for jobs.
     """
 
-    def __init__(
-        self,
-        executor: str,
-        database: Database,
-        assets: Assets,
-        conduct: Conductor,
-        places: Places,
-        outbox: Outbox,
-        notify: Notify,
-        patience_s: float,
-    ) -> None:
-        self.changes = Changes(database, self.runs)
-        self._executor = executor
-        self._database = database
-        self._assets = assets
-        self._conduct = conduct
-        self._places = places
+    def __init__(self, context: RunContext, outbox: Outbox, notify: Notify) -> None:
+        self.changes = Changes(context.database, self.runs)
+        self._context = context
         self._outbox = outbox
         self._notify = notify
-        self._patience_s = patience_s
         self._attempts: dict[str, Attempt] = {}
         self._closing = False
 
@@ -86,27 +63,17 @@ class JobWork:
         """See gateway.workflows.port.Work."""
         if self._closing:
             return {"stopped": True}
-        begun = await self._database.run(partial(records.begin, id=job_id, executor=self._executor))
+        begun = await self._context.database.run(partial(records.begin, id=job_id, executor=self._context.executor))
         if begun is None:
             return {"over": True}
-        changed = partial(self.changes.wake, job_id)
-        attempt = Attempt(
-            begun,
-            self._database,
-            self._assets,
-            self._places,
-            self._conduct,
-            self._executor,
-            changed,
-            self._patience_s,
-        )
+        attempt = Attempt(begun, self._context, partial(self.changes.wake, job_id))
         self._attempts[job_id] = attempt
         self.changes.wake(job_id)
         try:
             with RUNNING.track_inprogress():
                 outcome = await attempt.run()
             if "stopped" in outcome and self._closing:
-                await self._database.run(partial(records.hand_over, id=job_id, executor=self._executor))
+                await self._context.database.run(partial(records.hand_over, id=job_id, executor=self._context.executor))
             return outcome
         finally:
             attempt.over.set()
@@ -131,7 +98,7 @@ class JobWork:
             self._outbox(connection, records.any_owners(connection, id))
             return True
 
-        ended = await self._database.run(end)
+        ended = await self._context.database.run(end)
         if ended:
             FINISHED.labels(status).inc()
         if attempt := self._attempts.get(id):
@@ -152,8 +119,10 @@ class JobWork:
             return [
                 attempt
                 for attempt in attempts
-                if not records.advance(connection, attempt.job.id, self._executor, attempt.job.step, attempt.job.steps)
+                if not records.advance(
+                    connection, attempt.job.id, self._context.executor, attempt.job.step, attempt.job.steps
+                )
             ]
 
-        for lost in await self._database.run(note):
+        for lost in await self._context.database.run(note):
             lost.stop()
