@@ -4,7 +4,6 @@ import gzip
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,11 +27,11 @@ _TYPES: Mapping[str, str] = {
 }
 
 
-def render(description: dict[str, Any], name: str, names: Sequence[str]) -> str:
-    """The HTML page for `description`, the OpenAPI document of the API `name`, with links to all `names`."""
+def render(title: str, name: str, names: Sequence[str]) -> str:
+    """The HTML page of the API `name`, whose OpenAPI document the viewer fetches, with links to all `names`."""
     links = ", ".join(f"<a href='/docs/{other}'>{escape(other)}</a>" for other in names)
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(description["info"]["title"])}</title>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><style>{_STYLE}</style>'
         f'<link rel="stylesheet" href="{VIEWER}/swagger-ui.css">'
         f"<nav>All APIs: {links}. For programs: <a href='/openapi/{name}.json'>/openapi/{name}.json</a></nav>"

@@ -1,7 +1,7 @@
 """A separate OpenAPI description for each API: the native one, with the operational routes, and each dialect."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from gateway.app import docs_page
+from gateway.dialects.common.entry import Entry
 from gateway.dialects.native.docs.answers import ProblemBody
 from gateway.dialects.native.docs.requests import (
     AssetBody,
@@ -43,16 +44,26 @@ class Documents:
     """OpenAPI documents by the name of the API.
 
     Attributes:
-        routers: routers of each API; the native API's include the routes of no dialect.
+        routers: routers of each API, complete; the native API's include the routes of no dialect.
     """
 
     routers: Mapping[str, Sequence[APIRouter]]
+    # Making one takes hundreds of milliseconds, and anybody may ask for it.
+    _made: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def of(self, name: str) -> dict[str, Any]:
-        """The OpenAPI document; NotFound."""
+        """The OpenAPI document, made when it is first requested; NotFound."""
+        if name not in self._made:
+            self._made[name] = self._make(self._entry(name))
+        return self._made[name]
+
+    def _entry(self, name: str) -> Entry:
         if name not in self.routers:
             raise NotFound(f"unknown API; known: {', '.join(self.routers)}")
-        entry = DIALECTS[name]
+        return DIALECTS[name]
+
+    def _make(self, entry: Entry) -> dict[str, Any]:
+        name = entry.name
         routes = [route for router in self.routers[name] for route in router.routes]
         document = get_openapi(title=entry.title, version=_VERSION, description=entry.about, routes=routes)
         _restore_examples(document, routes)
@@ -69,7 +80,8 @@ class Documents:
 
         async def page(request: Request) -> Response:
             name = request.path_params.get("name", NATIVE)
-            return HTMLResponse(docs_page.render(self.of(name), name, list(self.routers)), headers=docs_page.HEADERS)
+            shown = docs_page.render(self._entry(name).title, name, list(self.routers))
+            return HTMLResponse(shown, headers=docs_page.HEADERS)
 
         for path, endpoint in (
             ("/openapi.json", document),

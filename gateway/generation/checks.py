@@ -35,10 +35,15 @@ _LABEL_CHARACTERS = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
+def shown(value: object) -> str:
+    """`value` as errors quote it: at most 80 characters of its `repr`."""
+    sent = repr(value)
+    return sent if len(sent) <= 80 else sent[:77] + "..."
+
+
 def wrong(name: str, expected: str, value: object) -> InvalidInput:
     """The error for an invalid value: what `name` must be, and what was sent (at most 80 characters of it)."""
-    sent = repr(value)
-    return InvalidInput(f"{name} must be {expected}, not {sent if len(sent) <= 80 else sent[:77] + '...'}", field=name)
+    return InvalidInput(f"{name} must be {expected}, not {shown(value)}", field=name)
 
 
 def _text(name: str, value: object) -> None:

@@ -139,7 +139,7 @@ class HuggingFace:
 
     async def _gauges(self) -> Response:
         """The numbers of running and waiting generations."""
-        running, waiting = await self._gateway.jobs.load()
+        running, waiting = self._gateway.jobs.last_load()
         return PlainTextResponse(f"inf_batch_current_size {running}\ninf_queue_size {waiting}\n")
 
 

@@ -4,16 +4,13 @@ Source: the vendor's reference and its SDKs.
 """
 
 from gateway.dialects.common.reader import Phrases
+from gateway.generation.checks import shown
 from mesh.errors import InvalidInput
-
-_LONGEST_SHOWN = 80
 
 
 def wrong(name: str, expected: str, value: object) -> InvalidInput:
     """The error for an invalid value: what `name` must be, and what was sent."""
-    sent = repr(value)
-    shown = sent if len(sent) <= _LONGEST_SHOWN else sent[: _LONGEST_SHOWN - 3] + "..."
-    return InvalidInput(f'"{name}" must be {expected}, not {shown}', field=name)
+    return InvalidInput(f'"{name}" must be {expected}, not {shown(value)}', field=name)
 
 
 def missing(name: str) -> InvalidInput:

@@ -16,7 +16,7 @@ PUBLISHED = {
     "swagger-ui-bundle.js": "e6a898692f2d768e807c3ba4626068a69a2c5dd960dd6c76f3e4d3a3de180af2",
     "swagger-ui.css": "5ed08757e53da3e026d6cbecc61fe5d43585c9560b302d534ad56692519a273d",
 }
-PAGE = render({"info": {"title": "<b>"}}, "native", ["native", "other"])
+PAGE = render("<b>", "native", ["native", "other"])
 
 
 class Elements(HTMLParser):
