@@ -31,9 +31,9 @@ LONG: dict[str, Any] = {"prompt": "a red star", "width": 512, "height": 512, "st
 
 
 @pytest.fixture(scope="module")
-def frail(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
+def frail(demo_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMesh]:
     """A mesh of this file's own, because its parts get killed."""
-    settings = local_settings(repository, tmp_path_factory.mktemp("frail"))
+    settings = local_settings(demo_repository, tmp_path_factory.mktemp("frail"))
     with LocalMesh(settings, mesh_environment(CN_GATEWAY_DEFAULT_MODEL="demo")) as mesh:
         yield mesh
 
