@@ -65,7 +65,7 @@ def repository(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def demo_repository(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo model of `repository` alone, for meshes that are started again and again: half as many graphs to load."""
+    """The demo model of `repository` alone, for meshes that start again and again: half the graphs to load."""
     folder = tmp_path_factory.mktemp("demo-repository")
     for graph in repository.iterdir():
         if graph.name == "demo" or graph.name.startswith("demo_"):
