@@ -81,11 +81,20 @@ def read(fields: Lenient, offer: Offer, wanted: Wanted) -> list[str]:
     Raises:
         InvalidInput: none, too many, or one that is not available; the message says why and lists the available ones.
     """
-    named = fields.words("controlnet_model", "controlnet_type")
-    if not named:
+    places = fields.places("controlnet_model", "controlnet_type")
+    if not places:
         raise missing("controlnet_model")
+    if None in places:
+        raise InvalidInput(
+            f"controlnet_model names no control in place {places.index(None) + 1}; name one there, or leave out the "
+            "comma and what belongs to that place",
+            field="controlnet_model",
+        )
+    named = [name for name in places if name is not None]
     if len(named) > MOST_CONTROLS:
-        raise InvalidInput(f"controlnet_model may name at most {MOST_CONTROLS} controls.", field="controlnet_model")
+        raise InvalidInput(
+            f"controlnet_model names {len(named)} controls; at most {MOST_CONTROLS} are taken", field="controlnet_model"
+        )
     first = next(iter(fields.words("controlnet_type")), "")
     return [_kind(fields, offer, wanted, name, "" if index else first) for index, name in enumerate(named)]
 

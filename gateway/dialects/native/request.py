@@ -12,6 +12,7 @@ from families.limits import MOST_CONTROLS, Range
 from gateway.dialects.native.body import given, refuse_unknown
 from gateway.dialects.native.docs import requests as models
 from gateway.dialects.native.record import PICTURES
+from gateway.generation import numbers
 from gateway.generation.checks import number, whole, wrong
 from gateway.generation.generation import Control, Generation
 from gateway.jobs.bounds import DEADLINE_S, LIMIT, LIMIT_DEFAULT, PRIORITY
@@ -59,7 +60,7 @@ def asked(body: Mapping[str, Any]) -> Asked:
         )
     for name, check in (("priority", whole(PRIORITY)), ("deadline_s", number(DEADLINE_S))):
         if name in handling:
-            check(name, handling[name])
+            handling[name] = check(name, handling[name])
     return Asked(_outline(sent), sent, handling)
 
 
@@ -73,13 +74,10 @@ def waiting(request: Request) -> Waiting:
     if sent is None:
         prefers = read_prefer(request.headers.get("prefer"), WAIT.maximum)
         return prefers or Waiting(WAIT_DEFAULT_S, "")
-    try:
-        seconds = float(sent)
-    except ValueError:
-        seconds = math.nan
-    if not WAIT.holds(seconds):
-        raise wrong("wait", f"a number from {WAIT.minimum:g} to {WAIT.maximum:g}", sent)
-    return Waiting(seconds, "")
+    seconds = numbers.written(sent)
+    if seconds is None or not WAIT.holds(seconds):
+        raise wrong("wait", f"a number from {WAIT}", sent)
+    return Waiting(float(seconds), "")
 
 
 def limit(request: Request) -> int:
@@ -87,9 +85,10 @@ def limit(request: Request) -> int:
     sent = request.query_params.get("limit")
     if sent is None:
         return LIMIT_DEFAULT
-    if not (sent.isascii() and sent.isdigit() and len(sent) < 10 and LIMIT.holds(int(sent))):
-        raise wrong("limit", f"a whole number from {LIMIT.minimum:.0f} to {LIMIT.maximum:.0f}", sent)
-    return int(sent)
+    number = numbers.whole(numbers.written(sent))
+    if number is None or not LIMIT.holds(number):
+        raise wrong("limit", f"a whole number from {LIMIT}", sent)
+    return number
 
 
 def which(request: Request) -> Filter:

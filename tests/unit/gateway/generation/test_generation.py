@@ -71,14 +71,14 @@ REFUSED: list[tuple[str, Any]] = [
     ("width", 56),
     ("width", 1032),
     ("width", 100),
-    ("width", 512.0),
+    ("width", 512.5),
     ("width", "512"),
     ("height", True),
     ("steps", 0),
     ("steps", 151),
     ("steps", -1),
     ("steps", 10**9),
-    ("steps", 20.0),
+    ("steps", 20.5),
     ("guidance_scale", 0.99),
     ("guidance_scale", 20.01),
     ("guidance_scale", float("nan")),
@@ -128,13 +128,19 @@ REFUSED: list[tuple[str, Any]] = [
     ("preview_every", 151),
     ("preview_every", 10**12),
     ("preview_every", True),
-    ("preview_every", 2.0),
+    ("preview_every", 2.5),
 ]
 
 
 @pytest.mark.parametrize(("field", "value"), TAKEN)
 def test_values_within_the_limits_are_taken(field: str, value: Any) -> None:
     assert getattr(replace(CHANGED, **{field: value}), field) == value
+
+
+@pytest.mark.parametrize(("field", "value"), [("width", 512.0), ("steps", 2e1), ("seed", 7.0), ("samples", 1.0)])
+def test_whole_numbers_with_a_point_are_whole_numbers(field: str, value: float) -> None:
+    taken = getattr(replace(CHANGED, **{field: value}), field)
+    assert taken == value and isinstance(taken, int)
 
 
 @pytest.mark.parametrize(("field", "value"), REFUSED)
