@@ -77,8 +77,10 @@ def json_object(body: bytes) -> dict[str, Any]:
     """
     try:
         value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise Malformed("the body is not valid JSON") from None
+    except orjson.JSONDecodeError as error:
+        # A picture instead of a body is one line, and nobody counts its columns.
+        where = f" at line {error.lineno}, column {error.colno}" if body.strip() else ": it is empty"
+        raise Malformed(f"the body is not valid JSON{where}") from None
     if not isinstance(value, dict):
         raise Malformed("the body must be a JSON object")
     return value

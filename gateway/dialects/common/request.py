@@ -33,4 +33,25 @@ async def json_of(gateway: Gateway, request: Request) -> dict[str, Any]:
     Raises:
         Malformed: it is not a JSON object, too large, or compressed.
     """
-    return bodies.json_object(await body_of(gateway, request))
+    return json_body(request, await body_of(gateway, request))
+
+
+def media_type_of(request: Request) -> str:
+    """The Content-Type without its parameters, in lower case; "" for none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def json_body(request: Request, body: bytes) -> dict[str, Any]:
+    """Parse the body as a JSON object, whatever its label; an error names a label that is not JSON's.
+
+    Raises:
+        Malformed: it is not a JSON object.
+    """
+    try:
+        return bodies.json_object(body)
+    except bodies.Malformed as error:
+        label = media_type_of(request)
+        if label.endswith("json"):
+            raise
+        sent = f"with the Content-Type {label[:80]!r}" if label else "without a Content-Type"
+        raise type(error)(f"{error.message}; it was sent {sent}: send a JSON object as application/json") from None

@@ -17,7 +17,7 @@ from families.limits import GUIDANCE
 from gateway.bootstrap import Gateway
 from gateway.dialects.common import schedulers
 from gateway.dialects.common.declared import Table, spoken
-from gateway.dialects.common.request import body_of
+from gateway.dialects.common.request import body_of, json_body, media_type_of
 from gateway.dialects.common.strict import Strict, typed
 from gateway.dialects.huggingface.declared import (
     CONTROL_PARAMETERS,
@@ -32,9 +32,8 @@ from gateway.dialects.huggingface.declared import (
 from gateway.generation.catalogue import Offer
 from gateway.generation.generation import Control, Generation
 from gateway.generation.pictures import Pictures
-from gateway.web import bodies
 from mesh.errors import InvalidInput
-from mesh.pictures import check
+from mesh.pictures import check, sniff
 
 # The handler's names -> kinds of the mesh, the best first (later ones have hints for the same ControlNets), then other
 # spellings; the mesh's own names of kinds also work. "though" is from the article that introduced the handler.
@@ -63,6 +62,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 # Field of the canonical request -> the client's, to rename errors of the canonical request.
 NAMES = spoken(tuple(FIELDS["predict"].values()))
 # The first characters of PNG, JPEG and WebP as base64.
+_BLANKS = 256
 _PICTURE_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR", "data:image/")
 
 
@@ -93,18 +93,19 @@ async def read(request: Request, gateway: Gateway, table: Table) -> Reading:
 
 
 async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = media_type_of(request)
     body = await body_of(gateway, request)
-    if content_type.startswith("image/"):
+    # A file is taken by what its bytes are: labels say image/jpg, application/octet-stream or nothing at all.
+    if content_type.startswith("image/") or sniff(body) is not None:
         check(body, field="inputs")
         fields = Strict(typed(request.query_params, table, PHRASES), table, PHRASES)
         return _Payload(fields.raw("prompt") or "", body, fields)
-    if content_type != "application/json":
+    if not (content_type.startswith("application/") and content_type.endswith("json")):
         raise InvalidInput(
             f"Content-Type {content_type[:80]!r} is not supported; send application/json or an image type",
             field="Content-Type",
         )
-    sent = bodies.json_object(body)
+    sent = json_body(request, body)
     outer = Strict(sent, table, PHRASES)
     if not outer.was_sent("inputs"):
         raise missing("inputs")
@@ -114,7 +115,7 @@ async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload
     beside = typed(request.query_params, table, PHRASES) if parameters is None else parameters
     fields = Strict({**sent, **beside}, table, PHRASES)
     inputs, image = outer.raw("inputs"), fields.raw("image")
-    if image is None and isinstance(inputs, str) and len(inputs) > 64 and inputs.startswith(_PICTURE_STARTS):
+    if image is None and isinstance(inputs, str) and len(inputs) > 64 and inputs[:_BLANKS].lstrip().startswith(_PICTURE_STARTS):
         # InferenceClient.image_to_image sends the picture as `inputs` and the prompt in the parameters.
         inputs, image = fields.raw("prompt") or "", inputs
     if image is not None:

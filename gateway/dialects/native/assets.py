@@ -8,20 +8,21 @@ from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import base_url
-from gateway.dialects.common.request import body_of, owner_of
+from gateway.dialects.common.request import body_of, json_body, media_type_of, owner_of
 from gateway.dialects.native.body import given, next_link, refuse_unknown, respond
 from gateway.dialects.native.docs.requests import EXPIRES_S, AssetBody
 from gateway.dialects.native.request import limit
-from gateway.files.names import MEDIA_TYPES, unknown
+from gateway.files.names import unknown
 from gateway.files.records import AssetRecord
 from gateway.generation.checks import number, text
-from gateway.web import bodies
 from mesh.errors import InvalidInput, NotFound
+from mesh.pictures import sniff
 
 UPLOADED = "uploaded"
 REFERENCE = "asset:"
 """Prefix of picture fields that refer to a stored file."""
 
+_LONGEST_REFERENCE = 256
 _FIELDS = frozenset(AssetBody.model_fields)
 
 
@@ -31,10 +32,10 @@ async def picture(gateway: Gateway, value: object, field: str, owner: str) -> by
     Raises:
         InvalidInput: not a picture, or not available.
     """
-    if not isinstance(value, str) or not value.startswith(REFERENCE):
+    if not isinstance(value, str) or not value[:_LONGEST_REFERENCE].strip().startswith(REFERENCE):
         return await gateway.pictures.read(value, field)
     try:
-        record = await gateway.assets.record(value.removeprefix(REFERENCE), owner)
+        record = await gateway.assets.record(value.strip().removeprefix(REFERENCE), owner)
         content = (await gateway.assets.get(record.id)).content
     except NotFound:
         raise InvalidInput(
@@ -58,10 +59,11 @@ class NativeAssets:
         owner = self._owner(request)
         content = await body_of(self._gateway, request)
         settings: Mapping[str, Any] = {}
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() in MEDIA_TYPES.values():
+        # A file is kept by what its bytes are: labels say image/jpg, application/octet-stream or nothing at all.
+        if sniff(content) is not None or not _may_be_json(request, content):
             content = await self._gateway.pictures.read(content, "image")
         else:
-            settings = _settings(bodies.json_object(content))
+            settings = _settings(json_body(request, content))
             content = await picture(self._gateway, settings["image"], "image", owner)
         kept = await self._gateway.assets.keep(
             content, owner, source=UPLOADED, name=settings.get("name", ""), expires_s=settings.get("expires_s")
@@ -94,6 +96,12 @@ class NativeAssets:
 
     def _owner(self, request: Request) -> str:
         return owner_of(self._gateway, request)
+
+
+def _may_be_json(request: Request, content: bytes) -> bool:
+    """Whether a body that is no picture is to be read as JSON: by its label, or by how it begins."""
+    label = media_type_of(request)
+    return label.endswith("json") or not label or content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
 
 
 def _settings(body: Mapping[str, Any]) -> dict[str, Any]:
