@@ -1,6 +1,5 @@
 """The dialect interface: routes, parsing a request, rendering a job, rendering an error. The rest is shared code."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -132,17 +131,3 @@ def answering(dialect: Dialect, handler: Handler) -> Handler:
 def base_url(gateway: Gateway, request: Request) -> str:
     """Start of absolute URLs in answers, without a trailing slash."""
     return gateway.settings.public_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
-
-
-def renamed(error: MeshError, names: Mapping[str, str]) -> MeshError:
-    """`error` with its field's canonical name replaced by the dialect's."""
-    if error.field is None or error.field not in names:
-        return error
-    name = names[error.field]
-    # Messages begin or end with the field's name; "image" may also occur in the middle, as an English word.
-    places = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(error.field)}(?!\w)", error.message)]
-    message = error.message
-    if places:
-        begin, end = places[0] if message.startswith(error.field) else places[-1]
-        message = message[:begin] + name + message[end:]
-    return type(error)(message, field=name, retry_after_s=error.retry_after_s)

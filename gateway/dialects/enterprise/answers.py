@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from families.limits import MOST_CONTROLS
-from gateway.dialects.common.declared import spoken
-from gateway.dialects.common.dialect import renamed
+from gateway.dialects.common.declared import counts, spoken
+from gateway.dialects.common.wording import renamed
 from gateway.dialects.enterprise.declared import FIELDS
 from gateway.files.assets import PATH
 from gateway.jobs.job import Job, Status
@@ -32,6 +32,7 @@ _STATUSES: Mapping[type[MeshError], int] = {
 }
 # Fields of the canonical request -> the vendor's, to rename errors of the canonical request.
 _NAMES = spoken(tuple(FIELDS["controlnet"].values()))
+_COUNTS = counts(FIELDS["controlnet"].values())
 _TRY_AGAIN = "Failed, Try Again"
 
 
@@ -151,7 +152,7 @@ def in_vendors_words(fault: MeshError, job: Job | None = None) -> MeshError:
     """`fault` with the vendor's name of its field; `job` knows which field its controls' pictures came in."""
     steering = job.echo.get("steering") if job else None
     pictures = {f"controls[{index}].image": steering for index in range(MOST_CONTROLS)} if steering else {}
-    return renamed(fault, _NAMES | pictures)
+    return renamed(fault, _NAMES | pictures, _COUNTS)
 
 
 def meta(job: Job) -> dict[str, Any]:

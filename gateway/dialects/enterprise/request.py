@@ -12,7 +12,7 @@ from families.limits import SIDE
 from gateway.dialects.common import seeds
 from gateway.dialects.common.lenient import SAYS_NO, Lenient
 from gateway.dialects.enterprise import paths as enterprise_paths
-from gateway.dialects.enterprise.declared import ABSENT, SIZE
+from gateway.dialects.enterprise.declared import ABSENT, COUNTED_FROM, SIZE
 from gateway.dialects.enterprise.fields import wrong
 from gateway.dialects.enterprise.solver import Solver
 from gateway.generation import numbers
@@ -113,7 +113,7 @@ def common(fields: Lenient, around: Circumstances, solver: Solver) -> dict[str, 
         "scheduler": solver.scheduler,
         "seed": _seed(fields),
         "samples": fields.whole("samples"),
-        "clip_skip": fields.whole("clip_skip") - 1,
+        "clip_skip": fields.whole("clip_skip") - COUNTED_FROM,
         "use_karras_sigmas": solver.use_karras_sigmas,
         "algorithm_type": solver.algorithm_type,
         "enhance_prompt": fields.flag("enhance_prompt"),

@@ -19,9 +19,10 @@ from starlette.responses import PlainTextResponse, Response
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.declared import Table
-from gateway.dialects.common.dialect import Submission, answering, generate, renamed
+from gateway.dialects.common.dialect import Submission, answering, generate
 from gateway.dialects.common.examples import Examples
 from gateway.dialects.common.request import owner_of
+from gateway.dialects.common.wording import renamed
 from gateway.dialects.huggingface import request as asking
 from gateway.dialects.huggingface.declared import FIELDS
 from gateway.jobs.job import Job, Status

@@ -115,7 +115,12 @@ async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload
     beside = typed(request.query_params, table, PHRASES) if parameters is None else parameters
     fields = Strict({**sent, **beside}, table, PHRASES)
     inputs, image = outer.raw("inputs"), fields.raw("image")
-    if image is None and isinstance(inputs, str) and len(inputs) > 64 and inputs[:_BLANKS].lstrip().startswith(_PICTURE_STARTS):
+    if (
+        image is None
+        and isinstance(inputs, str)
+        and len(inputs) > 64
+        and inputs[:_BLANKS].lstrip().startswith(_PICTURE_STARTS)
+    ):
         # InferenceClient.image_to_image sends the picture as `inputs` and the prompt in the parameters.
         inputs, image = fields.raw("prompt") or "", inputs
     if image is not None:

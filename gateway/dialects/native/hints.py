@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from families.limits import MOST_HINTS
 from gateway.bootstrap import Gateway
-from gateway.dialects.common.dialect import renamed
 from gateway.dialects.common.request import json_of, owner_of
+from gateway.dialects.common.wording import renamed
 from gateway.dialects.native import body as native_json
 from gateway.dialects.native.assets import picture
 from gateway.dialects.native.docs.requests import HintBatchBody, HintBody

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from families.limits import MOST_CONTROLS
 from gateway.dialects.common.declared import spoken as fields_of
-from gateway.dialects.common.dialect import renamed
+from gateway.dialects.common.wording import renamed
 from gateway.dialects.scenario.declared import FIELDS, STEMS
 from mesh.errors import MeshError
 

@@ -82,7 +82,7 @@ async def test_an_announced_upload_may_be_labelled_loosely(shared: Running, labe
         assert not taken
         return
     async with shared.http.put(upload["parts"][0]["url"], data=JPEG) as answer:
-        assert answer.status == 200
+        assert answer.ok
     async with shared.http.post(f"/v1/uploads/{upload['id']}/action", json={"action": "complete"}) as answer:
         body = await answer.json()
     assert ("entityId" in body.get("upload", {})) == taken, body

@@ -203,7 +203,11 @@ HARMFUL: dict[str, Behaviour] = {
 }
 
 
-SLOW, CLOSED, BROKEN = "it took longer than 0.5 seconds", "the host took no connection", "the host's answer is not valid"
+SLOW, CLOSED, BROKEN = (
+    "it took longer than 0.5 seconds",
+    "the host took no connection",
+    "the host's answer is not valid",
+)
 WHY = {
     "drip": SLOW,
     "drip of headers": SLOW,
