@@ -10,8 +10,10 @@ from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
 from gateway.generation.generation import Generation, Task
+from gateway.generation.refusals import Remediable
 from gateway.jobs import idempotency
 from gateway.jobs.job import DEFAULT_PRIORITY, Job, Order
+from gateway.keys.limits import CALLER
 from gateway.web import bodies
 from gateway.web.disconnect import while_connected
 from mesh.errors import Cancelled, MeshError, unexpected
@@ -118,7 +120,7 @@ def answering(dialect: Dialect, handler: Handler) -> Handler:
         try:
             return await handler(request)
         except MeshError as error:
-            return dialect.render_error(request, error)
+            return dialect.render_error(request, _advised(error))
         except Exception as error:
             log.error("unexpected error", exc_info=error)
             return dialect.render_error(request, unexpected(request_id.get()))
@@ -126,6 +128,14 @@ def answering(dialect: Dialect, handler: Handler) -> Handler:
     # For the documentation.
     answer.__name__, answer.__doc__ = handler.__name__.strip("_"), handler.__doc__
     return answer
+
+
+def _advised(error: MeshError) -> MeshError:
+    """`error`, with the command that remedies it if there is one and the caller may run it."""
+    caller = CALLER.get()
+    if isinstance(error, Remediable) and error.command and caller is not None and caller.administers:
+        error.message += f"; add one: {error.command}"
+    return error
 
 
 def base_url(gateway: Gateway, request: Request) -> str:

@@ -18,7 +18,7 @@ _FINITE = Range(-sys.float_info.max, sys.float_info.max)
 _NOTHING = frozenset({"", "null"})
 # What clients send for "no picture".
 _NO_PICTURE = _NOTHING | SAYS_NO
-# A comma separates two pictures only if another one's beginning follows it: URLs and data URLs contain commas themselves.
+# A comma separates two pictures only if another one begins behind it: URLs and data URLs contain commas themselves.
 _BETWEEN = re.compile(r",\s*(?=https?://|data:|iVBORw0KGgo|/9j/|UklGR)", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""Words of the canonical request in a dialect's own: names of fields, and numbers that the dialect counts differently."""
+"""Words of the canonical request in a dialect's own: names of fields, and numbers that it counts differently."""
 
 import re
 from collections.abc import Mapping

@@ -101,6 +101,7 @@ class Enterprise:
         at_once = fields.flag("instant_response") or webhook is not None
         pictures = OwnPictures(self._gateway.pictures, self._gateway.assets, base_url(self._gateway, request))
         reading = await _READERS[around.task](fields, around, pictures)
+        fields.remarks.extend(fields.unknown())
         return Submission(
             generation=reading.generation,
             owner=owner,
@@ -121,7 +122,7 @@ class Enterprise:
         path, base = request.scope["path"], base_url(self._gateway, request)
         if job.is_finished and not job.pictures:
             if isinstance(job.error, InvalidInput):
-                raise answers.in_vendors_words(job.error, job)
+                raise answers.with_tip(answers.in_vendors_words(job.error, job), submission.remarks)
             return self._json(request, answers.failed(job), answers.status_of(job.error) if job.error else 500)
         links = await self._links(base, job)
         if job.pictures:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from families.limits import MOST_CONTROLS
 from gateway.dialects.common.lenient import Lenient
 from gateway.dialects.enterprise.fields import missing
-from gateway.generation.catalogue import Offer, Refusal
+from gateway.generation.catalogue import Offer
+from gateway.generation.refusals import Refusal
 from mesh.errors import InvalidInput
 
 # The vendor's kinds -> kinds of the mesh, the best first: later ones have hints for the same ControlNets.
@@ -149,8 +150,8 @@ def _kind(fields: Lenient, offer: Offer, wanted: Wanted, name: str, type: str) -
         refusals.append(refusal)
     first = replace(refusals[0], reason="the mesh has no such control type") if plain in WITHOUT_TYPE else refusals[0]
     ways = ["send a ready hint as control_image with auto_hint no"] if first.ready_taken else []
-    why = first.sentence([_NAMES.get(kind, kind) for kind in first.kinds], *ways)
-    raise InvalidInput(f"controlnet_model {name[:80]!r} is not available here: {why}", field="controlnet_model")
+    why = first.sentence([_NAMES.get(kind, kind) for kind in first.kinds], *ways, sent=name)
+    raise first.error(f"controlnet_model {name[:80]!r} is not available here: {why}", "controlnet_model")
 
 
 def _meant(offer: Offer, model: str, name: str) -> Sequence[str]:

@@ -17,6 +17,7 @@ from gateway.dialects.enterprise.fields import wrong
 from gateway.dialects.enterprise.solver import Solver
 from gateway.generation import numbers
 from gateway.generation.catalogue import Offer
+from gateway.generation.foreign import choices
 from gateway.generation.generation import Generation
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput
@@ -171,5 +172,8 @@ def _style(fields: Lenient, offer: Offer) -> str | None:
     name = asked.lower()
     if name in SAYS_NO or any(name == known.name for known in offer.styles):
         return None if name in SAYS_NO else name
-    fields.remarks.append(f"enhance_style {asked[:80]!r} is unknown; no style was applied.")
+    known = sorted(style.name for style in offer.styles)
+    fields.remarks.append(
+        f"enhance_style {asked[:80]!r} is unknown, so none was applied{choices('style', name, known)}."
+    )
     return None

@@ -28,8 +28,10 @@ from gateway.dialects.huggingface.declared import (
     SEED_DEFAULT,
     STEPS_DEFAULT,
     missing,
+    wrong,
 )
 from gateway.generation.catalogue import Offer
+from gateway.generation.foreign import choices
 from gateway.generation.generation import Control, Generation
 from gateway.generation.pictures import Pictures
 from mesh.errors import InvalidInput
@@ -68,10 +70,11 @@ _PICTURE_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR", "data:image/")
 
 @dataclass(frozen=True)
 class Reading:
-    """The canonical request, and the name of the field with the control's picture."""
+    """The canonical request, the name of the field with the control's picture, and remarks for the caller."""
 
     generation: Generation
     steering: str
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,10 @@ async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> 
     if isinstance(scheduler := wanted.get("scheduler"), str) and (entry := schedulers.find(offer, scheduler)):
         wanted["scheduler"] = entry.name
     model = _model(request, gateway, offer)
+    endpoint = request.path_params.get("endpoint_name", "")
+    if endpoint and model is None:
+        default = await gateway.catalogue.default_model()
+        fields.remarks.append(f"{endpoint[:80]!r} is not the name of a loaded model; {default} was used.")
     controls: tuple[Control, ...] = ()
     picture, start = await _pictures(payload, gateway.pictures)
     if picture is not None:
@@ -156,7 +163,14 @@ async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> 
     generation = Generation(
         prompt=payload.prompt or "", model=model, controls=controls, **{**defaults, **wanted, **start}
     )
-    return Reading(generation, "control_image" if start else "image")
+    unused = [] if picture is not None else [field.name for field in CONTROL_PARAMETERS]
+    unused += [] if start else ["strength"]
+    for name in unused:
+        if fields.raw(name) is not None:
+            needed = "control_image" if name == "strength" else "image"
+            fields.remarks.append(f"{name} was not used: it needs {needed}.")
+    fields.remarks.extend(fields.unknown())
+    return Reading(generation, "control_image" if start else "image", tuple(fields.remarks))
 
 
 async def _pictures(payload: _Payload, pictures: Pictures) -> tuple[bytes | None, dict[str, Any]]:
@@ -193,12 +207,13 @@ def _model(request: Request, gateway: Gateway, offer: Offer) -> str | None:
 def _kind(sent: object, offer: Offer, model: str) -> str:
     known = {**{control.kind: (control.kind,) for control in offer.controls}, **CONTROL_TYPES, **ALIASES}
     name = CONTROL_TYPE if sent is None else sent
-    if not isinstance(name, str) or name not in known:
+    if not isinstance(name, str):
+        raise wrong("controlnet_type", "a string", name)
+    if name not in known:
         available = ", ".join(_spoken(offer.extractable(model))) or "none"
+        end = choices("kind", name, list(CONTROL_TYPES))
         raise InvalidInput(
-            f"controlnet_type {str(name)[:80]!r} is unknown; known: {', '.join(CONTROL_TYPES)}; "
-            f"available here: {available}",
-            field="controlnet_type",
+            f"controlnet_type {name[:80]!r} is unknown{end}; available here: {available}", field="controlnet_type"
         )
     refusals = []
     for kind in known[name]:
@@ -207,7 +222,8 @@ def _kind(sent: object, offer: Offer, model: str) -> str:
             return kind
         refusals.append(refusal)
     why = refusals[0].sentence(_spoken(refusals[0].kinds))
-    raise InvalidInput(f"controlnet_type {name!r} is not available here: {why}", field="controlnet_type")
+    default = "" if sent is not None else ", the default where none is sent,"
+    raise refusals[0].error(f"controlnet_type {name!r}{default} is not available here: {why}", "controlnet_type")
 
 
 def _spoken(kinds: Iterable[str]) -> list[str]:

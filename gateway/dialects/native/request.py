@@ -14,7 +14,7 @@ from gateway.dialects.native.docs import requests as models
 from gateway.dialects.native.record import PICTURES
 from gateway.generation import numbers
 from gateway.generation.checks import number, whole, wrong
-from gateway.generation.generation import Control, Generation
+from gateway.generation.generation import Control, Generation, without_prompt
 from gateway.jobs.bounds import DEADLINE_S, LIMIT, LIMIT_DEFAULT, PRIORITY
 from gateway.jobs.job import Filter, Status
 from gateway.web.prefer import Waiting, read_prefer
@@ -54,10 +54,7 @@ def asked(body: Mapping[str, Any]) -> Asked:
     sent = given(body)
     handling = {name: sent.pop(name) for name in _HANDLING if name in sent}
     if "prompt" not in sent and sent.get("guess_mode") is not True:
-        raise InvalidInput(
-            "prompt is missing; describe the picture, or let the controls lead with guess_mode true",
-            field="prompt",
-        )
+        raise without_prompt()
     for name, check in (("priority", whole(PRIORITY)), ("deadline_s", number(DEADLINE_S))):
         if name in handling:
             handling[name] = check(name, handling[name])
@@ -118,8 +115,10 @@ def _moment(name: str, sent: str | None) -> datetime | None:
 
 def _outline(sent: Mapping[str, Any]) -> Generation:
     controls = sent.get("controls", [])
-    if not isinstance(controls, list) or len(controls) > MOST_CONTROLS:
+    if not isinstance(controls, list):
         raise wrong("controls", f"a list of at most {MOST_CONTROLS}", controls)
+    if len(controls) > MOST_CONTROLS:
+        raise InvalidInput(f"controls has {len(controls)} entries; at most {MOST_CONTROLS} are taken", field="controls")
     steering = tuple(_control(index, control) for index, control in enumerate(controls))
     return Generation(**{"prompt": "", **_apart(sent), "controls": steering})
 
