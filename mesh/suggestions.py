@@ -36,8 +36,8 @@ def closest(sent: str, known: Iterable[str], meanings: Mapping[str, str] | None 
         return spelled[near[0]]
     # A longer name for the same, or a shorter one: num_steps and steps, Euler and EulerDiscreteScheduler.
     sent_words = set(words_of(sent))
-    within = [name for name in names if set(words_of(name)) < sent_words or sent_words < set(words_of(name))]
-    return min(within, key=len) if within else None
+    within = [name for name in names if (own := set(words_of(name))) and (own <= sent_words or sent_words <= own)]
+    return min(within, key=len) if within and sent_words else None
 
 
 def did_you_mean(sent: str, known: Iterable[str]) -> str:

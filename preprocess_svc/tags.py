@@ -1,7 +1,7 @@
 """Tags that AUTOMATIC1111's web UI reads in prompts: <lora:name:0.8>, <lyco:name>, <hypernet:name:1>.
 
-There they add an adapter and are no part of the text. Adapters are not available here, but a prompt that was copied from
-there must not have their names as words. A backslash before the bracket keeps a tag as text.
+There they add an adapter and are no part of the text. Adapters are not available here, but a prompt that was copied
+from there must not have their names as words. A backslash before the bracket keeps a tag as text.
 """
 
 import re

@@ -42,8 +42,8 @@ class _Trail:
 
     Attributes:
         redirects: how many were followed.
-        is_open: whether the host of the last URL may be asked: it is public, or allowed. Before that, nothing may be told
-            about it, not even whether it exists.
+        is_open: whether the host of the last URL may be asked: it is public, or allowed. Before that, nothing may be
+            told about it, not even whether it exists.
     """
 
     redirects: int = 0
@@ -80,8 +80,8 @@ class Fetcher:
         """Fetch the bytes at `url`, whose beginning is a picture's.
 
         Raises:
-            InvalidInput: it says why if the host is public or allowed, and otherwise the same for every host and failure,
-                so that nobody can map a network with it.
+            InvalidInput: it says why if the host is public or allowed, and otherwise the same for every host and
+                failure, so that nobody can map a network with it.
         """
         trail = _Trail()
         try:

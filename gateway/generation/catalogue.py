@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from controlmesh.v1 import preprocess_pb2, unet_pb2
 from families.limits import DEFAULT_STRENGTH
+from gateway.generation.foreign import KINDS
 from gateway.generation.generation import Generation, Task
 from gateway.generation.refusals import Refusal, unknown
 from gateway.generation.services import Services
@@ -48,7 +49,7 @@ class Offer:
 
     def is_kind(self, kind: str) -> bool:
         """Whether `kind` is the name of a kind of control, or of a ControlNet that was added."""
-        return any(control.kind == kind for control in self.controls)
+        return kind in KINDS or any(control.kind == kind for control in self.controls)
 
     def reads_mask(self, kind: str) -> bool:
         """Whether controls of `kind` read a mask."""

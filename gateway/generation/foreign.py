@@ -1,7 +1,7 @@
 """Other programs' words for what the canonical request has: names of fields, kinds of control and schedulers.
 
-They are not taken; messages suggest what they mean. The vendors' own words stand in their dialects, and are found by the
-words that they have in common with ours.
+They are not taken; messages suggest what they mean. The vendors' own words stand in their dialects, and are found by
+the words that they have in common with ours.
 
 Sources: AUTOMATIC1111's API and its menu of samplers, ComfyUI's nodes, diffusers' pipelines, the image APIs of OpenAI,
 Stability AI and Replicate.
@@ -51,6 +51,11 @@ _KINDS: Mapping[str, str] = {
     "qrcode": "qr, qr code, qr monster",
     "shuffle": "content shuffle",
     "gray": "grey, grayscale, greyscale, recolor",
+    "blur": "blurred",
+    "illusion": "pattern",
+    "face": "face detector, mediapipe face, openface",
+    "low_quality": "lq, low quality image",
+    "lineart_anime": "anime lineart, line art anime",
 }
 _SCHEDULERS: Mapping[str, str] = {
     "EulerAncestralDiscreteScheduler": "euler a, euler ancestral, k euler a, k euler ancestral, eulera",
@@ -68,6 +73,10 @@ _SCHEDULERS: Mapping[str, str] = {
     "DDPMScheduler": "ddpm",
     "LCMScheduler": "lcm",
 }
+
+
+KINDS = frozenset(_KINDS)
+"""Kinds of control that exist, whether they are available or not."""
 
 
 def _by_word(table: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -100,7 +109,7 @@ def meant(what: str, sent: str, known: Iterable[str]) -> str | None:
 
 
 def choices(what: str, sent: str, known: Iterable[str], label: str = "known") -> str:
-    """The end of a message about an unknown name: the likely one first, then all: "; did you mean canny? known: ..."."""
+    """The end of a message about an unknown name, the likely one first: "; did you mean canny? known: canny, depth"."""
     names = list(known)
     found = meant(what, sent, names)
     question = "" if found is None else f" did you mean {found}?"

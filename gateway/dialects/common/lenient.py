@@ -19,7 +19,7 @@ _NOTHING = frozenset({"", "null"})
 # What clients send for "no picture".
 _NO_PICTURE = _NOTHING | SAYS_NO
 # A comma separates two pictures only if another one begins behind it: URLs and data URLs contain commas themselves.
-_BETWEEN = re.compile(r",\s*(?=https?://|data:|iVBORw0KGgo|/9j/|UklGR)", re.IGNORECASE)
+_BETWEEN = re.compile(r",\s*(?=https?://|data:)|(?<!base64),\s*(?=iVBORw0KGgo|/9j/|UklGR)", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
 
 

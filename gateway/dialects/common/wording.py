@@ -25,11 +25,13 @@ def renamed(error: MeshError, names: Mapping[str, str], counts: Mapping[str, int
         return error if message == error.message else _like(error, message, field)
     name = names[field]
     # Messages begin or end with the field's name; "image" may also occur in the middle, as an English word.
+    begins = message.startswith(field)
     places = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(field)}(?!\w)", message)]
     if places:
-        begin, end = places[0] if message.startswith(field) else places[-1]
+        begin, end = places[0] if begins else places[-1]
         message = message[:begin] + name + message[end:]
-    if more := (counts or {}).get(name, 0):
+    # A message of the dialect's own does not begin with the canonical name, and has its numbers already.
+    if begins and (more := (counts or {}).get(name, 0)):
         message = _NUMBER.sub(lambda found: str(int(found[0]) + more), message)
     return _like(error, message, name)
 

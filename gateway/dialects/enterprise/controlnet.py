@@ -65,8 +65,6 @@ def _weights(fields: Lenient, count: int) -> list[float]:
     listed = fields.numbers(name) or [DEFAULT_WEIGHT]
     if len(listed) > count:
         fields.remarks.append(f"{name} has {len(listed)} numbers for {count} controls; the first {count} were used.")
-    elif 1 < len(listed) < count:
-        fields.remarks.append(f"{name} has {len(listed)} numbers for {count} controls; the last one was used again.")
     if None in listed[:count]:
         fields.remarks.append(f"{name} has no number in place {listed.index(None) + 1}; {DEFAULT_WEIGHT:g} was used.")
     scales = [DEFAULT_WEIGHT if one is None else one for one in listed]

@@ -28,9 +28,9 @@ from gateway.dialects.huggingface.declared import (
     SEED_DEFAULT,
     STEPS_DEFAULT,
     missing,
-    wrong,
 )
 from gateway.generation.catalogue import Offer
+from gateway.generation.checks import shown
 from gateway.generation.foreign import choices
 from gateway.generation.generation import Control, Generation
 from gateway.generation.pictures import Pictures
@@ -207,13 +207,11 @@ def _model(request: Request, gateway: Gateway, offer: Offer) -> str | None:
 def _kind(sent: object, offer: Offer, model: str) -> str:
     known = {**{control.kind: (control.kind,) for control in offer.controls}, **CONTROL_TYPES, **ALIASES}
     name = CONTROL_TYPE if sent is None else sent
-    if not isinstance(name, str):
-        raise wrong("controlnet_type", "a string", name)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         available = ", ".join(_spoken(offer.extractable(model))) or "none"
-        end = choices("kind", name, list(CONTROL_TYPES))
+        end = choices("kind", name if isinstance(name, str) else "", list(CONTROL_TYPES))
         raise InvalidInput(
-            f"controlnet_type {name[:80]!r} is unknown{end}; available here: {available}", field="controlnet_type"
+            f"controlnet_type {shown(name)} is unknown{end}; available here: {available}", field="controlnet_type"
         )
     refusals = []
     for kind in known[name]:
@@ -222,8 +220,8 @@ def _kind(sent: object, offer: Offer, model: str) -> str:
             return kind
         refusals.append(refusal)
     why = refusals[0].sentence(_spoken(refusals[0].kinds))
-    default = "" if sent is not None else ", the default where none is sent,"
-    raise refusals[0].error(f"controlnet_type {name!r}{default} is not available here: {why}", "controlnet_type")
+    default = "" if sent is not None else f"; none was sent, and {name!r} is the default"
+    raise refusals[0].error(f"controlnet_type {name!r} is not available here: {why}{default}", "controlnet_type")
 
 
 def _spoken(kinds: Iterable[str]) -> list[str]:

@@ -22,7 +22,6 @@ from gateway.dialects.native.record import PICTURES, record
 from gateway.dialects.native.request import asked, limit, waiting, which
 from gateway.dialects.native.webhooks import NAME
 from gateway.generation.generation import Generation
-from gateway.generation.refusals import unknown
 from gateway.jobs.bounds import job_id
 from gateway.jobs.job import Job
 from gateway.web import problem
@@ -100,10 +99,6 @@ class Native:
         body = await json_of(self._gateway, request)
         # Check numbers and text first: they are cheap, while pictures may have to be fetched.
         want, hold = asked(body), waiting(request)
-        if style := want.outline.enhance_style:
-            styles = [known.name for known in (await self._gateway.catalogue.offer()).styles]
-            if style not in styles:
-                raise unknown("enhance_style", style, styles)
         handling = dict(want.handling)
         if "webhook" in handling:
             handling["webhook"] = self._gateway.webhooks.check(handling["webhook"], "webhook")

@@ -263,7 +263,7 @@ async def test_a_body_without_end_is_cut(trap: Trap) -> None:
 
     trap.answers = {"/": endless}
     fetcher = Fetcher(allow=[f"127.0.0.1:{trap.port}"], max_bytes=100_000)
-    with pytest.raises(InvalidInput, match="it is larger than 97.7 KiB"):
+    with pytest.raises(InvalidInput, match=r"it is larger than 97\.7 KiB"):
         await fetcher.fetch(f"http://127.0.0.1:{trap.port}/", "image")
 
 

@@ -141,6 +141,7 @@ URL = "https://a.example/x.png"
         (f"{URL},,{URL}", [URL, None, URL]),
         (f"{URL},,data:;base64,AAAA,", [URL, None, "data:;base64,AAAA", None]),
         (f"{URL},iVBORw0KGgoAAA", [URL, "iVBORw0KGgoAAA"]),
+        ("data:image/png;base64,iVBORw0KGgoAAA", ["data:image/png;base64,iVBORw0KGgoAAA"]),
         ("AAAA,,BBBB", ["AAAA", None, "BBBB"]),
         ("data:image/png;base64,", ["data:image/png;base64,"]),
         ("https://a.example/w_3,h_2/x.png", ["https://a.example/w_3,h_2/x.png"]),
