@@ -31,6 +31,7 @@ from gateway.jobs.job import Job, Status
 from gateway.keys.limits import TooOften
 from gateway.web import problem
 from gateway.web.accept import negotiate
+from gateway.web.bodies import NoRoute
 from mesh.errors import DeadlineExceeded, Forbidden, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable
 from mesh.pictures import decode
 
@@ -127,6 +128,8 @@ class HuggingFace:
             status, text = 401, "Invalid or missing token"
         elif isinstance(error, Unavailable):
             status, text = 503, "Service Unavailable"
+        elif isinstance(error, NoRoute):
+            status = error.status
         elif isinstance(error, TooOften):
             status = 429
         elif isinstance(error, Forbidden):
