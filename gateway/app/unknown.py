@@ -53,11 +53,10 @@ class Unknown:
     def __init__(self, dialects: Sequence[tuple[Entry, Dialect]], routes: Iterable[BaseRoute]) -> None:
         self._dialects = dialects
         self._routes = [route for route in routes if isinstance(route, Route)]
-        self._shown = {
-            _PLACE.sub(_in_capitals, route.path): sorted(route.methods or (), reverse=True)
-            for route in self._routes
-            if route.include_in_schema
-        }
+        self._shown: dict[str, list[str]] = {}
+        for route in self._routes:
+            if route.include_in_schema:
+                self._shown.setdefault(_PLACE.sub(_in_capitals, route.path), []).extend(route.methods or ())
         titles = {entry.title.removeprefix("ControlMesh as "): entry.at for entry, _ in dialects}
         self._served = "; ".join(f"{title} at {at}" for title, at in titles.items())
 

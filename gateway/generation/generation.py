@@ -122,7 +122,8 @@ class Generation:
         "left out: none. Models that have no use for it refuse it.",
         None,
     )
-    scheduler: str | None = asked(optional(identifier), "Name of a scheduler; left out: the model's own.", None)
+    # Compared with the known ones, however it is spelled: other programs' names have blanks and plus signs.
+    scheduler: str | None = asked(optional(label), "Name of a scheduler; left out: the model's own.", None)
     seed: int | None = asked(optional(whole(SEED)), "Seed of the first picture; left out: random, and returned.", None)
     samples: int = asked(whole(SAMPLES), "Number of pictures; their seeds count up from `seed`.", 1)
     format: str = asked(one_of(tuple(FORMATS)), "File format of the pictures.", "png")

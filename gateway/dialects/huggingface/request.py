@@ -31,7 +31,7 @@ from gateway.dialects.huggingface.declared import (
 )
 from gateway.generation.catalogue import Offer
 from gateway.generation.checks import shown
-from gateway.generation.foreign import choices
+from gateway.generation.foreign import meant
 from gateway.generation.generation import Control, Generation
 from gateway.generation.pictures import Pictures
 from mesh.errors import InvalidInput
@@ -209,9 +209,11 @@ def _kind(sent: object, offer: Offer, model: str) -> str:
     name = CONTROL_TYPE if sent is None else sent
     if not isinstance(name, str) or name not in known:
         available = ", ".join(_spoken(offer.extractable(model))) or "none"
-        end = choices("kind", name if isinstance(name, str) else "", list(CONTROL_TYPES))
+        found = meant("kind", name, known) if isinstance(name, str) else None
         raise InvalidInput(
-            f"controlnet_type {shown(name)} is unknown{end}; available here: {available}", field="controlnet_type"
+            f"controlnet_type {shown(name)} is unknown;{f' did you mean {found}?' if found else ''} known: "
+            f"{', '.join(CONTROL_TYPES)}; available here: {available}",
+            field="controlnet_type",
         )
     refusals = []
     for kind in known[name]:

@@ -100,7 +100,7 @@ REFUSED: list[tuple[str, Any]] = [
     ("model", "x" * 129),
     ("model", "．．"),
     ("scheduler", ""),
-    ("scheduler", "a b"),
+    ("scheduler", "a\nb"),
     ("strength", -0.01),
     ("strength", 1.01),
     ("strength", float("nan")),
