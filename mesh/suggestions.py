@@ -11,7 +11,7 @@ _OTHER = re.compile(r"[^a-z0-9]+")
 
 
 def words_of(name: str) -> tuple[str, ...]:
-    """The words of a name in any case style: negativePrompt, negative_prompt and negative-prompt have two."""
+    """The words of a name in any case style: maxSteps, max_steps and max-steps have two."""
     return tuple(filter(None, _OTHER.split(_HUMP.sub("_", name).lower())))
 
 

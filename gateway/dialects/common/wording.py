@@ -31,9 +31,10 @@ def renamed(error: MeshError, names: Mapping[str, str], counts: Mapping[str, int
         begin, end = places[0] if begins else places[-1]
         message = message[:begin] + name + message[end:]
     # A message of the dialect's own does not begin with the canonical name, and has its numbers already.
-    if begins and (more := (counts or {}).get(name, 0)):
+    more = 0 if not begins or getattr(error, "is_counted", False) else (counts or {}).get(name, 0)
+    if more:
         message = _NUMBER.sub(lambda found: str(int(found[0]) + more), message)
-    return _like(error, message, name)
+    return _like(error, message, name, is_counted=more != 0)
 
 
 def note(text: str, names: Mapping[str, str]) -> str:
@@ -45,9 +46,10 @@ def note(text: str, names: Mapping[str, str]) -> str:
     return text[: found.start(1)] + names[found[1]] + text[found.end(1) :]
 
 
-def _like(error: MeshError, message: str, field: str | None) -> MeshError:
+def _like(error: MeshError, message: str, field: str | None, is_counted: bool = False) -> MeshError:
     copy = type(error).__new__(type(error))
-    copy.__dict__.update(error.__dict__)
+    # An error may come by twice on its way: its numbers must not be changed again.
+    copy.__dict__.update(error.__dict__, is_counted=is_counted or getattr(error, "is_counted", False))
     Exception.__init__(copy, message)
     copy.message, copy.field = message, field
     return copy

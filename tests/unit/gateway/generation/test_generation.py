@@ -14,6 +14,7 @@ from families.limits import SIDE
 from gateway.generation.declared import fields_of
 from gateway.generation.generation import MOST_PICTURE_BYTES, Control, Generation, Task, check_task
 from mesh.errors import InvalidInput
+from mesh.quantities import sized
 
 PLAIN = Generation(prompt="a boat")
 CANNY = Control(kind="canny", image=b"png")
@@ -258,7 +259,7 @@ def test_more_bytes_than_fit_into_a_message_are_refused_however_they_are_shared(
         {"image": large, "mask": large, "controls": (bare,) * 3},
         {"image": b"png", "controls": (replace(CANNY, image=large, mask=large),) * 2},
     ):
-        with pytest.raises(InvalidInput, match=f"at most {MOST_PICTURE_BYTES} are allowed"):
+        with pytest.raises(InvalidInput, match=f"at most {sized(MOST_PICTURE_BYTES)} are allowed"):
             replace(PLAIN, **pictures)
 
 
