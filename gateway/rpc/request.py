@@ -42,7 +42,8 @@ def unknown_fields(message: Message) -> list[str]:
 
 
 def _unknown(message: Message, at: str) -> Iterator[str]:
-    yield from (f"{at}{field.field_number}" for field in UnknownFieldSet(message))
+    unknown = UnknownFieldSet(message)
+    yield from (f"{at}{unknown[index].field_number}" for index in range(len(unknown)))
     for known, value in message.ListFields():
         if known.message_type is None or known.message_type.GetOptions().map_entry:
             continue
