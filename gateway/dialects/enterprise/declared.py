@@ -208,7 +208,8 @@ _FUNCTIONS: Mapping[str, tuple[Field, ...]] = {
         Field("image", Type.PICTURE, sets("image"), required=True),
         Field("crop", Type.FLAG, Decides("whether the picture is cropped to the square in its middle"), default=False),
     ),
-    "delete_image": (_KEY, _REQUEST_ID),
+    # The vendor's own examples say what is deleted; there are only pictures.
+    "delete_image": (_KEY, _REQUEST_ID, Field("type", Type.ANY, NoEffect())),
     "verify_model": (_KEY, _MODEL),
     "model_reload": (_KEY, _MODEL),
     "delete_model": (_KEY, _MODEL),

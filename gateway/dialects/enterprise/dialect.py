@@ -175,7 +175,10 @@ class Enterprise:
                 path=request.scope["path"],
                 base=base_url(self._gateway, request),
             )
-            return self._json(request, await function(call))
+            answer = await function(call)
+            if isinstance(answer, dict) and (remarks := list(call.fields.unknown())):
+                answer = {**answer, "tip": " ".join(remarks)}
+            return self._json(request, answer)
 
         serve.__name__, serve.__doc__ = name, function.__doc__
         return serve
