@@ -5,8 +5,11 @@ from typing import Any
 from starlette.requests import Request
 
 from gateway.bootstrap import Gateway
+from gateway.jobs import idempotency
 from gateway.web import bodies
 from gateway.web.authorization import bearer
+from gateway.web.bodies import Scan, Sender
+from gateway.web.json_bodies import JsonScan
 
 
 def owner_of(gateway: Gateway, request: Request) -> str:
@@ -18,19 +21,53 @@ def owner_of(gateway: Gateway, request: Request) -> str:
     return gateway.keys.owner(bearer(request.headers.get("authorization")))
 
 
-async def body_of(gateway: Gateway, request: Request) -> bytes:
+async def body_of(
+    gateway: Gateway,
+    request: Request,
+    scan: Scan | None = None,
+    *,
+    header_key: str | None = None,
+    is_known: bool = True,
+) -> bytes:
     """The whole body, up to the deployment's limit.
 
+    Args:
+        gateway: its parts.
+        request: whose key was checked, unless `is_known` says that it was not.
+        scan: looks over the body as it arrives; it may find the key.
+        header_key: a key beside the body that was not checked.
+        is_known: whether the key was checked.
+
     Raises:
-        Malformed: it is too large, or compressed.
+        MeshError: it is too large, compressed, too slow, refused by `scan`, or there is no room for it.
     """
-    return await bodies.read(request, gateway.settings.max_body_bytes)
+    keys = gateway.keys
+    sender = Sender(is_known or keys.knows(header_key), counts=keys.asked_for, knows=keys.knows)
+    body = await bodies.read(request, gateway.bodies, sender=sender, scan=scan)
+    if idempotency.HEADER in request.headers:
+        request.state.body = body
+    return body
 
 
 async def json_of(gateway: Gateway, request: Request) -> dict[str, Any]:
     """The body as a JSON object; fields that are null are kept.
 
     Raises:
-        Malformed: it is not a JSON object, too large, or compressed.
+        MeshError: it is not a JSON object, or as body_of.
     """
-    return bodies.json_object(await body_of(gateway, request))
+    scan = JsonScan()
+    return await fields_of(scan, await body_of(gateway, request, scan))
+
+
+async def fields_of(scan: Scan, body: bytes) -> dict[str, Any]:
+    """The fields of a body that was looked over. Malformed."""
+    return await bodies.off_loop(len(body), scan.fields, body)
+
+
+async def fingerprint_of(request: Request) -> str:
+    """The fingerprint of a request with an idempotency key, whose body was read; the body is not kept any longer."""
+    body: bytes = getattr(request.state, "body", b"")
+    request.state.body = b""
+    content_type = request.headers.get("content-type", "")
+    path = request.url.path
+    return await bodies.off_loop(len(body), idempotency.fingerprint, request.method, path, content_type, body)

@@ -17,7 +17,7 @@ from families.limits import GUIDANCE
 from gateway.bootstrap import Gateway
 from gateway.dialects.common import schedulers
 from gateway.dialects.common.declared import Table, spoken
-from gateway.dialects.common.request import body_of
+from gateway.dialects.common.request import body_of, json_of
 from gateway.dialects.common.strict import Strict, typed
 from gateway.dialects.huggingface.declared import (
     CONTROL_PARAMETERS,
@@ -32,7 +32,6 @@ from gateway.dialects.huggingface.declared import (
 from gateway.generation.catalogue import Offer
 from gateway.generation.generation import Control, Generation
 from gateway.generation.pictures import Pictures
-from gateway.web import bodies
 from mesh.errors import InvalidInput
 from mesh.pictures import check
 
@@ -94,8 +93,8 @@ async def read(request: Request, gateway: Gateway, table: Table) -> Reading:
 
 async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = await body_of(gateway, request)
     if content_type.startswith("image/"):
+        body = await body_of(gateway, request)
         check(body, field="inputs")
         fields = Strict(typed(request.query_params, table, PHRASES), table, PHRASES)
         return _Payload(fields.raw("prompt") or "", body, fields)
@@ -104,7 +103,7 @@ async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload
             f"Content-Type {content_type[:80]!r} is not supported; send application/json or an image type",
             field="Content-Type",
         )
-    sent = bodies.json_object(body)
+    sent = await json_of(gateway, request)
     outer = Strict(sent, table, PHRASES)
     if not outer.was_sent("inputs"):
         raise missing("inputs")

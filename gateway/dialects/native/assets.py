@@ -8,14 +8,13 @@ from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import base_url
-from gateway.dialects.common.request import body_of, owner_of
+from gateway.dialects.common.request import body_of, json_of, owner_of
 from gateway.dialects.native.body import given, next_link, refuse_unknown, respond
 from gateway.dialects.native.docs.requests import EXPIRES_S, AssetBody
 from gateway.dialects.native.request import limit
 from gateway.files.names import MEDIA_TYPES, unknown
 from gateway.files.records import AssetRecord
 from gateway.generation.checks import number, text
-from gateway.web import bodies
 from mesh.errors import InvalidInput, NotFound
 
 UPLOADED = "uploaded"
@@ -56,12 +55,11 @@ class NativeAssets:
     async def keep(self, request: Request) -> Response:
         """Store a picture, to refer to as `asset:ID` in requests. Storing it again returns the same file."""
         owner = self._owner(request)
-        content = await body_of(self._gateway, request)
         settings: Mapping[str, Any] = {}
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() in MEDIA_TYPES.values():
-            content = await self._gateway.pictures.read(content, "image")
+            content = await self._gateway.pictures.read(await body_of(self._gateway, request), "image")
         else:
-            settings = _settings(bodies.json_object(content))
+            settings = _settings(await json_of(self._gateway, request))
             content = await picture(self._gateway, settings["image"], "image", owner)
         kept = await self._gateway.assets.keep(
             content, owner, source=UPLOADED, name=settings.get("name", ""), expires_s=settings.get("expires_s")
