@@ -176,10 +176,10 @@ class JsonScan:
         self._inside = False
         if self._wants_value:
             if self._kept is not None:
-                self.found = _text_of(b'"%b"' % self._kept) if self._kept else None
+                self.found = _text_of(b'"%b"' % bytes(self._kept)) if self._kept else None
                 self._kept = None
         elif self._kept is not None:
-            self._named = _text_of(b'"%b"' % self._kept) == self._wanted
+            self._named = _text_of(b'"%b"' % bytes(self._kept)) == self._wanted
             self._kept = None
         return end + 1
 
