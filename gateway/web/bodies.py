@@ -36,6 +36,9 @@ class Scan(Protocol):
     def feed(self, chunk: bytes) -> None:
         """Look over the next bytes; Malformed if a bound is exceeded."""
 
+    def finish(self) -> None:
+        """Take note that the body is whole."""
+
     def fields(self, body: bytes) -> dict[str, Any]:
         """The fields of the whole body; Malformed."""
 
@@ -172,6 +175,11 @@ class FormOrJson:
             # Blanks, which mean nothing in JSON, and are no field's name.
             self._start = b" "
 
+    def finish(self) -> None:
+        """Take note that the body is whole."""
+        if self._scan is not None:
+            self._scan.finish()
+
     def fields(self, body: bytes) -> dict[str, Any]:
         """The fields of the whole body; Malformed."""
         return (self._scan or UrlencodedScan(self._wanted)).fields(body)
@@ -214,6 +222,9 @@ class _Reading:
 
     def whole(self) -> bytes:
         """All that was read, without a copy."""
+        if self._scan is not None:
+            self._scan.finish()
+            self._ask()
         return self._out.getvalue()
 
     def _take(self, chunk: bytes) -> None:
@@ -233,7 +244,7 @@ class _Reading:
     def _ask(self) -> None:
         """Ask once whether the key that was found is valid: a body with many must not guess more often than one."""
         found = self._scan.found if self._scan is not None else None
-        if found is not None and not self._is_asked:
+        if found is not None and not self._is_asked and not self._hold.keyed:
             self._is_asked = True
             if self._sender.knows(found):
                 self._hold.move()

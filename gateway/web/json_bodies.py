@@ -93,6 +93,9 @@ class JsonScan:
             else:
                 self._take(mark, deeper)
 
+    def finish(self) -> None:
+        """Take note that the body is whole."""
+
     def fields(self, body: bytes) -> dict[str, Any]:
         """Parse the whole `body`, which was looked over.
 

@@ -113,6 +113,9 @@ class MultipartScan:
             self._pass(data[at:keep])
         self._rest, self._at = data[keep:], self._at + keep
 
+    def finish(self) -> None:
+        """Take note that the body is whole."""
+
     def fields(self, body: bytes) -> dict[str, Any]:
         """The fields of the whole `body`, which was looked over.
 
@@ -219,13 +222,17 @@ def _parameters(header: str) -> Mapping[str, str]:
         raise Malformed(_REFUSED)
     plain: dict[str, str] = {}
     extended: dict[str, dict[int, tuple[str, bool]]] = {}
+    count = 0
     while 0 <= at < len(header):
         found = _PARAMETER.match(header, at)
-        if found is None or len(plain) + len(extended) > MOST_PARAMETERS:
+        if found is None:
             raise Malformed(_REFUSED)
         at = found.end()
         if found[1] is None:
             continue
+        count += 1
+        if count > MOST_PARAMETERS:
+            raise Malformed(_REFUSED)
         name = found[1].lower()
         written = found[3].strip() if found[2] is None else re.sub(r"\\(.)", r"\1", found[2])
         form = _EXTENDED.fullmatch(name)

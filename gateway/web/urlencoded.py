@@ -21,6 +21,7 @@ def urlencoded(body: bytes) -> dict[str, Any]:
     """
     scan = UrlencodedScan()
     scan.feed(body)
+    scan.finish()
     return scan.fields(body)
 
 
@@ -54,9 +55,13 @@ class UrlencodedScan:
             return
         for number, piece in enumerate(chunk.split(b"&")):
             if number:
-                self._field.clear()
+                self.finish()
             self._field += piece[: self._most - len(self._field)]
-            self._look()
+
+    def finish(self) -> None:
+        """Take note that the body, or one of its fields, is whole."""
+        self._look()
+        self._field.clear()
 
     def fields(self, body: bytes) -> dict[str, Any]:
         """Decode the whole `body`, which was looked over; text as str.
