@@ -1,5 +1,7 @@
 """Looks at the key of a gRPC call before its message is read."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 

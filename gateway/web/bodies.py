@@ -4,12 +4,14 @@ import asyncio
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from gateway.web.budget import REFUSED, ByteBudget, Hold
+from gateway.web.budget import PORTION, REFUSED, ByteBudget, Hold
 from gateway.web.json_bodies import BYTE_ORDER_MARK, JsonScan
 from gateway.web.malformed import BodyCompressed, BodyTooLarge, BodyTooSlow
 from gateway.web.multipart import MultipartScan
@@ -19,8 +21,6 @@ from mesh.errors import Cancelled
 
 T = TypeVar("T")
 
-PORTION = 1 << 16
-"""Bytes of a body that are read without a known key before its whole length has to fit, and in each span of time."""
 _LARGE = 1 << 18
 # Parsing holds the interpreter for a part of the time, so more threads would not parse more.
 _PARSING = ThreadPoolExecutor(2, "bodies")
@@ -111,12 +111,15 @@ async def read(
     address = origin(request.client.host if request.client else "") if sender.counts else None
     hold = bounds.budget.hold(address, sender.is_known)
     request.state.body_hold = hold
-    hold.cover(announced if sender.is_known else min(announced, PORTION))
+    if sender.is_known:
+        hold.cover(announced)
     reading = _Reading(hold, announced, most, sender, scan)
     stream = request.stream()
     try:
         while True:
-            async with asyncio.timeout(None if hold.keyed else bounds.portion_s):
+            async with asyncio.timeout(None if hold.keyed else bounds.portion_s) as limit:
+                hold.on_end = partial(_cut_off, limit)
+                hold.came_on()
                 if not await reading.portion(stream):
                     return reading.whole()
     except TimeoutError:
@@ -195,6 +198,12 @@ def scan_of(content_type: str, wanted: str = "") -> Scan:
     if kind == "multipart/form-data":
         return MultipartScan(content_type, wanted)
     return FormOrJson(wanted) if kind == "application/x-www-form-urlencoded" else JsonScan(wanted)
+
+
+def _cut_off(limit: asyncio.Timeout) -> None:
+    """Let `limit` pass now, unless it has passed."""
+    with suppress(RuntimeError):
+        limit.reschedule(0.0)
 
 
 class _Reading:

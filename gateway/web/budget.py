@@ -1,24 +1,40 @@
 """One budget of bytes for all request bodies that a process holds at the same time.
 
 Bodies whose sender is not known yet have a smaller share of it than those of holders of keys, and one address has only
-a part of either, so that no sender can make the process large or keep others out.
+a part of either, so that no sender can make the process large or keep others out. The beginnings of bodies, where most
+keys stand, have a share of their own: a small request finds room whatever large ones without a key are on their way.
 """
 
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from prometheus_client import Counter as Count
 from prometheus_client import Gauge
 
 from mesh.errors import Unavailable
 
-HELD = Gauge("cn_body_bytes", "Bytes of request bodies held by this process, by whether their key is known.", ["share"])
-REFUSED = Count("cn_bodies_refused_total", "Request bodies refused before they were whole, by reason.", ["reason"])
-
+PORTION = 1 << 16
+"""Bytes at the beginning of a body in which its key is looked for before its length must find room."""
+STALLED_S = 1.0
+"""Seconds within which each PORTION of a body without a known key must come where others wait for its room."""
 _RETRY_S = 2.0
-# Parts of the budget: of one address, of all senders without a known key, of one address without one.
-_ADDRESS, _UNKEYED, _UNKEYED_ADDRESS = 2, 4, 8
-_SHARES = {False: "unkeyed", True: "keyed"}
+# Parts of the budget: of one address, of all beginnings, of the rest without a known key, of one address of that.
+_ADDRESS, _BEGINNINGS, _UNKEYED, _UNKEYED_ADDRESS = 2, 4, 4, 8
+
+
+class Share(StrEnum):
+    """What bytes count against."""
+
+    KEYED = "keyed"
+    UNKEYED = "unkeyed"
+    BEGINNING = "beginning"
+
+
+HELD = Gauge("cn_body_bytes", "Bytes of request bodies held by this process, by what is known of their key.", ["share"])
+REFUSED = Count("cn_bodies_refused_total", "Request bodies refused before they were whole, by reason.", ["reason"])
 
 
 class BodiesFull(Unavailable):
@@ -31,20 +47,23 @@ class Shares:
 
     Attributes:
         total: of all bodies.
-        address: of all bodies of one address.
-        unkeyed: of all bodies without a known key.
-        unkeyed_address: of all bodies of one address without a known key.
+        address: of all bodies of one address, but for beginnings.
+        beginnings: of the first PORTION of each body without a known key.
+        unkeyed: of the rest of all bodies without a known key.
+        unkeyed_address: of the rest of all bodies of one address without a known key.
     """
 
     total: int
     address: int
+    beginnings: int
     unkeyed: int
     unkeyed_address: int
 
     @classmethod
     def of(cls, total: int, largest: int) -> "Shares":
         """The shares of a budget of `total` bytes; each has room for one body of `largest` bytes."""
-        return cls(total, *(max(total // part, largest) for part in (_ADDRESS, _UNKEYED, _UNKEYED_ADDRESS)))
+        parts = (_ADDRESS, _BEGINNINGS, _UNKEYED, _UNKEYED_ADDRESS)
+        return cls(total, *(max(total // part, largest) for part in parts))
 
 
 class ByteBudget:
@@ -53,12 +72,16 @@ class ByteBudget:
     Args:
         total: most bytes of all bodies together.
         largest: most bytes of one body, at most `total`.
+        clock: seconds, to see which bodies have stalled.
     """
 
-    def __init__(self, total: int, largest: int) -> None:
+    def __init__(self, total: int, largest: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._shares = Shares.of(total, largest)
-        self._held = dict.fromkeys(_SHARES, 0)
-        self._of_address: Counter[tuple[str, bool]] = Counter()
+        self._clock = clock
+        self._held: Counter[Share] = Counter()
+        self._of_address: Counter[tuple[str, Share]] = Counter()
+        # Holds of the share without a key, and when they came on last.
+        self._strangers: dict[Hold, float] = {}
 
     @property
     def shares(self) -> Shares:
@@ -79,61 +102,88 @@ class ByteBudget:
         """
         return Hold(self, address, keyed)
 
-    def take(self, count: int, address: str | None, keyed: bool) -> None:
+    def came_on(self, hold: "Hold") -> None:
+        """Take note that a body without a known key arrives as it should."""
+        self._strangers[hold] = self._clock()
+
+    def take(self, count: int, address: str | None, share: Share) -> None:
         """Count `count` more bytes, or fewer if it is negative.
 
         Raises:
             BodiesFull: one of the bounds is reached; nothing was counted.
         """
-        if count > 0 and (reason := self._full(count, address, keyed)):
+        while count > 0 and (reason := self._full(count, address, share)):
+            if share is Share.UNKEYED and self._make_room(address if "address" in reason else None):
+                continue
             REFUSED.labels(reason).inc()
             whose = "from this address " if "address" in reason else ""
             raise BodiesFull(
                 f"too many request bodies are arriving {whose}at the moment; wait a little and send it again"
-                + ("" if keyed else ", with the key in a header or before large fields"),
+                + ("" if share is Share.KEYED else ", with the key in a header or before large fields"),
                 retry_after_s=_RETRY_S,
             )
-        self._held[keyed] += count
-        HELD.labels(_SHARES[keyed]).inc(count)
-        if address is not None:
-            self._of_address[address, keyed] += count
-            if not self._of_address[address, keyed]:
-                del self._of_address[address, keyed]
+        self._held[share] += count
+        HELD.labels(share).inc(count)
+        if address is not None and share is not Share.BEGINNING:
+            self._of_address[address, share] += count
+            if not self._of_address[address, share]:
+                del self._of_address[address, share]
 
-    def _full(self, count: int, address: str | None, keyed: bool) -> str:
+    def forget(self, hold: "Hold") -> None:
+        """Take note that `hold` has ended, or that its key is known."""
+        self._strangers.pop(hold, None)
+
+    def _full(self, count: int, address: str | None, share: Share) -> str:
         """Which bound does not allow `count` more bytes; "" if all do."""
         shares = self._shares
         if self.held + count > shares.total:
             return "budget"
-        if not keyed and self._held[False] + count > shares.unkeyed:
+        if share is Share.BEGINNING:
+            return "beginnings" if self._held[share] + count > shares.beginnings else ""
+        if share is Share.UNKEYED and self._held[share] + count > shares.unkeyed:
             return "unkeyed"
         if address is not None:
-            unkeyed = self._of_address[address, False]
-            if not keyed and unkeyed + count > shares.unkeyed_address:
+            unkeyed = self._of_address[address, Share.UNKEYED]
+            if share is Share.UNKEYED and unkeyed + count > shares.unkeyed_address:
                 return "unkeyed address"
-            if unkeyed + self._of_address[address, True] + count > shares.address:
+            if unkeyed + self._of_address[address, Share.KEYED] + count > shares.address:
                 return "address"
         return ""
+
+    def _make_room(self, address: str | None) -> bool:
+        """End the body without a key that has stalled longest, of `address` if one is given; whether there was one."""
+        before = self._clock() - STALLED_S
+        holding = (
+            one for one in self._strangers if one.beyond_beginning and (address is None or one.address == address)
+        )
+        oldest = min(holding, key=self._strangers.__getitem__, default=None)
+        if oldest is None or self._strangers[oldest] > before:
+            return False
+        oldest.end()
+        return True
 
 
 class Hold:
     """The bytes that one body takes of a budget."""
 
     def __init__(self, budget: ByteBudget, address: str | None, keyed: bool) -> None:
+        self.address = address
+        """Whom the bytes are counted for."""
+        self.on_end: Callable[[], None] = lambda: None
+        """Called when others need the room of this body, which has stalled."""
         self._budget = budget
-        self._address = address
         self._keyed = keyed
-        self._count = 0
-
-    @property
-    def count(self) -> int:
-        """Bytes held."""
-        return self._count
+        self._counts: Counter[Share] = Counter()
 
     @property
     def keyed(self) -> bool:
-        """Whether they count against the share of holders of keys."""
+        """Whether the bytes count against the share of holders of keys."""
         return self._keyed
+
+    @property
+    def beyond_beginning(self) -> bool:
+        """Whether bytes count against the share of senders without a known key."""
+        return self._counts[Share.UNKEYED] > 0
 
     def cover(self, count: int) -> None:
         """Hold at least `count` bytes.
@@ -141,19 +191,43 @@ class Hold:
         Raises:
             BodiesFull: there is no room for them.
         """
-        if count > self._count:
-            self._budget.take(count - self._count, self._address, self._keyed)
-            self._count = count
+        if self._keyed:
+            self._grow(count, Share.KEYED)
+            return
+        self._grow(min(count, PORTION), Share.BEGINNING)
+        if count > PORTION:
+            self._grow(count - PORTION, Share.UNKEYED)
 
     def move(self) -> None:
-        """Count the bytes against the share of holders of keys from now on."""
+        """Count the bytes against the share of holders of keys from now on.
+
+        Raises:
+            BodiesFull: the address has no room for them there.
+        """
         if not self._keyed:
-            # First back, then again: the bytes must not count twice, and they fit in where they were.
-            self._budget.take(-self._count, self._address, False)
-            self._budget.take(self._count, self._address, True)
+            count = self._counts.total()
+            self.release()
             self._keyed = True
+            self.cover(count)
+
+    def came_on(self) -> None:
+        """Take note that the body arrives as it should."""
+        if not self._keyed:
+            self._budget.came_on(self)
+
+    def end(self) -> None:
+        """Give all bytes back, because others need them and the body has stalled."""
+        self.release()
+        self.on_end()
 
     def release(self) -> None:
         """Give all bytes back. Doing it again changes nothing."""
-        self._budget.take(-self._count, self._address, self._keyed)
-        self._count = 0
+        self._budget.forget(self)
+        for share, count in self._counts.items():
+            self._budget.take(-count, self.address, share)
+        self._counts.clear()
+
+    def _grow(self, count: int, share: Share) -> None:
+        if count > self._counts[share]:
+            self._budget.take(count - self._counts[share], self.address, share)
+            self._counts[share] = count

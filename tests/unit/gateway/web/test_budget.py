@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.web.budget import BodiesFull, ByteBudget
+from gateway.web.budget import PORTION, STALLED_S, BodiesFull, ByteBudget, Hold
 from gateway.web.origin import origin
 
 MIB = 1 << 20
@@ -21,7 +21,7 @@ def test_no_more_is_held_than_the_budget() -> None:
     with pytest.raises(BodiesFull) as refused:
         holds[16].cover(1)
     assert refused.value.retry_after_s
-    assert whole.held == 64 * MIB and not holds[16].count
+    assert whole.held == 64 * MIB
     holds[3].release()
     holds[3].release()
     holds[16].cover(4 * MIB)
@@ -47,14 +47,58 @@ def test_an_address_has_a_share() -> None:
 def test_who_is_not_known_has_less_and_leaves_room_for_those_who_are() -> None:
     whole = budget()
     strangers = [whole.hold(f"10.0.0.{number}", keyed=False) for number in range(3)]
-    strangers[0].cover(8 * MIB)
+    strangers[0].cover(8 * MIB + PORTION)
     with pytest.raises(BodiesFull, match="this address"):
-        strangers[0].cover(8 * MIB + 1)
-    strangers[1].cover(8 * MIB)
+        strangers[0].cover(8 * MIB + PORTION + 1)
+    strangers[1].cover(8 * MIB + PORTION)
     with pytest.raises(BodiesFull, match="with the key in a header"):
-        strangers[2].cover(1)
-    for number in range(12):
+        strangers[2].cover(PORTION + 1)
+    for number in range(11):
         whole.hold(f"10.0.1.{number}", keyed=True).cover(4 * MIB)
+
+
+def test_the_beginnings_of_bodies_find_room_beside_large_ones_without_a_key() -> None:
+    whole = budget()
+    for number in range(2):
+        whole.hold(f"10.0.0.{number}", keyed=False).cover(8 * MIB + PORTION)
+    small = [whole.hold("10.0.0.1", keyed=False) for _ in range(16 * MIB // PORTION - 2)]
+    for hold in small:
+        hold.cover(PORTION)
+    with pytest.raises(BodiesFull):
+        whole.hold("10.0.0.9", keyed=False).cover(1)
+    small[0].move()
+    whole.hold("10.0.0.9", keyed=False).cover(PORTION)
+
+
+def test_a_body_without_a_key_that_has_stalled_gives_way_to_one_that_comes() -> None:
+    now = 100.0
+    whole = ByteBudget(64 * MIB, 4 * MIB, clock=lambda: now)
+    ended: list[str] = []
+
+    def stranger(address: str, name: str, size: int) -> Hold:
+        hold = whole.hold(address, keyed=False)
+        hold.on_end = lambda: ended.append(name)
+        hold.came_on()
+        hold.cover(size)
+        return hold
+
+    first = stranger("10.0.0.1", "first", 4 * MIB)
+    stranger("10.0.0.2", "of another address", 4 * MIB)
+    stranger("10.0.0.1", "small", PORTION)
+    now += 0.1
+    stranger("10.0.0.1", "second", 4 * MIB)
+    with pytest.raises(BodiesFull):
+        stranger("10.0.0.1", "third", 4 * MIB)
+    now += STALLED_S
+    first.came_on()
+    stranger("10.0.0.1", "third", 4 * MIB)
+    assert ended == ["second"]
+    now += STALLED_S / 2
+    with pytest.raises(BodiesFull):
+        stranger("10.0.0.1", "fourth", 4 * MIB)
+    # Only a body that has a known key may take what is left of the whole, and it ends nobody.
+    whole.hold("10.0.0.7", keyed=True).cover(32 * MIB)
+    assert ended == ["second"]
 
 
 def test_bytes_move_to_the_other_share_once_the_key_is_known() -> None:
@@ -64,17 +108,17 @@ def test_bytes_move_to_the_other_share_once_the_key_is_known() -> None:
     body.move()
     body.move()
     assert body.keyed and whole.held == 8 * MIB
-    whole.hold("10.0.0.1", keyed=False).cover(8 * MIB)
+    whole.hold("10.0.0.1", keyed=False).cover(8 * MIB + PORTION)
     body.cover(24 * MIB)
     with pytest.raises(BodiesFull):
         body.cover(24 * MIB + 1)
     body.release()
-    assert whole.held == 8 * MIB
+    assert whole.held == 8 * MIB + PORTION
 
 
 def test_every_share_has_room_for_the_largest_body() -> None:
-    small = ByteBudget(5 * MIB, 4 * MIB)
-    assert min(small.shares.unkeyed, small.shares.unkeyed_address, small.shares.address) == 4 * MIB
+    small = ByteBudget(5 * MIB, 4 * MIB).shares
+    assert min(small.unkeyed, small.unkeyed_address, small.address, small.beginnings) == 4 * MIB
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from starlette.requests import Request
 
 from gateway.web import bodies
-from gateway.web.bodies import PORTION, Bounds, Scan, Sender, scan_of
-from gateway.web.budget import BodiesFull, ByteBudget
+from gateway.web.bodies import Bounds, Scan, Sender, scan_of
+from gateway.web.budget import PORTION, BodiesFull, ByteBudget
 from gateway.web.json_bodies import JsonScan
 from gateway.web.malformed import BodyCompressed, BodyTooLarge, BodyTooSlow, Malformed
 from mesh.errors import Cancelled
@@ -128,7 +128,7 @@ async def test_a_stranger_s_body_counts_against_the_smaller_share_until_its_key_
 
 async def test_a_stranger_is_refused_after_a_portion_where_the_smaller_share_is_full() -> None:
     within = bounds()
-    within.budget.hold("192.0.2.1", keyed=False).cover(7 * MIB)
+    within.budget.hold("192.0.2.1", keyed=False).cover(7 * MIB + PORTION)
     rest = b'"a": "' + b"x" * (4 * MIB) + b'"}'
     early = b'{"key": "valid", ' + rest
     assert await bodies.read(
