@@ -98,8 +98,14 @@ def deep_objects(target: Target) -> None:
 
 
 def many_keys(target: Target) -> None:
-    """JSON with as many wrong keys as there may be values."""
-    body = b"{" + b",".join(b'"key":"wrong%d"' % number for number in range(8000)) + b"}"
+    """JSON with as many wrong keys as there may be fields."""
+    body = b"{" + b",".join(b'"key":"wrong%d"' % number for number in range(1000)) + b"}"
+    target.again(lambda: target.post("application/json", body), at_once=4)
+
+
+def many_values(target: Target) -> None:
+    """JSON with as many values as there may be."""
+    body = b'{"a":[' + b'{"":""},' * 1600 + b"1]}"
     target.again(lambda: target.post("application/json", body), at_once=4)
 
 
@@ -163,6 +169,7 @@ ATTACKS: Mapping[str, Attack] = {
         nested_arrays,
         deep_objects,
         many_keys,
+        many_values,
         escaped_text,
         form_heads,
         short_form_heads,

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +23,9 @@ from mesh.errors import Cancelled
 T = TypeVar("T")
 
 _LARGE = 1 << 18
+# Of a chunk, which may be as large as what a connection buffers; and how long pieces are looked over at a time.
+_PIECE = 1 << 14
+_TURN_S = 0.002
 # Parsing holds the interpreter for a part of the time, so more threads would not parse more.
 _PARSING = ThreadPoolExecutor(2, "bodies")
 
@@ -224,7 +228,7 @@ class _Reading:
         was_keyed, end = self._hold.keyed, self._size + PORTION
         async for chunk in stream:
             if chunk:
-                self._take(chunk)
+                await self._take(chunk)
             if self._size >= end or self._hold.keyed != was_keyed:
                 return True
         return False
@@ -236,19 +240,28 @@ class _Reading:
             self._ask()
         return self._out.getvalue()
 
-    def _take(self, chunk: bytes) -> None:
+    async def _take(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > self._most:
             raise BodyTooLarge(f"the body is larger than {self._most} bytes; send smaller pictures")
         self._hold.cover(self._size)
         if self._scan is not None:
-            self._scan.feed(chunk)
+            await self._feed(self._scan, chunk)
         if not self._hold.keyed:
             self._ask()
             # By now a key that stands first is known.
             if self._hold.keyed or self._size >= PORTION:
                 self._hold.cover(self._announced)
         self._out.write(chunk)
+
+    async def _feed(self, scan: Scan, chunk: bytes) -> None:
+        """Let `scan` look over a chunk; what takes long is done in pieces, between which others have their turn."""
+        began = time.monotonic()
+        for begin in range(0, len(chunk), _PIECE):
+            scan.feed(chunk[begin : begin + _PIECE])
+            if time.monotonic() - began > _TURN_S:
+                await asyncio.sleep(0)
+                began = time.monotonic()
 
     def _ask(self) -> None:
         """Ask once whether the key that was found is valid: a body with many must not guess more often than one."""

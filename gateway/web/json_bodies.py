@@ -10,8 +10,10 @@ from gateway.web.malformed import Malformed
 
 DEEPEST = 64
 """Most objects and arrays inside one another."""
-MOST_MARKS = 16_384
+MOST_MARKS = 8192
 """Most brackets, braces, commas and colons outside texts: a bound on the objects that are built."""
+MOST_FIELDS = 1024
+"""Most fields of the body's object."""
 MOST_OUTSIDE = 1 << 20
 """Most bytes outside texts: marks, numbers and the blanks between them."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -51,20 +53,25 @@ class JsonScan:
     Args:
         wanted: name of the field that is looked for; "" for none.
 
-    Attributes:
-        found: the text of that field so far, of repeated ones that of the last; None if there is none or it is empty.
     """
 
     def __init__(self, wanted: str = "") -> None:
-        self.found: str | None = None
         self._wanted = wanted
-        self._depth = self._marks = self._texts = self._outside = 0
+        self._plain = wanted.encode()
+        # The value of the wanted field, as it is written.
+        self._value = b""
+        self._depth = self._marks = self._texts = self._outside = self._names = 0
         # Within a text, and whether its next byte is escaped.
         self._inside = self._escaped = False
         self._is_object = False
         # What is read at the top level: a name, a value of the wanted name; as far as it was read.
         self._named = self._wants_value = False
         self._kept: bytearray | None = None
+
+    @property
+    def found(self) -> str | None:
+        """The text of the wanted field so far, of repeated ones that of the last; None if it is missing or empty."""
+        return _text_of(self._value)
 
     def feed(self, chunk: bytes) -> None:
         """Look over the next bytes.
@@ -145,14 +152,17 @@ class JsonScan:
     def _at_top(self, mark: bytes) -> None:
         """A mark between the names and the values of the body's object."""
         if mark == b":":
+            self._names += 1
+            if self._names > MOST_FIELDS:
+                raise Malformed(f"the body has more than {MOST_FIELDS} fields")
             self._wants_value = self._named
             self._kept = bytearray() if self._named else None
             if self._named:
-                self.found = None
+                self._value = b""
         elif self._wants_value:
             # The value ends, or is an object or an array.
             if mark in b",}" and self._kept is not None:
-                self.found = _text_of(bytes(self._kept))
+                self._value = bytes(self._kept)
             self._wants_value = False
             self._kept = None
         self._named = False
@@ -179,10 +189,12 @@ class JsonScan:
         self._inside = False
         if self._wants_value:
             if self._kept is not None:
-                self.found = _text_of(b'"%b"' % bytes(self._kept)) if self._kept else None
+                self._value = b'"%b"' % bytes(self._kept)
                 self._kept = None
         elif self._kept is not None:
-            self._named = _text_of(b'"%b"' % bytes(self._kept)) == self._wanted
+            self._named = self._kept == self._plain or (
+                b"\\" in self._kept and _text_of(b'"%b"' % bytes(self._kept)) == self._wanted
+            )
             self._kept = None
         return end + 1
 

@@ -20,6 +20,10 @@ LONGEST_FIELD = 3 * MAX_BYTES
 """Most bytes of a field: it may be a picture as base64, which is a third larger and may have line breaks."""
 LONGEST_HEAD = 2048
 """Most bytes of a part's head, and of the Content-Type of the body."""
+LONGEST_HEADS = 1 << 16
+"""Most bytes of the heads of all parts together."""
+LONGEST_NAME = 512
+"""Most bytes of a field's name, as it is written."""
 MOST_HEAD_LINES = 16
 MOST_PARAMETERS = 16
 """Most parameters of one header."""
@@ -86,6 +90,7 @@ class MultipartScan:
         self._delimiter = re.compile(re.escape(b"\r\n--" + boundary) + rb"(\r\n|--|[ \t])")
         self._reach = len(boundary) + 6
         self._parts: list[_Part] = []
+        self._heads = 0
         # Bytes that were not passed over yet, and where they stand in the body: before it stands a line break, so that
         # the first boundary is like any other.
         self._rest, self._at = b"\r\n", -2
@@ -142,6 +147,9 @@ class MultipartScan:
             return None
         if len(self._parts) >= MOST_FORM_FIELDS:
             raise Malformed(_REFUSED)
+        self._heads += end - at
+        if self._heads > LONGEST_HEADS:
+            raise Malformed(_REFUSED)
         begin = end + 4
         name, is_file = _named(data[at + 2 : end])
         self._part = _Part(name, is_file, self._at + begin)
@@ -181,7 +189,7 @@ class MultipartScan:
 
 
 def _boundary(content_type: str) -> bytes:
-    boundary = _parameters(content_type).get("boundary", "")
+    boundary = _joined(_parameters(content_type).get("boundary", {}))
     if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
         raise Malformed(_REFUSED)
     return boundary.encode("latin-1", "replace")
@@ -204,15 +212,20 @@ def _named(head: bytes) -> tuple[str, bool]:
         # Of repeated headers the first one counts.
         headers.setdefault(name.lower(), value)
     disposition = _parameters(headers.get("content-disposition", ""))
-    if "name" not in disposition:
+    pieces = disposition.get("name")
+    if pieces is None or sum(len(written) for written, _ in pieces.values()) > LONGEST_NAME:
         raise Malformed(_REFUSED)
     # Older clients have a file's name in its type.
     is_file = "filename" in disposition or "name" in _parameters(headers.get("content-type", ""))
-    return disposition["name"], is_file
+    return _joined(pieces), is_file
 
 
-def _parameters(header: str) -> Mapping[str, str]:
-    """The parameters of a header by name in lower case; of repeated ones the first counts. RFC 2231's forms are known.
+# The pieces of a parameter by their number, and whether each is encoded: RFC 2231's forms, or a single plain one.
+_Pieces = dict[int, tuple[str, bool]]
+
+
+def _parameters(header: str) -> Mapping[str, _Pieces]:
+    """The parameters of a header by name in lower case; of repeated ones the first counts.
 
     Raises:
         Malformed: too many, or written in a way that can't be read.
@@ -220,8 +233,8 @@ def _parameters(header: str) -> Mapping[str, str]:
     at = header.find(";")
     if len(header) > LONGEST_HEAD or header.count(";") > _MOST_SEMICOLONS:
         raise Malformed(_REFUSED)
-    plain: dict[str, str] = {}
-    extended: dict[str, dict[int, tuple[str, bool]]] = {}
+    plain: dict[str, _Pieces] = {}
+    extended: dict[str, _Pieces] = {}
     count = 0
     while 0 <= at < len(header):
         found = _PARAMETER.match(header, at)
@@ -237,14 +250,14 @@ def _parameters(header: str) -> Mapping[str, str]:
         written = found[3].strip() if found[2] is None else re.sub(r"\\(.)", r"\1", found[2])
         form = _EXTENDED.fullmatch(name)
         if form is None or (form[2] is None and form[3] is None):
-            plain.setdefault(name, written)
+            plain.setdefault(name, {0: (written, False)})
         else:
             extended.setdefault(form[1], {}).setdefault(int(form[2] or 0), (written, bool(form[3])))
     # The longer form has every character, so it counts for more.
-    return plain | {name: _joined(pieces) for name, pieces in extended.items()}
+    return plain | extended
 
 
-def _joined(pieces: Mapping[int, tuple[str, bool]]) -> str:
+def _joined(pieces: _Pieces) -> str:
     """The value of a parameter in RFC 2231's forms; of a character set that is not known, as UTF-8."""
     charset, whole = "utf-8", b""
     for index, (number, (written, is_encoded)) in enumerate(sorted(pieces.items())):

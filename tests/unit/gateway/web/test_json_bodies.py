@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.web.json_bodies import DEEPEST, MOST_MARKS, MOST_OUTSIDE, JsonScan, json_object
+from gateway.web.json_bodies import DEEPEST, MOST_FIELDS, MOST_MARKS, MOST_OUTSIDE, JsonScan, json_object
 from gateway.web.malformed import Malformed
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -106,7 +106,8 @@ BEYOND = {
     "arrays": (b'{"a":[' + b"[]," * (8 << 20), f"more than {MOST_MARKS}"),
     "objects": (b'{"a":[' + b'{"a":1},' * (1 << 20), f"more than {MOST_MARKS}"),
     "numbers": (b'{"a":[' + b"1," * 1_000_000 + b"1]}", f"more than {MOST_MARKS}"),
-    "names": (b"{" + b'"a":1,' * 1_000_000 + b'"a":1}', f"more than {MOST_MARKS}"),
+    "names": (b"{" + b'"a":1,' * 1_000_000 + b'"a":1}', f"more than {MOST_FIELDS} fields"),
+    "names further in": (b'{"a":{' + b'"a":1,' * 1_000_000 + b'"a":1}}', f"more than {MOST_MARKS}"),
     "depth": (b"[" * 100_000, f"more than {DEEPEST}"),
     "depth of objects": (b'{"a":' * 100_000, f"more than {DEEPEST}"),
     "a number": (b'{"a":' + b"9" * (8 << 20), f"more than {MOST_OUTSIDE}"),

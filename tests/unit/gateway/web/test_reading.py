@@ -148,11 +148,11 @@ async def test_a_body_asks_for_one_key_only_however_many_it_has() -> None:
         asked.append(key)
         return False
 
-    body = b"{" + b",".join(b'"key": "%d"' % number for number in range(2000)) + b"}"
+    body = b"{" + b",".join(b'"key": "%d"' % number for number in range(1000)) + b"}"
     scan = JsonScan("key")
     request = Client(pieces(body, 100), headers=announced(body)).request()
     await bodies.read(request, bounds(), sender=Sender(False, knows=knows), scan=scan)
-    assert len(asked) == 1 and scan.found == "1999"
+    assert len(asked) == 1 and scan.found == "999"
 
 
 @pytest.mark.parametrize("sent", [0, 10, PORTION, 3 * MIB])
