@@ -87,8 +87,8 @@ class GatewaySettings(ServerSettings):
     max_body_bytes: int = setting(24 * 1024 * 1024, "Maximum size of a request body in bytes.")
     body_budget_bytes: int = setting(
         256 * 1024 * 1024,
-        "Maximum number of bytes of all request bodies that this process holds at the same time; half of them from one "
-        "address, a quarter of them without a known key.",
+        "Maximum number of bytes of all request bodies that this process holds at the same time, at least one of the "
+        "maximum size; half of them from one address, half of them without a known key.",
     )
     body_portion_s: float = setting(
         5.0, "Seconds within which each 64 KiB of a request body without a known key must arrive."
@@ -120,11 +120,6 @@ class GatewaySettings(ServerSettings):
         if self.max_pictures < 4:
             raise SettingsError(
                 f"CN_GATEWAY_MAX_PICTURES={self.max_pictures} is below 4, the maximum number of pictures of one request"
-            )
-        if self.body_budget_bytes < self.max_body_bytes:
-            raise SettingsError(
-                f"CN_GATEWAY_BODY_BUDGET_BYTES={self.body_budget_bytes} is below CN_GATEWAY_MAX_BODY_BYTES, "
-                f"{self.max_body_bytes}: no body of that size could be read"
             )
         # Whether there are keys in the database is known only once it is open.
         if not self.api_keys and not self.database_url:

@@ -178,9 +178,9 @@ class FormOrJson:
         if begun and not BYTE_ORDER_MARK.startswith(self._start):
             self._scan = JsonScan(self._wanted) if begun.startswith(b"{") else UrlencodedScan(self._wanted)
             self._scan.feed(self._start)
-        elif len(self._start) > PORTION:
-            # Blanks, which mean nothing in JSON, and are no field's name.
-            self._start = b" "
+        elif not begun and self._start != BYTE_ORDER_MARK:
+            # One blank for all of them: they mean nothing in JSON, and make the name of a form's first field another.
+            self._start = self._start[-1:]
 
     def finish(self) -> None:
         """Take note that the body is whole."""

@@ -48,7 +48,7 @@ class Shares:
     Attributes:
         total: of all bodies.
         address: of all bodies of one address, but for beginnings.
-        beginnings: of the first PORTION of each body without a known key.
+        beginnings: of the first PORTION of each body without a known key; half of it of one address.
         unkeyed: of the rest of all bodies without a known key.
         unkeyed_address: of the rest of all bodies of one address without a known key.
     """
@@ -62,16 +62,15 @@ class Shares:
     @classmethod
     def of(cls, total: int, largest: int) -> "Shares":
         """The shares of a budget of `total` bytes; each has room for one body of `largest` bytes."""
-        parts = (_ADDRESS, _BEGINNINGS, _UNKEYED, _UNKEYED_ADDRESS)
-        return cls(total, *(max(total // part, largest) for part in parts))
+        return cls(*(max(total // part, largest) for part in (1, _ADDRESS, _BEGINNINGS, _UNKEYED, _UNKEYED_ADDRESS)))
 
 
 class ByteBudget:
     """Counts the bytes of bodies in this process.
 
     Args:
-        total: most bytes of all bodies together.
-        largest: most bytes of one body, at most `total`.
+        total: most bytes of all bodies together; at least `largest`.
+        largest: most bytes of one body.
         clock: seconds, to see which bodies have stalled.
     """
 
@@ -113,7 +112,7 @@ class ByteBudget:
             BodiesFull: one of the bounds is reached; nothing was counted.
         """
         while count > 0 and (reason := self._full(count, address, share)):
-            if share is Share.UNKEYED and self._make_room(address if "address" in reason else None):
+            if share is not Share.KEYED and self._make_room(share, address if "address" in reason else None):
                 continue
             REFUSED.labels(reason).inc()
             whose = "from this address " if "address" in reason else ""
@@ -124,7 +123,7 @@ class ByteBudget:
             )
         self._held[share] += count
         HELD.labels(share).inc(count)
-        if address is not None and share is not Share.BEGINNING:
+        if address is not None:
             self._of_address[address, share] += count
             if not self._of_address[address, share]:
                 del self._of_address[address, share]
@@ -139,7 +138,10 @@ class ByteBudget:
         if self.held + count > shares.total:
             return "budget"
         if share is Share.BEGINNING:
-            return "beginnings" if self._held[share] + count > shares.beginnings else ""
+            if self._held[share] + count > shares.beginnings:
+                return "beginnings"
+            of_address = 0 if address is None else self._of_address[address, share]
+            return "beginnings of an address" if of_address + count > shares.beginnings // _ADDRESS else ""
         if share is Share.UNKEYED and self._held[share] + count > shares.unkeyed:
             return "unkeyed"
         if address is not None:
@@ -150,12 +152,10 @@ class ByteBudget:
                 return "address"
         return ""
 
-    def _make_room(self, address: str | None) -> bool:
-        """End the body without a key that has stalled longest, of `address` if one is given; whether there was one."""
+    def _make_room(self, share: Share, address: str | None) -> bool:
+        """End the body of `share` that has stalled longest, of `address` if one is given; whether there was one."""
         before = self._clock() - STALLED_S
-        holding = (
-            one for one in self._strangers if one.beyond_beginning and (address is None or one.address == address)
-        )
+        holding = (one for one in self._strangers if one.has(share) and address in (None, one.address))
         oldest = min(holding, key=self._strangers.__getitem__, default=None)
         if oldest is None or self._strangers[oldest] > before:
             return False
@@ -180,10 +180,9 @@ class Hold:
         """Whether the bytes count against the share of holders of keys."""
         return self._keyed
 
-    @property
-    def beyond_beginning(self) -> bool:
-        """Whether bytes count against the share of senders without a known key."""
-        return self._counts[Share.UNKEYED] > 0
+    def has(self, share: Share) -> bool:
+        """Whether bytes of it count against `share`."""
+        return self._counts[share] > 0
 
     def cover(self, count: int) -> None:
         """Hold at least `count` bytes.

@@ -1,5 +1,7 @@
 """The budget of all bodies: its shares, and that what was taken is given back."""
 
+from functools import partial
+
 import pytest
 
 from gateway.web.budget import PORTION, STALLED_S, BodiesFull, ByteBudget, Hold
@@ -61,12 +63,13 @@ def test_the_beginnings_of_bodies_find_room_beside_large_ones_without_a_key() ->
     whole = budget()
     for number in range(2):
         whole.hold(f"10.0.0.{number}", keyed=False).cover(8 * MIB + PORTION)
-    small = [whole.hold("10.0.0.1", keyed=False) for _ in range(16 * MIB // PORTION - 2)]
+    small = [whole.hold("10.0.0.1", keyed=False) for _ in range(8 * MIB // PORTION - 1)]
     for hold in small:
         hold.cover(PORTION)
-    with pytest.raises(BodiesFull):
-        whole.hold("10.0.0.9", keyed=False).cover(1)
+    with pytest.raises(BodiesFull, match="this address"):
+        whole.hold("10.0.0.1", keyed=False).cover(1)
     small[0].move()
+    whole.hold("10.0.0.1", keyed=False).cover(PORTION)
     whole.hold("10.0.0.9", keyed=False).cover(PORTION)
 
 
@@ -99,6 +102,22 @@ def test_a_body_without_a_key_that_has_stalled_gives_way_to_one_that_comes() -> 
     # Only a body that has a known key may take what is left of the whole, and it ends nobody.
     whole.hold("10.0.0.7", keyed=True).cover(32 * MIB)
     assert ended == ["second"]
+
+
+def test_a_beginning_that_has_stalled_gives_way_too() -> None:
+    now = 100.0
+    whole = ByteBudget(64 * MIB, 4 * MIB, clock=lambda: now)
+    ended: list[int] = []
+    for number in range(8 * MIB // PORTION):
+        hold = whole.hold("10.0.0.1", keyed=False)
+        hold.on_end = partial(ended.append, number)
+        hold.came_on()
+        hold.cover(PORTION)
+    with pytest.raises(BodiesFull):
+        whole.hold("10.0.0.1", keyed=False).cover(1)
+    now += STALLED_S
+    whole.hold("10.0.0.1", keyed=False).cover(PORTION)
+    assert ended == [0]
 
 
 def test_bytes_move_to_the_other_share_once_the_key_is_known() -> None:
