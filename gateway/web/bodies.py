@@ -101,7 +101,7 @@ async def read(
     Raises:
         BodyTooLarge: more than `largest`; reading stops there.
         BodyCompressed: a compressed body.
-        BodyTooSlow: it came without a known key, and too slowly.
+        BodyTooSlow: it came too slowly without a known key, or while others needed its room.
         BodiesFull: the budget has no room for it.
         Malformed: `scan` refused it.
         Cancelled: the client left.
@@ -129,11 +129,13 @@ async def read(
     except TimeoutError:
         REFUSED.labels("slow").inc()
         raise BodyTooSlow(
-            f"the body came too slowly: send at least {PORTION} bytes every {bounds.portion_s:g} seconds, or send the "
-            "key in a header or before large fields"
+            f"the body came too slowly: send at least {PORTION} bytes every {bounds.portion_s:g} seconds, faster where "
+            "many send at once; and send the key in a header or before large fields"
         ) from None
     except ClientDisconnect:
         raise Cancelled("the client closed the connection") from None
+    finally:
+        hold.arrived()
 
 
 def admit(request: Request) -> None:

@@ -2,7 +2,8 @@
 
 Bodies whose sender is not known yet have a smaller share of it than those of holders of keys, and one address has only
 a part of either, so that no sender can make the process large or keep others out. The beginnings of bodies, where most
-keys stand, have a share of their own: a small request finds room whatever large ones without a key are on their way.
+keys stand, have a share of their own: a small request finds room whatever large ones are on their way. Where room is
+needed, bodies that have stalled give way.
 """
 
 import time
@@ -17,11 +18,12 @@ from prometheus_client import Gauge
 from mesh.errors import Unavailable
 
 PORTION = 1 << 16
-"""Bytes at the beginning of a body in which its key is looked for before its length must find room."""
+"""Bytes at the beginning of a body, in which its key is looked for before its whole length must find room."""
 STALLED_S = 1.0
-"""Seconds within which each PORTION of a body without a known key must come where others wait for its room."""
+"""Seconds within which each PORTION of a body must come where others need its room."""
 _RETRY_S = 2.0
 # Parts of the budget: of one address, of all beginnings, of the rest without a known key, of one address of that.
+# Holders of keys may have what beginnings leave.
 _ADDRESS, _BEGINNINGS, _UNKEYED, _UNKEYED_ADDRESS = 2, 4, 4, 8
 
 
@@ -48,7 +50,8 @@ class Shares:
     Attributes:
         total: of all bodies.
         address: of all bodies of one address, but for beginnings.
-        beginnings: of the first PORTION of each body without a known key; half of it of one address.
+        beginnings: of the first PORTION of each body; half of it of one address.
+        keyed: of the rest of all bodies whose key is known.
         unkeyed: of the rest of all bodies without a known key.
         unkeyed_address: of the rest of all bodies of one address without a known key.
     """
@@ -56,13 +59,15 @@ class Shares:
     total: int
     address: int
     beginnings: int
+    keyed: int
     unkeyed: int
     unkeyed_address: int
 
     @classmethod
     def of(cls, total: int, largest: int) -> "Shares":
         """The shares of a budget of `total` bytes; each has room for one body of `largest` bytes."""
-        return cls(*(max(total // part, largest) for part in (1, _ADDRESS, _BEGINNINGS, _UNKEYED, _UNKEYED_ADDRESS)))
+        parts = (total, total // _ADDRESS, total // _BEGINNINGS, total - total // _BEGINNINGS)
+        return cls(*(max(part, largest) for part in (*parts, total // _UNKEYED, total // _UNKEYED_ADDRESS)))
 
 
 class ByteBudget:
@@ -79,8 +84,8 @@ class ByteBudget:
         self._clock = clock
         self._held: Counter[Share] = Counter()
         self._of_address: Counter[tuple[str, Share]] = Counter()
-        # Holds of the share without a key, and when they came on last.
-        self._strangers: dict[Hold, float] = {}
+        # Bodies that are being read, and when they came on last.
+        self._arriving: dict[Hold, float] = {}
 
     @property
     def shares(self) -> Shares:
@@ -102,17 +107,18 @@ class ByteBudget:
         return Hold(self, address, keyed)
 
     def came_on(self, hold: "Hold") -> None:
-        """Take note that a body without a known key arrives as it should."""
-        self._strangers[hold] = self._clock()
+        """Take note that a body arrives as it should."""
+        self._arriving[hold] = self._clock()
 
-    def take(self, count: int, address: str | None, share: Share) -> None:
-        """Count `count` more bytes, or fewer if it is negative.
+    def take(self, count: int, hold: "Hold", share: Share) -> None:
+        """Count `count` more bytes for `hold`, or fewer if it is negative.
 
         Raises:
             BodiesFull: one of the bounds is reached; nothing was counted.
         """
+        address = hold.address
         while count > 0 and (reason := self._full(count, address, share)):
-            if share is not Share.KEYED and self._make_room(share, address if "address" in reason else None):
+            if self._make_room(reason, hold):
                 continue
             REFUSED.labels(reason).inc()
             whose = "from this address " if "address" in reason else ""
@@ -129,8 +135,8 @@ class ByteBudget:
                 del self._of_address[address, share]
 
     def forget(self, hold: "Hold") -> None:
-        """Take note that `hold` has ended, or that its key is known."""
-        self._strangers.pop(hold, None)
+        """Take note that the body of `hold` is not being read any more."""
+        self._arriving.pop(hold, None)
 
     def _full(self, count: int, address: str | None, share: Share) -> str:
         """Which bound does not allow `count` more bytes; "" if all do."""
@@ -142,8 +148,8 @@ class ByteBudget:
                 return "beginnings"
             of_address = 0 if address is None else self._of_address[address, share]
             return "beginnings of an address" if of_address + count > shares.beginnings // _ADDRESS else ""
-        if share is Share.UNKEYED and self._held[share] + count > shares.unkeyed:
-            return "unkeyed"
+        if self._held[share] + count > (shares.keyed if share is Share.KEYED else shares.unkeyed):
+            return str(share)
         if address is not None:
             unkeyed = self._of_address[address, Share.UNKEYED]
             if share is Share.UNKEYED and unkeyed + count > shares.unkeyed_address:
@@ -152,12 +158,16 @@ class ByteBudget:
                 return "address"
         return ""
 
-    def _make_room(self, share: Share, address: str | None) -> bool:
-        """End the body of `share` that has stalled longest, of `address` if one is given; whether there was one."""
-        before = self._clock() - STALLED_S
-        holding = (one for one in self._strangers if one.has(share) and address in (None, one.address))
-        oldest = min(holding, key=self._strangers.__getitem__, default=None)
-        if oldest is None or self._strangers[oldest] > before:
+    def _make_room(self, reason: str, hold: "Hold") -> bool:
+        """End the body that has stalled longest of those which are in the way of `hold`; whether there was one."""
+        shares = [share for share in Share if reason.startswith(share)] or list(Share)
+
+        def is_in_the_way(other: Hold) -> bool:
+            of_address = "address" not in reason or other.address == hold.address
+            return other is not hold and of_address and any(map(other.has, shares))
+
+        oldest = min(filter(is_in_the_way, self._arriving), key=self._arriving.__getitem__, default=None)
+        if oldest is None or self._arriving[oldest] > self._clock() - STALLED_S:
             return False
         oldest.end()
         return True
@@ -190,12 +200,9 @@ class Hold:
         Raises:
             BodiesFull: there is no room for them.
         """
-        if self._keyed:
-            self._grow(count, Share.KEYED)
-            return
         self._grow(min(count, PORTION), Share.BEGINNING)
         if count > PORTION:
-            self._grow(count - PORTION, Share.UNKEYED)
+            self._grow(count - PORTION, Share.KEYED if self._keyed else Share.UNKEYED)
 
     def move(self) -> None:
         """Count the bytes against the share of holders of keys from now on.
@@ -204,15 +211,18 @@ class Hold:
             BodiesFull: the address has no room for them there.
         """
         if not self._keyed:
-            count = self._counts.total()
-            self.release()
             self._keyed = True
-            self.cover(count)
+            count = self._counts.pop(Share.UNKEYED, 0)
+            self._budget.take(-count, self, Share.UNKEYED)
+            self._grow(count, Share.KEYED)
 
     def came_on(self) -> None:
         """Take note that the body arrives as it should."""
-        if not self._keyed:
-            self._budget.came_on(self)
+        self._budget.came_on(self)
+
+    def arrived(self) -> None:
+        """Take note that the body is not being read any more."""
+        self._budget.forget(self)
 
     def end(self) -> None:
         """Give all bytes back, because others need them and the body has stalled."""
@@ -223,10 +233,10 @@ class Hold:
         """Give all bytes back. Doing it again changes nothing."""
         self._budget.forget(self)
         for share, count in self._counts.items():
-            self._budget.take(-count, self.address, share)
+            self._budget.take(-count, self, share)
         self._counts.clear()
 
     def _grow(self, count: int, share: Share) -> None:
         if count > self._counts[share]:
-            self._budget.take(count - self._counts[share], self.address, share)
+            self._budget.take(count - self._counts[share], self, share)
             self._counts[share] = count

@@ -22,6 +22,6 @@ class BodyCompressed(Malformed):
 
 
 class BodyTooSlow(Malformed):
-    """The body came without a known key, and came too slowly."""
+    """The body came too slowly without a known key, or while others needed its room."""
 
     status = 408

@@ -276,6 +276,32 @@ async def test_all_bodies_together_have_a_bound_and_strangers_leave_room_for_hol
         await eventually(given_back)
 
 
+async def test_where_no_key_is_asked_for_small_requests_find_room_too() -> None:
+    async with running(max_body_bytes=2 * MIB, body_budget_bytes=8 * MIB) as mesh:
+        host, port = mesh.url.removeprefix("http://").split(":")
+        head = f"POST {ENTERPRISE} HTTP/1.1\r\nHost: x\r\nContent-Length: {2 * MIB}\r\n\r\n".encode()
+        others = [await asyncio.open_connection(host, int(port)) for _ in range(12)]
+        for _, writer in others:
+            writer.write(head + b'{"a":"' + b"x" * MIB)
+        answers = [asyncio.create_task(reader.readuntil(b"\r\n\r\n")) for reader, _ in others]
+
+        async def told() -> bool:
+            return sum(answer.done() for answer in answers) >= 9
+
+        await eventually(told)
+        assert all(b" 503 " in answer.result() for answer in answers if answer.done())
+        for path, body in (
+            (ENTERPRISE, {**SAMPLE, "model_id": "demo"}),
+            (NATIVE, {"prompt": "x"}),
+            ("/", {"inputs": "x"}),
+        ):
+            async with mesh.http.post(path, json=body) as response:
+                assert response.status != 503, await response.text()
+        for _, writer in others:
+            writer.close()
+        await asyncio.gather(*answers, return_exceptions=True)
+
+
 BEARER = {"Authorization": f"Bearer {KEY}"}
 PROBLEM = {"type", "title", "status", "detail", "retry_after"}
 FULL: dict[str, tuple[set[str], dict[str, str]]] = {

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from gateway.web import bodies
 from gateway.web.bodies import Bounds, Scan, Sender, scan_of
-from gateway.web.budget import PORTION, BodiesFull, ByteBudget
+from gateway.web.budget import PORTION, STALLED_S, BodiesFull, ByteBudget
 from gateway.web.json_bodies import JsonScan
 from gateway.web.malformed import BodyCompressed, BodyTooLarge, BodyTooSlow, Malformed
 from mesh.errors import Cancelled
@@ -28,6 +28,7 @@ class Client:
     leaves: bool = False
     headers: dict[str, str] = field(default_factory=dict)
     taken: int = 0
+    waiting: asyncio.Event = field(default_factory=asyncio.Event)
 
     def request(self) -> Request:
         sent = self._sent()
@@ -39,6 +40,7 @@ class Client:
         for chunk in self.chunks:
             self.taken += len(chunk)
             yield {"type": "http.request", "body": chunk, "more_body": True}
+        self.waiting.set()
         if self.stays:
             await asyncio.Event().wait()
         if self.leaves:
@@ -73,18 +75,20 @@ async def test_a_body_is_whole_and_its_bytes_are_held_until_they_are_given_back(
 async def test_a_body_whose_length_does_not_fit_is_refused_before_its_first_byte() -> None:
     within = bounds()
     within.budget.hold("198.51.100.1", keyed=True).cover(32 * MIB)
-    within.budget.hold("198.51.100.2", keyed=True).cover(31 * MIB)
+    within.budget.hold("198.51.100.2", keyed=True).cover(15 * MIB)
     client = Client(pieces(b"x" * (2 * MIB)), headers=announced(2 * MIB))
+    request = client.request()
     with pytest.raises(BodiesFull):
-        await bodies.read(client.request(), within)
+        await bodies.read(request, within)
     assert client.taken == 0
+    bodies.release(request)
     chunked = Client(pieces(b"x" * (2 * MIB)))
     request = chunked.request()
     with pytest.raises(BodiesFull):
         await bodies.read(request, within)
-    assert chunked.taken <= MIB + (1 << 14)
+    assert chunked.taken <= MIB + 4 * PORTION
     bodies.release(request)
-    assert within.budget.held == 63 * MIB
+    assert within.budget.held == 47 * MIB
 
 
 @pytest.mark.parametrize(
@@ -184,6 +188,24 @@ async def test_a_holder_of_a_key_may_be_slow() -> None:
     client = Client([b"{}"], stays=True, headers=announced(4 * MIB))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(bodies.read(client.request(), bounds(portion_s=0.0)), 0.05)
+
+
+async def test_but_not_where_others_need_the_room() -> None:
+    now = 0.0
+    within = Bounds(ByteBudget(8 * MIB, 8 * MIB, clock=lambda: now), 8 * MIB, 60.0)
+    client = Client([b"{}"], stays=True, headers=announced(8 * MIB))
+    slow = client.request()
+    reading = asyncio.create_task(bodies.read(slow, within))
+    await client.waiting.wait()
+    body = b"x" * MIB
+    with pytest.raises(BodiesFull):
+        await bodies.read(Client(pieces(body), headers=announced(body)).request(), within)
+    now += STALLED_S
+    assert await bodies.read(Client(pieces(body), headers=announced(body)).request(), within) == body
+    with pytest.raises(BodyTooSlow):
+        await asyncio.wait_for(reading, 30)
+    bodies.release(slow)
+    assert within.budget.held == MIB
 
 
 async def test_a_client_that_leaves_is_no_fault_of_ours() -> None:
