@@ -57,10 +57,10 @@ class CallInterceptor(ServerInterceptor):
                     except Exception as error:
                         await _abort(context, error, outcome)
 
-            wrapped: Any = grpc.unary_stream_rpc_method_handler
+            build = grpc.unary_stream_rpc_method_handler
             if handler.stream_stream is not None:
-                wrapped = grpc.stream_stream_rpc_method_handler
-            return wrapped(streaming, handler.request_deserializer, handler.response_serializer)
+                build = grpc.stream_stream_rpc_method_handler
+            return build(streaming, handler.request_deserializer, handler.response_serializer)
         return handler
 
 

@@ -44,4 +44,4 @@ class KeyFirst(ServerInterceptor):
             yield b""
 
         # Only a method that takes a stream decides itself when to read a message.
-        return grpc.stream_stream_rpc_method_handler(refuse)  # type: ignore[arg-type]
+        return grpc.stream_stream_rpc_method_handler(refuse)
