@@ -247,7 +247,7 @@ def _parameters(header: str) -> Mapping[str, _Pieces]:
         if count > MOST_PARAMETERS:
             raise Malformed(_REFUSED)
         name = found[1].lower()
-        written = found[3].strip() if found[2] is None else re.sub(r"\\(.)", r"\1", found[2])
+        written = found[3].strip() if found[2] is None else re.sub(r"\\([\\\"])", r"\1", found[2])
         form = _EXTENDED.fullmatch(name)
         if form is None or (form[2] is None and form[3] is None):
             plain.setdefault(name, {0: (written, False)})

@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 import psutil
 
-from tests.contract.test_key_secrecy import environment, free_address, serving
 from tests.rigs.enterprise_client import PATH as ENTERPRISE
+from tests.rigs.gateway_process import environment, free_address, serving
 from tests.rigs.services import FakeRooms
 
 MIB = 1 << 20

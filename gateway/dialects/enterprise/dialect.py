@@ -191,7 +191,7 @@ class Enterprise:
         body = await body_of(self._gateway, request, scan, header_key=_first(beside), is_known=False)
         self._known([scan.found, *beside], request)
         bodies.admit(request)
-        return await fields_of(scan, body) if body.strip() else {}
+        return {} if not body or body.isspace() else await fields_of(scan, body)
 
     def _fields(self, request: Request, sent: Mapping[str, Any]) -> Lenient:
         path = request.scope["path"]
