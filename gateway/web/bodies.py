@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from gateway.web.budget import PORTION, REFUSED, ByteBudget, Hold
+from gateway.web.budget import PORTION, REFUSED, BodiesFull, ByteBudget, Hold
 from gateway.web.json_bodies import BYTE_ORDER_MARK, JsonScan
 from gateway.web.malformed import BodyCompressed, BodyTooLarge, BodyTooSlow
 from gateway.web.multipart import MultipartScan
@@ -101,8 +101,8 @@ async def read(
     Raises:
         BodyTooLarge: more than `largest`; reading stops there.
         BodyCompressed: a compressed body.
-        BodyTooSlow: it came too slowly without a known key, or while others needed its room.
-        BodiesFull: the budget has no room for it.
+        BodyTooSlow: it came without a known key, and too slowly.
+        BodiesFull: the budget has no room for it, or it stalled and others needed its room.
         Malformed: `scan` refused it.
         Cancelled: the client left.
     """
@@ -127,10 +127,14 @@ async def read(
                 if not await reading.portion(stream):
                     return reading.whole()
     except TimeoutError:
-        REFUSED.labels("slow").inc()
+        REFUSED.labels("stalled" if hold.has_ended else "slow").inc()
+        if hold.has_ended:
+            raise BodiesFull(
+                "the body came slowly, and others needed its room; wait a little and send it again, faster"
+            ) from None
         raise BodyTooSlow(
-            f"the body came too slowly: send at least {PORTION} bytes every {bounds.portion_s:g} seconds, faster where "
-            "many send at once; and send the key in a header or before large fields"
+            f"the body came too slowly: send at least {PORTION} bytes every {bounds.portion_s:g} seconds, or send the "
+            "key in a header or before large fields"
         ) from None
     except ClientDisconnect:
         raise Cancelled("the client closed the connection") from None

@@ -40,7 +40,14 @@ REFUSED = Count("cn_bodies_refused_total", "Request bodies refused before they w
 
 
 class BodiesFull(Unavailable):
-    """The process holds as many bytes of bodies as it may; the same request may succeed a little later."""
+    """The process holds as many bytes of bodies as it may; the same request may succeed a little later.
+
+    Args:
+        message: what to do.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after_s=_RETRY_S)
 
 
 @dataclass(frozen=True)
@@ -124,8 +131,7 @@ class ByteBudget:
             whose = "from this address " if "address" in reason else ""
             raise BodiesFull(
                 f"too many request bodies are arriving {whose}at the moment; wait a little and send it again"
-                + ("" if share is Share.KEYED else ", with the key in a header or before large fields"),
-                retry_after_s=_RETRY_S,
+                + ("" if share is Share.KEYED else ", with the key in a header or before large fields")
             )
         self._held[share] += count
         HELD.labels(share).inc(count)
@@ -181,6 +187,8 @@ class Hold:
         """Whom the bytes are counted for."""
         self.on_end: Callable[[], None] = lambda: None
         """Called when others need the room of this body, which has stalled."""
+        self.has_ended = False
+        """Whether it was ended for others."""
         self._budget = budget
         self._keyed = keyed
         self._counts: Counter[Share] = Counter()
@@ -226,6 +234,7 @@ class Hold:
 
     def end(self) -> None:
         """Give all bytes back, because others need them and the body has stalled."""
+        self.has_ended = True
         self.release()
         self.on_end()
 

@@ -22,6 +22,6 @@ class BodyCompressed(Malformed):
 
 
 class BodyTooSlow(Malformed):
-    """The body came too slowly without a known key, or while others needed its room."""
+    """The body came without a known key, and too slowly."""
 
     status = 408

@@ -202,7 +202,7 @@ async def test_but_not_where_others_need_the_room() -> None:
         await bodies.read(Client(pieces(body), headers=announced(body)).request(), within)
     now += STALLED_S
     assert await bodies.read(Client(pieces(body), headers=announced(body)).request(), within) == body
-    with pytest.raises(BodyTooSlow):
+    with pytest.raises(BodiesFull, match="others needed its room"):
         await asyncio.wait_for(reading, 30)
     bodies.release(slow)
     assert within.budget.held == MIB
