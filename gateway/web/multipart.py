@@ -1,43 +1,39 @@
-"""Forms of multipart/form-data (RFC 7578): their parts are found as they arrive, their fields built when the sender is
-known.
+"""Forms of multipart/form-data (RFC 7578): looked over as they arrive, their fields built when the sender is known.
 
-Whatever stands in the body, a byte is passed over at memory speed: only as many heads and boundaries are looked at as a
-form may have fields.
+Both is done by the parser of python-multipart, so that the key that is looked for and the fields are never read in two
+ways. What is not its matter stands here: bounds, parameters in RFC 2231's forms, text before the first part.
 """
 
-import re
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_to_bytes
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
 
 from gateway.web.json_bodies import LONGEST_TEXT
 from gateway.web.malformed import Malformed
+from gateway.web.parameters import LONGEST_HEADER, MOST_PARAMETERS, joined, parameters
 from gateway.web.urlencoded import MOST_FORM_FIELDS
 from mesh.pictures import MAX_BYTES
 
+# What is wrong with a client's form is told to the client.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+
 LONGEST_FIELD = 3 * MAX_BYTES
 """Most bytes of a field: it may be a picture as base64, which is a third larger and may have line breaks."""
-LONGEST_HEAD = 2048
+LONGEST_HEAD = LONGEST_HEADER
 """Most bytes of a part's head, and of the Content-Type of the body."""
 LONGEST_HEADS = 1 << 16
 """Most bytes of the heads of all parts together."""
 LONGEST_NAME = 512
 """Most bytes of a field's name, as it is written."""
 MOST_HEAD_LINES = 16
-MOST_PARAMETERS = 16
-"""Most parameters of one header."""
-_MOST_SEMICOLONS = 64
 _LONGEST_BOUNDARY = 70
 _REFUSED = (
     f"the body is not a valid multipart form of at most {MOST_FORM_FIELDS} fields, each with a head of at most "
     f"{LONGEST_HEAD} bytes, {MOST_HEAD_LINES} lines and {MOST_PARAMETERS} parameters a line"
 )
-# A parameter, or something without a value.
-_PARAMETER = re.compile(r';\s*+(?:([^\s;="]++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"\s*+|([^;"]*+))|[^;="]*+)')
-# RFC 2231: name*=charset'language'value, name*0=value, name*0*=charset'language'value.
-_EXTENDED = re.compile(r"([^*]++)(?:\*(\d{1,2}))?+(\*)?+")
-_CHARSETS = {"iso-8859-1": "latin-1", "latin-1": "latin-1"}
 
 
 def multipart(content_type: str, body: bytes) -> dict[str, Any]:
@@ -57,46 +53,25 @@ def multipart(content_type: str, body: bytes) -> dict[str, Any]:
     return scan.fields(body)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A part: its name, whether it is a file, and where its content stands in the body."""
-
-    name: str
-    is_file: bool
-    begin: int
-    end: int = -1
-
-
 class MultipartScan:
-    """Finds the parts of a form chunk by chunk, and the text of one field. Nothing else is kept.
+    """Looks over a form chunk by chunk, and finds the text of one field. Nothing else is kept.
 
     Args:
         content_type: with the boundary.
         wanted: name of the field that is looked for; "" for none.
-
-    Attributes:
-        found: the text of that field so far, of repeated ones that of the last; None if there is none or it is empty.
 
     Raises:
         Malformed: there is no valid boundary.
     """
 
     def __init__(self, content_type: str, wanted: str = "") -> None:
-        self.found: str | None = None
-        self._wanted = wanted
-        boundary = _boundary(content_type)
-        # With what must follow: near misses are passed over without being looked at. Blanks may follow by the letter of
-        # the standard; nobody sends them.
-        self._delimiter = re.compile(re.escape(b"\r\n--" + boundary) + rb"(\r\n|--|[ \t])")
-        self._reach = len(boundary) + 6
-        self._parts: list[_Part] = []
-        self._heads = 0
-        # Bytes that were not passed over yet, and where they stand in the body: before it stands a line break, so that
-        # the first boundary is like any other.
-        self._rest, self._at = b"\r\n", -2
-        self._in_head = self._complete = False
-        self._part: _Part | None = None
-        self._kept = bytearray()
+        self._boundary = _boundary(content_type)
+        self._form = _Form(self._boundary, wanted, LONGEST_TEXT)
+
+    @property
+    def found(self) -> str | None:
+        """The text of that field so far, of repeated ones that of the last; None if there is none or it is empty."""
+        return self._form.found
 
     def feed(self, chunk: bytes) -> None:
         """Look over the next bytes.
@@ -104,19 +79,7 @@ class MultipartScan:
         Raises:
             Malformed: they are no form, or a limit is exceeded.
         """
-        if self._complete:
-            return
-        data, at = self._rest + chunk, 0
-        while not self._complete:
-            step = self._head(data, at) if self._in_head else self._content(data, at)
-            if step is None:
-                break
-            at = step
-        # A boundary, or a head's end, may be cut in two.
-        keep = at if self._in_head else max(at, len(data) - self._reach + 1)
-        if not self._in_head:
-            self._pass(data[at:keep])
-        self._rest, self._at = data[keep:], self._at + keep
+        self._form.feed(chunk)
 
     def finish(self) -> None:
         """Take note that the body is whole."""
@@ -127,144 +90,172 @@ class MultipartScan:
         Raises:
             Malformed: it was cut short, or has no fields, or a text is not UTF-8.
         """
-        if not self._complete or not self._parts:
+        form = _Form(self._boundary, None, LONGEST_FIELD)
+        form.feed(body)
+        if not form.is_complete or not form.fields:
             raise Malformed(_REFUSED)
-        view = memoryview(body)
+        return form.fields
+
+
+class _Complete(Exception):
+    """The last boundary was read: what follows counts for nothing, and is not looked at."""
+
+
+class _Form:
+    """The parts of a form, as the parser finds them.
+
+    Args:
+        boundary: of the parts.
+        wanted: the only field whose content is kept, if it is no file; None keeps all.
+        most: bytes that are kept of a field.
+
+    Attributes:
+        fields: what was kept, where `wanted` is None: text as str, files as bytes.
+        found: the text of the wanted field.
+        is_complete: whether the last boundary was read.
+    """
+
+    def __init__(self, boundary: bytes, wanted: str | None, most: int) -> None:
+        self.fields: dict[str, Any] = {}
+        self.found: str | None = None
+        self.is_complete = False
+        self._wanted, self._most = wanted, most
+        self._delimiter = b"\r\n--" + boundary
+        # The end of what came before. A line break stands before the body: its first boundary is like any other.
+        self._tail = b"\r\n"
+        self._is_begun = False
+        self._boundaries = self._parts = self._heads = 0
+        self._line, self._value = bytearray(), bytearray()
+        self._head = self._size = 0
+        self._headers: dict[str, str] = {}
+        self._name, self._is_file = "", False
+        self._kept: list[bytes] = []
+        self._room = 0
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._header_name,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._headers_end,
+                "on_part_data": self._content,
+                "on_part_end": self._end,
+                "on_end": self._complete,
+            },
+            max_header_count=MOST_HEAD_LINES,
+            max_header_size=LONGEST_HEAD,
+        )
+
+    def feed(self, chunk: bytes) -> None:
+        """Parse the next bytes.
+
+        Raises:
+            Malformed: they are no form, or a limit is exceeded, or a text is not UTF-8.
+        """
+        if self.is_complete:
+            return
+        delimiter, before = self._delimiter, len(self._tail)
+        # Where this chunk meets the one before; the chunk itself may be large, and is not copied.
+        border = self._tail + chunk[: len(delimiter) + 1]
+        across = border.find(delimiter)
+        is_across = 0 <= across < before and self._tail != delimiter
+        # The parser handles what resembles a boundary, and blanks after one, byte by byte, so there may be few of them.
+        # Blanks may follow by the letter of the standard; nobody sends them.
+        self._boundaries += chunk.count(delimiter) + is_across
+        blank = any(delimiter + sign in part for sign in (b" ", b"\t") for part in (border, chunk))
+        if self._boundaries > MOST_FORM_FIELDS + 1 or blank:
+            raise Malformed(_REFUSED)
+        self._tail = (border if len(chunk) < len(delimiter) else chunk)[-len(delimiter) :]
+        if not self._is_begun:
+            # Text before the first part is passed over, which the parser does not do.
+            at = across - before if is_across else chunk.find(delimiter)
+            if at == -1 and not is_across:
+                return
+            self._is_begun = True
+            # Without the line break, as the parser wants it.
+            chunk = border[before + at + 2 : before] + chunk if at < -2 else chunk[at + 2 :]
         try:
-            return {
-                part.name: body[part.begin : part.end] if part.is_file else str(view[part.begin : part.end], "utf-8")
-                for part in self._parts
-            }
-        except ValueError:
+            self._parser.write(chunk)
+        except _Complete:
+            self.is_complete = True
+        except (ValueError, FormParserError):
             raise Malformed(_REFUSED) from None
 
-    def _head(self, data: bytes, at: int) -> int | None:
-        """Read the head that follows the line break at `at`; returns where the content begins, None if it is cut."""
-        end = data.find(b"\r\n\r\n", at, at + LONGEST_HEAD + 6)
-        if end < 0:
-            if len(data) - at >= LONGEST_HEAD + 6:
-                raise Malformed(_REFUSED)
-            return None
-        if len(self._parts) >= MOST_FORM_FIELDS:
-            raise Malformed(_REFUSED)
-        self._heads += end - at
-        if self._heads > LONGEST_HEADS:
-            raise Malformed(_REFUSED)
-        begin = end + 4
-        name, is_file = _named(data[at + 2 : end])
-        self._part = _Part(name, is_file, self._at + begin)
-        self._kept.clear()
-        self._in_head = False
-        return begin
+    def _begin(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_FORM_FIELDS:
+            raise ValueError("too many parts")
+        self._head = self._size = 0
+        self._headers, self._kept = {}, []
 
-    def _content(self, data: bytes, at: int) -> int | None:
-        """Go on to the next boundary; returns where the line break behind it stands, None if there is none yet."""
-        found = self._delimiter.search(data, at)
-        end = found.start() if found else len(data) - self._reach
-        if self._part is not None and self._at + end - self._part.begin > LONGEST_FIELD:
-            raise Malformed(_REFUSED)
-        if found is None:
-            return None
-        if found[1] in (b" ", b"\t"):
-            raise Malformed(_REFUSED)
-        self._pass(data[at : found.start()])
-        if self._part is not None:
-            self._parts.append(_Part(self._part.name, self._part.is_file, self._part.begin, self._at + found.start()))
-            if self._is_wanted:
-                self.found = self._kept.decode(errors="replace") or None
-            self._part = None
-        self._complete = found[1] == b"--"
-        self._in_head = not self._complete
-        return found.end() - 2
+    def _header_name(self, sent: bytes, start: int, end: int) -> None:
+        self._line += sent[start:end]
+
+    def _header_value(self, sent: bytes, start: int, end: int) -> None:
+        self._value += sent[start:end]
+
+    def _header_end(self) -> None:
+        # As if each were written "Name: value" and a line break.
+        self._head += len(self._line) + len(self._value) + 4
+        if self._head - 2 > LONGEST_HEAD or b"\n" in self._value:
+            raise ValueError("head")
+        # Of repeated headers the first one counts.
+        self._headers.setdefault(self._line.decode("latin-1").lower(), self._value.decode("utf-8", "replace"))
+        self._line, self._value = bytearray(), bytearray()
+
+    def _headers_end(self) -> None:
+        self._heads += self._head
+        if self._heads > LONGEST_HEADS:
+            raise ValueError("heads")
+        self._name, self._is_file = _named(self._headers)
+        self._room = self._most if self._keeps else 0
 
     @property
-    def _is_wanted(self) -> bool:
-        part = self._part
-        return part is not None and bool(self._wanted) and part.name == self._wanted and not part.is_file
+    def _keeps(self) -> bool:
+        return self._wanted is None or (self._name == self._wanted and not self._is_file)
 
-    def _pass(self, piece: bytes) -> None:
-        """Pass over a piece of a part's content."""
-        if self._is_wanted:
-            self._kept += piece[: LONGEST_TEXT - len(self._kept)]
+    def _content(self, sent: bytes, start: int, end: int) -> None:
+        self._size += end - start
+        if self._size > LONGEST_FIELD:
+            raise ValueError("content")
+        if self._room:
+            self._kept.append(sent[start : min(end, start + self._room)])
+            self._room -= len(self._kept[-1])
+
+    def _end(self) -> None:
+        if not self._keeps:
+            return
+        content = self._kept[0] if len(self._kept) == 1 else b"".join(self._kept)
+        if self._wanted is None:
+            self.fields[self._name] = content if self._is_file else content.decode()
+        else:
+            self.found = content.decode(errors="replace") or None
+
+    def _complete(self) -> None:
+        raise _Complete
 
 
 def _boundary(content_type: str) -> bytes:
-    boundary = _joined(_parameters(content_type).get("boundary", {}))
+    try:
+        boundary = joined(parameters(content_type).get("boundary", {}))
+    except ValueError:
+        raise Malformed(_REFUSED) from None
     if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
         raise Malformed(_REFUSED)
     return boundary.encode("latin-1", "replace")
 
 
-def _named(head: bytes) -> tuple[str, bool]:
-    """A part's name, and whether it is a file.
+def _named(headers: Mapping[str, str]) -> tuple[str, bool]:
+    """The name of the part with these headers, and whether it is a file.
 
     Raises:
-        Malformed: it has no name, or the head is none.
+        Malformed: it has no name, or too long a one.
     """
-    lines = head.decode("utf-8", "replace").split("\r\n")
-    if len(head) > LONGEST_HEAD or len(lines) > MOST_HEAD_LINES:
-        raise Malformed(_REFUSED)
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip() or "\n" in line or "\r" in line:
-            raise Malformed(_REFUSED)
-        # Of repeated headers the first one counts.
-        headers.setdefault(name.lower(), value)
-    disposition = _parameters(headers.get("content-disposition", ""))
+    disposition = parameters(headers.get("content-disposition", ""))
     pieces = disposition.get("name")
     if pieces is None or sum(len(written) for written, _ in pieces.values()) > LONGEST_NAME:
         raise Malformed(_REFUSED)
     # Older clients have a file's name in its type.
-    is_file = "filename" in disposition or "name" in _parameters(headers.get("content-type", ""))
-    return _joined(pieces), is_file
-
-
-# The pieces of a parameter by their number, and whether each is encoded: RFC 2231's forms, or a single plain one.
-_Pieces = dict[int, tuple[str, bool]]
-
-
-def _parameters(header: str) -> Mapping[str, _Pieces]:
-    """The parameters of a header by name in lower case; of repeated ones the first counts.
-
-    Raises:
-        Malformed: too many, or written in a way that can't be read.
-    """
-    at = header.find(";")
-    if len(header) > LONGEST_HEAD or header.count(";") > _MOST_SEMICOLONS:
-        raise Malformed(_REFUSED)
-    plain: dict[str, _Pieces] = {}
-    extended: dict[str, _Pieces] = {}
-    count = 0
-    while 0 <= at < len(header):
-        found = _PARAMETER.match(header, at)
-        if found is None:
-            raise Malformed(_REFUSED)
-        at = found.end()
-        if found[1] is None:
-            continue
-        count += 1
-        if count > MOST_PARAMETERS:
-            raise Malformed(_REFUSED)
-        name = found[1].lower()
-        written = found[3].strip() if found[2] is None else re.sub(r"\\([\\\"])", r"\1", found[2])
-        form = _EXTENDED.fullmatch(name)
-        if form is None or (form[2] is None and form[3] is None):
-            plain.setdefault(name, {0: (written, False)})
-        else:
-            extended.setdefault(form[1], {}).setdefault(int(form[2] or 0), (written, bool(form[3])))
-    # The longer form has every character, so it counts for more.
-    return plain | extended
-
-
-def _joined(pieces: _Pieces) -> str:
-    """The value of a parameter in RFC 2231's forms; of a character set that is not known, as UTF-8."""
-    charset, whole = "utf-8", b""
-    for index, (number, (written, is_encoded)) in enumerate(sorted(pieces.items())):
-        if number != index:
-            break
-        if is_encoded and not index:
-            named, _, rest = written.partition("'")
-            charset, written = _CHARSETS.get(named.lower(), "utf-8"), rest.partition("'")[2]
-        whole += unquote_to_bytes(written) if is_encoded else written.encode()
-    return whole.decode(charset, "replace")
+    is_file = "filename" in disposition or "name" in parameters(headers.get("content-type", ""))
+    return joined(pieces), is_file
