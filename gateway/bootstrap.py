@@ -35,6 +35,8 @@ from gateway.models.admin import ModelAdmin
 from gateway.models.admin import Outbox as LoadOutbox
 from gateway.models.loads import Load, LoadAnnouncer
 from gateway.settings import GatewaySettings
+from gateway.web.bodies import Bounds as BodyBounds
+from gateway.web.budget import ByteBudget
 from gateway.webhooks.announcement import Announcer, Link, Signer
 from gateway.webhooks.timing import Timing
 from gateway.webhooks.webhooks import Webhooks
@@ -83,6 +85,7 @@ class Gateway:
     webhooks: Webhooks
     pictures: Pictures
     hints: Hints
+    bodies: BodyBounds
     models: ModelAdmin
     database: Database
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
@@ -153,6 +156,11 @@ async def open_gateway(
             webhooks=webhooks,
             pictures=Pictures(fetcher),
             hints=Hints(services, settings.deadline_s),
+            bodies=BodyBounds(
+                ByteBudget(settings.body_budget_bytes, settings.max_body_bytes),
+                settings.max_body_bytes,
+                settings.body_portion_s,
+            ),
             models=models,
             database=database,
         )

@@ -13,6 +13,7 @@ from gateway.app.application import make_app
 from gateway.bootstrap import open_gateway
 from gateway.dialects.table import VOICES
 from gateway.rpc import servicer as grpc_face
+from gateway.rpc.entrance import KeyFirst
 from gateway.settings import GatewaySettings, split_address
 from mesh.server import serve
 from mesh.telemetry import log
@@ -84,5 +85,6 @@ async def run(settings: GatewaySettings, dialect_settings: Mapping[str, Any]) ->
                     },
                     gateway.services.probe,
                     stop,
+                    [KeyFirst(gateway.keys)],
                 )
             )

@@ -85,6 +85,14 @@ class GatewaySettings(ServerSettings):
     max_waiting: int = setting(64, "Maximum number of waiting generations.")
     deadline_s: float = setting(280.0, "Timeout of a generation in seconds.")
     max_body_bytes: int = setting(24 * 1024 * 1024, "Maximum size of a request body in bytes.")
+    body_budget_bytes: int = setting(
+        256 * 1024 * 1024,
+        "Maximum number of bytes of all request bodies that this process holds at the same time, at least one of the "
+        "maximum size; half of them from one address, half of them without a known key.",
+    )
+    body_portion_s: float = setting(
+        5.0, "Seconds within which each 64 KiB of a request body without a known key must arrive."
+    )
     fetch_allow: tuple[str, ...] = setting(
         (), "host:port list of private addresses allowed in picture URLs; host:* is any port."
     )

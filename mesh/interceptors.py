@@ -44,9 +44,9 @@ class CallInterceptor(ServerInterceptor):
                         await _abort(context, error, outcome)
 
             return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
-        if handler.unary_stream is not None:
-            # The stubs know only the synchronous form, an Iterator.
-            stream: Any = handler.unary_stream
+        # The stubs know only the synchronous form, an Iterator.
+        stream: Any = handler.unary_stream or handler.stream_stream
+        if stream is not None:
 
             async def streaming(request: Any, context: Any) -> AsyncIterator[Any]:
                 with _observed(method, call_id) as outcome:
@@ -57,9 +57,10 @@ class CallInterceptor(ServerInterceptor):
                     except Exception as error:
                         await _abort(context, error, outcome)
 
-            return grpc.unary_stream_rpc_method_handler(
-                streaming, handler.request_deserializer, handler.response_serializer
-            )
+            build = grpc.unary_stream_rpc_method_handler
+            if handler.stream_stream is not None:
+                build = grpc.stream_stream_rpc_method_handler
+            return build(streaming, handler.request_deserializer, handler.response_serializer)
         return handler
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -41,6 +41,7 @@ async def serve(
     services: dict[str, Callable[[grpc.aio.Server], None]],
     probe: Callable[[], Awaitable[None]],
     stop: asyncio.Event | None = None,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop`, then drain: NOT_SERVING, wait, refuse new calls, let the rest finish.
 
@@ -49,6 +50,7 @@ async def serve(
         services: full gRPC service name -> function that adds its servicer to the server.
         probe: raises MeshError while the service could not answer a real request; its result is the service's health.
         stop: set it to stop the server; None creates one.
+        interceptors: the service's own, which stand behind the common ones.
 
     Raises:
         SystemExit: the server can't listen on the address.
@@ -59,7 +61,7 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     # Our own services only: the interceptor expects every stream to be a generator, which Health.Watch is not.
     traces = aio_server_interceptor(filter_=service_prefix("controlmesh."))  # type: ignore[no-untyped-call]
-    server = grpc.aio.server(interceptors=[traces, CallInterceptor()], options=MESSAGE_OPTIONS)
+    server = grpc.aio.server(interceptors=[traces, CallInterceptor(), *interceptors], options=MESSAGE_OPTIONS)
     for add in services.values():
         add(server)
     checks = health.aio.HealthServicer()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 
 import structlog
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry.context import attach
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -55,6 +55,9 @@ def configure(service: str, settings: Common) -> None:
         exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, insecure=True)
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
+    # Of a client's headers no more than the trace: reading baggage takes time that grows with the square of its length,
+    # and it would go on to every other service.
+    propagate.set_global_textmap(_PROPAGATOR)
 
 
 def _configure_logs(service: str, settings: Common) -> None:

@@ -10,6 +10,7 @@ from gateway.files import uploads
 from gateway.files.assets import PATH, Elsewhere
 from gateway.files.names import MEDIA_TYPES
 from gateway.web import bodies, problem
+from gateway.web.bodies import Sender
 from mesh.errors import NotFound
 
 _BASE64 = ".base64"
@@ -52,8 +53,13 @@ def asset_routes(gateway: Gateway) -> APIRouter:
         """Upload a part as the body, to the signed link that the upload returned for it."""
         if not (number.isascii() and number.isdigit() and len(number) <= 4):
             raise NotFound("unknown part")
-        content = await bodies.read(request, await gateway.uploads.part_limit(id, int(number), expires, signature))
-        await gateway.uploads.put_part(id, int(number), content, expires, signature)
+        largest = await gateway.uploads.part_limit(id, int(number), expires, signature)
+        try:
+            sender = Sender(counts=gateway.keys.asked_for)
+            content = await bodies.read(request, gateway.bodies, largest=largest, sender=sender)
+            await gateway.uploads.put_part(id, int(number), content, expires, signature)
+        finally:
+            bodies.release(request)
         return Response(status_code=204)
 
     return router

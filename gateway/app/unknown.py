@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route
 from gateway.dialects.common.dialect import Dialect
 from gateway.dialects.common.entry import Entry
 from gateway.web import problem
-from gateway.web.bodies import NoRoute
+from gateway.web.malformed import NoRoute
 
 _LONGEST = 120
 """Longer paths are not compared with those that exist."""

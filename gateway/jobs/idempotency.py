@@ -10,7 +10,8 @@ import hashlib
 import orjson
 
 from gateway.generation.checks import wrong
-from gateway.web import bodies
+from gateway.web.json_bodies import parse
+from gateway.web.multipart import multipart
 
 HEADER = "Idempotency-Key"
 MOST_CHARACTERS = 255
@@ -41,11 +42,11 @@ def fingerprint(method: str, path: str, content_type: str, body: bytes) -> str:
 
 def _canonical(content_type: str, body: bytes) -> bytes:
     if content_type.lower().startswith("multipart/"):
-        fields = bodies.multipart(content_type, body)
+        fields = multipart(content_type, body)
         plain = {name: _digest(value) if isinstance(value, bytes) else value for name, value in fields.items()}
         return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
     try:
-        return orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(parse(body), option=orjson.OPT_SORT_KEYS)
     except ValueError:
         return body
 

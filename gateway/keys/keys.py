@@ -121,6 +121,19 @@ class Keys:
             caller.administers = ADMIN in found.scopes or not self._asked_for
         return found
 
+    def knows(self, key: str | None) -> bool:
+        """Whether `key` is valid, or none is required, before the request is served: nothing is counted.
+
+        A short key of an address that guesses is unknown.
+        """
+        if not self._asked_for:
+            return True
+        if not key or len(key) > _LONGEST:
+            return False
+        if len(key) < UNGUESSABLE and self._limits.is_guessing():
+            return False
+        return digest_of(key) in self._known
+
     def settings_of(self, owner: str) -> Holder:
         """What all keys of `owner` allow together: the union of their scopes, the lowest of each limit."""
         return self._owners.get(owner, Holder(owner))

@@ -5,7 +5,6 @@ so nobody gets twice the limit around the turn of a minute. Requests are counted
 together in CN_GATEWAY_LIMITS_URL; wrong keys always in this process, so that guesses cause no call to another machine.
 """
 
-import ipaddress
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from limits.errors import ConfigurationError, StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from gateway.web.origin import origin
 from mesh.errors import Overloaded
 from mesh.settings import SettingsError
 from mesh.telemetry import log
@@ -106,33 +106,28 @@ class Limits:
         if not self._here.hit(self._wrong, _origin()):
             self.refuse_guesses()
 
+    def is_guessing(self) -> bool:
+        """Whether too many wrong keys came from the caller's address."""
+        return not self._here.test(self._wrong, _origin())
+
     def refuse_guesses(self) -> None:
         """Refuse the caller without a lookup if too many wrong keys came from the same address.
 
         Raises:
             TooOften: too many wrong keys came from that address.
         """
-        origin = _origin()
-        if not self._here.test(self._wrong, origin):
+        if self.is_guessing():
+            address = _origin()
             raise TooOften(
                 "too many wrong API keys came from this address; wait a minute",
-                retry_after_s=_seconds_left(self._here, self._wrong, origin),
+                retry_after_s=_seconds_left(self._here, self._wrong, address),
             )
 
 
 def _origin() -> str:
-    """The caller's address; for IPv6 its /64 network, within which a client can choose addresses freely."""
+    """The caller's address, as it is counted."""
     caller = CALLER.get()
-    text = caller.address if caller else ""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return text
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((int(address), 64), strict=False))
-    return text
+    return origin(caller.address if caller else "")
 
 
 def _seconds_left(window: SlidingWindowCounterRateLimiter, bound: RateLimitItem, id: str) -> float:

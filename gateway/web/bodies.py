@@ -1,247 +1,284 @@
-"""Request bodies: read up to a limit, then parsed as a JSON object or a form."""
+"""Request bodies: read up to a limit and within the process's budget, looked over as they arrive, parsed when whole."""
 
-from collections.abc import Mapping
-from email.message import Message
-from email.utils import collapse_rfc2231_value
-from typing import Any
-from urllib.parse import parse_qsl
+import asyncio
+import io
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
-import orjson
-from python_multipart import MultipartParser
-from python_multipart.exceptions import FormParserError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from mesh.errors import InvalidInput
-from mesh.pictures import MAX_BYTES
+from gateway.web.budget import PORTION, REFUSED, BodiesFull, ByteBudget, Hold
+from gateway.web.json_bodies import BYTE_ORDER_MARK, JsonScan
+from gateway.web.malformed import BodyCompressed, BodyTooLarge, BodyTooSlow
+from gateway.web.multipart import MultipartScan
+from gateway.web.origin import origin
+from gateway.web.urlencoded import UrlencodedScan
+from mesh.errors import Cancelled
 
-MOST_FORM_FIELDS = 200
-# Of a multipart form. A field may be a picture as base64, which is a third larger and may have line breaks.
-LONGEST_FIELD = 3 * MAX_BYTES
-LONGEST_HEAD = 8192
-MOST_HEAD_LINES = 32
-_LONGEST_BOUNDARY = 70
-# Of one header: the standard library's parser takes quadratic time.
-_MOST_PARAMETERS = 64
+T = TypeVar("T")
 
-
-class Malformed(InvalidInput):
-    """The body can't be parsed, whatever the dialect; `status` is the HTTP status."""
-
-    status = 400
+_LARGE = 1 << 18
+# Of a chunk, which may be as large as what a connection buffers; and how long pieces are looked over at a time.
+_PIECE = 1 << 14
+_TURN_S = 0.002
+# Parsing holds the interpreter for a part of the time, so more threads would not parse more.
+_PARSING = ThreadPoolExecutor(2, "bodies")
 
 
-class NoRoute(Malformed):
-    """The path does not exist, or takes other methods.
+class Scan(Protocol):
+    """Looks over a body as it arrives. Nothing is built before `fields`."""
 
-    Args:
-        message: as in MeshError.
-        status: 404 or 405.
+    @property
+    def found(self) -> str | None:
+        """The text of the field that is looked for, as far as it was read; of repeated ones that of the last."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Look over the next bytes; Malformed if a bound is exceeded."""
+
+    def finish(self) -> None:
+        """Take note that the body is whole."""
+
+    def fields(self, body: bytes) -> dict[str, Any]:
+        """The fields of the whole body; Malformed."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What bodies may take.
+
+    Attributes:
+        budget: of all bodies of the process.
+        largest: most bytes of one.
+        portion_s: seconds within which each PORTION of a body without a known key must arrive.
     """
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
+    budget: ByteBudget
+    largest: int
+    portion_s: float
 
 
-class BodyTooLarge(Malformed):
-    """The body is larger than this gateway accepts."""
+@dataclass(frozen=True)
+class Sender:
+    """What is known about the sender of a body.
 
-    status = 413
+    Attributes:
+        is_known: whether its key is known to be valid, or none is asked for.
+        counts: whether its address has a share of the budget; not where no keys are asked for.
+        knows: tells whether a key that is found in the body is valid.
+    """
+
+    is_known: bool = True
+    counts: bool = True
+    knows: Callable[[str], bool] = lambda key: False
 
 
-class BodyCompressed(Malformed):
-    """The body is compressed, and may be a decompression bomb."""
-
-    status = 415
+KNOWN = Sender()
+"""The sender of a body that is read only after its key was checked."""
 
 
-async def read(request: Request, max_bytes: int) -> bytes:
-    """Read the whole body, and keep it for `kept`.
+async def read(
+    request: Request,
+    bounds: Bounds,
+    *,
+    largest: int | None = None,
+    sender: Sender = KNOWN,
+    scan: Scan | None = None,
+) -> bytes:
+    """Read the whole body. Its bytes are counted until `release`.
+
+    Args:
+        request: of which nothing was read.
+        bounds: of the process.
+        largest: most bytes of this body, if they are fewer than those of the bounds.
+        sender: decides which share of the budget it takes.
+        scan: looks over what arrives; the key of the sender may be found by it.
 
     Raises:
-        BodyTooLarge: more than `max_bytes`; reading stops there.
+        BodyTooLarge: more than `largest`; reading stops there.
         BodyCompressed: a compressed body.
+        BodyTooSlow: it came without a known key, and too slowly.
+        BodiesFull: the budget has no room for it, or it stalled and others needed its room.
+        Malformed: `scan` refused it.
+        Cancelled: the client left.
     """
     if request.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
         raise BodyCompressed("compressed bodies are not accepted; send the body without Content-Encoding")
-    if int(request.headers.get("content-length") or 0) > max_bytes:
-        raise BodyTooLarge(f"the body is larger than {max_bytes} bytes; send smaller pictures")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise BodyTooLarge(f"the body is larger than {max_bytes} bytes; send smaller pictures")
-    request.state.body = whole = bytes(body)
-    return whole
-
-
-def kept(request: Request) -> bytes:
-    """The body that `read` kept. It is released, since it may be large and the answer may take long; call this once."""
-    body: bytes = getattr(request.state, "body", b"")
-    request.state.body = b""
-    return body
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """Parse `body` as a JSON object; of repeated names the last one counts.
-
-    Raises:
-        Malformed: not valid JSON (nor are NaN, lone surrogates and very deep nesting), or not an object.
-    """
+    most = bounds.largest if largest is None else min(largest, bounds.largest)
+    announced = _announced(request)
+    if announced > most:
+        raise BodyTooLarge(f"the body is larger than {most} bytes; send smaller pictures")
+    address = origin(request.client.host if request.client else "") if sender.counts else None
+    hold = bounds.budget.hold(address, sender.is_known)
+    request.state.body_hold = hold
+    if sender.is_known:
+        hold.cover(announced)
+    reading = _Reading(hold, announced, most, sender, scan)
+    stream = request.stream()
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        # A picture instead of a body is one line, and nobody counts its columns.
-        where = f" at line {error.lineno}, column {error.colno}" if body.strip() else ": it is empty"
-        raise Malformed(f"the body is not valid JSON{where}") from None
-    if not isinstance(value, dict):
-        raise Malformed("the body must be a JSON object")
-    return value
+        while True:
+            async with asyncio.timeout(None if hold.keyed else bounds.portion_s) as limit:
+                hold.on_end = partial(_cut_off, limit)
+                hold.came_on()
+                if not await reading.portion(stream):
+                    return reading.whole()
+    except TimeoutError:
+        REFUSED.labels("stalled" if hold.has_ended else "slow").inc()
+        if hold.has_ended:
+            raise BodiesFull(
+                "the body came slowly, and others needed its room; wait a little and send it again, faster"
+            ) from None
+        raise BodyTooSlow(
+            f"the body came too slowly: send at least {PORTION} bytes every {bounds.portion_s:g} seconds, or send the "
+            "key in a header or before large fields"
+        ) from None
+    except ClientDisconnect:
+        raise Cancelled("the client closed the connection") from None
+    finally:
+        hold.arrived()
 
 
-def urlencoded(body: bytes) -> dict[str, Any]:
-    """Parse `body` as application/x-www-form-urlencoded; of repeated names the last one counts.
-
-    Raises:
-        Malformed: not UTF-8, or too many fields.
-    """
-    try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FORM_FIELDS, errors="strict")
-    except ValueError:
-        raise Malformed(f"the body is not a valid form of at most {MOST_FORM_FIELDS} fields in UTF-8") from None
-    return dict(pairs)
+def admit(request: Request) -> None:
+    """Count the body of `request` against the share of holders of keys from now on: its key turned out to be valid."""
+    request.state.body_hold.move()
 
 
-def multipart(content_type: str, body: bytes) -> dict[str, Any]:
-    """Parse `body` as multipart/form-data: text fields as str, files as bytes; of repeated names the last one counts.
-
-    A part with a filename is a file, even if the name is empty or in RFC 2231's form. The time is linear in the bytes.
-
-    Args:
-        content_type: with the boundary, of 1 to 70 characters.
-        body: at most MOST_FORM_FIELDS parts, each with a head of at most LONGEST_HEAD bytes and MOST_HEAD_LINES lines
-            and a content of at most LONGEST_FIELD bytes.
-
-    Raises:
-        Malformed: not a valid form, or a limit is exceeded.
-    """
-    refused = Malformed(f"the body is not a valid multipart form of at most {MOST_FORM_FIELDS} fields")
-    try:
-        boundary = _parameters({"Content-Type": content_type}).get_boundary("")
-        if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
-            raise refused
-        start = b"--" + boundary.encode("latin-1", "replace")
-        delimiter = b"\r\n" + start
-        # Before parsing: the parser handles near misses of the delimiter, and blanks after it, byte by byte.
-        if body.count(delimiter) > MOST_FORM_FIELDS + 1 or delimiter + b" " in body or delimiter + b"\t" in body:
-            raise refused
-        if not body.startswith(start):
-            # Text before the first part is ignored, which the parser does not do itself.
-            body = body[body.index(delimiter) + 2 :]
-        form = _Form(start[2:])
-        form.write(body)
-    except (ValueError, FormParserError):
-        raise refused from None
-    if not form.fields or not form.complete:
-        raise refused
-    return form.fields
+def release(request: Request) -> None:
+    """Give back the bytes that the body of `request` takes of the budget, when nothing refers to it any more."""
+    hold: Hold | None = getattr(request.state, "body_hold", None)
+    if hold is not None:
+        hold.release()
 
 
-class _Form:
-    """Collects the fields of a multipart form from the parser's callbacks.
-
-    Attributes:
-        fields: text as str, files as bytes.
-        complete: whether the last boundary was seen.
-    """
-
-    def __init__(self, boundary: bytes) -> None:
-        self.fields: dict[str, Any] = {}
-        self.complete = False
-        self._parts = self._head_bytes = self._content_bytes = 0
-        self._name, self._value = bytearray(), bytearray()
-        self._headers: dict[str, str] = {}
-        self._content: list[bytes] = []
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": self._header_name,
-                "on_header_value": self._header_value,
-                "on_header_end": self._header_end,
-                "on_part_data": self._data,
-                "on_part_end": self._end,
-                "on_end": self._last,
-            },
-            max_header_count=MOST_HEAD_LINES,
-            max_header_size=LONGEST_HEAD,
-        )
-
-    def write(self, data: bytes) -> None:
-        """Parse the next bytes.
-
-        Raises:
-            FormParserError: they are not a form.
-            ValueError: a limit is exceeded, or a name or text can't be decoded.
-        """
-        self._parser.write(data)
-
-    def _begin(self) -> None:
-        self._parts += 1
-        if self._parts > MOST_FORM_FIELDS:
-            raise ValueError("too many parts")
-        self._head_bytes = self._content_bytes = 0
-        self._headers, self._content = {}, []
-
-    def _header_name(self, data: bytes, start: int, end: int) -> None:
-        self._grow(end - start)
-        self._name += data[start:end]
-
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._grow(end - start)
-        self._value += data[start:end]
-
-    def _grow(self, count: int) -> None:
-        self._head_bytes += count
-        if self._head_bytes > LONGEST_HEAD:
-            raise ValueError("part headers too long")
-
-    def _header_end(self) -> None:
-        # Of repeated headers the first one counts.
-        self._headers.setdefault(self._name.decode("latin-1").lower(), self._value.decode("utf-8", "replace"))
-        self._name, self._value = bytearray(), bytearray()
-
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        self._content_bytes += end - start
-        if self._content_bytes > LONGEST_FIELD:
-            raise ValueError("field too large")
-        self._content.append(data[start:end])
-
-    def _end(self) -> None:
-        head = _parameters(self._headers)
-        name = head.get_param("name", header="content-disposition")
-        if name is None:
-            raise ValueError("part without a name")
-        content = b"".join(self._content)
-        is_file = head.get_filename() is not None
-        self.fields[collapse_rfc2231_value(name)] = content if is_file else content.decode()
-
-    def _last(self) -> None:
-        self.complete = True
+async def off_loop(size: int, work: Callable[..., T], *arguments: Any) -> T:
+    """The result of `work`, done in a thread if it is about `size` bytes of a large body."""
+    if size < _LARGE:
+        return work(*arguments)
+    return await asyncio.get_running_loop().run_in_executor(_PARSING, work, *arguments)
 
 
-def _parameters(headers: Mapping[str, str]) -> Message:
-    """The `headers` that have parameters, for the standard library to parse: it supports RFC 2231, which older clients
-    use for file names, and python-multipart does not.
+class FormOrJson:
+    """Looks over a body whose type says form: some clients send JSON under it, which begins with a brace."""
+
+    def __init__(self, wanted: str = "") -> None:
+        self._wanted = wanted
+        self._start = b""
+        self._scan: Scan | None = None
+
+    @property
+    def found(self) -> str | None:
+        """As Scan.found."""
+        return self._scan.found if self._scan else None
+
+    def feed(self, chunk: bytes) -> None:
+        """Look over the next bytes; Malformed."""
+        if self._scan is not None:
+            self._scan.feed(chunk)
+            return
+        self._start += chunk
+        begun = self._start.removeprefix(BYTE_ORDER_MARK).lstrip()
+        if begun and not BYTE_ORDER_MARK.startswith(self._start):
+            self._scan = JsonScan(self._wanted) if begun.startswith(b"{") else UrlencodedScan(self._wanted)
+            self._scan.feed(self._start)
+        elif not begun and self._start != BYTE_ORDER_MARK:
+            # One blank for all of them: they mean nothing in JSON, and make the name of a form's first field another.
+            self._start = self._start[-1:]
+
+    def finish(self) -> None:
+        """Take note that the body is whole."""
+        if self._scan is not None:
+            self._scan.finish()
+
+    def fields(self, body: bytes) -> dict[str, Any]:
+        """The fields of the whole body; Malformed."""
+        return (self._scan or UrlencodedScan(self._wanted)).fields(body)
+
+
+def scan_of(content_type: str, wanted: str = "") -> Scan:
+    """What looks over a body of this type: a form of either kind, else JSON.
 
     Raises:
-        ValueError: too long, or too many parameters.
+        Malformed: a multipart form without a valid boundary.
     """
-    known = Message()
-    for name, value in headers.items():
-        if name.lower() not in ("content-disposition", "content-type"):
-            continue
-        if len(value) > LONGEST_HEAD or value.count(";") > _MOST_PARAMETERS:
-            raise ValueError("too many parameters")
-        known[name] = value
-    return known
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return MultipartScan(content_type, wanted)
+    return FormOrJson(wanted) if kind == "application/x-www-form-urlencoded" else JsonScan(wanted)
+
+
+def _cut_off(limit: asyncio.Timeout) -> None:
+    """Let `limit` pass now, unless it has passed."""
+    with suppress(RuntimeError):
+        limit.reschedule(0.0)
+
+
+class _Reading:
+    """A body that is being read."""
+
+    def __init__(self, hold: Hold, announced: int, most: int, sender: Sender, scan: Scan | None) -> None:
+        self._hold = hold
+        self._announced = announced
+        self._most = most
+        self._sender = sender
+        self._scan = scan
+        self._size = 0
+        self._is_asked = False
+        self._out = io.BytesIO()
+
+    async def portion(self, stream: Any) -> bool:
+        """Read on until a PORTION more has come, or the key is known; returns whether there may be more."""
+        was_keyed, end = self._hold.keyed, self._size + PORTION
+        async for chunk in stream:
+            if chunk:
+                await self._take(chunk)
+            if self._size >= end or self._hold.keyed != was_keyed:
+                return True
+        return False
+
+    def whole(self) -> bytes:
+        """All that was read, without a copy."""
+        if self._scan is not None:
+            self._scan.finish()
+            self._ask()
+        return self._out.getvalue()
+
+    async def _take(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._most:
+            raise BodyTooLarge(f"the body is larger than {self._most} bytes; send smaller pictures")
+        self._hold.cover(self._size)
+        if self._scan is not None:
+            await self._feed(self._scan, chunk)
+        if not self._hold.keyed:
+            self._ask()
+            # By now a key that stands first is known.
+            if self._hold.keyed or self._size >= PORTION:
+                self._hold.cover(self._announced)
+        self._out.write(chunk)
+
+    async def _feed(self, scan: Scan, chunk: bytes) -> None:
+        """Let `scan` look over a chunk; what takes long is done in pieces, between which others have their turn."""
+        began = time.monotonic()
+        for begin in range(0, len(chunk), _PIECE):
+            scan.feed(chunk[begin : begin + _PIECE])
+            if time.monotonic() - began > _TURN_S:
+                await asyncio.sleep(0)
+                began = time.monotonic()
+
+    def _ask(self) -> None:
+        """Ask once whether the key that was found is valid: a body with many must not guess more often than one."""
+        found = self._scan.found if self._scan is not None else None
+        if found is not None and not self._is_asked and not self._hold.keyed:
+            self._is_asked = True
+            if self._sender.knows(found):
+                self._hold.move()
+
+
+def _announced(request: Request) -> int:
+    """The body's length by its header; 0 if it does not say."""
+    written = request.headers.get("content-length", "")
+    return int(written) if written.isascii() and written.isdigit() and len(written) < 16 else 0

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from gateway.web.bodies import Malformed
+from gateway.web.malformed import Malformed
 from mesh.errors import HTTP_STATUS, MeshError
 
 MEDIA_TYPE = "application/problem+json"

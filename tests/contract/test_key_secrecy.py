@@ -1,11 +1,6 @@
 """A whole gateway process: it asks for the keys that its command line made, and tells nobody what they are."""
 
-import asyncio
-import os
-import socket
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -17,72 +12,16 @@ from mesh.errors import InternalError
 from tests.rigs.carried_keys import CARRIED, NATIVE
 from tests.rigs.enterprise_client import PATH as ENTERPRISE
 from tests.rigs.enterprise_client import SAMPLE
+from tests.rigs.gateway_process import command, environment, free_address, serving
 from tests.rigs.services import FakeRooms
 
 CONFIGURED = "configured-" + 40 * "c"
 WRONG = "wrong-" + 40 * "w"
 
 
-def free_address() -> str:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{taken.getsockname()[1]}"
-
-
-def environment(folder: Path, **settings: str) -> dict[str, str]:
-    kept = {
-        "CN_GATEWAY_DATABASE_URL": f"sqlite:///{folder}/records.db",
-        "CN_GATEWAY_STORAGE_URL": (folder / "assets").as_uri(),
-        "CN_DRAIN_S": "0",
-    }
-    return {name: value for name, value in os.environ.items() if not name.startswith("CN_")} | kept | settings
-
-
 def kept(folder: Path) -> list[bytes]:
     """Every file under `folder`."""
     return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
-
-
-async def command(environ: dict[str, str], *arguments: str) -> tuple[int, str, str]:
-    """`python -m gateway` with `arguments`, to its end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", *arguments, env=environ, stdout=-1, stderr=-1
-    )
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
-
-
-@asynccontextmanager
-async def serving(environ: dict[str, str]) -> AsyncIterator[list[str]]:
-    """`python -m gateway`, listening; its log, which is whole after the end."""
-    said: list[str] = []
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gateway",
-        env=environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    listening = asyncio.Event()
-
-    async def listen(lines: asyncio.StreamReader) -> None:
-        async for line in lines:
-            said.append(line.decode())
-            if "Uvicorn running" in said[-1]:
-                listening.set()
-        listening.set()
-
-    hearing = asyncio.create_task(listen(process.stdout))
-    try:
-        await asyncio.wait_for(listening.wait(), 60)
-        assert process.returncode is None, said
-        yield said
-    finally:
-        process.terminate()
-        await process.wait()
-        await hearing
 
 
 @pytest.fixture

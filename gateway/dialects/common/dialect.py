@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
+from gateway.dialects.common.request import fingerprint_of
 from gateway.generation.generation import Generation, Task
 from gateway.generation.refusals import Remediable
 from gateway.jobs import idempotency
@@ -87,7 +88,9 @@ async def generate(gateway: Gateway, dialect: Dialect, request: Request) -> Resp
     """
     submission = await dialect.parse(request)
     generation = await gateway.catalogue.resolve(submission.generation, submission.task)
-    order = _named(request, submission.order(generation, dialect.name, base_url(gateway, request)))
+    order = await _named(request, submission.order(generation, dialect.name, base_url(gateway, request)))
+    # Its pictures are the job's from now on, and the answer may take long.
+    bodies.release(request)
     job = await gateway.jobs.submit(gateway.keys.bounded(order))
     if submission.hold_s > 0:
         try:
@@ -99,15 +102,13 @@ async def generate(gateway: Gateway, dialect: Dialect, request: Request) -> Resp
     return await dialect.render(request, submission, job)
 
 
-def _named(request: Request, order: Order) -> Order:
+async def _named(request: Request, order: Order) -> Order:
     """`order` with the id for the request's idempotency key, if it has one."""
     key = idempotency.checked(request.headers.get(idempotency.HEADER))
-    body = bodies.kept(request)
     if key is None:
         return order
-    content_type = request.headers.get("content-type", "")
-    fingerprint = idempotency.fingerprint(request.method, request.url.path, content_type, body)
-    return replace(order, id=idempotency.job_id(order.owner, order.dialect, key), fingerprint=fingerprint)
+    id = idempotency.job_id(order.owner, order.dialect, key)
+    return replace(order, id=id, fingerprint=await fingerprint_of(request))
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -124,6 +125,8 @@ def answering(dialect: Dialect, handler: Handler) -> Handler:
         except Exception as error:
             log.error("unexpected error", exc_info=error)
             return dialect.render_error(request, unexpected(request_id.get()))
+        finally:
+            bodies.release(request)
 
     # For the documentation.
     answer.__name__, answer.__doc__ = handler.__name__.strip("_"), handler.__doc__

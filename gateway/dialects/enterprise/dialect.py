@@ -5,7 +5,7 @@ the path says otherwise. There is no state here: ids are the jobs' numbers, and 
 echo, so any process can answer any poll.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from gateway.dialects.common.declared import Table
 from gateway.dialects.common.dialect import Handler, Submission, answering, base_url, generate
 from gateway.dialects.common.examples import Examples
 from gateway.dialects.common.lenient import Lenient
-from gateway.dialects.common.request import body_of
+from gateway.dialects.common.request import body_of, fields_of
 from gateway.dialects.enterprise import answers, controlnet, management, models, uploads
 from gateway.dialects.enterprise import echo as enterprise_meta
 from gateway.dialects.enterprise import uncontrolled as siblings
@@ -38,11 +38,16 @@ from gateway.keys.keys import ADMIN as ADMINISTERS
 from gateway.keys.keys import GENERATE, Holder
 from gateway.web import bodies, problem
 from gateway.web.authorization import bearer
+from gateway.web.bodies import scan_of
+from gateway.web.budget import BodiesFull
+from gateway.web.malformed import Malformed
 from mesh.errors import InvalidInput, MeshError, NotFound
 
 _READERS = {task: controlnet.read if task == "controlnet" else siblings.read for task in TASKS}
 _FUNCTIONS: Mapping[str, Function] = {**management.FUNCTIONS, **uploads.FUNCTIONS, **models.FUNCTIONS}
 _EXAMPLES = Examples("gateway.dialects.enterprise")
+_KEY = "key"
+"""Name of the field with the key, and of the header."""
 _TEMPORARY_S = 86_400.0
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -134,9 +139,9 @@ class Enterprise:
     def render_error(self, request: Request, error: MeshError) -> Response:
         error = answers.in_vendors_words(error)
         headers = problem.retry_header(error)
-        if isinstance(error, bodies.Malformed):
+        if isinstance(error, Malformed | BodiesFull):
             # No request of the vendor's API looks like this, so its rule about status 200 does not apply.
-            return _json(answers.error(error), error.status, headers)
+            return _json(answers.error(error), problem.status_of(error), headers)
         return self._json(request, answers.error(error), answers.status_of(error), headers)
 
     async def _pictures(self, request: Request) -> Response:
@@ -184,14 +189,13 @@ class Enterprise:
         return serve
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        body = await body_of(self._gateway, request)
-        content_type = request.headers.get("content-type", "")
-        kind = content_type.partition(";")[0].strip().lower()
-        if kind == "application/x-www-form-urlencoded" and not body.lstrip().startswith(b"{"):
-            return bodies.urlencoded(body)
-        if kind == "multipart/form-data":
-            return bodies.multipart(content_type, body)
-        return bodies.json_object(body) if body.strip() else {}
+        """The fields of the body. They are built only once a valid key was found, in a header or in the body."""
+        beside = self._keys_beside(request)
+        scan = scan_of(request.headers.get("content-type", ""), wanted=_KEY)
+        body = await body_of(self._gateway, request, scan, header_key=_first(beside), is_known=False)
+        self._known([scan.found, *beside], request)
+        bodies.admit(request)
+        return {} if not body or body.isspace() else await fields_of(scan, body)
 
     def _fields(self, request: Request, sent: Mapping[str, Any]) -> Lenient:
         path = request.scope["path"]
@@ -200,19 +204,22 @@ class Enterprise:
         return Lenient(sent, self._declared[FUNCTIONS[path]], PHRASES)
 
     def _holder(self, request: Request, sent: Mapping[str, Any], scope: str = GENERATE) -> Holder:
-        named = [
-            self._fields(request, sent).verbatim("key"),
-            request.headers.get("key"),
-            bearer(request.headers.get("authorization")),
-        ]
-        if request.method == "GET":
-            named.append(request.query_params.get("key"))
-        key = next((str(key) for key in named if key), None)
-        # The key's options decide how errors are rendered, even if it lacks the scope.
-        holder = self._gateway.keys.holder(key)
-        request.state.options = Options.of(self._settings, holder)
+        named = [self._fields(request, sent).verbatim(_KEY), *self._keys_beside(request)]
+        holder = self._known(named, request)
         # Checked twice, and counted twice, only if it will be refused.
-        return holder if scope in holder.scopes else self._gateway.keys.holder(key, scope)
+        return holder if scope in holder.scopes else self._gateway.keys.holder(_first(named), scope)
+
+    def _known(self, named: Sequence[Any], request: Request) -> Holder:
+        """The holder of the first key of `named` that is not empty."""
+        holder = self._gateway.keys.holder(_first(named))
+        # The key's options decide how errors are rendered, even if it lacks the scope.
+        request.state.options = Options.of(self._settings, holder)
+        return holder
+
+    def _keys_beside(self, request: Request) -> list[str | None]:
+        """The keys beside the body, the first to count first."""
+        named = [request.headers.get(_KEY), bearer(request.headers.get("authorization"))]
+        return [*named, request.query_params.get(_KEY)] if request.method == "GET" else named
 
     def _options(self, request: Request) -> Options:
         """The options of the request's key, once it is known, else the deployment's."""
@@ -255,6 +262,10 @@ def _not_enabled(name: str) -> Function:
 
 def _json(body: Any, status: int, headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(body), status, {**_CORS, **(headers or {})}, "application/json")
+
+
+def _first(named: Sequence[Any]) -> str | None:
+    return next((str(key) for key in named if key), None)
 
 
 async def _preflight(request: Request) -> Response:

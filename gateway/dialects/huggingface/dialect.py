@@ -31,7 +31,7 @@ from gateway.jobs.job import Job, Status
 from gateway.keys.limits import TooOften
 from gateway.web import problem
 from gateway.web.accept import negotiate
-from gateway.web.bodies import NoRoute
+from gateway.web.malformed import NoRoute
 from mesh.errors import DeadlineExceeded, Forbidden, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable
 from mesh.pictures import decode
 

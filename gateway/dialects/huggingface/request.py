@@ -17,7 +17,7 @@ from families.limits import GUIDANCE
 from gateway.bootstrap import Gateway
 from gateway.dialects.common import schedulers
 from gateway.dialects.common.declared import Table, spoken
-from gateway.dialects.common.request import body_of, json_body, media_type_of
+from gateway.dialects.common.request import FileOrJson, body_of, fields_of, media_type_of
 from gateway.dialects.common.strict import Strict, typed
 from gateway.dialects.huggingface.declared import (
     CONTROL_PARAMETERS,
@@ -97,9 +97,10 @@ async def read(request: Request, gateway: Gateway, table: Table) -> Reading:
 
 async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload:
     content_type = media_type_of(request)
-    body = await body_of(gateway, request)
+    scan = FileOrJson(content_type)
+    body = await body_of(gateway, request, scan)
     # A file is taken by what its bytes are: labels say image/jpg, application/octet-stream or nothing at all.
-    if content_type.startswith("image/") or sniff(body) is not None:
+    if content_type.startswith("image/") or (scan.is_file and sniff(body) is not None):
         check(body, field="inputs")
         fields = Strict(typed(request.query_params, table, PHRASES), table, PHRASES)
         return _Payload(fields.raw("prompt") or "", body, fields)
@@ -108,7 +109,7 @@ async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload
             f"Content-Type {content_type[:80]!r} is not supported; send application/json or an image type",
             field="Content-Type",
         )
-    sent = json_body(request, body)
+    sent = await fields_of(scan, body)
     outer = Strict(sent, table, PHRASES)
     if not outer.was_sent("inputs"):
         raise missing("inputs")

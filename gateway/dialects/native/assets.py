@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import base_url
-from gateway.dialects.common.request import body_of, json_body, media_type_of, owner_of
+from gateway.dialects.common.request import FileOrJson, body_of, fields_of, media_type_of, naming_label, owner_of
 from gateway.dialects.native.body import given, next_link, refuse_unknown, respond
 from gateway.dialects.native.docs.requests import EXPIRES_S, AssetBody
 from gateway.dialects.native.request import limit
@@ -16,7 +16,6 @@ from gateway.files.names import unknown
 from gateway.files.records import AssetRecord
 from gateway.generation.checks import number, text
 from mesh.errors import InvalidInput, NotFound
-from mesh.pictures import sniff
 
 UPLOADED = "uploaded"
 REFERENCE = "asset:"
@@ -57,13 +56,16 @@ class NativeAssets:
     async def keep(self, request: Request) -> Response:
         """Store a picture, to refer to as `asset:ID` in requests. Storing it again returns the same file."""
         owner = self._owner(request)
-        content = await body_of(self._gateway, request)
         settings: Mapping[str, Any] = {}
+        scan = FileOrJson(media_type_of(request))
+        with naming_label(request):
+            body = await body_of(self._gateway, request, scan)
+            sent = None if scan.is_file else await fields_of(scan, body)
         # A file is kept by what its bytes are: labels say image/jpg, application/octet-stream or nothing at all.
-        if sniff(content) is not None or not _may_be_json(request, content):
-            content = await self._gateway.pictures.read(content, "image")
+        if sent is None:
+            content = await self._gateway.pictures.read(body, "image")
         else:
-            settings = _settings(json_body(request, content))
+            settings = _settings(sent)
             content = await picture(self._gateway, settings["image"], "image", owner)
         kept = await self._gateway.assets.keep(
             content, owner, source=UPLOADED, name=settings.get("name", ""), expires_s=settings.get("expires_s")
@@ -96,12 +98,6 @@ class NativeAssets:
 
     def _owner(self, request: Request) -> str:
         return owner_of(self._gateway, request)
-
-
-def _may_be_json(request: Request, content: bytes) -> bool:
-    """Whether a body that is no picture is to be read as JSON: by its label, or by how it begins."""
-    label = media_type_of(request)
-    return label.endswith("json") or not label or content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
 
 
 def _settings(body: Mapping[str, Any]) -> dict[str, Any]:

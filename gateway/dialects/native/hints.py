@@ -22,9 +22,9 @@ from gateway.generation.checks import wrong
 from gateway.generation.declared import fields_of, pictures_of
 from gateway.generation.generation import MOST_PICTURE_BYTES, Control
 from gateway.generation.hints import Hint, HintRequest
-from gateway.web import bodies
 from gateway.web.accept import negotiate
 from gateway.web.disconnect import while_connected
+from gateway.web.malformed import Malformed
 from mesh.concurrency import together
 from mesh.errors import InvalidInput, MeshError
 from mesh.quantities import sized
@@ -41,7 +41,7 @@ _Sent = Sequence[tuple[str, Mapping[str, Any]]]
 """The requests for single hints, and the prefixes of their fields in errors."""
 
 
-class NotAcceptable(bodies.Malformed):
+class NotAcceptable(Malformed):
     """The Accept header excludes every media type that this request can return."""
 
     status = 406

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from gateway.dialects.scenario.errors import noted, spoken
 from gateway.dialects.scenario.job_view import told
 from gateway.jobs.job import Job, Status
-from gateway.web import bodies, problem
+from gateway.web import problem
+from gateway.web.malformed import Malformed
 from mesh.errors import (
     HTTP_STATUS,
     DeadlineExceeded,
@@ -142,7 +143,7 @@ def refuse(fault: MeshError) -> Response:
 
 def status_of(fault: MeshError) -> int:
     """HTTP status of an error."""
-    if isinstance(fault, bodies.Malformed):
+    if isinstance(fault, Malformed):
         return fault.status
     if isinstance(fault, InvalidInput):
         return 400

@@ -4,7 +4,10 @@ import time
 
 import pytest
 
-from gateway.web.bodies import Malformed, json_object, multipart, urlencoded
+from gateway.web.json_bodies import json_object
+from gateway.web.malformed import Malformed
+from gateway.web.multipart import multipart
+from gateway.web.urlencoded import urlencoded
 
 BOUNDARY = "multipart/form-data; boundary=x"
 

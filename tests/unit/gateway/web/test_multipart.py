@@ -8,14 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.web.bodies import (
-    LONGEST_FIELD,
-    LONGEST_HEAD,
-    MOST_FORM_FIELDS,
-    MOST_HEAD_LINES,
-    Malformed,
-    multipart,
-)
+from gateway.web.malformed import Malformed
+from gateway.web.multipart import LONGEST_FIELD, LONGEST_HEAD, MOST_HEAD_LINES, MultipartScan, multipart
+from gateway.web.urlencoded import MOST_FORM_FIELDS
 
 TYPE = "multipart/form-data; boundary=x"
 END = b"--x--\r\n"
@@ -140,8 +135,8 @@ def test_bounds_hold_to_the_last_one() -> None:
     assert len(read(*many)) == MOST_FORM_FIELDS
     lines = f"{NAMED}a" + "\r\nX: y" * (MOST_HEAD_LINES - 1)
     assert read(part(lines)) == {"a": "1"}
-    head = "Content-Dispositionform-data; name=a" + "Z"
-    longest = f"{NAMED}a\r\nZ:" + "z" * (LONGEST_HEAD - len(head))
+    longest = f"{NAMED}a\r\nZ: "
+    longest += "z" * (LONGEST_HEAD - len(longest))
     assert read(part(longest)) == {"a": "1"}
     for refused in ([*many, part(f"{NAMED}b")], [part(lines + "\r\nX: y")], [part(longest + "z")]):
         with pytest.raises(Malformed):
@@ -234,3 +229,23 @@ def test_what_was_written_is_read(fields: dict[str, str | bytes], boundary: str)
         content = value if isinstance(value, bytes) else value.encode()
         body += f'--{boundary}\r\n{NAMED}"{name}"{file}\r\n\r\n'.encode() + content + b"\r\n"
     assert multipart(f'multipart/form-data; boundary="{boundary}"', body + f"--{boundary}--\r\n".encode()) == fields
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"", b"words\r\n", b"words and --x\r\n\r", b"\r\n", b"--y\r\n\r\n"],
+    ids=["", "words", "near", "line", "y"],
+)
+def test_however_it_is_cut_the_same_is_found(start: bytes) -> None:
+    parts = part(f'{NAMED}"key"; filename="k"', b"\r\n--") + part(f"{NAMED}key", b"\r\n-secret\r\n--y")
+    body = (
+        start + (b"\r\n" if start and not start.endswith(b"\r\n") else b"") + parts + part(f"{NAMED}a") + END + b"more"
+    )
+    fields = {"key": "\r\n-secret\r\n--y", "a": "1"}
+    cuts = [[body[:at], body[at:]] for at in range(len(body) + 1)]
+    for pieces in [*cuts, [body[at : at + 1] for at in range(len(body))], [body]]:
+        scan = MultipartScan(TYPE, "key")
+        for piece in pieces:
+            scan.feed(piece)
+        assert scan.found == fields["key"]
+        assert scan.fields(body) == fields

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.dialects.common.wording import renamed
 from gateway.web import problem
-from gateway.web.bodies import BodyCompressed, BodyTooLarge, Malformed
+from gateway.web.malformed import BodyCompressed, BodyTooLarge, Malformed
 from mesh.errors import BY_CODE, HTTP_STATUS, InvalidInput, Overloaded
 
 NAMES = {"steps": "num_inference_steps", "image": "init_image", "controls[0].image": "init_image", "model": "model_id"}
