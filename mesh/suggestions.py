@@ -40,6 +40,14 @@ def closest(sent: str, known: Iterable[str], meanings: Mapping[str, str] | None 
     return min(within, key=len) if within and sent_words else None
 
 
+def listed(names: Iterable[str], most: int = 32) -> str:
+    """`names` with commas between them; of more than `most` the first ones and how many there are besides."""
+    known = list(names)
+    if len(known) <= most:
+        return ", ".join(known) or "none"
+    return f"{', '.join(known[:most])} and {len(known) - most} more"
+
+
 def did_you_mean(sent: str, known: Iterable[str]) -> str:
     """The question to append to a message, "; did you mean canny?", or "" if there is nothing to suggest."""
     found = closest(sent, known)

@@ -6,12 +6,13 @@ from importlib.resources import files
 
 import msgspec
 
-from mesh.suggestions import did_you_mean
+from mesh.suggestions import did_you_mean, listed
 
 _PLACE = "{prompt}"
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 # The characters of prompt weights: a style must mean the same with and without weighting.
 _MARKS = re.compile(r"[()\[\]\\{}]")
+_MOST_LISTED = 8
 _MOST_QUOTED = 40
 
 
@@ -73,7 +74,7 @@ class StyleBook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         elif style:
             notes.append(
                 f"enhance_style {style[:_MOST_QUOTED]!r} is unknown, so no style was applied"
-                f"{did_you_mean(style, self.styles) or ';'} known: {', '.join(sorted(self.styles))}"
+                f"{did_you_mean(style, self.styles) or ';'} known: {listed(sorted(self.styles), _MOST_LISTED)}"
             )
         if quality:
             prompt = _joined(prompt, self.quality)

@@ -9,7 +9,7 @@ Stability AI and Replicate.
 
 from collections.abc import Iterable, Mapping
 
-from mesh.suggestions import closest
+from mesh.suggestions import closest, listed
 
 _FIELDS: Mapping[str, str] = {
     "steps": "num steps, n steps, sampling steps, sample steps, iterations",
@@ -113,4 +113,4 @@ def choices(what: str, sent: str, known: Iterable[str], label: str = "known") ->
     names = list(known)
     found = meant(what, sent, names)
     question = "" if found is None else f" did you mean {found}?"
-    return f";{question} {label}: {', '.join(names) or 'none'}"
+    return f";{question} {label}: {listed(names)}"

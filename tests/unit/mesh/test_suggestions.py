@@ -3,7 +3,7 @@
 import pytest
 
 from mesh.quantities import sized
-from mesh.suggestions import closest, did_you_mean, words_of
+from mesh.suggestions import closest, did_you_mean, listed, words_of
 
 KINDS = ("canny", "depth", "softedge", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "negative_prompt")
 
@@ -38,6 +38,12 @@ def test_other_programs_words_come_first_and_only_for_what_is_known() -> None:
 def test_names_have_the_same_words_in_every_case_style() -> None:
     assert words_of("negativePrompt") == words_of("negative-prompt") == words_of("Negative Prompt")
     assert words_of("DPM++ 2M Karras") == ("dpm", "2m", "karras")
+
+
+def test_long_lists_are_cut_and_counted() -> None:
+    assert listed(["a", "b"]) == "a, b"
+    assert listed([]) == "none"
+    assert listed("abcde", most=2) == "a, b and 3 more"
 
 
 @pytest.mark.parametrize(
