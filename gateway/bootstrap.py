@@ -15,6 +15,7 @@ from gateway.egress.fetch import Fetcher
 from gateway.egress.hosts import Egress
 from gateway.files.assets import Assets
 from gateway.files.links import Links
+from gateway.files.quota import Quota
 from gateway.files.records import places
 from gateway.files.stores import S3Access, open_store
 from gateway.files.tenant_storage import TenantStorages
@@ -121,7 +122,14 @@ async def open_gateway(
             workflows,
             Pipeline(services, settings.deadline_s).run,
             assets,
-            Bounds(settings.max_pictures, settings.max_waiting, settings.retention_s),
+            Bounds(
+                settings.max_pictures,
+                settings.max_waiting,
+                settings.retention_s,
+                owner_share=settings.owner_waiting,
+                owner_records=settings.owner_records,
+            ),
+            quota=assets.quota,
             outbox=_each(partial(of_job, retention_s=settings.retention_s), webhooks.outbox.write),
             notify=webhooks.outbox.written,
             # Who has no records that last hears at once that the mesh is away, as from a request that is waited for.
@@ -182,7 +190,16 @@ async def _assets(settings: GatewaySettings, database: Database, stack: AsyncExi
     key = await database.run(partial(shared_key, name="links"))
     cipher = await asyncio.to_thread(Cipher, settings.secret, passing=not database.durable)
     storages = TenantStorages(database, cipher, settings.storage_allow)
-    return Assets(store, settings.retention_s, database, links=Links(key), urls=settings.asset_urls, storages=storages)
+    return Assets(
+        store,
+        settings.retention_s,
+        database,
+        links=Links(key),
+        urls=settings.asset_urls,
+        storages=storages,
+        quota=Quota(settings.owner_bytes, settings.owner_files),
+        floor_bytes=settings.storage_floor_bytes,
+    )
 
 
 def _workflows(settings: GatewaySettings, database: Database) -> Workflows:

@@ -83,6 +83,22 @@ class GatewaySettings(ServerSettings):
     )
     max_pictures: int = setting(16, "Maximum number of pictures made at the same time in this process; at least 4.")
     max_waiting: int = setting(64, "Maximum number of waiting generations.")
+    owner_waiting: float = setting(
+        1.0,
+        "An owner's waiting generations are at most so many times the places that are free: 1 leaves one owner half of "
+        "CN_GATEWAY_MAX_WAITING, two a third each; 0: no such limit. Where no keys are asked for, there is none.",
+    )
+    owner_records: int = setting(
+        100_000, "Maximum number of an owner's generations on record, finished ones included; 0: any number."
+    )
+    owner_bytes: int = setting(
+        20 * 1024**3, "Maximum size in bytes of an owner's files, uploaded and generated, in this store; 0: any size."
+    )
+    owner_files: int = setting(100_000, "Maximum number of an owner's files in this store; 0: any number.")
+    storage_floor_bytes: int = setting(
+        256 * 1024**2,
+        "Bytes of the disk of CN_GATEWAY_STORAGE_URL, at most a tenth of it, that clients' files leave free; 0: none.",
+    )
     deadline_s: float = setting(280.0, "Timeout of a generation in seconds.")
     max_body_bytes: int = setting(24 * 1024 * 1024, "Maximum size of a request body in bytes.")
     body_budget_bytes: int = setting(
@@ -121,6 +137,9 @@ class GatewaySettings(ServerSettings):
             raise SettingsError(
                 f"CN_GATEWAY_MAX_PICTURES={self.max_pictures} is below 4, the maximum number of pictures of one request"
             )
+        for name in ("owner_waiting", "owner_records", "owner_bytes", "owner_files", "storage_floor_bytes"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"CN_GATEWAY_{name.upper()}={getattr(self, name):g} is below 0; 0 is no limit")
         # Whether there are keys in the database is known only once it is open.
         if not self.api_keys and not self.database_url:
             self.refuse_strangers()

@@ -1,10 +1,12 @@
 """File stores: a folder or an S3 bucket behind one interface, opened by URL."""
 
 import asyncio
+import math
 import re
+import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, S3Store
+from prometheus_client import Gauge
 
 from mesh.errors import Unavailable
 from mesh.settings import SettingsError
@@ -28,6 +31,7 @@ _TIMEOUT = "20s"
 # The library's own retries: a store that is not available is reported within seconds, not after its three minutes.
 _RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 _MOST_AT_ONCE = 16
+_LOOK_S = 1.0
 UNFINISHED_S = 3600.0
 """Age in seconds from which an unfinished file is considered abandoned."""
 # The library's own, not public, name for them.
@@ -45,16 +49,50 @@ class S3Access:
     allow_http: bool = False
 
 
+FREE = Gauge(
+    "cn_files_free_bytes", "Bytes free on the disk of the files, at the last look; buckets have no such limit."
+)
+
+
 class Files:
     """Reads and atomically writes files by path.
 
     Args:
         store: an obstore store for these files alone.
+        floor_bytes: bytes of a folder's disk that stay free, at most a tenth of the disk; see `check_room`.
+        disk_usage: tells total, used and free bytes of the disk of a path.
     """
 
-    def __init__(self, store: LocalStore | S3Store) -> None:
+    def __init__(
+        self,
+        store: LocalStore | S3Store,
+        floor_bytes: int = 0,
+        disk_usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
+    ) -> None:
         self._store = store
         self._is_bucket = isinstance(store, S3Store)
+        self._floor_bytes = floor_bytes
+        self._disk_usage = disk_usage
+        self._looked_at = -math.inf
+        self._is_full = False
+
+    async def check_room(self) -> None:
+        """Check, at most once a second, that the disk has room for what clients send. Results of accepted jobs are
+        written without this check: the room that stays free is for them.
+
+        Raises:
+            Unavailable: less than the floor is free.
+        """
+        if self._is_bucket or not self._floor_bytes:
+            return
+        present = time.monotonic()
+        if present - self._looked_at >= _LOOK_S:
+            self._looked_at = present
+            total, _, free = await asyncio.to_thread(self._disk_usage, Path(str(self._store.prefix)))
+            FREE.set(free)
+            self._is_full = free < min(self._floor_bytes, total // 10)
+        if self._is_full:
+            raise Unavailable("the disk of the file store is nearly full; try again later", retry_after_s=30)
 
     async def put(self, path: str, content: bytes, media_type: str) -> None:
         """Write a file atomically, with up to three attempts.

@@ -9,7 +9,7 @@ from gateway.generation.checks import optional, whole
 from gateway.generation.declared import asked, check_fields
 from gateway.generation.generation import Control, check_source
 from gateway.generation.services import Services
-from mesh.channels import call, outgoing
+from mesh.channels import outgoing
 from mesh.errors import DeadlineExceeded, InvalidInput
 
 _SIDE_WORDS = "Pixels; width and height are sent together or not at all."
@@ -89,7 +89,11 @@ async def extract(services: Services, asked: HintRequest, timeout_s: float) -> H
     """
     began = time.monotonic()
     request = messages.extract(asked.control, asked)
-    answer = await call(services.preprocess.ExtractHint(request, timeout=timeout_s, metadata=outgoing()))
+    answer = await services.retries.call(
+        lambda: services.preprocess.ExtractHint(
+            request, timeout=max(began + timeout_s - time.monotonic(), 0.001), metadata=outgoing()
+        )
+    )
     return Hint(
         content=answer.hint.content,
         width=answer.hint.width,

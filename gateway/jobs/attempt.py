@@ -109,7 +109,7 @@ class Attempt:
     async def _through(self) -> Outcome:
         generation = with_pictures(self.job.generation, await self._pictures())
         places = generation.samples
-        await self._context.places.acquire(places)
+        await self._context.places.acquire(places, self.job.owner, self.job.turn, self.job.priority)
         try:
             start = partial(records.start, id=self.job.id, executor=self._context.executor)
             if not await self._answered(lambda: self._context.database.run(start)):

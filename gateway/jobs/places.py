@@ -1,37 +1,58 @@
-"""A first-come, first-served semaphore."""
+"""A semaphore that is shared evenly among owners."""
 
 import asyncio
-from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+
+
+@dataclass
+class _Waiting:
+    """A caller that waits: its owner's turn, its number in the order of arrival, ..."""
+
+    turn: int
+    number: int
+    owner: str
+    priority: int
+    places: int
+    given: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Places:
-    """Places for pictures in the mesh, given first come, first served: small requests do not overtake a large one.
+    """Places for pictures in the mesh. The lowest turn of all goes first, whatever the size: small requests do not
+    overtake a large one. An owner's turns are its own: which of its callers has the first of them is decided by their
+    priority, then by their arrival.
 
     Args:
         places: their number; no caller may acquire more at once.
+
+    Attributes:
+        number: of all places, free or not.
     """
 
     def __init__(self, places: int) -> None:
+        self.number = places
         self._free = places
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._arrivals = count()
+        self._queue: list[_Waiting] = []
 
     @property
     def waiting(self) -> int:
         """The number of callers that wait for places."""
         return len(self._queue)
 
-    async def acquire(self, places: int) -> None:
-        """Wait for this caller's turn and for `places` free places."""
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append((places, turn))
+    async def acquire(self, places: int, owner: str = "", turn: int = 0, priority: int = 0) -> None:
+        """Wait for this caller's turn and for `places` free places; of one owner, a higher priority goes first."""
+        caller = _Waiting(turn, next(self._arrivals), owner, priority, places)
+        self._queue.append(caller)
         self._call()
         try:
-            await turn
+            await caller.given
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if caller.given.done() and not caller.given.cancelled():
                 self.release(places)
             else:
-                self._queue = deque(entry for entry in self._queue if entry[1] is not turn)
+                self._queue.remove(caller)
                 self._call()
             raise
 
@@ -41,8 +62,20 @@ class Places:
         self._call()
 
     def _call(self) -> None:
-        while self._queue and self._queue[0][0] <= self._free:
-            places, turn = self._queue.popleft()
-            if not turn.cancelled():
-                self._free -= places
-                turn.set_result(None)
+        while self._queue:
+            caller = _first(self._queue)
+            if caller.places > self._free:
+                return
+            self._queue.remove(caller)
+            if not caller.given.cancelled():
+                self._free -= caller.places
+                caller.given.set_result(None)
+
+
+def _first(queue: Iterable[_Waiting]) -> _Waiting:
+    """Whose turn it is; it takes its owner's first turn, and gives its own for it."""
+    first = min(queue, key=lambda one: (one.turn, one.number))
+    own = (one for one in queue if one.owner == first.owner)
+    chosen = min(own, key=lambda one: (-one.priority, one.number))
+    first.turn, chosen.turn = chosen.turn, first.turn
+    return chosen

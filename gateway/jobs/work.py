@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from gateway.jobs.attempt import Attempt, RunContext
 from gateway.jobs.changes import Changes
 from gateway.jobs.job import FINISHED, RUNNING, Job, Outbox, Status
 from gateway.workflows.port import Notify, Outcome
+from mesh.errors import MeshError
 
 
 class JobWork:
@@ -47,6 +49,12 @@ class JobWork:
     def runs(self, id: str) -> bool:
         """Whether this process itself notifies the waiters for a job."""
         return self.job(id) is not None
+
+    def takes(self, owner: str) -> bool:
+        """Whether a job of `owner` may begin to wait for its places here, without queueing: if none of its jobs does,
+        or few jobs of all owners do."""
+        waiting = [attempt.job.owner for attempt in self._attempts.values() if attempt.job.status == Status.QUEUED]
+        return owner not in waiting or len(waiting) < self._context.places.number
 
     def has(self, id: str) -> bool:
         """Whether this process still works on a job, including its cleanup."""
@@ -92,21 +100,25 @@ class JobWork:
     async def end(self, id: str, status: Status, **changes: Any) -> bool:
         """Set the record's final state and write the deliveries; False if it already had one."""
 
-        def end(connection: Connection) -> bool:
+        def end(connection: Connection) -> list[str] | None:
             if not records.settle(connection, id, status, **changes):
-                return False
+                return None
             self._outbox(connection, records.any_owners(connection, id))
-            return True
+            return records.inputs_of(connection, id)
 
-        ended = await self._context.database.run(end)
-        if ended:
+        inputs = await self._context.database.run(end)
+        ended = inputs is not None
+        if inputs is not None:
             FINISHED.labels(status).inc()
         if attempt := self._attempts.get(id):
             attempt.ended = True
             attempt.stop()
         self.changes.wake(id)
-        if ended:
+        if inputs is not None:
             await self._notify(id)
+            # Nobody reads them any more. What can't be removed now goes with the record, or with old files.
+            with suppress(MeshError):
+                await self._context.assets.remove(inputs)
         return ended
 
     async def keep(self) -> None:

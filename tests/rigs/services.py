@@ -1,7 +1,7 @@
 """The three services in small: a real gRPC server whose answers are tiny, exact and observable."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +127,7 @@ class FakeRooms(
         failure: raised by Denoise after its first step, if set.
         prepare_pace: set to let Prepare go on.
         encode_failure: raised by Encode, if set.
+        refuses: whether a call of that method (/package.Service/Method) is refused as by a proxy: unseen.
         hints_at_once: calls of ExtractHint that must be there at the same time for each of them to go on.
         hint_pace: set to let ExtractHint answer what it does not refuse.
         hint_failure: raised by ExtractHint, if set.
@@ -136,6 +137,7 @@ class FakeRooms(
 
     def __init__(self) -> None:
         self.seen = Seen()
+        self.refuses: Callable[[str], bool] = lambda method: False
         self.pace = asyncio.Event()
         self.pace.set()
         self.failure: MeshError | None = None
@@ -153,7 +155,9 @@ class FakeRooms(
     async def __aenter__(self) -> "FakeRooms":
         # Envoy, in whose place this stands, lets its clients ping as often as they like.
         patient = [("grpc.http2.max_ping_strikes", 0)]
-        self._server = grpc.aio.server(interceptors=[CallInterceptor()], options=[*MESSAGE_OPTIONS, *patient])
+        self._server = grpc.aio.server(
+            interceptors=[_Refusing(self), CallInterceptor()], options=[*MESSAGE_OPTIONS, *patient]
+        )
         preprocess_pb2_grpc.add_PreprocessServiceServicer_to_server(self, self._server)
         unet_pb2_grpc.add_UnetServiceServicer_to_server(self, self._server)
         vae_pb2_grpc.add_VaeServiceServicer_to_server(self, self._server)
@@ -361,3 +365,24 @@ def _used(control: types_pb2.Control) -> preprocess_pb2.Extractor:
         for one in KINDS[control.kind].extractors
         if (one.name == named if named else one.available and one.reads_text == bool(control.text))
     )
+
+
+class _Refusing(grpc.aio.ServerInterceptor):
+    """Refuses calls before they reach their service, as Envoy's fault filter does."""
+
+    def __init__(self, rooms: FakeRooms) -> None:
+        self._rooms = rooms
+
+    async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
+        handler = await continuation(details)
+        if not self._rooms.refuses(details.method):
+            return handler
+
+        async def refuse(request: Any, context: Any) -> Any:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "fault filter abort")
+
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                refuse, handler.request_deserializer, handler.response_serializer
+            )
+        return grpc.unary_stream_rpc_method_handler(refuse, handler.request_deserializer, handler.response_serializer)

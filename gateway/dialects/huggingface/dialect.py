@@ -25,10 +25,18 @@ from gateway.dialects.common.request import owner_of
 from gateway.dialects.huggingface import request as asking
 from gateway.dialects.huggingface.declared import FIELDS
 from gateway.jobs.job import Job, Status
-from gateway.keys.limits import TooOften
 from gateway.web import problem
 from gateway.web.accept import negotiate
-from mesh.errors import DeadlineExceeded, Forbidden, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable
+from mesh.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    InvalidInput,
+    MeshError,
+    Overloaded,
+    TooOften,
+    Unauthenticated,
+    Unavailable,
+)
 from mesh.pictures import decode
 
 # Accept -> format requested from the mesh, and the format that Pillow converts it to, if another.

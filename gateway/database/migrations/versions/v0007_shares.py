@@ -1,0 +1,26 @@
+"""Shares of owners: whose job's turn it is, how many bytes an owner stores here."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+_STORED = "UPDATE cn_assets SET stored = size WHERE id NOT IN (SELECT name FROM cn_places)"
+
+
+def upgrade() -> None:
+    """Add the columns; files that are not in an owner's own storage are stored here."""
+    for name in ("turn", "turn_end", "input_bytes"):
+        op.add_column("cn_jobs", sa.Column(name, sa.Integer, nullable=False, server_default="0"))
+    op.add_column("cn_assets", sa.Column("stored", sa.Integer, nullable=False, server_default="0"))
+    op.execute(_STORED)
+    op.create_index("cn_assets_stored", "cn_assets", ["owner", "stored"])
+
+
+def downgrade() -> None:
+    """Drop the columns."""
+    op.drop_index("cn_assets_stored", "cn_assets")
+    op.drop_column("cn_assets", "stored")
+    for name in ("input_bytes", "turn_end", "turn"):
+        op.drop_column("cn_jobs", name)
