@@ -21,6 +21,7 @@ from gateway.files.stores import S3Access, open_store
 from gateway.files.tenant_storage import TenantStorages
 from gateway.files.uploads import Uploads
 from gateway.generation.catalogue import Catalogue
+from gateway.generation.hint_places import HintPlaces
 from gateway.generation.hints import Hints
 from gateway.generation.pictures import Pictures
 from gateway.generation.pipeline import Pipeline
@@ -163,7 +164,7 @@ async def open_gateway(
             uploads=uploads,
             webhooks=webhooks,
             pictures=Pictures(fetcher),
-            hints=Hints(services, settings.deadline_s),
+            hints=Hints(services, settings.deadline_s, HintPlaces(settings.max_hints, settings.owner_waiting)),
             bodies=BodyBounds(
                 ByteBudget(settings.body_budget_bytes, settings.max_body_bytes),
                 settings.max_body_bytes,

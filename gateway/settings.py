@@ -83,10 +83,14 @@ class GatewaySettings(ServerSettings):
     )
     max_pictures: int = setting(16, "Maximum number of pictures made at the same time in this process; at least 4.")
     max_waiting: int = setting(64, "Maximum number of waiting generations.")
+    max_hints: int = setting(
+        6,
+        "Maximum number of hints without a generation made at the same time in this process; eight times as many wait.",
+    )
     owner_waiting: float = setting(
         1.0,
-        "An owner's waiting generations are at most so many times the places that are free: 1 leaves one owner half of "
-        "CN_GATEWAY_MAX_WAITING, two a third each; 0: no such limit. Where no keys are asked for, there is none.",
+        "An owner's waiting generations are at most so many times the places that are free, and so are its waiting "
+        "hints: 1 leaves one owner half of them, two a third each; 0: no such limit. Without keys there is none.",
     )
     owner_records: int = setting(
         100_000, "Maximum number of an owner's generations on record, finished ones included; 0: any number."
@@ -140,6 +144,8 @@ class GatewaySettings(ServerSettings):
         for name in ("owner_waiting", "owner_records", "owner_bytes", "owner_files", "storage_floor_bytes"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"CN_GATEWAY_{name.upper()}={getattr(self, name):g} is below 0; 0 is no limit")
+        if self.max_hints < 1:
+            raise SettingsError(f"CN_GATEWAY_MAX_HINTS={self.max_hints} is below 1")
         # Whether there are keys in the database is known only once it is open.
         if not self.api_keys and not self.database_url:
             self.refuse_strangers()

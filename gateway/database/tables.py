@@ -266,6 +266,7 @@ DELIVERIES = Table(
     UniqueConstraint("job_id", "event", "url", name="cn_deliveries_once"),
     Index("cn_deliveries_by_time", "status", "next_at"),
     Index("cn_deliveries_of_endpoint", "endpoint_id", "created_at"),
+    Index("cn_deliveries_of_owner", "owner", "status"),
 )
 
 

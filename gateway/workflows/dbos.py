@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.database.connection import engine_url, why_not
 from gateway.workflows.port import (
     MOST,
-    MOST_A_HOST,
+    MOST_AN_OWNER,
     PATIENCE,
     Deliver,
     Outcome,
@@ -155,12 +155,12 @@ class DurableWorkflows:
 
         await asyncio.to_thread(_under, workflow_id, put)
 
-    async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
+    async def put(self, id: str, number: int, owner: str, delay_s: float, again: str = "") -> None:
         """See DeliveryQueue."""
 
         def put() -> None:
             delay = delay_s if delay_s > 0 else None
-            with SetEnqueueOptions(queue_partition_key=host, delay_seconds=delay):
+            with SetEnqueueOptions(queue_partition_key=owner, delay_seconds=delay):
                 DBOS.enqueue_workflow(WEBHOOKS, _deliver, id, number)
 
         # In a fresh context: called from within a workflow, it would become that workflow's child.
@@ -219,7 +219,7 @@ class DurableWorkflows:
         DBOS.register_queue(
             WEBHOOKS,
             worker_concurrency=MOST,
-            partition_worker_concurrency=MOST_A_HOST,
+            partition_worker_concurrency=MOST_AN_OWNER,
             polling_interval_sec=2 * self._poll_s,
         )
 

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-MOST = 32
+MOST = 64
 """Maximum number of concurrent delivery attempts in one process."""
-MOST_A_HOST = 4
-"""Of these, to one host: a slow host does not block the others, and no host is flooded through this gateway."""
+MOST_AN_OWNER = 8
+"""Of these, of one owner: slow receivers of one do not block others' deliveries."""
 
 Outcome = dict[str, Any]
 """What `make` passes to `settle`, as JSON."""
@@ -72,8 +72,8 @@ class Work(Protocol):
 class DeliveryQueue(Protocol):
     """The queue of delivery attempts."""
 
-    async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
-        """Enqueue the attempt of a delivery to `host`, in `delay_s` seconds, after `number` attempts.
+    async def put(self, id: str, number: int, owner: str, delay_s: float, again: str = "") -> None:
+        """Enqueue the attempt of a delivery of `owner`, in `delay_s` seconds, after `number` attempts.
 
         Enqueuing the same `id` and `number` twice gives one attempt, unless `again` differs.
         """

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from gateway.workflows.port import (
     MOST,
-    MOST_A_HOST,
+    MOST_AN_OWNER,
     PATIENCE,
     Deliver,
     Patience,
@@ -53,7 +53,7 @@ class TaskWorkflows:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._places = asyncio.Semaphore(MOST)
-        self._of_host: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._of_owner: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def open(self, work: Work, deliver: Deliver = deliver_nothing) -> None:
         """See Workflows."""
@@ -79,11 +79,11 @@ class TaskWorkflows:
         if self._is_new(workflow_id):
             self._queue.put_nowait((priority, next(self._numbers), workflow_id, job_id))
 
-    async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
+    async def put(self, id: str, number: int, owner: str, delay_s: float, again: str = "") -> None:
         """See DeliveryQueue."""
         workflow_id = f"{id}-{number}-{again}".rstrip("-")
         if self._is_new(workflow_id):
-            self._spawn(self._attempt(workflow_id, id, number, host, delay_s))
+            self._spawn(self._attempt(workflow_id, id, number, owner, delay_s))
 
     async def begin_again(self, job_id: str) -> None:
         """See Workflows."""
@@ -136,13 +136,13 @@ class TaskWorkflows:
         finally:
             self._known.discard(workflow_id)
 
-    async def _attempt(self, workflow_id: str, id: str, number: int, host: str, delay_s: float) -> None:
+    async def _attempt(self, workflow_id: str, id: str, number: int, owner: str, delay_s: float) -> None:
         try:
             await self._sleep(delay_s)
-            of_host = self._of_host.get(host)
-            if of_host is None:
-                of_host = self._of_host[host] = asyncio.Semaphore(MOST_A_HOST)
-            async with of_host, self._places:
+            of_owner = self._of_owner.get(owner)
+            if of_owner is None:
+                of_owner = self._of_owner[owner] = asyncio.Semaphore(MOST_AN_OWNER)
+            async with of_owner, self._places:
                 await self._patiently(lambda: self._deliver(id, number))
         except Exception as error:
             # It is found when it is overdue.

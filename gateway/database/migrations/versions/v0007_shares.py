@@ -16,10 +16,12 @@ def upgrade() -> None:
     op.add_column("cn_assets", sa.Column("stored", sa.Integer, nullable=False, server_default="0"))
     op.execute(_STORED)
     op.create_index("cn_assets_stored", "cn_assets", ["owner", "stored"])
+    op.create_index("cn_deliveries_of_owner", "cn_deliveries", ["owner", "status"])
 
 
 def downgrade() -> None:
     """Drop the columns."""
+    op.drop_index("cn_deliveries_of_owner", "cn_deliveries")
     op.drop_index("cn_assets_stored", "cn_assets")
     op.drop_column("cn_assets", "stored")
     for name in ("input_bytes", "turn_end", "turn"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.workflows.port import MOST_A_HOST, Outcome, Patience
+from gateway.workflows.port import MOST_AN_OWNER, Outcome, Patience
 from gateway.workflows.tasks import TaskWorkflows
 from mesh.errors import Unavailable
 from mesh.telemetry import request_id
@@ -106,8 +106,8 @@ async def test_the_same_id_is_one_workflow(steps: Steps) -> None:
         for _ in range(3):
             await workflows.enqueue("a", "a", 1)
             await workflows.start("b", "b")
-            await workflows.put("msg", 0, "example.org", 0.0)
-        await workflows.put("msg", 0, "example.org", 0.0, again="x")
+            await workflows.put("msg", 0, "ann", 0.0)
+        await workflows.put("msg", 0, "ann", 0.0, again="x")
         let(steps, 9)
         await steps.until(lambda: len(steps.settled) == 2 and len(steps.attempted) == 2)
     assert sorted(steps.begun) == ["a", "b"]
@@ -141,27 +141,27 @@ async def test_who_waits_and_who_works_is_not_abandoned(steps: Steps) -> None:
     async with opened(steps) as workflows:
         await workflows.enqueue("a", "a", 1)
         await workflows.enqueue("b", "b", 1)
-        await workflows.put("msg", 2, "example.org", 1000.0)
+        await workflows.put("msg", 2, "ann", 1000.0)
         await steps.until(lambda: steps.begun == ["a"])
         assert await workflows.abandoned(["a", "b", "msg", "c"]) == ["c"]
         assert await workflows.revive(["somebody"]) == 0
 
 
-async def test_a_slow_host_does_not_keep_others_waiting(steps: Steps) -> None:
+async def test_a_slow_owner_does_not_keep_others_waiting(steps: Steps) -> None:
     async with opened(steps) as workflows:
-        for number in range(MOST_A_HOST + 2):
-            await workflows.put(f"slow{number}", 0, "slow.example.org", 0.0)
-        await workflows.put("other", 0, "example.org", 0.0)
+        for number in range(MOST_AN_OWNER + 2):
+            await workflows.put(f"slow{number}", 0, "slow", 0.0)
+        await workflows.put("other", 0, "ann", 0.0)
         await steps.until(lambda: ("other", 0) in steps.attempted)
-        assert len(steps.attempted) == MOST_A_HOST + 1
+        assert len(steps.attempted) == MOST_AN_OWNER + 1
         let(steps, 1)
-        await steps.until(lambda: len(steps.attempted) == MOST_A_HOST + 2)
+        await steps.until(lambda: len(steps.attempted) == MOST_AN_OWNER + 2)
 
 
 async def test_an_attempt_that_raises_is_tried_again(steps: Steps) -> None:
     steps.failures["deliver"] = 2
     async with opened(steps) as workflows:
-        await workflows.put("msg", 1, "example.org", 0.0)
+        await workflows.put("msg", 1, "ann", 0.0)
         await steps.until(lambda: steps.attempted == [("msg", 1)] * 3)
 
 
@@ -179,13 +179,13 @@ async def test_nothing_outlives_the_end(steps: Steps) -> None:
     async with opened(steps) as workflows:
         await workflows.enqueue("a", "a", 1)
         await workflows.enqueue("b", "b", 1)
-        await workflows.put("msg", 0, "example.org", 1000.0)
+        await workflows.put("msg", 0, "ann", 1000.0)
         await steps.until(lambda: steps.begun == ["a"])
         own = asyncio.all_tasks() - others
         await workflows.close()
         assert own and all(task.done() for task in own)
         await workflows.start("c", "c")
-        await workflows.put("msg", 1, "example.org", 0.0)
+        await workflows.put("msg", 1, "ann", 0.0)
         assert await workflows.abandoned(["c", "msg"]) == ["c", "msg"]
     assert steps.begun == ["a"] and steps.settled == []
 
