@@ -69,7 +69,7 @@ class Files:
         floor_bytes: int = 0,
         disk_usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
     ) -> None:
-        self._store = store
+        self.store = store
         self._is_bucket = isinstance(store, S3Store)
         self._floor_bytes = floor_bytes
         self._disk_usage = disk_usage
@@ -88,7 +88,7 @@ class Files:
         present = time.monotonic()
         if present - self._looked_at >= _LOOK_S:
             self._looked_at = present
-            total, _, free = await asyncio.to_thread(self._disk_usage, Path(str(self._store.prefix)))
+            total, _, free = await asyncio.to_thread(self._disk_usage, Path(str(self.store.prefix)))
             FREE.set(free)
             self._is_full = free < min(self._floor_bytes, total // 10)
         if self._is_full:
@@ -103,21 +103,21 @@ class Files:
         if self._is_bucket:
             kind = {"Content-Type": media_type}
             # Not a multipart upload: an interrupted one would leave its parts in the bucket.
-            await self._asked(obstore.put_async(self._store, path, content, attributes=kind, use_multipart=False))
+            await self._asked(obstore.put_async(self.store, path, content, attributes=kind, use_multipart=False))
             return
         for pause_s in _PAUSES_S:
             try:
-                await obstore.put_async(self._store, path, content)
+                await obstore.put_async(self.store, path, content)
                 return
             except (BaseError, OSError) as error:
                 log.warning("file can't be written", reason=type(error).__name__, pause_s=pause_s)
                 await asyncio.sleep(pause_s)
-        await self._asked(obstore.put_async(self._store, path, content))
+        await self._asked(obstore.put_async(self.store, path, content))
 
     async def get(self, path: str) -> bytes | None:
         """The file, or None; Unavailable."""
         try:
-            found = await obstore.get_async(self._store, path)
+            found = await obstore.get_async(self.store, path)
             return bytes(await found.bytes_async())
         except (FileNotFoundError, NotFoundError):
             return None
@@ -132,7 +132,7 @@ class Files:
 
     async def _remove(self, path: str) -> None:
         try:
-            await obstore.delete_async(self._store, path)
+            await obstore.delete_async(self.store, path)
         except (FileNotFoundError, NotFoundError):
             pass
         except (BaseError, OSError) as error:
@@ -140,19 +140,19 @@ class Files:
 
     async def entries(self) -> AsyncIterator[list[tuple[str, datetime]]]:
         """All files in batches: path and time of last modification by the store's clock."""
-        async for some in obstore.list(self._store):
+        async for some in obstore.list(self.store):
             yield [(entry["path"], entry["last_modified"]) for entry in some]
 
     async def sweep_unfinished(self) -> int:
         """Remove what interrupted writes left in a folder; returns the number of files. Buckets keep no such files."""
-        folder = None if self._is_bucket else self._store.prefix
+        folder = None if self._is_bucket else self.store.prefix
         return await asyncio.to_thread(_sweep_unfinished, Path(folder)) if folder else 0
 
     async def link(self, path: str, expires_s: float) -> str | None:
         """The store's own presigned URL for reading the file, valid for `expires_s`; None if the store is a folder."""
-        if not isinstance(self._store, S3Store):
+        if not isinstance(self.store, S3Store):
             return None
-        url: str = await self._asked(obstore.sign_async(self._store, "GET", path, timedelta(seconds=expires_s)))
+        url: str = await self._asked(obstore.sign_async(self.store, "GET", path, timedelta(seconds=expires_s)))
         return url
 
     async def _asked(self, question: Any) -> Any:

@@ -19,7 +19,7 @@ _WAITING_A_PLACE = 8
 _PAUSE_S = 2.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Caller:
     owner: str
     number: int
@@ -63,7 +63,10 @@ class HintPlaces:
             if caller.given.done() and not caller.given.cancelled():
                 self._leave(owner)
             else:
-                self._queue.remove(caller)
+                # Not there any more if its turn came between its cancellation and now.
+                if caller in self._queue:
+                    self._queue.remove(caller)
+                self._give()
                 WAITING.set(len(self._queue))
             raise
         try:

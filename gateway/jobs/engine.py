@@ -186,15 +186,16 @@ class JobEngine:
         """Store the input pictures for whichever process runs the job."""
         await self._assets.files.check_room()
         pictures = pictures_of(order.generation)
+        names = {
+            place: self._assets.new_name(check(content, field=place)[0].lower()) for place, content in pictures.items()
+        }
         size = sum(map(len, pictures.values()))
         if pictures:
             admit = partial(records.admit, order=order, size=size, bounds=self._bounds, quota=self._quota)
             if await self._database.run(admit) is not None:
                 return records.Inputs()
-        names: dict[str, str] = {}
         try:
             for place, content in pictures.items():
-                names[place] = self._assets.new_name(check(content, field=place)[0].lower())
                 await self._assets.put(names[place], content)
         except BaseException:
             await self._removed(names.values())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting:
     """A caller that waits: its owner's turn, its number in the order of arrival, ..."""
 
@@ -52,7 +52,9 @@ class Places:
             if caller.given.done() and not caller.given.cancelled():
                 self.release(places)
             else:
-                self._queue.remove(caller)
+                # Not there any more if its turn came between its cancellation and now.
+                if caller in self._queue:
+                    self._queue.remove(caller)
                 self._call()
             raise
 
