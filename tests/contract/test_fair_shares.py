@@ -16,7 +16,7 @@ from tests.contract.conftest import Running, Start
 FLOOD, OTHER = "flood-" + 40 * "f", "other-" + 40 * "o"
 KEYS = {"api_keys": (FLOOD, OTHER)}
 SMALL = {"max_pictures": 4, "max_waiting": 8}
-PICTURE = encode(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+PICTURE = encode(np.full((64, 64, 3), 9, np.uint8))
 BASE64 = base64.b64encode(PICTURE).decode()
 DATA_URL = f"data:image/png;base64,{BASE64}"
 TEXT = {"prompt": "a boat", "steps": 2}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.contract.conftest import Running, running
+from tests.rigs.jobs import eventually
 
 API = "/controlmesh/v1"
 ASKED = {"prompt": "a boat", "steps": 1, "width": 64, "height": 64}
@@ -55,3 +56,20 @@ async def test_an_outage_is_not_multiplied_and_is_told_at_once() -> None:
         answers = [await post(mesh, "/generations") for _ in range(40)]
         assert {status for status, _ in answers} == {503}
         assert chance.calls[True] <= 40 * 1.2 * 4 and chance.calls[True] < 40 + 10 + 40 * 5 * 0.2
+
+
+async def test_a_service_that_is_gone_fails_who_waits_at_once_and_delays_who_does_not(tmp_path: Path) -> None:
+    async with running(database_url=f"sqlite:///{tmp_path}/records.db") as mesh:
+        mesh.rooms.refuses = Chance(1.0, "VaeService")
+        status, said = await post(mesh, "/generations")
+        assert (status, said["retry_after"]) == (503, 2)
+        status, job = await post(mesh, "/generations?wait=0")
+        assert status == 202
+
+        async def was_refused() -> bool:
+            return len(mesh.rooms.seen.denoised) == 2
+
+        await eventually(was_refused)
+        mesh.rooms.refuses = lambda method: False
+        done = await mesh.gateway.jobs.wait(job["id"], "anybody", 60)
+        assert (done.status, done.attempts) == ("succeeded", 1)
