@@ -61,9 +61,6 @@ JOBS = Table(
     Column("notes", JSON, nullable=False),
     Column("error", JSON),
     Column("webhook", Text),
-    # Its place in the order of all owners' jobs, and where the next job of its owner stands.
-    Column("turn", Integer, nullable=False, server_default="0"),
-    Column("turn_end", Integer, nullable=False, server_default="0"),
     # Of the pictures that were sent, which are stored until it ends.
     Column("input_bytes", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),

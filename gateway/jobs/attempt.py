@@ -15,7 +15,7 @@ from gateway.generation.pipeline import Outcome as Made
 from gateway.generation.pipeline import Preview
 from gateway.jobs import records
 from gateway.jobs.job import Conductor, Status, StoredPicture, too_late
-from gateway.jobs.places import Places
+from gateway.jobs.places import Places, cost
 from gateway.jobs.rows import error_row, stored_row, with_pictures
 from gateway.workflows.port import Outcome
 from mesh.errors import InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable, unexpected
@@ -107,10 +107,12 @@ class Attempt:
             return {"error": error_row(unexpected())}
 
     async def _through(self) -> Outcome:
-        generation = with_pictures(self.job.generation, await self._pictures())
-        places = generation.samples
-        await self._context.places.acquire(places, self.job.owner, self.job.turn, self.job.priority)
+        job = self.job
+        places, work = job.generation.samples, cost(job.generation, job.task)
+        await self._context.places.acquire(places, job.owner, work, job.priority)
         try:
+            # Only now: what waits takes no memory for its pictures.
+            generation = with_pictures(job.generation, await self._pictures())
             start = partial(records.start, id=self.job.id, executor=self._context.executor)
             if not await self._answered(lambda: self._context.database.run(start)):
                 return {"over": True}

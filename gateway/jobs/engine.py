@@ -13,7 +13,7 @@ from gateway.files.assets import Assets
 from gateway.files.quota import Quota
 from gateway.jobs import executors, records
 from gateway.jobs.attempt import RunContext
-from gateway.jobs.job import SUBMITTED, Conductor, Filter, Job, Order, Outbox, Page, Status
+from gateway.jobs.job import PRIORITIES, SUBMITTED, Conductor, Filter, Job, Order, Outbox, Page, Status
 from gateway.jobs.limits import Bounds, Timing
 from gateway.jobs.places import Places
 from gateway.jobs.rows import pictures_of
@@ -31,9 +31,9 @@ class JobEngine:
     """Accepts jobs and reports their state. Another owner's job looks like an unknown one.
 
     All processes share the records. An accepted job ends exactly once, even if processes die: durable workflows are
-    taken over by another process, or by the next one to start, and a record gets only one final state. Jobs go by turns
-    that share the mesh evenly among owners, see gateway.jobs.shares. A process dequeues as many jobs as it has places;
-    these and the jobs of waiting callers get places by the same turns, so that neither kind starves the other.
+    taken over by another process, or by the next one to start, and a record gets only one final state. A process
+    dequeues as many jobs of each owner as it has places; these and the jobs of waiting callers get places in turns that
+    share them evenly among owners, see gateway.jobs.places, so that neither kind starves the other.
 
     Args:
         database: of the records.
@@ -180,7 +180,7 @@ class JobEngine:
         if order.at_once and self.work.takes(job.owner):
             await self._workflows.start(job.id, job.id)
         else:
-            await self._workflows.enqueue(job.id, job.id, job.turn + 1)
+            await self._workflows.enqueue(job.id, job.id, job.owner, PRIORITIES.stop - job.priority)
 
     async def _stored(self, order: Order) -> records.Inputs:
         """Store the input pictures for whichever process runs the job."""

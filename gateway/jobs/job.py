@@ -117,7 +117,6 @@ class Job:
         assets: names that the finished pictures will have, chosen at the start.
         number: a second id, an integer of nine digits, for dialects whose ids are integers; not a secret.
         dialect, echo, priority, webhook, task: as in its Order.
-        turn: its place in the order of all owners' jobs, lower first; see gateway.jobs.shares.
         attempts: how many times it was started.
         step, steps: model calls done and in total, over all pictures.
         preview: the latest preview, while it runs in this process.
@@ -135,7 +134,6 @@ class Job:
     priority: int = DEFAULT_PRIORITY
     webhook: str | None = None
     task: Task = Task.PICTURES
-    turn: int = 0
     attempts: int = 0
     status: Status = Status.QUEUED
     step: int = 0

@@ -19,7 +19,7 @@ from gateway.files.quota import Quota
 from gateway.jobs.job import FINAL, NUMBERS, Filter, Job, Order, Page, Status, check_same, is_own, unknown
 from gateway.jobs.limits import Bounds
 from gateway.jobs.rows import generation_row, job_of
-from gateway.jobs.shares import LAST_TURN, check_room, cost, next_turn
+from gateway.jobs.shares import check_room
 from mesh.telemetry import carried
 
 
@@ -70,7 +70,6 @@ def place(
     if (job := admit(connection, order, inputs.size, bounds, quota)) is not None:
         return Placed(job, is_new=False)
     generation = order.generation
-    turn = next_turn(connection, order.owner)
     moment = now(connection.dialect)
     id = order.id or secrets.token_hex(16)
     row = {
@@ -93,8 +92,6 @@ def place(
         "pictures": [],
         "notes": [],
         "webhook": order.webhook,
-        "turn": turn,
-        "turn_end": min(turn + cost(generation, order.task), LAST_TURN),
         "input_bytes": inputs.size,
         "created_at": moment,
         "deadline_at": None if order.deadline_s is None else moment + order.deadline_s,

@@ -97,7 +97,6 @@ def job_of(row: Row[Any]) -> Job:
         priority=row.priority,
         webhook=row.webhook,
         task=task_of(row.generation),
-        turn=row.turn,
         attempts=row.attempts,
         status=Status(row.status),
         step=row.step,

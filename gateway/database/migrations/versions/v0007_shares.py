@@ -1,4 +1,4 @@
-"""Shares of owners: whose job's turn it is, how many bytes an owner stores here."""
+"""Shares of owners: how many bytes an owner stores here."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,8 +11,7 @@ _STORED = "UPDATE cn_assets SET stored = size WHERE id NOT IN (SELECT name FROM 
 
 def upgrade() -> None:
     """Add the columns; files that are not in an owner's own storage are stored here."""
-    for name in ("turn", "turn_end", "input_bytes"):
-        op.add_column("cn_jobs", sa.Column(name, sa.Integer, nullable=False, server_default="0"))
+    op.add_column("cn_jobs", sa.Column("input_bytes", sa.Integer, nullable=False, server_default="0"))
     op.add_column("cn_assets", sa.Column("stored", sa.Integer, nullable=False, server_default="0"))
     op.execute(_STORED)
     op.create_index("cn_assets_stored", "cn_assets", ["owner", "stored"])
@@ -24,5 +23,4 @@ def downgrade() -> None:
     op.drop_index("cn_deliveries_of_owner", "cn_deliveries")
     op.drop_index("cn_assets_stored", "cn_assets")
     op.drop_column("cn_assets", "stored")
-    for name in ("input_bytes", "turn_end", "turn"):
-        op.drop_column("cn_jobs", name)
+    op.drop_column("cn_jobs", "input_bytes")

@@ -78,10 +78,10 @@ def let(steps: Steps, count: int) -> None:
 
 async def test_the_queue_goes_by_priority_and_then_by_the_order_of_asking(steps: Steps) -> None:
     async with opened(steps) as workflows:
-        await workflows.enqueue("first", "first", 5)
+        await workflows.enqueue("first", "first", "me", 5)
         await steps.until(lambda: steps.begun == ["first"])
         for id, priority in (("a", 7), ("b", 3), ("c", 7), ("d", 3), ("e", 1)):
-            await workflows.enqueue(id, id, priority)
+            await workflows.enqueue(id, id, "me", priority)
         let(steps, 6)
         await steps.until(lambda: len(steps.settled) == 6)
     assert steps.begun == ["first", "e", "b", "d", "a", "c"]
@@ -91,7 +91,7 @@ async def test_the_queue_goes_by_priority_and_then_by_the_order_of_asking(steps:
 async def test_no_more_of_the_queue_at_once_than_there_may_be_and_what_is_started_passes_it(steps: Steps) -> None:
     async with opened(steps, concurrency=2) as workflows:
         for id in "abc":
-            await workflows.enqueue(id, id, 1)
+            await workflows.enqueue(id, id, "me", 1)
         await workflows.start("now", "now")
         await steps.until(lambda: len(steps.begun) == 3)
         assert sorted(steps.begun) == ["a", "b", "now"]
@@ -104,7 +104,7 @@ async def test_no_more_of_the_queue_at_once_than_there_may_be_and_what_is_starte
 async def test_the_same_id_is_one_workflow(steps: Steps) -> None:
     async with opened(steps, concurrency=4) as workflows:
         for _ in range(3):
-            await workflows.enqueue("a", "a", 1)
+            await workflows.enqueue("a", "a", "me", 1)
             await workflows.start("b", "b")
             await workflows.put("msg", 0, "ann", 0.0)
         await workflows.put("msg", 0, "ann", 0.0, again="x")
@@ -127,7 +127,7 @@ async def test_what_was_tried_too_often_is_abandoned_and_can_be_begun_again(step
     steps.failures["make"] = 3
     let(steps, 1)
     async with opened(steps) as workflows:
-        await workflows.enqueue("a", "a", 1)
+        await workflows.enqueue("a", "a", "me", 1)
         await steps.until(lambda: len(steps.begun) == 3)
         async with asyncio.timeout(30):
             while not await workflows.abandoned(["a"]):  # noqa: ASYNC110
@@ -139,8 +139,8 @@ async def test_what_was_tried_too_often_is_abandoned_and_can_be_begun_again(step
 
 async def test_who_waits_and_who_works_is_not_abandoned(steps: Steps) -> None:
     async with opened(steps) as workflows:
-        await workflows.enqueue("a", "a", 1)
-        await workflows.enqueue("b", "b", 1)
+        await workflows.enqueue("a", "a", "me", 1)
+        await workflows.enqueue("b", "b", "me", 1)
         await workflows.put("msg", 2, "ann", 1000.0)
         await steps.until(lambda: steps.begun == ["a"])
         assert await workflows.abandoned(["a", "b", "msg", "c"]) == ["c"]
@@ -177,8 +177,8 @@ async def test_a_job_is_no_part_of_the_request_that_asks_for_it(steps: Steps) ->
 async def test_nothing_outlives_the_end(steps: Steps) -> None:
     others = asyncio.all_tasks()
     async with opened(steps) as workflows:
-        await workflows.enqueue("a", "a", 1)
-        await workflows.enqueue("b", "b", 1)
+        await workflows.enqueue("a", "a", "me", 1)
+        await workflows.enqueue("b", "b", "me", 1)
         await workflows.put("msg", 0, "ann", 1000.0)
         await steps.until(lambda: steps.begun == ["a"])
         own = asyncio.all_tasks() - others
@@ -204,7 +204,7 @@ async def test_jobs_that_end_in_order_do_not_hold_up_the_end() -> None:
     steps = Orderly()
     async with opened(steps, concurrency=2) as workflows:
         for name in "abc":
-            await workflows.enqueue(name, name, 1)
+            await workflows.enqueue(name, name, "me", 1)
         await steps.until(lambda: steps.begun == ["a", "b"])
         # Not by asyncio.timeout, whose cancellation would be taken along, too.
         _, unfinished = await asyncio.wait({asyncio.create_task(workflows.close())}, timeout=10)
