@@ -7,7 +7,8 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help setup models demo up down test fuzz fuzz-api chaos chaos-long gallery \
-        lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-jobs bench-attacks clean
+        lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-jobs bench-attacks \
+        bench-fairness clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +115,9 @@ bench-jobs: setup ## Measure the overhead of jobs; writes docs/jobs_benchmark.md
 
 bench-attacks: setup models ## Measure how long others wait during attacks; writes docs/attacks_benchmark.md
 	@$(BIN)/python -m benchmarks.attacks --write docs/attacks_benchmark.md
+
+bench-fairness: setup ## Measure how long one owner waits while another floods; writes docs/fairness.md
+	@$(BIN)/python -m benchmarks.fairness --write docs/fairness.md
 
 gallery: setup models ## Show every control type on the same pictures; writes docs/gallery.md
 	@$(BIN)/python -m local gallery
