@@ -48,11 +48,11 @@ HEAD = (
 )
 TEXT = f"""# Fair shares
 
-Made by `make bench-fairness`; see `benchmarks/fairness.py`. Two owners and {PLACES} places; each job takes {JOB_S} s and
-one place. One owner floods with {CALLERS} callers who ask again as soon as they are answered or refused. The other sends
-one job at a time, and then {BATCH} at once. Its fair share is half of the places: alone with these, {BATCH} jobs take
-{BATCH * JOB_S / (PLACES / 2):g} s. A single job can't start before a place is free, which is at most one job's time
-(1.0 in the table). "Refused" counts the other owner's requests that were refused.
+Made by `make bench-fairness`; see `benchmarks/fairness.py`. Two owners and {PLACES} places; each job takes {JOB_S} s
+and one place. One owner floods with {CALLERS} callers who ask again as soon as they are answered or refused. The other
+sends one job at a time, and then {BATCH} at once. Its fair share is half of the places: alone with these, {BATCH} jobs
+take {BATCH * JOB_S / (PLACES / 2):g} s. A single job can't start before a place is free, which is at most one job's
+time (1.0 in the table). "Refused" counts the other owner's requests that were refused.
 
 """
 

@@ -64,12 +64,14 @@ class Attempt:
         job: the record in memory, which may be some steps ahead of the database.
         over: set when this run has ended.
         ended: whether the record in the database is final.
+        has_stored: whether it began to store results.
     """
 
     def __init__(self, begun: records.Begun, context: RunContext, changed: Callable[[], None]) -> None:
         self.job = begun.job
         self.over = asyncio.Event()
         self.ended = False
+        self.has_stored = False
         self._begun = begun
         self._context = context
         self._changed = changed
@@ -144,6 +146,7 @@ class Attempt:
             raise InvalidInput("a picture of the request has expired; send the request again") from None
 
     async def _stored(self, made: Made) -> Outcome:
+        self.has_stored = True
         named = list(zip(self.job.assets, made.pictures, strict=True))
         puts = [partial(self._context.assets.put, name, picture.content, self.job.owner) for name, picture in named]
         await asyncio.gather(*map(self._answered, puts))

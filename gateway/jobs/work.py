@@ -82,6 +82,8 @@ class JobWork:
                 outcome = await attempt.run()
             if "stopped" in outcome and self._closing:
                 await self._context.database.run(partial(records.hand_over, id=job_id, executor=self._context.executor))
+            elif attempt.has_stored and "pictures" not in outcome:
+                await self._drop_results(job_id)
             return outcome
         finally:
             attempt.over.set()
@@ -91,9 +93,22 @@ class JobWork:
         """See gateway.workflows.port.Work."""
         if "error" in outcome:
             await self.end(job_id, Status.FAILED, error=outcome["error"])
-        elif "pictures" in outcome:
-            await self.end(job_id, Status.SUCCEEDED, **outcome)
+        elif "pictures" in outcome and not await self.end(job_id, Status.SUCCEEDED, **outcome):
+            await self._drop_results(job_id)
         self.changes.wake(job_id)
+
+    async def _drop_results(self, job_id: str) -> None:
+        """Remove the files of a job that was cancelled, or failed, when results were stored already: without records
+        nothing else counts them, nor removes them before the end of the retention time."""
+        job = await self._context.database.run(partial(records.any_owners, id=job_id))
+        # Another process may be making it again under the same names, or may have made it.
+        if job.is_finished and job.status != Status.SUCCEEDED:
+            await self._removed(job.assets)
+
+    async def _removed(self, names: Sequence[str]) -> None:
+        """Remove files; what can't be removed now is left to the sweep of old files."""
+        with suppress(MeshError):
+            await self._context.assets.remove(names)
 
     # --- progress and end ---------------------------------------------------------------------------------------
 
@@ -117,8 +132,7 @@ class JobWork:
         if inputs is not None:
             await self._notify(id)
             # Nobody reads them any more. What can't be removed now goes with the record, or with old files.
-            with suppress(MeshError):
-                await self._context.assets.remove(inputs)
+            await self._removed(inputs)
         return ended
 
     async def keep(self) -> None:
