@@ -180,6 +180,24 @@ async def test_an_accepted_job_keeps_its_pictures_and_the_next_is_refused(place:
         assert (await jobs.submit(Order(Generation(prompt="x", seed=1), "ann"))).id
 
 
+async def test_results_of_a_job_that_is_cancelled_at_its_end_are_not_left(place: Place) -> None:
+    conduct = Conductor()
+    conduct.go.set()
+    async with opened(place) as shelf, engine(shelf, conduct) as jobs:
+        job = await jobs.submit(Order(Generation(prompt="x", seed=1), "ann"))
+        done = await jobs.wait(job.id, "ann", 30)
+        late = await jobs.submit(Order(Generation(prompt="stuck", seed=1), "ann"))
+        await conduct.until(lambda: "stuck" in conduct.begun)
+        await jobs.cancel(late.id, "ann")
+        # As when its pictures had been stored, and its end had not been written yet.
+        await shelf.assets.put(late.assets[0], PICTURE, "ann")
+        await jobs.work.settle(late.id, {"pictures": []})
+        assert await shelf.paths() == list(done.assets)
+        # Who has succeeded keeps its pictures, however often its end is told.
+        await jobs.work.settle(job.id, {"pictures": []})
+        assert await shelf.paths() == list(done.assets)
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_a_job_that_waits_in_vain_leaves_no_picture(place: Place, at_once: bool) -> None:
     conduct = Conductor()
