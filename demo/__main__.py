@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from mesh.environment import refuse
+
+try:
+    import typer
+
+    from mesh.command import plainly
+except ModuleNotFoundError as missing:
+    refuse(missing, "demo")
 
 # Set before torch and its friends are imported, here and in the training processes, which inherit them:
 # one thread per process, and no warnings about parts that the demo does not use.
@@ -25,6 +33,7 @@ app = typer.Typer(
     "All training pictures are rendered here; nothing is downloaded.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 
@@ -217,4 +226,4 @@ def annotator_report(
 
 
 if __name__ == "__main__":
-    app()
+    plainly(lambda arguments: app(arguments, prog_name="python -m demo"), sys.argv[1:])

@@ -6,30 +6,36 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-import typer
-from rich.console import Console
-from rich.table import Table
+from mesh.environment import refuse
 
-from export import configs, control, remove
-from export.annotators import command as annotators
-from export.errors import StaleConfigs
-from export.exporter import Outcome, export
-from export.facts import facts_of
-from export.options import Options
-from export.source import Source, default_name, open_source
-from export.terminal import (
-    REPOSITORY,
-    CheckConfigs,
-    ConfigsOnly,
-    Force,
-    ForTarget,
-    InRepository,
-    Offline,
-    Target,
-    Threads,
-    showing,
-    telling,
-)
+try:
+    import typer
+    from rich.console import Console
+    from rich.table import Table
+
+    from export import configs, control, remove
+    from export.annotators import command as annotators
+    from export.errors import StaleConfigs
+    from export.exporter import Outcome, export
+    from export.facts import facts_of
+    from export.options import Options
+    from export.source import Source, default_name, open_source
+    from export.terminal import (
+        REPOSITORY,
+        CheckConfigs,
+        ConfigsOnly,
+        Force,
+        ForTarget,
+        InRepository,
+        Offline,
+        Target,
+        Threads,
+        showing,
+        telling,
+    )
+    from mesh.command import plainly
+except ModuleNotFoundError as missing:
+    refuse(missing, "export")
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 _COMMANDS = {
@@ -137,4 +143,4 @@ def run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1:])
+    plainly(run, sys.argv[1:])

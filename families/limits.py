@@ -2,6 +2,16 @@
 
 from dataclasses import dataclass
 
+_ALL_DIGITS = 1e16
+"""Up to here a float has every digit of a whole number."""
+
+
+def plain(number: float) -> str:
+    """`number` as people write it: whole numbers with all their digits, others with six significant ones."""
+    if isinstance(number, int):
+        return str(number)
+    return f"{number:.0f}" if number.is_integer() and abs(number) < _ALL_DIGITS else f"{number:g}"
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -21,7 +31,7 @@ class Range:
         return inside if self.multiple == 1 else inside // self.multiple * self.multiple
 
     def __str__(self) -> str:
-        text = f"{self.minimum:g} to {self.maximum:g}"
+        text = f"{plain(self.minimum)} to {plain(self.maximum)}"
         return text if self.multiple == 1 else f"{text}, a multiple of {self.multiple}"
 
 

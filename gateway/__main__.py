@@ -8,15 +8,20 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import uvloop
+from mesh.environment import refuse
 
-from gateway.commands import keys as key_command
-from gateway.dialects.table import SETTINGS
-from gateway.server import run
-from gateway.settings import GatewaySettings
-from mesh.command import all_settings_of
-from mesh.settings import SettingsError
-from mesh.telemetry import configure
+try:
+    import uvloop
+
+    from gateway.commands import keys as key_command
+    from gateway.dialects.table import SETTINGS
+    from gateway.server import run
+    from gateway.settings import GatewaySettings
+    from mesh.command import all_settings_of, plainly
+    from mesh.settings import SettingsError
+    from mesh.telemetry import configure
+except ModuleNotFoundError as missing:
+    refuse(missing, "gateway")
 
 
 def read(about: str | None, arguments: Sequence[str]) -> tuple[GatewaySettings, dict[str, Any]]:
@@ -25,13 +30,18 @@ def read(about: str | None, arguments: Sequence[str]) -> tuple[GatewaySettings, 
     return first, dict(zip(SETTINGS, others, strict=True))
 
 
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["keys"]:
-        key_command.run(sys.argv[2:], lambda: read(None, ())[0].database_url)
-    settings, dialect_settings = read(__doc__, sys.argv[1:])
+def main(arguments: Sequence[str]) -> None:
+    """Run the process, or the command that the first argument names."""
+    if arguments[:1] == ["keys"]:
+        key_command.run(list(arguments[1:]), lambda: read(None, ())[0].database_url)
+    settings, dialect_settings = read(__doc__, arguments)
     configure("gateway", settings)
     try:
         uvloop.run(run(settings, dialect_settings))
     except SettingsError as error:
         # Errors that show only once the database is open.
         sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    plainly(main, sys.argv[1:])

@@ -8,19 +8,25 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from mesh.environment import refuse
 
-from controlmesh_client import Client, ControlMeshError
-from local.demo import PROMPT, extract_canny, generate, source_picture, write
-from local.processes import database_url
-from local.settings import LocalSettings
-from local.supervision import LocalMesh, MeshStartError, stop_running
-from mesh.errors import MeshError
-from mesh.settings import SettingsError, read
+try:
+    import typer
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+    from controlmesh_client import Client, ControlMeshError
+    from local.demo import PROMPT, extract_canny, generate, source_picture, write
+    from local.processes import database_url
+    from local.settings import LocalSettings
+    from local.supervision import LocalMesh, MeshStartError, stop_running
+    from mesh.command import plainly
+    from mesh.errors import MeshError
+    from mesh.settings import SettingsError, read
+except ModuleNotFoundError as missing:
+    refuse(missing, "local")
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False)
 
 
@@ -188,4 +194,4 @@ def down() -> None:
 
 
 if __name__ == "__main__":
-    app()
+    plainly(lambda arguments: app(arguments, prog_name="python -m local"), sys.argv[1:])

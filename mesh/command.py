@@ -2,12 +2,31 @@
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mesh.settings import SettingsError, read, variable
 
 T = TypeVar("T")
+
+
+DEBUG = "--debug"
+
+
+def plainly(run: Callable[[Sequence[str]], object], arguments: Sequence[str]) -> None:
+    """Run a command. An error that it does not expect itself is one sentence; with --debug it is a traceback.
+
+    Args:
+        run: the command; called with the arguments, without --debug.
+        arguments: of the command line.
+    """
+    try:
+        run([argument for argument in arguments if argument != DEBUG])
+    except Exception as error:
+        if DEBUG in arguments:
+            raise
+        first = (str(error).strip() or "no details").splitlines()[0]
+        sys.exit(f"{type(error).__name__}: {first}\nRun it again with {DEBUG} for the traceback.")
 
 
 def settings_of(cls: type[T], about: str | None, arguments: Sequence[str], environ: Mapping[str, str]) -> T:

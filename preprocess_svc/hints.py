@@ -10,6 +10,7 @@ import numpy as np
 from families.limits import HINT_CHARACTERS
 from mesh.errors import InvalidInput, MeshError
 from mesh.pictures import Pixels, decode
+from mesh.suggestions import did_you_mean
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
 from preprocess_svc.extraction.control import Algorithm, ControlType, Extractor, Learned, Written
@@ -60,7 +61,8 @@ def find_control(kind: str, field: str = "kind") -> ControlType:
     """The control type `kind`. Raises InvalidInput on `field`, naming the known kinds."""
     control = CONTROLS.get(kind)
     if control is None:
-        raise InvalidInput(f"control {kind!r} is unknown; known: {', '.join(CONTROLS)}", field=field)
+        question = did_you_mean(kind, CONTROLS)
+        raise InvalidInput(f"control {kind!r} is unknown{question or ';'} known: {', '.join(CONTROLS)}", field=field)
     return control
 
 
@@ -161,7 +163,8 @@ def _extractor(control: ControlType, wish: Wish, annotators: Annotators, at: str
     named = known.get(wish.extractor)
     if named is None:
         raise InvalidInput(
-            f"control {control.kind!r} has no extractor {wish.extractor!r}; it has: {', '.join(known) or 'none'}",
+            f"control {control.kind!r} has no extractor {wish.extractor!r}"
+            f"{did_you_mean(wish.extractor, known) or ';'} it has: {', '.join(known) or 'none'}",
             field=f"{at}.extractor",
         )
     if isinstance(named, Written):

@@ -6,10 +6,13 @@ from importlib.resources import files
 
 import msgspec
 
+from mesh.suggestions import did_you_mean, listed
+
 _PLACE = "{prompt}"
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 # The characters of prompt weights: a style must mean the same with and without weighting.
 _MARKS = re.compile(r"[()\[\]\\{}]")
+_MOST_LISTED = 8
 _MOST_QUOTED = 40
 
 
@@ -70,7 +73,8 @@ class StyleBook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             negative_prompt = _joined(negative_prompt, chosen.negative_prompt)
         elif style:
             notes.append(
-                f"style {style[:_MOST_QUOTED]!r} is unknown, so no style was applied; ListStyles names the known ones"
+                f"enhance_style {style[:_MOST_QUOTED]!r} is unknown, so no style was applied"
+                f"{did_you_mean(style, self.styles) or ';'} known: {listed(sorted(self.styles), _MOST_LISTED)}"
             )
         if quality:
             prompt = _joined(prompt, self.quality)

@@ -14,6 +14,7 @@ from families.profiles import profile_of
 from mesh.errors import InvalidInput
 from mesh.triton import Triton
 from preprocess_svc.chunks import Tokens, chunk_capacity, chunks_needed, lay_out
+from preprocess_svc.tags import note, without_tags
 from preprocess_svc.weighting import PROMPT_WEIGHT, Piece, parse, weigh
 
 
@@ -35,14 +36,15 @@ class TextEncoder:
         self._tokenizer.no_padding()
 
     def tokenize(self, field: str, text: str, weighting: bool) -> tuple[Tokens, list[str]]:
-        """Tokenize one prompt, up to what the model reads; also returns notes on what was dropped or changed.
+        """Tokenize one prompt without its tags, up to what the model reads; also returns notes on what was dropped.
 
         Args:
             field: the prompt's field, for the notes.
             text: the prompt.
             weighting: whether to parse weights and to use several chunks.
         """
-        notes = []
+        text, tags = without_tags(text)
+        notes = [note(field, tags)] if tags else []
         pieces = parse(text) if weighting else [Piece(text, 1.0)]
         if not all(PROMPT_WEIGHT.holds(piece.weight) for piece in pieces):
             notes.append(f"weights in {field} must be {PROMPT_WEIGHT}; those outside were set to the nearest limit")

@@ -48,7 +48,7 @@ class Denoising:
         config = task.facts.scheduler
         kind = find_scheduler(task.scheduler, config)
         options = read_options(kind, task)
-        self.notes = options.notes
+        notes = options.notes
         if kind.most_steps:
             _check_steps(kind, task)
         skipped = None if task.initial is None else task.skipped
@@ -56,10 +56,10 @@ class Denoising:
             _check_inversion(kind, task)
             skipped = 0
         if skipped == task.steps:
-            raise InvalidInput(
-                f"strength must be {1 / task.steps:.3g} to 1 for {task.steps} steps, not {task.share:g}: no step runs",
-                field="strength",
-            )
+            # diffusers refuses this, but sliders begin at 0 and have every value behind it.
+            skipped -= 1
+            notes = (*notes, f"strength {task.share:g} of {task.steps} steps leaves none to run; one was run")
+        self.notes = tuple(notes)
         self._task = task
         self._inverts = kind.inverts
         self._levels = NoiseLevels.of(config)

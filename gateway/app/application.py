@@ -16,8 +16,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from gateway.app.files import asset_routes
 from gateway.app.middleware import RequestObserver, hide_query
 from gateway.app.openapi import NATIVE, Documents
+from gateway.app.unknown import Unknown
 from gateway.bootstrap import Gateway
 from gateway.database.connection import RecordsAway
+from gateway.dialects.common.dialect import Dialect
+from gateway.dialects.common.entry import Entry
 from gateway.dialects.table import DIALECTS
 from gateway.web import problem
 from mesh.errors import MeshError, unexpected
@@ -33,13 +36,16 @@ def make_app(gateway: Gateway, dialect_settings: Mapping[str, Any] | None = None
     """
     app = FastAPI(redirect_slashes=False, openapi_url=None)
     routers: dict[str, list[APIRouter]] = {NATIVE: [_own_routes(gateway), asset_routes(gateway)]}
+    speaking: list[tuple[Entry, Dialect]] = []
     for entry in DIALECTS.values():
         dialect = entry.dialect(gateway, dialect_settings or {})
+        speaking.append((entry, dialect))
         routers.setdefault(entry.name, []).append(dialect.routes())
     for router in (router for several in routers.values() for router in several):
         app.include_router(router)
     app.include_router(Documents(routers).routes())
-    app.add_exception_handler(HTTPException, _unknown_route)
+    known = [route for several in routers.values() for router in several for route in router.routes]
+    app.add_exception_handler(HTTPException, Unknown(speaking, known).respond)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(MeshError, _failed)
     app.add_exception_handler(Exception, _unexpected)
@@ -81,14 +87,6 @@ def _own_routes(gateway: Gateway) -> APIRouter:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-async def _unknown_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    words = {404: "unknown path", 405: "this path does not take this method"}
-    return problem.plain(
-        error.status_code, words.get(error.status_code, "the request can't be handled"), dict(error.headers or {})
-    )
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

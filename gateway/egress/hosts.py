@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -37,6 +38,12 @@ DENIED = tuple(
 PORTS = frozenset({80, 443, 8080, 8443})
 LONGEST_URL = 2048
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+# Scheme and host, as browsers split a URL; a relative one has none.
+_ORIGIN = re.compile(r"(?:[^/?#]*//[^/?#]*)?")
+# Left as it is when a URL is encoded; what is not safe among it is refused afterwards.
+_ASCII = "".join(map(chr, range(0x80))).replace(" ", "")
+USER_AGENT = "ControlMesh/1"
+"""The name under which hosts that clients name are asked, unless a caller has one of its own."""
 _NUMERIC = re.compile(r"(?:.*\.)?(?:0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
 
 
@@ -72,9 +79,17 @@ def is_denied(address: str) -> bool:
 def parsed(text: str, base: URL | None = None) -> URL:
     """Parse a URL that a client names.
 
+    Blanks and line breaks around it are left out; behind the host, blanks and characters beyond ASCII are encoded, as
+    browsers do.
+
     Raises:
         EgressRefused: it has characters that parsers disagree about, or a user name.
     """
+    text = text.strip("\t\n\r\f ")
+    origin = _ORIGIN.match(text)
+    assert origin is not None
+    # Header lines have bytes that are no UTF-8 as surrogates.
+    text = origin[0] + quote(text[origin.end() :], _ASCII, errors="surrogateescape")
     if not text or _UNSAFE.search(text):
         raise EgressRefused("spelling", "characters that parsers disagree about")
     url = URL(text) if base is None else base.join(URL(text))
@@ -146,7 +161,7 @@ class Egress:
             cookie_jar=aiohttp.DummyCookieJar(),
             # Compressed bodies are not decompressed: it would gain nothing, and could be a decompression bomb.
             auto_decompress=False,
-            headers={"Accept-Encoding": "identity", **(headers or {})},
+            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT, **(headers or {})},
         ) as session:
             yield session
 

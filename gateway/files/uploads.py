@@ -25,6 +25,10 @@ MOST_PARTS = 64
 MOST_UNFINISHED = 100
 MOST_KEPT = 10_000
 """Uploads of an owner within a day, finished ones included."""
+SPELLINGS = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
+"""Media types that are not registered but widely used -> the registered ones."""
+UNLABELLED = frozenset({"application/octet-stream", "binary/octet-stream"})
+"""Media types that say nothing; the file is kept by what its bytes are."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _SWEPT_AT_ONCE = 200
 
@@ -99,14 +103,18 @@ class Uploads:
             raise InvalidInput(f"size must be 1 to {MAX_BYTES} bytes", field="size")
         if not 1 <= parts <= min(MOST_PARTS, size):
             raise InvalidInput(f"parts must be 1 to {MOST_PARTS}, and at most one per byte", field="parts")
-        if content_type.lower() not in MEDIA_TYPES.values():
-            raise InvalidInput(f"content_type must be {', '.join(MEDIA_TYPES.values())}", field="content_type")
+        media_type = content_type.partition(";")[0].strip().lower()
+        media_type = SPELLINGS.get(media_type, media_type)
+        if media_type not in MEDIA_TYPES.values() and media_type not in UNLABELLED:
+            raise InvalidInput(
+                f"content_type must be {', '.join(MEDIA_TYPES.values())}, not {media_type[:80]!r}", field="content_type"
+            )
         row = {
             "id": secrets.token_hex(16),
             "owner": owner,
             "file_name": label(file_name),
             "size": size,
-            "media_type": content_type.lower(),
+            "media_type": media_type,
             "parts": parts,
         }
         await self._assets.files.check_room()
@@ -254,7 +262,7 @@ def _complete() -> Conflict:
 
 def _validate(upload: UploadRecord, content: bytes) -> None:
     format, _, _ = check(content, field="the file")
-    if MEDIA_TYPES[format] != upload.media_type:
+    if upload.media_type not in (MEDIA_TYPES[format], *UNLABELLED):
         raise InvalidInput(f"the file is {MEDIA_TYPES[format]}, not {upload.media_type} as announced")
 
 

@@ -7,42 +7,12 @@ from dataclasses import dataclass, replace
 
 from controlmesh.v1 import preprocess_pb2, unet_pb2
 from families.limits import DEFAULT_STRENGTH
+from gateway.generation.foreign import KINDS
 from gateway.generation.generation import Generation, Task
+from gateway.generation.refusals import Refusal, unknown
 from gateway.generation.services import Services
 from mesh.channels import outgoing
 from mesh.errors import InvalidInput, Unavailable
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a model can't be steered by one kind of control; each dialect words it with its own names of the kinds.
-
-    Attributes:
-        reason: the start of a sentence.
-        remedies: what would change it, in preprocess_svc's words, such as the command that exports an annotator.
-        stand_ins: names of crude extractors, which are used only if a request names them.
-        offered: how `kinds` relate to the model: "it has" or "can be extracted".
-        kinds: kinds that can be requested instead.
-        ready_taken: whether a ready hint of the kind is accepted.
-    """
-
-    reason: str
-    offered: str
-    kinds: tuple[str, ...]
-    remedies: tuple[str, ...] = ()
-    stand_ins: tuple[str, ...] = ()
-    ready_taken: bool = False
-
-    def sentence(self, names: Sequence[str], *ways: str) -> str:
-        """The whole explanation.
-
-        Args:
-            names: the dialect's names of `kinds`.
-            ways: alternatives that the dialect offers its clients.
-        """
-        reasons = "; or ".join((*self.remedies, *ways))
-        why = f"{self.reason}: {reasons}" if reasons else self.reason
-        return f"{why}; {self.offered}: {', '.join(names) or 'none'}"
 
 
 @dataclass(frozen=True)
@@ -74,8 +44,12 @@ class Offer:
         """
         loaded = self.model(model)
         if loaded is None:
-            raise _unknown("model", model, [known.name for known in self.models])
+            raise unknown("model", model, [known.name for known in self.models])
         return [control for control in self.controls if control.kind in loaded.controls]
+
+    def is_kind(self, kind: str) -> bool:
+        """Whether `kind` is the name of a kind of control, or of a ControlNet that was added."""
+        return kind in KINDS or any(control.kind == kind for control in self.controls)
 
     def reads_mask(self, kind: str) -> bool:
         """Whether controls of `kind` read a mask."""
@@ -102,13 +76,16 @@ class Offer:
 
         Args:
             model: name of a loaded model.
-            kind: of the control; an unknown kind is refused like one that the model has no ControlNet for.
+            kind: of the control; an unknown one has only names that exist to be told.
             extracting: whether the hint must be made by the kind's usual extractor.
         """
         loaded = self.model(model)
         usable = loaded.controls if loaded else ()
+        if kind not in usable and not self.is_kind(kind):
+            return Refusal("there is no such kind of control", f"model {model} has", tuple(usable), is_unknown=True)
         if kind not in usable:
-            return Refusal(f"model {model} has no ControlNet of this kind", "it has", tuple(usable))
+            command = f"python -m export control {kind} SOURCE --model {model}"
+            return Refusal(f"model {model} has no ControlNet of this kind", "it has", tuple(usable), command=command)
         extractable = self.extractable(model)
         if not extracting or kind in extractable:
             return None
@@ -191,7 +168,7 @@ class Catalogue:
         name = generation.model or await self.default_model()
         model = offer.model(name)
         if model is None:
-            raise _unknown("model", name, [known.name for known in offer.models])
+            raise unknown("model", name, [known.name for known in offer.models])
         if task == Task.HINT:
             # No ControlNet is used, so any kind is fine; preprocess_svc checks what the kind needs.
             return replace(generation, model=name).with_seed()
@@ -199,7 +176,7 @@ class Catalogue:
         scheduler = offer.scheduler(generation.scheduler or model.default_scheduler)
         if scheduler is None:
             sent = generation.scheduler or model.default_scheduler
-            raise _unknown("scheduler", sent, [known.name for known in offer.schedulers])
+            raise unknown("scheduler", sent, [known.name for known in offer.schedulers])
         if scheduler.inverts and generation.image is None:
             raise InvalidInput(
                 f"scheduler {scheduler.name!r} needs an initial picture (`image`) to invert, and none was sent",
@@ -208,7 +185,7 @@ class Catalogue:
         variant = generation.algorithm_type
         if variant is not None and variant not in offer.algorithm_types():
             # A variant that only other schedulers accept is not an error: the loop leaves it out with a note.
-            raise _unknown("algorithm_type", variant, offer.algorithm_types(), "no scheduler accepts it")
+            raise unknown("algorithm_type", variant, offer.algorithm_types(), "no scheduler accepts it")
         strength = generation.strength
         if strength is None and generation.image is not None and not scheduler.inverts:
             strength = DEFAULT_STRENGTH
@@ -234,16 +211,10 @@ def _check_controls(generation: Generation, offer: Offer, model: str) -> None:
         if refusal := offer.refusal(model, control.kind, extracting):
             ways = ["send a ready hint with auto_hint false"] if refusal.ready_taken else []
             ways += [f"ask for the crude stand-in with extractor {name!r}" for name in refusal.stand_ins]
-            raise InvalidInput(
-                f"{at} {control.kind!r} can't be used: {refusal.sentence(refusal.kinds, *ways)}", field=at
-            )
+            why = refusal.sentence(refusal.kinds, *ways, sent=control.kind)
+            raise refusal.error(f"{at} {control.kind!r} can't be used: {why}", at)
         at, reads_mask = f"controls[{index}].mask", offer.reads_mask(control.kind)
         if control.mask is not None and not reads_mask:
             raise InvalidInput(f"{at} can't be used: controls of kind {control.kind!r} read no mask", field=at)
         if reads_mask and control.mask is None and generation.mask is None:
             raise InvalidInput(f"{at} is missing; send a picture whose white marks what to repaint", field=at)
-
-
-def _unknown(field: str, sent: str, known: Sequence[str], reason: str = "") -> InvalidInput:
-    names = ", ".join(known) or "none"
-    return InvalidInput(f"{field} {sent!r} can't be used: {reason or 'it is unknown'}; available: {names}", field=field)

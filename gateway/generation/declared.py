@@ -92,10 +92,10 @@ def default_of(field: "dataclasses.Field[Any]") -> Any:
 
 
 def check_fields(value: Any, at: str = "") -> None:
-    """Check every plain field of `value`.
+    """Check every plain field of `value`, and give it its own type: 20 for 20.0.
 
     Args:
-        value: an instance of a dataclass with declared fields.
+        value: an instance of a dataclass with declared fields, which is being made.
         at: prefix of the field names in errors, such as `controls[0].`.
 
     Raises:
@@ -103,4 +103,5 @@ def check_fields(value: Any, at: str = "") -> None:
     """
     for field, declared in fields_of(value):
         if declared.check is not None:
-            declared.check(f"{at}{field.name}", getattr(value, field.name))
+            # The dataclasses are frozen; this is part of their making.
+            object.__setattr__(value, field.name, declared.check(f"{at}{field.name}", getattr(value, field.name)))

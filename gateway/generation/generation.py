@@ -39,6 +39,7 @@ from gateway.generation.checks import (
 from gateway.generation.declared import asked, check_fields, nested, picture
 from mesh.channels import MAX_MESSAGE_BYTES
 from mesh.errors import InvalidInput
+from mesh.quantities import sized
 
 FORMATS: dict[str, types_pb2.ImageFormat.ValueType] = {
     "png": types_pb2.IMAGE_FORMAT_PNG,
@@ -121,7 +122,8 @@ class Generation:
         "left out: none. Models that have no use for it refuse it.",
         None,
     )
-    scheduler: str | None = asked(optional(identifier), "Name of a scheduler; left out: the model's own.", None)
+    # Compared with the known ones, however it is spelled: other programs' names have blanks and plus signs.
+    scheduler: str | None = asked(optional(label), "Name of a scheduler; left out: the model's own.", None)
     seed: int | None = asked(optional(whole(SEED)), "Seed of the first picture; left out: random, and returned.", None)
     samples: int = asked(whole(SAMPLES), "Number of pictures; their seeds count up from `seed`.", 1)
     format: str = asked(one_of(tuple(FORMATS)), "File format of the pictures.", "png")
@@ -161,7 +163,7 @@ class Generation:
         check_fields(self)
         if len(self.controls) > MOST_CONTROLS:
             raise InvalidInput(
-                f"controls has {len(self.controls)} entries; at most {MOST_CONTROLS} are allowed", field="controls"
+                f"controls has {len(self.controls)} entries; at most {MOST_CONTROLS} are taken", field="controls"
             )
         for index, control in enumerate(self.controls):
             _check_control(f"controls[{index}]", control, self.image)
@@ -176,7 +178,7 @@ class Generation:
         size = sum(len(content) for content in self._pictures())
         if size > MOST_PICTURE_BYTES:
             raise InvalidInput(
-                f"controls have {size} bytes of pictures in total; at most {MOST_PICTURE_BYTES} are allowed. "
+                f"controls have {sized(size)} of pictures in total; at most {sized(MOST_PICTURE_BYTES)} are allowed. "
                 "A picture that several controls use counts once for each of them",
                 field="controls",
             )
@@ -200,6 +202,13 @@ class Generation:
         """All pictures that are sent to preprocess_svc."""
         masks = (self.mask, *(control.mask for control in self.controls))
         return [picture for picture in (*map(self.picture_of, self.controls), *masks) if picture]
+
+
+def without_prompt() -> InvalidInput:
+    """The error for a request that needs a prompt and has none."""
+    return InvalidInput(
+        "prompt is missing; describe the picture, or let the controls lead with guess_mode true", field="prompt"
+    )
 
 
 def _check_control(at: str, control: Control, initial: bytes | None) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.jobs.job import Order
-from gateway.keys.limits import Limits
+from gateway.keys.limits import CALLER, Limits
 from mesh.errors import Forbidden, Unauthenticated
 
 ANYBODY = "anybody"
@@ -117,6 +117,8 @@ class Keys:
                 f"python -m gateway keys create --name NAME --scope {scope}"
             )
         self._limits.count(found.key_id, found.requests_per_minute)
+        if (caller := CALLER.get()) is not None:
+            caller.administers = ADMIN in found.scopes or not self._asked_for
         return found
 
     def knows(self, key: str | None) -> bool:

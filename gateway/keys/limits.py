@@ -32,10 +32,13 @@ class Caller:
     Attributes:
         address: the client's address, as the trusted proxy reports it.
         counted: ids of the keys that this request was counted for, so that checking a key twice counts once.
+        administers: whether it may be told commands for administrators: its key has that scope, or no keys are
+            required, which is on loopback only.
     """
 
     address: str = ""
     counted: set[str] = field(default_factory=set)
+    administers: bool = False
 
 
 CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)

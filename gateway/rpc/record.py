@@ -15,6 +15,8 @@ from gateway.jobs.job import Job, Status, StoredPicture
 from mesh.errors import MeshError
 from mesh.pictures import check
 
+DIALECT = "grpc"
+"""The name of this API in the records of its jobs."""
 STATUSES: dict[Status, generation_pb2.JobStatus.ValueType] = {
     Status.QUEUED: generation_pb2.JOB_STATUS_QUEUED,
     Status.RUNNING: generation_pb2.JOB_STATUS_RUNNING,
@@ -82,7 +84,7 @@ def result(job: Job, files: Sequence[bytes], links: Sequence[str] = ()) -> gener
     return generation_pb2.GenerateResult(
         id=job.id,
         images=images,
-        notes=job.notes,
+        notes=[*job.echo.get("remarks", ()), *job.notes] if job.dialect == DIALECT else job.notes,
         prompt=job.prompt or "",
         negative_prompt=job.negative_prompt or "",
     )

@@ -1,18 +1,21 @@
 """Reads requests of GenerationService: fields of the canonical request and of the message match by name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from controlmesh.v1 import generation_pb2
 from gateway.generation.declared import Declared, default_of, fields_of
-from gateway.generation.generation import FORMATS, Generation
+from gateway.generation.generation import FORMATS, Generation, without_prompt
 from mesh.errors import InvalidInput
 from mesh.pictures import check
 
 _FORMAT_NAMES = {number: name for name, number in FORMATS.items()}
+
+_MOST_TOLD = 5
 
 Request = TypeVar("Request")
 
@@ -23,7 +26,31 @@ def generation_of(request: generation_pb2.GenerateRequest) -> Generation:
     Raises:
         InvalidInput: naming the field.
     """
+    if not request.prompt and not request.guess_mode:
+        raise without_prompt()
     return _read(request, Generation)
+
+
+def unknown_fields(message: Message) -> list[str]:
+    """The remark for what `message` has and this server's protocol does not; empty without any."""
+    found = list(_unknown(message, ""))
+    if not found:
+        return []
+    shown = ", ".join(found[:_MOST_TOLD])
+    more = f" and {len(found) - _MOST_TOLD} more" if len(found) > _MOST_TOLD else ""
+    return [f"fields with the numbers {shown}{more} are not known to this server and were not used"]
+
+
+def _unknown(message: Message, at: str) -> Iterator[str]:
+    unknown = UnknownFieldSet(message)
+    yield from (f"{at}{unknown[index].field_number}" for index in range(len(unknown)))
+    for known, value in message.ListFields():
+        if known.message_type is None or known.message_type.GetOptions().map_entry:
+            continue
+        listed = list(value) if isinstance(value, Sequence) else [value]
+        for index, one in enumerate(listed):
+            place = f"{known.name}[{index}]" if isinstance(value, Sequence) else known.name
+            yield from _unknown(one, f"{at}{place}.")
 
 
 def _read(message: Message, cls: type[Request], at: str = "") -> Request:

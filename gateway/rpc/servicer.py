@@ -15,13 +15,12 @@ from gateway.generation.pipeline import Preview
 from gateway.jobs import idempotency
 from gateway.jobs.bounds import DEADLINE_S, LIMIT, LIMIT_DEFAULT, PRIORITY, job_id
 from gateway.jobs.job import Filter, Job, Order
-from gateway.rpc.record import STATUSES, contents, progress, record, result
-from gateway.rpc.request import generation_of
+from gateway.rpc.record import DIALECT, STATUSES, contents, progress, record, result
+from gateway.rpc.request import generation_of, unknown_fields
 from gateway.web.authorization import bearer
 from mesh.errors import Cancelled
 
 NAME = "controlmesh.v1.GenerationService"
-_DIALECT = "grpc"
 _BY_NUMBER = {value: status for status, value in STATUSES.items()}
 
 
@@ -107,13 +106,14 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
     ) -> Order:
         """The order for a call of `method` with `request`; its model is not resolved yet."""
         owner = self._owner(context)
-        order = Order(generation_of(asked), owner, dialect=_DIALECT, echo={"base_url": self._base_url}, at_once=at_once)
+        echo = {"base_url": self._base_url, "remarks": unknown_fields(request)}
+        order = Order(generation_of(asked), owner, dialect=DIALECT, echo=echo, at_once=at_once)
         key = idempotency.checked(_metadata(context).get(idempotency.HEADER.lower()))
         if key is None:
             return order
         sent = request.SerializeToString(deterministic=True)
         fingerprint = idempotency.fingerprint(method, NAME, "application/grpc", sent)
-        return replace(order, id=idempotency.job_id(owner, _DIALECT, key), fingerprint=fingerprint)
+        return replace(order, id=idempotency.job_id(owner, DIALECT, key), fingerprint=fingerprint)
 
     async def _submit(self, order: Order) -> Job:
         resolved = replace(order, generation=await self._gateway.catalogue.resolve(order.generation))

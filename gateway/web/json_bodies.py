@@ -111,8 +111,9 @@ class JsonScan:
         """
         try:
             value = parse(body)
-        except orjson.JSONDecodeError:
-            raise Malformed(_BROKEN) from None
+        except orjson.JSONDecodeError as error:
+            where = f" at line {error.lineno}, column {error.colno}" if body.strip() else ": it is empty"
+            raise Malformed(f"{_BROKEN}{where}") from None
         if not isinstance(value, dict):
             raise Malformed("the body must be a JSON object")
         return value

@@ -9,6 +9,19 @@ class Malformed(InvalidInput):
     status = 400
 
 
+class NoRoute(Malformed):
+    """The path does not exist, or takes other methods.
+
+    Args:
+        message: as in MeshError.
+        status: 404 or 405.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class BodyTooLarge(Malformed):
     """The body is larger than this gateway accepts."""
 

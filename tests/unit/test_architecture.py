@@ -98,14 +98,23 @@ FOLDERS = "|".join((*ROOMS, "demo", "export", "client", "benchmarks", "protos", 
 MADE = ("docs/demo/picture", "k8s/overlays/mine")
 
 
-@pytest.mark.parametrize(
-    "page", [*PAGES, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
-)
+ALL_PAGES = [*PAGES, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", ALL_PAGES)
 def test_every_path_that_a_page_names_exists(page: str) -> None:
     text = (ROOT / page).read_text().partition("## Where modules went")[0]
     named = set(re.findall(rf"`((?:{FOLDERS})/[\w./-]+)", text))
     assert page != "ARCHITECTURE.md" or len(named) > 20
     assert not {name for name in named if not (ROOT / name).exists() and not name.startswith(MADE)}
+
+
+def test_channels_in_pages_carry_their_message_limit() -> None:
+    # Two hints of 1024 px, or four pictures, are more than the 4 MiB that clients take by default.
+    pages = {page: (ROOT / page).read_text() for page in [*ALL_PAGES, "docs/examples/grpc_client.py"]}
+    opened = {page: re.findall(r"insecure_channel\(([^\n]*)", text) for page, text in pages.items()}
+    assert sum(map(len, opened.values())) >= 3
+    assert not [page for page, found in opened.items() if any("options=OPTIONS" not in one for one in found)]
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -3,7 +3,7 @@
 The readers read only declared fields, and everything else about a field is derived from its declaration.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -78,6 +78,7 @@ class Field:
         required: whether a request without it is refused; `note` may name exceptions.
         spellings: aliases, which count if it is not set itself.
         note: for people: what its default, its limits or its being required depend on.
+        counted_from: the vendor's number for what is 0 in the canonical request.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Field:
     required: bool = False
     spellings: tuple[str, ...] = ()
     note: str = ""
+    counted_from: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -131,6 +133,11 @@ class Table(Mapping[str, Field]):
 def sets(*names: str) -> Sets:
     """The effect of setting these fields."""
     return Sets(names)
+
+
+def counts(fields: Iterable[Field]) -> dict[str, int]:
+    """Field -> the vendor's number for what is 0 in the canonical request, where that is not 0; for errors."""
+    return {field.name: field.counted_from for field in fields if field.counted_from}
 
 
 def spoken(fields: Sequence[Field]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The dialect interface: routes, parsing a request, rendering a job, rendering an error. The rest is shared code."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -12,8 +11,10 @@ from starlette.responses import Response
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.request import fingerprint_of
 from gateway.generation.generation import Generation, Task
+from gateway.generation.refusals import Remediable
 from gateway.jobs import idempotency
 from gateway.jobs.job import DEFAULT_PRIORITY, Job, Order
+from gateway.keys.limits import CALLER
 from gateway.web import bodies
 from gateway.web.disconnect import while_connected
 from mesh.errors import Cancelled, MeshError, unexpected
@@ -120,7 +121,7 @@ def answering(dialect: Dialect, handler: Handler) -> Handler:
         try:
             return await handler(request)
         except MeshError as error:
-            return dialect.render_error(request, error)
+            return dialect.render_error(request, _advised(error))
         except Exception as error:
             log.error("unexpected error", exc_info=error)
             return dialect.render_error(request, unexpected(request_id.get()))
@@ -132,20 +133,14 @@ def answering(dialect: Dialect, handler: Handler) -> Handler:
     return answer
 
 
+def _advised(error: MeshError) -> MeshError:
+    """`error`, with the command that remedies it if there is one and the caller may run it."""
+    caller = CALLER.get()
+    if isinstance(error, Remediable) and error.command and caller is not None and caller.administers:
+        error.message += f"; add one: {error.command}"
+    return error
+
+
 def base_url(gateway: Gateway, request: Request) -> str:
     """Start of absolute URLs in answers, without a trailing slash."""
     return gateway.settings.public_url.rstrip("/") or f"{request.url.scheme}://{request.url.netloc}"
-
-
-def renamed(error: MeshError, names: Mapping[str, str]) -> MeshError:
-    """`error` with its field's canonical name replaced by the dialect's."""
-    if error.field is None or error.field not in names:
-        return error
-    name = names[error.field]
-    # Messages begin or end with the field's name; "image" may also occur in the middle, as an English word.
-    places = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(error.field)}(?!\w)", error.message)]
-    message = error.message
-    if places:
-        begin, end = places[0] if message.startswith(error.field) else places[-1]
-        message = message[:begin] + name + message[end:]
-    return type(error)(message, field=name, retry_after_s=error.retry_after_s)

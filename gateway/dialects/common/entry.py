@@ -20,6 +20,9 @@ class Entry:
         voice: its webhooks; None: its jobs are announced like native ones.
         key_options: option that a key may set -> meaning of yes.
         settings: the dataclass of its own settings, read by `mesh.settings`; None if it has none.
+        at: where it is served, for people.
+        starts: what its paths begin with; paths that begin otherwise belong to none.
+        paths: whole paths of its own.
     """
 
     name: str
@@ -30,6 +33,13 @@ class Entry:
     voice: Voice | None = None
     key_options: Mapping[str, str] = field(default_factory=dict)
     settings: type[Any] | None = None
+    at: str = ""
+    starts: tuple[str, ...] = ()
+    paths: frozenset[str] = frozenset()
+
+    def owns(self, path: str) -> bool:
+        """Whether `path`, of a route or not, belongs to this API."""
+        return path in self.paths or path.startswith(self.starts)
 
     def dialect(self, gateway: Gateway, settings: Mapping[str, Any]) -> Dialect:
         """Create the dialect.

@@ -1,23 +1,25 @@
 """Lenient field reader: accepts numbers as text, "null" as null, several spellings of yes and no."""
 
-import math
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from families.limits import Range
+from families.limits import Range, plain
 from gateway.dialects.common.declared import Field, NoEffect, Type, Undeclared
 from gateway.dialects.common.reader import Reader
+from gateway.generation import numbers
 
 SAYS_NO = frozenset({"", "none", "no", "false"})
 """What clients send for "no" or "none"."""
 _YES = frozenset({"yes", "true", "1"})
 _NO = frozenset({"no", "false", "0"})
+_FINITE = Range(-sys.float_info.max, sys.float_info.max)
 _NOTHING = frozenset({"", "null"})
 # What clients send for "no picture".
 _NO_PICTURE = _NOTHING | SAYS_NO
-# A comma separates two pictures only if a URL follows it: URLs and data URLs contain commas themselves.
-_BETWEEN = re.compile(r",\s*(?=https?://|data:)", re.IGNORECASE)
+# A comma separates two pictures only if another one begins behind it: URLs and data URLs contain commas themselves.
+_BETWEEN = re.compile(r",\s*(?=https?://|data:)|(?<!base64),\s*(?=iVBORw0KGgo|/9j/|UklGR)", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
 
 
@@ -61,29 +63,39 @@ class Lenient(Reader):
         return text
 
     def words(self, *names: str) -> list[str]:
-        """The items of a comma-separated or JSON list, without surrounding blanks."""
+        """The items of a comma-separated or JSON list, without surrounding blanks and without empty places."""
+        return [word for word in self.places(*names) if word is not None]
+
+    def places(self, *names: str) -> list[str | None]:
+        """As `words`, with None for an empty place that others follow; of the first of `names` that has any word."""
         for name in self._spellings(names):
             value = self._sent.get(name)
             if isinstance(value, list):
-                value = ",".join(str(part) for part in value)
+                value = ",".join("" if part is None else str(part) for part in value)
             if isinstance(value, str | int | float) and not isinstance(value, bool):
                 parts = [part.strip() for part in str(value).split(",")]
-                if kept := [part for part in parts if part.lower() not in _NOTHING]:
+                if kept := _trimmed([None if part.lower() in _NOTHING else part for part in parts]):
                     return kept
         return []
 
     def pictures(self, name: str) -> list[Any]:
         """The pictures of a comma-separated or JSON list, as sent, without placeholders for none."""
+        return [one for one in self.picture_places(name) if one is not None]
+
+    def picture_places(self, name: str) -> list[Any]:
+        """As `pictures`, with None for every place that is empty or has a placeholder."""
         value = self._sent.get(self.declared(name, Type.PICTURE, Type.PICTURES).name)
         if isinstance(value, str):
-            parts = [part.strip() for part in _BETWEEN.split(value.strip())]
-            value = [one for part in parts for one in ([part] if _ADDRESS.match(part) else part.split(","))]
+            value = [one for part in _BETWEEN.split(value.strip()) for one in _parts(part.strip())]
         listed = value if isinstance(value, list) else [value]
-        return [one for one in listed if not _no_picture(one)]
+        return [None if _no_picture(one) else one for one in listed]
 
     def picture(self, name: str) -> Any:
-        """The first of its `pictures`; None if there is none."""
-        return next(iter(self.pictures(name)), None)
+        """The first of its `pictures`, with a remark if there are more; None if there is none."""
+        listed = self.pictures(name)
+        if len(listed) > 1:
+            self.remarks.append(f"{name} has {len(listed)} pictures; the first one was used.")
+        return next(iter(listed), None)
 
     def flag(self, name: str) -> bool:
         """Yes or no; the declared default, else no.
@@ -113,22 +125,25 @@ class Lenient(Reader):
         return float(field.default if default is None else default)
 
     def whole(self, name: str, default: int | None = None) -> int:
-        """A whole number, rounded down and clamped to the declared limits.
+        """A whole number, rounded down and clamped to the declared limits, with a remark if it was changed.
 
         Raises:
             InvalidInput: not a number.
         """
         self.declared(name, Type.WHOLE)
-        return int(self.number(name, default))
+        number = self.number(name, default)
+        if number % 1:
+            self.remarks.append(f"{name} was set to {int(number)}; it must be a whole number.")
+        return int(number)
 
-    def numbers(self, name: str) -> list[float]:
-        """A list of numbers, each clamped to the declared limits.
+    def numbers(self, name: str) -> list[float | None]:
+        """A list of numbers, each clamped to the declared limits; None for an empty place that others follow.
 
         Raises:
             InvalidInput: one is not a number.
         """
         self.declared(name, Type.NUMBERS)
-        return [self.clamped(name, word) for word in self.words(name)]
+        return [None if word is None else self.clamped(name, word) for word in self.places(name)]
 
     def clamped(self, name: str, value: Any) -> float:
         """`value` as a number within the field's limits, with a remark if it was clamped."""
@@ -136,12 +151,12 @@ class Lenient(Reader):
         if limits is None:
             raise Undeclared(f"{name} has no limits")
         number = _number(value)
-        if not math.isfinite(number):
-            raise self._phrases.wrong(name, "a number", value)
-        kept = float(limits.clamp(number))
+        if number is None:
+            raise self._phrases.wrong(name, f"a number from {limits}", value)
+        kept = limits.clamp(number)
         if kept != number:
-            self.remarks.append(f"{name} was set to {kept:g}; it may be {_from_to(limits)}.")
-        return kept
+            self.remarks.append(f"{name} was set to {plain(kept)}; it may be {limits}.")
+        return float(kept)
 
     def says_something(self, name: str) -> bool:
         """Whether the field is set to anything but no."""
@@ -169,15 +184,33 @@ class Lenient(Reader):
         return (spelling for name in names for spelling in self.declared(name).names)
 
 
-def _number(value: Any) -> float:
-    try:
-        return math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
+def _number(value: Any) -> int | float | None:
+    """A finite number, also as text; an integer keeps every digit."""
+    if isinstance(value, str):
+        value = numbers.written(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _FINITE.holds(value):
+        return None
+    return value
 
 
-def _from_to(limits: Range) -> str:
-    return f"{limits.minimum:g} to {limits.maximum:g}"
+def _trimmed(places: list[str | None]) -> list[str | None]:
+    """`places` without the empty ones at the end."""
+    while places and places[-1] is None:
+        places.pop()
+    return places
+
+
+def _parts(text: str) -> list[str]:
+    """The pictures in a part of a list in which one URL at most begins."""
+    parts = text.split(",")
+    if not _ADDRESS.match(text):
+        return [part.strip() for part in parts]
+    # A comma at a URL's end is no part of it: the place behind it is empty. The first of a data URL is its own.
+    least, empty = 2 if text[:5].lower() == "data:" else 1, 0
+    while len(parts) > least and _no_picture(parts[-1]):
+        parts.pop()
+        empty += 1
+    return [",".join(parts).rstrip(), *[""] * empty]
 
 
 def _no_picture(value: Any) -> bool:

@@ -1,11 +1,15 @@
 """Base of the lenient and the strict field reader."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.dialects.common.declared import Field, NoEffect, Table, Type, Undeclared
+from gateway.dialects.common.declared import Field, NoEffect, Table, Type, Undeclared, spoken
+from gateway.generation.foreign import meant
 from mesh.errors import InvalidInput
+from mesh.suggestions import closest
+
+_MOST_TOLD, _LONGEST_TOLD = 5, 40
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,27 @@ class Reader:
         if not isinstance(effect, NoEffect):
             raise Undeclared(f"{name} is declared to have an effect")
         self.remarks.append(effect.remark)
+
+    def unknown(self) -> Iterator[str]:
+        """The remarks for what was sent and is no field of this body, with what may have been meant."""
+        known = {one for field in self._table.values() for one in field.names}
+        # null asks for nothing, as everywhere.
+        strange = [name for name, value in self._sent.items() if name not in known and value not in (None, "")]
+        for name in strange[:_MOST_TOLD]:
+            shown = name if len(name) <= _LONGEST_TOLD else f"{name[: _LONGEST_TOLD - 3]}..."
+            found = self._meant(name)
+            question = f"did you mean {found}?" if found else "this request has no such field."
+            yield f"{shown} was not used; {question}"
+        if (more := len(strange) - _MOST_TOLD) > 0:
+            yield f"{more} more fields were not used; this request has no such fields."
+
+    def _meant(self, name: str) -> str | None:
+        """The field that `name` most likely means, by its letters or in another program's words."""
+        here = spoken(tuple(self._table.values()))
+        plain = {canonical.rpartition(".")[2]: one for canonical, one in here.items()}
+        if (found := closest(name, self._table)) or (found := plain.get(meant("field", name, plain) or "")):
+            return found
+        return None
 
     def verbatim(self, name: str) -> Any:
         """The field's value as sent: the first non-empty one of its name and aliases; None if there is none."""

@@ -1,5 +1,7 @@
 """Helpers of all dialects to authenticate a request and to read its body."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.requests import Request
@@ -10,6 +12,10 @@ from gateway.web import bodies
 from gateway.web.authorization import bearer
 from gateway.web.bodies import Scan, Sender
 from gateway.web.json_bodies import JsonScan
+from gateway.web.malformed import Malformed
+
+# The first bytes of PNG, JPEG and WebP, with which no JSON can begin.
+_MAGIC = (b"\x89", b"\xff", b"R")
 
 
 def owner_of(gateway: Gateway, request: Request) -> str:
@@ -56,7 +62,61 @@ async def json_of(gateway: Gateway, request: Request) -> dict[str, Any]:
         MeshError: it is not a JSON object, or as body_of.
     """
     scan = JsonScan()
-    return await fields_of(scan, await body_of(gateway, request, scan))
+    with naming_label(request):
+        return await fields_of(scan, await body_of(gateway, request, scan))
+
+
+def media_type_of(request: Request) -> str:
+    """The Content-Type without its parameters, in lower case; "" for none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@contextmanager
+def naming_label(request: Request) -> Iterator[None]:
+    """Name the Content-Type in an error about what is no JSON, if it is not JSON's: JSON is read under every label."""
+    try:
+        yield
+    except Malformed as error:
+        label = media_type_of(request)
+        if label.endswith("json") or error.status != Malformed.status:
+            raise
+        sent = f"with the Content-Type {label[:80]!r}" if label else "without a Content-Type"
+        raise Malformed(f"{error.message}; it was sent {sent}: send a JSON object as application/json") from None
+
+
+class FileOrJson:
+    """Looks over a body that is a file or JSON, which its beginning tells.
+
+    Args:
+        label: its media type; decides only where the beginning does not.
+
+    Attributes:
+        is_file: whether it is no JSON, as far as it was read.
+    """
+
+    found = None
+
+    def __init__(self, label: str) -> None:
+        self._labelled = not label or label.endswith("json")
+        self._scan = JsonScan()
+        self._begun = False
+        self.is_file = not self._labelled
+
+    def feed(self, chunk: bytes) -> None:
+        """See Scan.feed."""
+        if chunk and not self._begun:
+            self._begun = True
+            begins = chunk.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+            self.is_file = chunk.startswith(_MAGIC) or not (self._labelled or begins == b"{")
+        if not self.is_file:
+            self._scan.feed(chunk)
+
+    def finish(self) -> None:
+        """See Scan.finish."""
+
+    def fields(self, body: bytes) -> dict[str, Any]:
+        """See Scan.fields."""
+        return self._scan.fields(body)
 
 
 async def fields_of(scan: Scan, body: bytes) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from families.limits import Range
 from gateway.dialects.common.declared import Field, NoEffect, Sets, Table, Type, Undeclared
 from gateway.dialects.common.reader import Phrases, Reader
+from gateway.generation import numbers
 
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -89,13 +90,11 @@ class Strict(Reader):
         field, value = self.declared(name, Type.WHOLE), self.raw(name)
         if value is None:
             return int(_known(name, "default", None, field.default))
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        limits = _known(name, "limits", None, field.limits)
-        if isinstance(value, bool) or not isinstance(value, int) or not limits.holds(value):
-            raise self._phrases.wrong(name, f"a whole number from {limits}", self.raw(name))
-        self.tell(name, value)
-        return value
+        limits, number = _known(name, "limits", None, field.limits), numbers.whole(value)
+        if number is None or not limits.holds(number):
+            raise self._phrases.wrong(name, f"a whole number from {limits}", value)
+        self.tell(name, number)
+        return number
 
     def flag(self, name: str) -> bool:
         """True or false; if not set, the declared default, else false.
@@ -162,15 +161,23 @@ def typed(query: Mapping[str, str], table: Table, phrases: Phrases) -> dict[str,
             continue
         text = query[name]
         try:
-            if field.type == Type.WHOLE:
-                values[name] = int(text)
-            elif field.type == Type.NUMBER:
-                values[name] = float(text)
+            if field.type in (Type.WHOLE, Type.NUMBER):
+                values[name] = _number(text, field.type == Type.WHOLE)
             elif field.type == Type.FLAG:
                 values[name] = _WORDS[text.lower()]
         except (ValueError, KeyError):
-            raise phrases.wrong(name, "true or false" if field.type == Type.FLAG else "a number", text) from None
+            expected = {Type.FLAG: "true or false", Type.WHOLE: "a whole number"}.get(field.type, "a number")
+            raise phrases.wrong(name, expected, text) from None
     return values
+
+
+def _number(text: str, whole: bool) -> float:
+    number = numbers.written(text)
+    if whole:
+        number = numbers.whole(number)
+    if number is None:
+        raise ValueError(text)
+    return number
 
 
 def _known(name: str, what: str, given: Any, declared: Any) -> Any:

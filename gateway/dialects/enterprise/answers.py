@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from families.limits import MOST_CONTROLS
-from gateway.dialects.common.declared import spoken
-from gateway.dialects.common.dialect import renamed
+from gateway.dialects.common.declared import counts, spoken
+from gateway.dialects.common.wording import note, renamed
 from gateway.dialects.enterprise.declared import FIELDS
 from gateway.files.assets import PATH
 from gateway.jobs.job import Job, Status
@@ -32,6 +32,7 @@ _STATUSES: Mapping[type[MeshError], int] = {
 }
 # Fields of the canonical request -> the vendor's, to rename errors of the canonical request.
 _NAMES = spoken(tuple(FIELDS["controlnet"].values()))
+_COUNTS = counts(FIELDS["controlnet"].values())
 _TRY_AGAIN = "Failed, Try Again"
 
 
@@ -54,7 +55,7 @@ def success(job: Job, output: Sequence[str], links: Sequence[str], remarks: Sequ
         "webhook_status": "",
         "meta": meta(job),
     }
-    return body | _tip([*remarks, *job.notes]) | _tracked(job)
+    return body | _tip([*remarks, *_notes(job)]) | _tracked(job)
 
 
 def processing(
@@ -83,7 +84,7 @@ def polled(job: Job, output: Sequence[str], links: Sequence[str]) -> dict[str, A
     """The body of the answer to a poll."""
     if job.pictures:
         done = {"status": "success", "id": job.number, "output": list(output)}
-        return done | {"proxy_links": list(links), "future_links": list(links)} | _tip(job.notes)
+        return done | {"proxy_links": list(links), "future_links": list(links)} | _tip(_notes(job))
     if job.is_finished:
         return failed(job)
     words = "try again later."
@@ -151,7 +152,14 @@ def in_vendors_words(fault: MeshError, job: Job | None = None) -> MeshError:
     """`fault` with the vendor's name of its field; `job` knows which field its controls' pictures came in."""
     steering = job.echo.get("steering") if job else None
     pictures = {f"controls[{index}].image": steering for index in range(MOST_CONTROLS)} if steering else {}
-    return renamed(fault, _NAMES | pictures)
+    return renamed(fault, _NAMES | pictures, _COUNTS)
+
+
+def with_tip(fault: MeshError, remarks: Sequence[str]) -> MeshError:
+    """`fault` with a tip: it may be about a number that was not used as sent."""
+    if remarks:
+        fault.tip = " ".join(remarks)  # type: ignore[attr-defined]
+    return fault
 
 
 def meta(job: Job) -> dict[str, Any]:
@@ -192,6 +200,12 @@ def _seconds(job: Job) -> float:
 
 def _reason(job: Job) -> str:
     return in_vendors_words(job.error, job).message if job.error else "the generation was cancelled"
+
+
+def _notes(job: Job) -> list[str]:
+    """The services' notes in the vendor's words."""
+    steering = {f"controls[{index}]": str(job.echo.get("steering") or "") for index in range(MOST_CONTROLS)}
+    return [note(text, _NAMES | {name: field for name, field in steering.items() if field}) for text in job.notes]
 
 
 def _tip(remarks: Sequence[str]) -> dict[str, str]:

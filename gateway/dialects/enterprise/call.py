@@ -6,6 +6,8 @@ from typing import Any
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.lenient import Lenient
+from gateway.generation import numbers
+from gateway.jobs.job import NUMBERS
 
 
 @dataclass(frozen=True)
@@ -37,5 +39,6 @@ def done(message: str) -> dict[str, Any]:
 
 
 def number_of(asked: str) -> int:
-    """The integer id in `asked`; 0, which no request has, if it is not one."""
-    return int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 0
+    """The integer id in `asked`, also as 123.0; 0, which no request has, if it is not one."""
+    number = numbers.whole(numbers.written(asked))
+    return number if number is not None and number in NUMBERS else 0

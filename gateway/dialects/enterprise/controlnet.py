@@ -60,9 +60,15 @@ async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Read
 
 
 def _weights(fields: Lenient, count: int) -> list[float]:
-    """Conditioning scale of each control; a shorter list repeats its last."""
-    listed = fields.numbers("controlnet_conditioning_scale") or [DEFAULT_WEIGHT]
-    return [listed[min(index, len(listed) - 1)] for index in range(count)]
+    """Conditioning scale of each control; a shorter list repeats its last, an empty place has the default."""
+    name = "controlnet_conditioning_scale"
+    listed = fields.numbers(name) or [DEFAULT_WEIGHT]
+    if len(listed) > count:
+        fields.remarks.append(f"{name} has {len(listed)} numbers for {count} controls; the first {count} were used.")
+    if None in listed[:count]:
+        fields.remarks.append(f"{name} has no number in place {listed.index(None) + 1}; {DEFAULT_WEIGHT:g} was used.")
+    scales = [DEFAULT_WEIGHT if one is None else one for one in listed]
+    return [scales[min(index, len(scales) - 1)] for index in range(count)]
 
 
 def _with_pictures(generation: Generation, offer: Offer, roles: Roles) -> Generation:

@@ -14,7 +14,8 @@ SIZE = 512
 # The vendor allows fewer steps than the mesh.
 STEPS = Range(1, 50)
 # The vendor counts layers from the end, the mesh counts skipped layers.
-CLIP_SKIP_COUNTED = Range(CLIP_SKIP.minimum + 1, CLIP_SKIP.maximum)
+COUNTED_FROM = 1
+CLIP_SKIP_COUNTED = Range(CLIP_SKIP.minimum + COUNTED_FROM, CLIP_SKIP.maximum)
 
 _KEY = Field("key", Type.TEXT, Decides("whose request it is"), note="or a header, if the deployment requires a key")
 _WEBHOOK = Field("webhook", Type.TEXT, sets("webhook"))
@@ -87,7 +88,15 @@ _COMMON = (
     Field("algorithm_type", Type.TEXT, sets("algorithm_type"), note="the scheduler's own"),
     Field("seed", Type.WHOLE, sets("seed"), limits=Range(-1, SEED.maximum), note="a random one; so do numbers below 0"),
     Field("samples", Type.WHOLE, sets("samples"), limits=SAMPLES, default=1),
-    Field("clip_skip", Type.WHOLE, sets("clip_skip"), limits=CLIP_SKIP_COUNTED, default=1, spellings=("clipskip",)),
+    Field(
+        "clip_skip",
+        Type.WHOLE,
+        sets("clip_skip"),
+        limits=CLIP_SKIP_COUNTED,
+        default=1,
+        spellings=("clipskip",),
+        counted_from=COUNTED_FROM,
+    ),
     Field("enhance_prompt", Type.FLAG, sets("enhance_prompt"), default=False),
     Field("enhance_style", Type.TEXT, sets("enhance_style")),
     _WEBHOOK,
@@ -199,7 +208,8 @@ _FUNCTIONS: Mapping[str, tuple[Field, ...]] = {
         Field("image", Type.PICTURE, sets("image"), required=True),
         Field("crop", Type.FLAG, Decides("whether the picture is cropped to the square in its middle"), default=False),
     ),
-    "delete_image": (_KEY, _REQUEST_ID),
+    # The vendor's own examples say what is deleted; there are only pictures.
+    "delete_image": (_KEY, _REQUEST_ID, Field("type", Type.ANY, NoEffect())),
     "verify_model": (_KEY, _MODEL),
     "model_reload": (_KEY, _MODEL),
     "delete_model": (_KEY, _MODEL),

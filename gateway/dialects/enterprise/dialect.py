@@ -106,6 +106,7 @@ class Enterprise:
         at_once = fields.flag("instant_response") or webhook is not None
         pictures = OwnPictures(self._gateway.pictures, self._gateway.assets, base_url(self._gateway, request))
         reading = await _READERS[around.task](fields, around, pictures)
+        fields.remarks.extend(fields.unknown())
         return Submission(
             generation=reading.generation,
             owner=owner,
@@ -126,7 +127,7 @@ class Enterprise:
         path, base = request.scope["path"], base_url(self._gateway, request)
         if job.is_finished and not job.pictures:
             if isinstance(job.error, InvalidInput):
-                raise answers.in_vendors_words(job.error, job)
+                raise answers.with_tip(answers.in_vendors_words(job.error, job), submission.remarks)
             return self._json(request, answers.failed(job), answers.status_of(job.error) if job.error else 500)
         links = await self._links(base, job)
         if job.pictures:
@@ -179,7 +180,10 @@ class Enterprise:
                 path=request.scope["path"],
                 base=base_url(self._gateway, request),
             )
-            return self._json(request, await function(call))
+            answer = await function(call)
+            if isinstance(answer, dict) and (remarks := list(call.fields.unknown())):
+                answer = {**answer, "tip": " ".join(remarks)}
+            return self._json(request, answer)
 
         serve.__name__, serve.__doc__ = name, function.__doc__
         return serve

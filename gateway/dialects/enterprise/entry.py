@@ -29,4 +29,6 @@ ENTRY = Entry(
     voice=VOICE,
     key_options=OPTIONS,
     settings=EnterpriseSettings,
+    at="/api/v1/enterprise and /api/v3 to /api/v7",
+    starts=("/api/",),
 )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from families.limits import MOST_CONTROLS
 from gateway.dialects.common.lenient import Lenient
 from gateway.dialects.enterprise.fields import missing
-from gateway.generation.catalogue import Offer, Refusal
+from gateway.generation.catalogue import Offer
+from gateway.generation.refusals import Refusal
 from mesh.errors import InvalidInput
 
 # The vendor's kinds -> kinds of the mesh, the best first: later ones have hints for the same ControlNets.
@@ -81,11 +82,20 @@ def read(fields: Lenient, offer: Offer, wanted: Wanted) -> list[str]:
     Raises:
         InvalidInput: none, too many, or one that is not available; the message says why and lists the available ones.
     """
-    named = fields.words("controlnet_model", "controlnet_type")
-    if not named:
+    places = fields.places("controlnet_model", "controlnet_type")
+    if not places:
         raise missing("controlnet_model")
+    if None in places:
+        raise InvalidInput(
+            f"controlnet_model names no control in place {places.index(None) + 1}; name one there, or leave out the "
+            "comma and what belongs to that place",
+            field="controlnet_model",
+        )
+    named = [name for name in places if name is not None]
     if len(named) > MOST_CONTROLS:
-        raise InvalidInput(f"controlnet_model may name at most {MOST_CONTROLS} controls.", field="controlnet_model")
+        raise InvalidInput(
+            f"controlnet_model names {len(named)} controls; at most {MOST_CONTROLS} are taken", field="controlnet_model"
+        )
     first = next(iter(fields.words("controlnet_type")), "")
     return [_kind(fields, offer, wanted, name, "" if index else first) for index, name in enumerate(named)]
 
@@ -140,8 +150,8 @@ def _kind(fields: Lenient, offer: Offer, wanted: Wanted, name: str, type: str) -
         refusals.append(refusal)
     first = replace(refusals[0], reason="the mesh has no such control type") if plain in WITHOUT_TYPE else refusals[0]
     ways = ["send a ready hint as control_image with auto_hint no"] if first.ready_taken else []
-    why = first.sentence([_NAMES.get(kind, kind) for kind in first.kinds], *ways)
-    raise InvalidInput(f"controlnet_model {name[:80]!r} is not available here: {why}", field="controlnet_model")
+    why = first.sentence([_NAMES.get(kind, kind) for kind in first.kinds], *ways, sent=name)
+    raise first.error(f"controlnet_model {name[:80]!r} is not available here: {why}", "controlnet_model")
 
 
 def _meant(offer: Offer, model: str, name: str) -> Sequence[str]:

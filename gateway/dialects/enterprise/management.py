@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.dialects.common.dialect import renamed
+from gateway.dialects.common.wording import renamed
 from gateway.dialects.enterprise.call import Call, Function, done
 from gateway.dialects.enterprise.declared import STORAGE
 from gateway.dialects.enterprise.fields import missing

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controlmesh.v1 import unet_pb2
-from gateway.dialects.common.dialect import renamed
 from gateway.dialects.common.lenient import Lenient
+from gateway.dialects.common.wording import renamed
 from gateway.dialects.enterprise import kinds as enterprise_kinds
 from gateway.dialects.enterprise.call import Call, Function, done
 from gateway.dialects.enterprise.options import DIALECT

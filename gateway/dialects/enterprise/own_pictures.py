@@ -2,6 +2,7 @@
 
 from urllib.parse import parse_qs, urlsplit
 
+from gateway.egress.hosts import LONGEST_URL
 from gateway.files.assets import PATH, Asset, Assets
 from gateway.generation.pictures import Pictures
 from mesh.errors import Forbidden, InvalidInput, NotFound
@@ -30,9 +31,9 @@ class OwnPictures:
         Raises:
             InvalidInput: not a picture, or not available.
         """
-        if not isinstance(value, str) or not value.startswith(self._start):
+        if not isinstance(value, str) or not value[: 2 * LONGEST_URL].strip().startswith(self._start):
             return await self._pictures.read(value, field)
-        parts = urlsplit(value)
+        parts = urlsplit(value.strip())
         sent = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         try:
             found = await self._assets.serve(parts.path.rpartition("/")[2], sent.get("expires"), sent.get("signature"))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from gateway.dialects.common.lenient import Lenient
 from gateway.dialects.enterprise.fields import missing
+from mesh.errors import InvalidInput
 
 
 class Reader(Protocol):
@@ -47,25 +48,22 @@ def assign(fields: Lenient, masked: Sequence[bool], written: Sequence[bool], str
         strength: strength of the change; 1 means that there is no initial picture.
 
     Raises:
-        InvalidInput: no picture, or no mask for a control that reads one.
+        InvalidInput: no picture, or none in the place of a control, or no mask for a control that reads one.
     """
     listed, init, mask = fields.pictures("control_image"), fields.picture("init_image"), fields.picture("mask_image")
-    steering = listed or ([] if init is None else [init])
     count = list(written).count(False)
-    if not steering and count:
+    if not (listed or init is not None) and count:
         raise missing("init_image")
     if mask is None and any(masked):
         raise missing("mask_image")
     if listed and not count:
         fields.remarks.append("control_image was not used: the hint is made from qrcode_text.")
-    elif len(steering) > count and count:
-        fields.remarks.append(
-            f"control_image has {len(steering)} pictures for {count} controls; the first {count} were used."
-        )
+    steering = _in_place(fields, written, init) if listed and count else [init]
     if mask is not None and init is None and not any(masked):
         fields.remarks.append("mask_image was not used: init_image, the picture to repaint, is missing.")
         mask = None
     starts = mask is not None or ((bool(listed) or not count) and strength < 1)
+    # One picture may serve all controls: a list that ends early goes on with its last.
     pictures = iter(steering[min(index, len(steering) - 1)] for index in range(count))
     return Roles(
         steering="control_image" if listed else "init_image",
@@ -73,6 +71,31 @@ def assign(fields: Lenient, masked: Sequence[bool], written: Sequence[bool], str
         start=init if starts else None,
         mask=mask,
     )
+
+
+def _in_place(fields: Lenient, written: Sequence[bool], init: Any) -> list[Any]:
+    """The pictures of `control_image` for the controls that need one, each in its place; `init` in an empty one.
+
+    Raises:
+        InvalidInput: a place is empty and there is no `init`.
+    """
+    places, count = fields.picture_places("control_image"), list(written).count(False)
+    if len(places) == len(written) and all(one is None for one, words in zip(places, written, strict=True) if words):
+        # The empty places are those of the controls whose hints are made from text.
+        places = [one for one, words in zip(places, written, strict=True) if not words]
+    if (sent := sum(one is not None for one in places)) and any(one is not None for one in places[count:]):
+        fields.remarks.append(f"control_image has {sent} pictures for {count} controls; the first {count} were used.")
+    for index, one in enumerate(places[:count]):
+        if one is not None:
+            continue
+        if init is None:
+            raise InvalidInput(
+                f"control_image has no picture in place {index + 1}; send one there, or an init_image to use in its "
+                "place",
+                field="control_image",
+            )
+        fields.remarks.append(f"control_image has no picture in place {index + 1}; init_image was used there.")
+    return [init if one is None else one for one in places[:count]]
 
 
 async def read(roles: Roles, pictures: Reader) -> Roles:

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from families.limits import SIDE
+from gateway.dialects.common import seeds
 from gateway.dialects.common.lenient import SAYS_NO, Lenient
 from gateway.dialects.enterprise import paths as enterprise_paths
-from gateway.dialects.enterprise.declared import ABSENT, SIZE
+from gateway.dialects.enterprise.declared import ABSENT, COUNTED_FROM, SIZE
+from gateway.dialects.enterprise.fields import wrong
 from gateway.dialects.enterprise.solver import Solver
+from gateway.generation import numbers
 from gateway.generation.catalogue import Offer
+from gateway.generation.foreign import choices
 from gateway.generation.generation import Generation
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput
@@ -110,7 +114,7 @@ def common(fields: Lenient, around: Circumstances, solver: Solver) -> dict[str, 
         "scheduler": solver.scheduler,
         "seed": _seed(fields),
         "samples": fields.whole("samples"),
-        "clip_skip": fields.whole("clip_skip") - 1,
+        "clip_skip": fields.whole("clip_skip") - COUNTED_FROM,
         "use_karras_sigmas": solver.use_karras_sigmas,
         "algorithm_type": solver.algorithm_type,
         "enhance_prompt": fields.flag("enhance_prompt"),
@@ -143,12 +147,23 @@ def _aspect_ratio(fields: Lenient) -> float:
 
 
 def _seed(fields: Lenient) -> int | None:
-    """The seed; None, for null, "" and negative numbers, is a random one."""
+    """The seed; None, for null, "" and negative numbers, is a random one. Larger ones count modulo 2^32, with a remark.
+
+    Raises:
+        InvalidInput: not a whole number of at most 64 bits.
+    """
     value = fields.raw("seed")
     if value is None:
         return None
-    number = fields.clamped("seed", value)
-    return None if number < 0 else int(number)
+    if isinstance(value, str):
+        value = numbers.written(value)
+    if isinstance(value, float) and value % 1:
+        value = math.floor(value)
+        fields.remarks.append(f"seed was set to {value}; it must be a whole number.")
+    number = seeds.whole(value)
+    if number is None:
+        raise wrong("seed", seeds.EXPECTED, value)
+    return None if number < 0 else seeds.kept("seed", number, fields.remarks)
 
 
 def _style(fields: Lenient, offer: Offer) -> str | None:
@@ -157,5 +172,8 @@ def _style(fields: Lenient, offer: Offer) -> str | None:
     name = asked.lower()
     if name in SAYS_NO or any(name == known.name for known in offer.styles):
         return None if name in SAYS_NO else name
-    fields.remarks.append(f"enhance_style {asked[:80]!r} is unknown; no style was applied.")
+    known = sorted(style.name for style in offer.styles)
+    fields.remarks.append(
+        f"enhance_style {asked[:80]!r} is unknown, so none was applied{choices('style', name, known)}."
+    )
     return None

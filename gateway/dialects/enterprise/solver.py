@@ -6,6 +6,7 @@ from controlmesh.v1 import unet_pb2
 from gateway.dialects.common import schedulers
 from gateway.dialects.common.lenient import Lenient
 from gateway.generation.catalogue import Offer
+from gateway.generation.foreign import meant
 
 SCHEDULER_DEFAULT = "UniPCMultistepScheduler"
 _OWN = frozenset({"none", "no", "false"})
@@ -75,7 +76,11 @@ def _scheduler(
     entry = schedulers.find(offer, asked)
     name = default.name if default is not None else "the default one"
     if entry is None:
-        fields.remarks.append(f"scheduler {asked[:80]!r} is not available; {name} was used.")
+        found = meant("scheduler", asked, [one.name for one in offer.schedulers])
+        question = f"did you mean {found}? " if found else ""
+        fields.remarks.append(
+            f"scheduler {asked[:80]!r} is not available; {question}{name} was used; schedulers_list has the others."
+        )
         return default
     if entry.inverts and not invertible:
         fields.remarks.append(

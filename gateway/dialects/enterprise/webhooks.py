@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gateway.bootstrap import Voice
-from gateway.dialects.common.dialect import renamed
+from gateway.dialects.common.wording import renamed
 from gateway.dialects.enterprise.answers import announced
 from gateway.jobs.job import Job
 from gateway.models.loads import Load

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from families.limits import CLIP_SKIP, FRACTION, GUIDANCE, SEED, SIDE, STEPS, STRENGTH, WEIGHT
 from gateway.dialects.common.declared import Decides, Field, Table, Type, sets
 from gateway.dialects.common.reader import Phrases
+from gateway.generation.checks import shown
 from mesh.errors import InvalidInput
 
 STEPS_DEFAULT = 30
@@ -62,7 +63,7 @@ FIELDS: Mapping[str, Table] = {
 
 def wrong(name: str, expected: str, value: object) -> InvalidInput:
     """The error for an invalid value: what `name` must be, and what was sent."""
-    return InvalidInput(f"{name} must be {expected}, not {str(value)[:80]!r}", field=name)
+    return InvalidInput(f"{name} must be {expected}, not {shown(value)}", field=name)
 
 
 def missing(name: str) -> InvalidInput:

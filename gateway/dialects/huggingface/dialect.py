@@ -17,16 +17,20 @@ from prometheus_client import Gauge
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from families.limits import MOST_CONTROLS
 from gateway.bootstrap import Gateway
+from gateway.dialects.common import notes
 from gateway.dialects.common.declared import Table
-from gateway.dialects.common.dialect import Submission, answering, generate, renamed
+from gateway.dialects.common.dialect import Submission, answering, generate
 from gateway.dialects.common.examples import Examples
 from gateway.dialects.common.request import owner_of
+from gateway.dialects.common.wording import note, renamed
 from gateway.dialects.huggingface import request as asking
 from gateway.dialects.huggingface.declared import FIELDS
 from gateway.jobs.job import Job, Status
 from gateway.web import problem
 from gateway.web.accept import negotiate
+from gateway.web.malformed import NoRoute
 from mesh.errors import (
     DeadlineExceeded,
     Forbidden,
@@ -101,6 +105,7 @@ class HuggingFace:
             owner=owner,
             # The original answers only when it is done; the queue has its own limit.
             hold_s=self._gateway.settings.deadline_s,
+            remarks=reading.remarks,
             echo={"accept": accept, "steering": reading.steering},
         )
 
@@ -114,12 +119,15 @@ class HuggingFace:
             raise Unavailable("the request was stopped; try again", retry_after_s=2)
         accept = submission.echo["accept"]
         content = (await self._gateway.assets.get(job.pictures[0].asset)).content
+        steering = submission.echo["steering"]
+        names = asking.NAMES | {f"controls[{index}]": steering for index in range(MOST_CONTROLS)}
+        headers = notes.header([*submission.remarks, *(note(text, names) for text in job.notes)])
         if accept == _JSON:
-            return Response(orjson.dumps(pybase64.b64encode_as_string(content)), media_type=_JSON)
+            return Response(orjson.dumps(pybase64.b64encode_as_string(content)), 200, headers, _JSON)
         _, converted = _PICTURES[accept]
         if converted:
             content = await asyncio.to_thread(_convert, content, converted)
-        return Response(content, media_type=_SENT_AS.get(accept, accept))
+        return Response(content, 200, headers, _SENT_AS.get(accept, accept))
 
     def render_error(self, request: Request, error: MeshError) -> Response:
         error = renamed(error, asking.NAMES)
@@ -128,6 +136,8 @@ class HuggingFace:
             status, text = 401, "Invalid or missing token"
         elif isinstance(error, Unavailable):
             status, text = 503, "Service Unavailable"
+        elif isinstance(error, NoRoute):
+            status = error.status
         elif isinstance(error, TooOften):
             status = 429
         elif isinstance(error, Forbidden):

@@ -17,7 +17,7 @@ from families.limits import GUIDANCE
 from gateway.bootstrap import Gateway
 from gateway.dialects.common import schedulers
 from gateway.dialects.common.declared import Table, spoken
-from gateway.dialects.common.request import body_of, json_of
+from gateway.dialects.common.request import FileOrJson, body_of, fields_of, media_type_of
 from gateway.dialects.common.strict import Strict, typed
 from gateway.dialects.huggingface.declared import (
     CONTROL_PARAMETERS,
@@ -30,10 +30,12 @@ from gateway.dialects.huggingface.declared import (
     missing,
 )
 from gateway.generation.catalogue import Offer
+from gateway.generation.checks import shown
+from gateway.generation.foreign import meant
 from gateway.generation.generation import Control, Generation
 from gateway.generation.pictures import Pictures
 from mesh.errors import InvalidInput
-from mesh.pictures import check
+from mesh.pictures import check, sniff
 
 # The handler's names -> kinds of the mesh, the best first (later ones have hints for the same ControlNets), then other
 # spellings; the mesh's own names of kinds also work. "though" is from the article that introduced the handler.
@@ -62,15 +64,17 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 # Field of the canonical request -> the client's, to rename errors of the canonical request.
 NAMES = spoken(tuple(FIELDS["predict"].values()))
 # The first characters of PNG, JPEG and WebP as base64.
+_BLANKS = 256
 _PICTURE_STARTS = ("iVBORw0KGgo", "/9j/", "UklGR", "data:image/")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The canonical request, and the name of the field with the control's picture."""
+    """The canonical request, the name of the field with the control's picture, and remarks for the caller."""
 
     generation: Generation
     steering: str
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -92,18 +96,20 @@ async def read(request: Request, gateway: Gateway, table: Table) -> Reading:
 
 
 async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type.startswith("image/"):
-        body = await body_of(gateway, request)
+    content_type = media_type_of(request)
+    scan = FileOrJson(content_type)
+    body = await body_of(gateway, request, scan)
+    # A file is taken by what its bytes are: labels say image/jpg, application/octet-stream or nothing at all.
+    if content_type.startswith("image/") or (scan.is_file and sniff(body) is not None):
         check(body, field="inputs")
         fields = Strict(typed(request.query_params, table, PHRASES), table, PHRASES)
         return _Payload(fields.raw("prompt") or "", body, fields)
-    if content_type != "application/json":
+    if not (content_type.startswith("application/") and content_type.endswith("json")):
         raise InvalidInput(
             f"Content-Type {content_type[:80]!r} is not supported; send application/json or an image type",
             field="Content-Type",
         )
-    sent = await json_of(gateway, request)
+    sent = await fields_of(scan, body)
     outer = Strict(sent, table, PHRASES)
     if not outer.was_sent("inputs"):
         raise missing("inputs")
@@ -113,7 +119,12 @@ async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload
     beside = typed(request.query_params, table, PHRASES) if parameters is None else parameters
     fields = Strict({**sent, **beside}, table, PHRASES)
     inputs, image = outer.raw("inputs"), fields.raw("image")
-    if image is None and isinstance(inputs, str) and len(inputs) > 64 and inputs.startswith(_PICTURE_STARTS):
+    if (
+        image is None
+        and isinstance(inputs, str)
+        and len(inputs) > 64
+        and inputs[:_BLANKS].lstrip().startswith(_PICTURE_STARTS)
+    ):
         # InferenceClient.image_to_image sends the picture as `inputs` and the prompt in the parameters.
         inputs, image = fields.raw("prompt") or "", inputs
     if image is not None:
@@ -140,6 +151,10 @@ async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> 
     if isinstance(scheduler := wanted.get("scheduler"), str) and (entry := schedulers.find(offer, scheduler)):
         wanted["scheduler"] = entry.name
     model = _model(request, gateway, offer)
+    endpoint = request.path_params.get("endpoint_name", "")
+    if endpoint and model is None:
+        default = await gateway.catalogue.default_model()
+        fields.remarks.append(f"{endpoint[:80]!r} is not the name of a loaded model; {default} was used.")
     controls: tuple[Control, ...] = ()
     picture, start = await _pictures(payload, gateway.pictures)
     if picture is not None:
@@ -149,7 +164,14 @@ async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> 
     generation = Generation(
         prompt=payload.prompt or "", model=model, controls=controls, **{**defaults, **wanted, **start}
     )
-    return Reading(generation, "control_image" if start else "image")
+    unused = [] if picture is not None else [field.name for field in CONTROL_PARAMETERS]
+    unused += [] if start else ["strength"]
+    for name in unused:
+        if fields.raw(name) is not None:
+            needed = "control_image" if name == "strength" else "image"
+            fields.remarks.append(f"{name} was not used: it needs {needed}.")
+    fields.remarks.extend(fields.unknown())
+    return Reading(generation, "control_image" if start else "image", tuple(fields.remarks))
 
 
 async def _pictures(payload: _Payload, pictures: Pictures) -> tuple[bytes | None, dict[str, Any]]:
@@ -188,9 +210,10 @@ def _kind(sent: object, offer: Offer, model: str) -> str:
     name = CONTROL_TYPE if sent is None else sent
     if not isinstance(name, str) or name not in known:
         available = ", ".join(_spoken(offer.extractable(model))) or "none"
+        found = meant("kind", name, known) if isinstance(name, str) else None
         raise InvalidInput(
-            f"controlnet_type {str(name)[:80]!r} is unknown; known: {', '.join(CONTROL_TYPES)}; "
-            f"available here: {available}",
+            f"controlnet_type {shown(name)} is unknown;{f' did you mean {found}?' if found else ''} known: "
+            f"{', '.join(CONTROL_TYPES)}; available here: {available}",
             field="controlnet_type",
         )
     refusals = []
@@ -200,7 +223,8 @@ def _kind(sent: object, offer: Offer, model: str) -> str:
             return kind
         refusals.append(refusal)
     why = refusals[0].sentence(_spoken(refusals[0].kinds))
-    raise InvalidInput(f"controlnet_type {name!r} is not available here: {why}", field="controlnet_type")
+    default = "" if sent is not None else f"; none was sent, and {name!r} is the default"
+    raise refusals[0].error(f"controlnet_type {name!r} is not available here: {why}{default}", "controlnet_type")
 
 
 def _spoken(kinds: Iterable[str]) -> list[str]:

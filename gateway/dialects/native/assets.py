@@ -8,11 +8,11 @@ from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import base_url
-from gateway.dialects.common.request import body_of, json_of, owner_of
+from gateway.dialects.common.request import FileOrJson, body_of, fields_of, media_type_of, naming_label, owner_of
 from gateway.dialects.native.body import given, next_link, refuse_unknown, respond
 from gateway.dialects.native.docs.requests import EXPIRES_S, AssetBody
 from gateway.dialects.native.request import limit
-from gateway.files.names import MEDIA_TYPES, unknown
+from gateway.files.names import unknown
 from gateway.files.records import AssetRecord
 from gateway.generation.checks import number, text
 from mesh.errors import InvalidInput, NotFound
@@ -21,6 +21,7 @@ UPLOADED = "uploaded"
 REFERENCE = "asset:"
 """Prefix of picture fields that refer to a stored file."""
 
+_LONGEST_REFERENCE = 256
 _FIELDS = frozenset(AssetBody.model_fields)
 
 
@@ -30,10 +31,10 @@ async def picture(gateway: Gateway, value: object, field: str, owner: str) -> by
     Raises:
         InvalidInput: not a picture, or not available.
     """
-    if not isinstance(value, str) or not value.startswith(REFERENCE):
+    if not isinstance(value, str) or not value[:_LONGEST_REFERENCE].strip().startswith(REFERENCE):
         return await gateway.pictures.read(value, field)
     try:
-        record = await gateway.assets.record(value.removeprefix(REFERENCE), owner)
+        record = await gateway.assets.record(value.strip().removeprefix(REFERENCE), owner)
         content = (await gateway.assets.get(record.id)).content
     except NotFound:
         raise InvalidInput(
@@ -56,10 +57,15 @@ class NativeAssets:
         """Store a picture, to refer to as `asset:ID` in requests. Storing it again returns the same file."""
         owner = self._owner(request)
         settings: Mapping[str, Any] = {}
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() in MEDIA_TYPES.values():
-            content = await self._gateway.pictures.read(await body_of(self._gateway, request), "image")
+        scan = FileOrJson(media_type_of(request))
+        with naming_label(request):
+            body = await body_of(self._gateway, request, scan)
+            sent = None if scan.is_file else await fields_of(scan, body)
+        # A file is kept by what its bytes are: labels say image/jpg, application/octet-stream or nothing at all.
+        if sent is None:
+            content = await self._gateway.pictures.read(body, "image")
         else:
-            settings = _settings(await json_of(self._gateway, request))
+            settings = _settings(sent)
             content = await picture(self._gateway, settings["image"], "image", owner)
         kept = await self._gateway.assets.keep(
             content, owner, source=UPLOADED, name=settings.get("name", ""), expires_s=settings.get("expires_s")

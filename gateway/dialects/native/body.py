@@ -8,6 +8,7 @@ import pybase64
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.generation.foreign import choices
 from mesh.errors import InvalidInput
 
 MEDIA_TYPE = "application/json"
@@ -25,7 +26,7 @@ def refuse_unknown(body: Mapping[str, Any], known: Collection[str], at: str = ""
             field = f"{at}.{name}" if at else name
             shown = repr(field if len(field) <= 80 else field[:77] + "...")
             raise InvalidInput(
-                f"{shown} is not a field of this request; known: {', '.join(sorted(known))}", field=field
+                f"{shown} is not a field of this request{choices('field', name, sorted(known))}", field=field
             )
 
 

@@ -10,4 +10,6 @@ ENTRY = Entry(
     about="Pictures from text, steered by control pictures.",
     make=Native,
     voice=VOICE,
+    at="/controlmesh/v1",
+    starts=("/controlmesh/",),
 )

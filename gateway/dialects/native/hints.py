@@ -1,6 +1,5 @@
 """Hints without a generation in the native API: one as PNG or JSON, several as JSON."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,12 +11,13 @@ from starlette.responses import Response
 
 from families.limits import MOST_HINTS
 from gateway.bootstrap import Gateway
-from gateway.dialects.common.dialect import renamed
+from gateway.dialects.common import notes
 from gateway.dialects.common.request import json_of, owner_of
+from gateway.dialects.common.wording import renamed
 from gateway.dialects.native import body as native_json
 from gateway.dialects.native.assets import picture
 from gateway.dialects.native.docs.requests import HintBatchBody, HintBody
-from gateway.dialects.native.docs.routes import ANNOTATOR_HEADER, EXTRACTOR_HEADER, NOTES_HEADER
+from gateway.dialects.native.docs.routes import ANNOTATOR_HEADER, EXTRACTOR_HEADER
 from gateway.generation.checks import wrong
 from gateway.generation.declared import fields_of, pictures_of
 from gateway.generation.generation import MOST_PICTURE_BYTES, Control
@@ -27,6 +27,7 @@ from gateway.web.disconnect import while_connected
 from gateway.web.malformed import Malformed
 from mesh.concurrency import together
 from mesh.errors import InvalidInput, MeshError
+from mesh.quantities import sized
 
 _PNG = "image/png"
 _FIELDS = frozenset(HintBody.model_fields)
@@ -117,8 +118,10 @@ def _negotiated(request: Request, *offered: str) -> str:
 
 
 def _listed(hints: object) -> _Sent:
-    if not isinstance(hints, list) or not 0 < len(hints) <= MOST_HINTS:
+    if not isinstance(hints, list):
         raise wrong("hints", f"a list of 1 to {MOST_HINTS} objects", hints)
+    if not 0 < len(hints) <= MOST_HINTS:
+        raise InvalidInput(f"hints has {len(hints)} entries; 1 to {MOST_HINTS} are taken", field="hints")
     for index, body in enumerate(hints):
         if not isinstance(body, dict):
             raise wrong(f"hints[{index}]", "an object", body)
@@ -150,7 +153,8 @@ def _check_bytes(asked: Sequence[HintRequest]) -> None:
     size = sum(len(getattr(one.control, name) or b"") for one in asked for name in _PICTURES)
     if size > MOST_PICTURE_BYTES:
         raise InvalidInput(
-            f"hints have {size} bytes of pictures in total; at most {MOST_PICTURE_BYTES} are allowed", field="hints"
+            f"hints have {sized(size)} of pictures in total; at most {sized(MOST_PICTURE_BYTES)} are allowed",
+            field="hints",
         )
 
 
@@ -174,10 +178,9 @@ def _headers(hint: Hint) -> dict[str, str]:
     told = {
         EXTRACTOR_HEADER: hint.extractor,
         ANNOTATOR_HEADER: hint.annotator,
-        NOTES_HEADER: json.dumps(hint.notes) if hint.notes else "",
         "Server-Timing": timing,
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in told.items() if value} | notes.header(hint.notes)
 
 
 def _milliseconds(seconds: float) -> float:

@@ -12,8 +12,9 @@ from families.limits import MOST_CONTROLS, Range
 from gateway.dialects.native.body import given, refuse_unknown
 from gateway.dialects.native.docs import requests as models
 from gateway.dialects.native.record import PICTURES
+from gateway.generation import numbers
 from gateway.generation.checks import number, whole, wrong
-from gateway.generation.generation import Control, Generation
+from gateway.generation.generation import Control, Generation, without_prompt
 from gateway.jobs.bounds import DEADLINE_S, LIMIT, LIMIT_DEFAULT, PRIORITY
 from gateway.jobs.job import Filter, Status
 from gateway.web.prefer import Waiting, read_prefer
@@ -53,13 +54,10 @@ def asked(body: Mapping[str, Any]) -> Asked:
     sent = given(body)
     handling = {name: sent.pop(name) for name in _HANDLING if name in sent}
     if "prompt" not in sent and sent.get("guess_mode") is not True:
-        raise InvalidInput(
-            "prompt is missing; describe the picture, or let the controls lead with guess_mode true",
-            field="prompt",
-        )
+        raise without_prompt()
     for name, check in (("priority", whole(PRIORITY)), ("deadline_s", number(DEADLINE_S))):
         if name in handling:
-            check(name, handling[name])
+            handling[name] = check(name, handling[name])
     return Asked(_outline(sent), sent, handling)
 
 
@@ -73,13 +71,10 @@ def waiting(request: Request) -> Waiting:
     if sent is None:
         prefers = read_prefer(request.headers.get("prefer"), WAIT.maximum)
         return prefers or Waiting(WAIT_DEFAULT_S, "")
-    try:
-        seconds = float(sent)
-    except ValueError:
-        seconds = math.nan
-    if not WAIT.holds(seconds):
-        raise wrong("wait", f"a number from {WAIT.minimum:g} to {WAIT.maximum:g}", sent)
-    return Waiting(seconds, "")
+    seconds = numbers.written(sent)
+    if seconds is None or not WAIT.holds(seconds):
+        raise wrong("wait", f"a number from {WAIT}", sent)
+    return Waiting(float(seconds), "")
 
 
 def limit(request: Request) -> int:
@@ -87,9 +82,10 @@ def limit(request: Request) -> int:
     sent = request.query_params.get("limit")
     if sent is None:
         return LIMIT_DEFAULT
-    if not (sent.isascii() and sent.isdigit() and len(sent) < 10 and LIMIT.holds(int(sent))):
-        raise wrong("limit", f"a whole number from {LIMIT.minimum:.0f} to {LIMIT.maximum:.0f}", sent)
-    return int(sent)
+    number = numbers.whole(numbers.written(sent))
+    if number is None or not LIMIT.holds(number):
+        raise wrong("limit", f"a whole number from {LIMIT}", sent)
+    return number
 
 
 def which(request: Request) -> Filter:
@@ -119,8 +115,10 @@ def _moment(name: str, sent: str | None) -> datetime | None:
 
 def _outline(sent: Mapping[str, Any]) -> Generation:
     controls = sent.get("controls", [])
-    if not isinstance(controls, list) or len(controls) > MOST_CONTROLS:
+    if not isinstance(controls, list):
         raise wrong("controls", f"a list of at most {MOST_CONTROLS}", controls)
+    if len(controls) > MOST_CONTROLS:
+        raise InvalidInput(f"controls has {len(controls)} entries; at most {MOST_CONTROLS} are taken", field="controls")
     steering = tuple(_control(index, control) for index, control in enumerate(controls))
     return Generation(**{"prompt": "", **_apart(sent), "controls": steering})
 

@@ -10,7 +10,7 @@ from opentelemetry import trace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.dialects.scenario.errors import spoken
+from gateway.dialects.scenario.errors import noted, spoken
 from gateway.dialects.scenario.job_view import told
 from gateway.jobs.job import Job, Status
 from gateway.web import problem
@@ -89,7 +89,7 @@ def job_body(job: Job) -> dict[str, Any]:
         "input": dict(said["input"]),
         "assetIds": [asset_id(picture.asset) for picture in job.pictures],
     }
-    hints = [*said["remarks"], *job.notes]
+    hints = [*said["remarks"], *(noted(text, said["steering"]) for text in job.notes)]
     failed = {}
     if job.status == Status.FAILED:
         reason = spoken(job.error, said["steering"]).message if job.error is not None else "the job failed"

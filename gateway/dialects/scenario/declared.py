@@ -78,6 +78,8 @@ ABSENT: tuple[Field, ...] = (
 )
 """Fields of requests for pictures that request unavailable features."""
 
+# Sent by clients of the vendor's with every request, whatever they ask for.
+_SENT_ALONG = tuple(Field(name, Type.ANY, NoEffect()) for name in ("type", "dryRun", "lorasScale"))
 _HIDDEN = Field("hideResults", Type.FLAG, Decides("whether lists can leave the job out"), default=False)
 _MODEL = Field("modelId", Type.TEXT, sets("model"), required=True)
 _COMMON = (
@@ -91,6 +93,7 @@ _COMMON = (
     Field("seed", Type.WHOLE, sets("seed"), limits=SEED, note="a random one; so do -1 and empty text"),
     Field("numSamples", Type.WHOLE, sets("samples"), limits=SAMPLES_TAKEN, default=1),
     _HIDDEN,
+    *_SENT_ALONG,
     *ABSENT,
 )
 _MODALITY = Field("modality", Type.TEXT, sets("controls.kind", "controls.weight"), required=True)
@@ -126,7 +129,7 @@ def _of_route(route: Route) -> Table:
         *_pictures(CONTROL_PICTURES, "controls", "controls.image", used=route.controlled, required=route.controlled),
         *_pictures(PICTURES, *image, used=route.starts or route.controlled, required=route.starts),
         *_pictures(MASKS, "mask", "controls.mask", used=route.masked, required=route.masked),
-        *((_CHANGE,) if route.starts else ()),
+        _CHANGE if route.starts else replace(_CHANGE, effect=NoEffect()),
         _MERGING if route.masked else replace(_MERGING, effect=NoEffect()),
     )
 

@@ -91,6 +91,7 @@ class Scenario:
         fields = await self.fields(request)
         pictures = Reader(self._gateway, owner, keeping=not is_dry(request))
         generation, told = await self._read(request, fields, pictures)
+        fields.remarks.extend(fields.unknown())
         return Submission(
             generation=generation,
             task=Task.HINT if told["route"] == DETECT else Task.PICTURES,

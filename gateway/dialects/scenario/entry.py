@@ -28,4 +28,7 @@ ENTRY = Entry(
         }
     ),
     voice=VOICE,
+    at="/v1",
+    starts=("/v1/",),
+    paths=frozenset({"/v1"}),
 )

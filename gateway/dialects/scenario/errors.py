@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from families.limits import MOST_CONTROLS
 from gateway.dialects.common.declared import spoken as fields_of
-from gateway.dialects.common.dialect import renamed
+from gateway.dialects.common.wording import note, renamed
 from gateway.dialects.scenario.declared import FIELDS, STEMS
 from mesh.errors import MeshError
 
@@ -20,6 +20,11 @@ NAMES: Mapping[str, str] = {
     "after": "paginationToken",
     "id": "jobId",
 }
+
+
+def noted(text: str, steering: str) -> str:
+    """A service's note with the client's names."""
+    return note(text, {**NAMES, **{f"controls[{index}]": steering for index in range(MOST_CONTROLS)}})
 
 
 def spoken(error: MeshError, steering: str = "controlImage") -> MeshError:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from families.limits import Range
 from gateway.dialects.scenario.fields import wrong
+from gateway.generation import numbers
 from mesh.errors import InvalidInput
 
 Entry = TypeVar("Entry")
@@ -30,9 +31,10 @@ def page_size(request: Request, most: int, default: int = PAGE_SIZE) -> int:
     if sent is None:
         return default
     limits = Range(1, most)
-    if not sent.isascii() or not sent.isdigit() or len(sent) > 6 or not limits.holds(int(sent)):
+    number = numbers.whole(numbers.written(sent))
+    if number is None or not limits.holds(number):
         raise wrong("pageSize", f"a whole number from {limits}", sent)
-    return int(sent)
+    return number
 
 
 def words(request: Request, *names: str) -> frozenset[str]:

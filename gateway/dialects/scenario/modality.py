@@ -15,7 +15,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.generation.catalogue import Offer, Refusal
+from gateway.generation.catalogue import Offer
+from gateway.generation.foreign import choices
+from gateway.generation.refusals import Refusal
 from mesh.errors import InvalidInput
 
 
@@ -225,12 +227,10 @@ def _refusal(kind: str, offer: Offer, wanted: Wanted) -> Refusal | None:
 def _refused(name: str, refusal: Refusal, wanted: Wanted) -> InvalidInput:
     ways = ["send a ready map with disableModalityDetection true"] if refusal.ready_taken else []
     known = tuple(kind for kind in refusal.kinds if any(kind in means for means in KINDS.values()))
-    why = refusal.sentence(spoken(known), *ways)
-    return InvalidInput(f'"{wanted.field}" {name!r} is not available: {why}', field=wanted.field)
+    why = refusal.sentence(spoken(known), *ways, sent=name)
+    return refusal.error(f'"{wanted.field}" {name!r} is not available: {why}', wanted.field)
 
 
 def _unknown(name: str, offer: Offer, wanted: Wanted) -> InvalidInput:
-    names = ", ".join(available(offer, wanted.model)) or "none"
-    return InvalidInput(
-        f'"{wanted.field}" {name!r} is not supported by this model; it takes: {names}', field=wanted.field
-    )
+    end = choices("kind", name, available(offer, wanted.model), "it takes")
+    return InvalidInput(f'"{wanted.field}" {name!r} is not supported by this model{end}', field=wanted.field)

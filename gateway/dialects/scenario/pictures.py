@@ -7,11 +7,12 @@ from gateway.bootstrap import Gateway
 from gateway.dialects.common.strict import Strict
 from gateway.dialects.scenario.answers import ASSET_ID, asset_id
 from gateway.dialects.scenario.fields import wrong
+from gateway.egress.hosts import LONGEST_URL
+from gateway.generation.pictures import is_url
 from mesh.errors import InvalidInput, NotFound
 
 UPLOADED = "uploaded"
 """`source` of assets that clients sent inline."""
-_URL_STARTS = ("http://", "https://")
 
 
 class Reader:
@@ -39,7 +40,7 @@ class Reader:
         if not isinstance(value, str):
             raise wrong(name, "a data URL or an asset id", value)
         if value not in self._known:
-            self._known[value] = await self._had(name, value)
+            self._known[value] = await self._had(name, value if len(value) > LONGEST_URL else value.strip())
         content, told = self._known[value]
         if told:
             fields.tell(name, told)
@@ -49,7 +50,7 @@ class Reader:
         if value.startswith("asset_"):
             return await self._stored(name, value), value
         content = await self._gateway.pictures.read(value, name)
-        if value[:8].lower().startswith(_URL_STARTS):
+        if is_url(value):
             return content, value
         if not self._keeping:
             return content, ""

@@ -6,13 +6,12 @@ extracted, unless the request says that it is a map; models of the flux family a
 inpainting is copied from the picture that was sent, unless `disableMerging` is true.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from families.limits import GUIDANCE, SAMPLES, SEED
-from gateway.dialects.common import schedulers
+from families.limits import GUIDANCE, SAMPLES
+from gateway.dialects.common import schedulers, seeds
 from gateway.dialects.common.strict import Strict
 from gateway.dialects.scenario import modality
 from gateway.dialects.scenario.declared import ABSENT, CONTROL_PICTURES, MASKS, PICTURES, no_use
@@ -34,7 +33,6 @@ SCHEDULERS = frozenset(
     )
 )  # fmt: skip
 """The vendor's schedulers; those that are not available are replaced, with a remark."""
-_NUMBER = re.compile(r"-?[0-9]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -193,21 +191,15 @@ def _scheduler(fields: Strict, offer: Offer) -> str | None:
 def _seed(fields: Strict) -> int | None:
     """The seed, a number or a number as text; None for a random one. It is echoed as text."""
     value: Any = fields.raw("seed")
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = int(value)
-    if value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if value is None or value == -1:
+    number = seeds.whole(value)
+    if number == -1:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise wrong("seed", "a whole number from 0, or such a number as a string", fields.raw("seed"))
-    fields.tell("seed", str(value))
-    seed = value % (int(SEED.maximum) + 1)
-    if seed != value:
-        fields.remarks.append(f"seed was taken modulo 2^32: {seed}.")
-    return seed
+    if number is None or number < 0:
+        raise wrong("seed", f"{seeds.EXPECTED} from 0, or such a number as a string", value)
+    fields.tell("seed", str(number))
+    return seeds.kept("seed", number, fields.remarks)
 
 
 def _samples(fields: Strict) -> int:

@@ -121,7 +121,7 @@ async def test_every_supported_field_reaches_the_rooms(mesh: Running) -> None:
         ({"num_inference_steps": 99}, "num_inference_steps was set to 50"),
         ({"width": 5000}, "width was set to 1024"),
         ({"controlnet_conditioning_scale": 30}, "controlnet_conditioning_scale was set to 20"),
-        ({"seed": 2**40}, "seed was set to"),
+        ({"seed": 2**40 + 7}, "seed was taken modulo 2^32: 7."),
         ({"controlnet_model": "my-own-canny"}, "controlnet_model 'my-own-canny' is not loaded"),
     ],
 )

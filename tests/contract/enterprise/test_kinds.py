@@ -18,6 +18,8 @@ DOCUMENTED = {
 QRCODE = {"controlnet_model": "qrcode", "controlnet_type": "qrcode", "init_image": None}
 NO_CONTROLNET = "model demo has no ControlNet of this kind; it has: " + ", ".join(CONTROLNETS)
 
+NO_KIND = "there is no such kind of control; model demo has: " + ", ".join(CONTROLNETS)
+
 
 def instead(name: str, kind: str) -> str:
     return f"controlnet_model {name!r} is not loaded under that name; the one for {kind} was used."
@@ -52,7 +54,12 @@ async def test_names_and_what_they_mean(mesh: Running, name: str, kind: str, tip
 @pytest.mark.parametrize("name", ["grey", "Low Quality", "low-quality", "face_detector", "normal", "scribble", "nope"])
 async def test_a_kind_without_controlnet_is_refused_with_those_that_are_here(mesh: Running, name: str) -> None:
     body = await ask(mesh, **{**SILENT, "controlnet_model": name, "controlnet_type": None})
-    assert body["message"] == f"controlnet_model {name!r} is not available here: {NO_CONTROLNET}"
+    why, _, command = body["message"].partition("; add one: ")
+    if name == "nope":
+        assert (why, command) == (f"controlnet_model 'nope' is not available here: {NO_KIND}", "")
+    else:
+        assert why == f"controlnet_model {name!r} is not available here: {NO_CONTROLNET}"
+        assert command.startswith("python -m export control ") and command.endswith(" SOURCE --model demo")
     assert not mesh.rooms.seen.prepared
 
 
@@ -73,7 +80,7 @@ async def test_kinds_that_the_mesh_has_not_are_refused_as_such(mesh: Running, na
     assert name.replace("-", "_") in WITHOUT_TYPE
     body = await ask(mesh, **{**SILENT, "controlnet_model": name, "controlnet_type": "canny", "auto_hint": "no"})
     assert body["status"] == "error"
-    assert "the mesh has no such control type; it has: canny" in body["message"]
+    assert "the mesh has no such control type; model demo has: canny" in body["message"]
 
 
 @pytest.mark.parametrize("auto_hint", ["yes", "no"])

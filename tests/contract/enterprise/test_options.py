@@ -19,7 +19,9 @@ async def test_schedulers_by_their_names_bare_names_and_in_any_case(mesh: Runnin
 
 async def test_a_scheduler_that_is_not_here_is_the_default_one(mesh: Running) -> None:
     for name in ("KarrasVeScheduler", "Euler", "../x", "x" * 500):
-        tip = f"scheduler {name[:80]!r} is not available; UniPCMultistepScheduler was used."
+        question = "did you mean EulerDiscreteScheduler? " if name == "Euler" else ""
+        used = f"{question}UniPCMultistepScheduler was used; schedulers_list has the others."
+        tip = f"scheduler {name[:80]!r} is not available; {used}"
         body = await made(mesh, tip, scheduler=name)
         assert body["meta"]["scheduler"] == "UniPCMultistepScheduler"
 
@@ -104,7 +106,8 @@ async def test_the_prompt_is_enhanced_only_where_the_request_asks(mesh: Running)
 
 @pytest.mark.parametrize("style", ["anime", "x" * 5000, "\u202e", 7, "comic,comic"])
 async def test_an_unknown_style_is_left_out_and_said(mesh: Running, style: Any) -> None:
-    tip = f"enhance_style {str(style)[:80]!r} is unknown; no style was applied."
+    question = " did you mean comic?" if style == "comic,comic" else ""
+    tip = f"enhance_style {str(style)[:80]!r} is unknown, so none was applied;{question} known: comic."
     body = await made(mesh, tip, enhance_style=style)
     assert rooms(mesh)[0].enhance_style == "" and body["meta"]["enhance_style"] is None
 

@@ -117,7 +117,16 @@ async def test_no_mask_and_no_control_image_in_every_spelling(mesh: Running, not
         (f"{SENT[CONTROL]},{SENT[OTHER]}", [CONTROL, OTHER, OTHER], ""),
         (f"data:image/png;base64,{SENT[CONTROL]},data:image/png;base64,{SENT[OTHER]}", [CONTROL, OTHER, OTHER], ""),
         ([SENT[CONTROL]], [CONTROL, CONTROL, CONTROL], ""),
-        ([SENT[CONTROL], None, SENT[OTHER]], [CONTROL, OTHER, OTHER], ""),
+        (
+            [SENT[CONTROL], None, SENT[OTHER]],
+            [CONTROL, INIT, OTHER],
+            "control_image has no picture in place 2; init_image was used there.",
+        ),
+        (
+            f",data:image/png;base64,{SENT[OTHER]}",
+            [INIT, OTHER, OTHER],
+            "control_image has no picture in place 1; init_image was used there.",
+        ),
         (
             [SENT[CONTROL], SENT[OTHER], SENT[INIT], "@@@@"],
             [CONTROL, OTHER, INIT],
@@ -128,7 +137,7 @@ async def test_no_mask_and_no_control_image_in_every_spelling(mesh: Running, not
 async def test_each_control_may_have_a_picture_of_its_own(
     mesh: Running, sent: Any, reached: list[bytes], tip: str
 ) -> None:
-    weights = {"controlnet_conditioning_scale": "0.5,1", "auto_hint": "no"}
+    weights = {"controlnet_conditioning_scale": "0.5,1", "auto_hint": "no", "init_image": SENT[INIT]}
     body = await made(mesh, tip, controlnet_model="canny,depth,canny", control_image=sent, strength=1, **weights)
     prepared = rooms(mesh)[0]
     assert [one.image.content for one in prepared.controls] == reached
@@ -153,9 +162,9 @@ async def test_each_control_may_have_a_picture_of_its_own(
         ({"enhance_style": {"a": 1}}, "The enhance style must be a string."),
         ({"algorithm_type": {}}, "The algorithm type must be a string."),
         ({"use_karras_sigmas": "maybe"}, "The use karras sigmas must be yes or no."),
-        ({"strength": "strong"}, "The strength must be a number."),
+        ({"strength": "strong"}, "The strength must be a number from 0 to 1."),
         ({"scheduler": {}}, "The scheduler must be a string."),
-        ({"clip_skip": "all"}, "The clip skip must be a number."),
+        ({"clip_skip": "all"}, "The clip skip must be a number from 1 to 8."),
     ],
 )
 async def test_what_is_no_picture_word_or_number_is_refused_by_name(

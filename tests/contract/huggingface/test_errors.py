@@ -34,9 +34,11 @@ def test_every_documented_type_is_a_kind_of_the_mesh(name: str, kind: str) -> No
 )
 async def test_a_type_without_controlnet_is_refused_with_those_that_are_here(mesh: Running, name: str | None) -> None:
     text = await refused(mesh, json={**PAYLOAD, "controlnet_type": name})
+    default = "" if name else "; none was sent, and 'normal' is the default"
     assert text == (
         f"controlnet_type {name or 'normal'!r} is not available here: model demo has no ControlNet of this kind; "
-        "it has: canny_edge, pose, depth, inpaint, qrcode, softedge"
+        f"it has: canny_edge, pose, depth, inpaint, qrcode, softedge{default}; add one: python -m export control "
+        f"{({**CONTROL_TYPES, **ALIASES}[name] if name else ('normal',))[0]} SOURCE --model demo"
     )
 
 
@@ -83,7 +85,7 @@ async def test_an_unknown_type_is_refused_with_all_names(mesh: Running, name: An
         ({"parameters": []}, "parameters must be an object"),
         ({"guess_mode": "yes"}, "guess_mode must be true or false, not 'yes'"),
         ({"clip_skip": 9}, "clip_skip must be a whole number from 0 to 8, not 9"),
-        ({"control_guidance_start": [0.1]}, "control_guidance_start must be a number from 0 to 1, not [0.1]"),
+        ({"control_guidance_start": [0.1]}, "control_guidance_start must be a number from 0 to 1, not a list of 1"),
         ({"control_guidance_start": 0.5, "control_guidance_end": 0.1}, "control_guidance_end must be at least"),
         ({"mask_image": PICTURE}, "control_image is missing; with mask_image"),
         ({"control_image": "@@@@"}, "control_image is neither"),

@@ -125,7 +125,7 @@ async def test_what_is_unknown_is_answered_with_what_is_known(mesh: Running) -> 
         detail = (await r.json(content_type=None))["detail"]
         assert detail == (
             "controls[0].kind 'hed' can't be used: model demo has no ControlNet of this kind; it has: canny, depth, "
-            "inpaint, openpose, qrcode, softedge"
+            "inpaint, openpose, qrcode, softedge; add one: python -m export control hed SOURCE --model demo"
         )
     for kind, ways in (
         ("openpose", f"{UNLOADED['body']}; or send a ready hint with auto_hint false"),

@@ -138,7 +138,7 @@ async def test_a_mask_goes_with_the_kinds_that_read_one(mesh: Running) -> None:
         ({"width": 100, "height": 65}, "width", "64 to 1024"),
         ({"width": 64, "height": 64, "short_side": 64}, "short_side", "be combined with width and height"),
         ({"short_side": 2000}, "short_side", "64 to 1024"),
-        ({"short_side": True}, "short_side", "not True"),
+        ({"short_side": True}, "short_side", "not true"),
         ({"auto_hint": "yes"}, "auto_hint", "true or false"),
         ({"parameters": []}, "parameters", "an object"),
         ({"parameters": {"hue": 1}}, "parameters.hue", "has no parameter"),

@@ -252,7 +252,7 @@ async def test_a_map_alone(mesh: Running) -> None:
         ({"image": None}, "one of image must hold a picture"),
         ({"lowThreshold": 256}, '"lowThreshold" must be a number from 0 to 255, not 256'),
         ({"lowThreshold": "5"}, '"lowThreshold" must be a number'),
-        ({"image": "nothing of the kind"}, "image is neither an http(s) URL, a data URL nor valid base64"),
+        ({"image": "nothing, of the kind"}, "image is neither an http(s) URL, a data URL nor valid base64"),
     ],
 )
 async def test_a_map_that_can_t_be_had(mesh: Running, change: dict[str, Any], words: str) -> None:

@@ -10,7 +10,7 @@ from controlmesh.v1 import types_pb2, unet_pb2
 from families import limits
 from mesh.errors import InvalidInput
 from mesh.tensors import to_message
-from tests.rigs.unet_tasks import CONFIGS, known_picture, make_facts, make_task
+from tests.rigs.unet_tasks import CONFIGS, known_picture, make_facts, make_task, steps_of
 from unet_svc.denoising import Denoising
 from unet_svc.task import read_task
 
@@ -151,10 +151,13 @@ def test_a_model_that_takes_no_guidance_refuses_true_guidance() -> None:
 
 
 @pytest.mark.parametrize(("steps", "strength"), [(10, 0.0), (10, 0.09), (3, 0.3), (1, 0.9)])
-def test_a_strength_that_leaves_no_step_is_refused(steps: int, strength: float) -> None:
-    with pytest.raises(InvalidInput, match=f"strength must be .* to 1 for {steps} steps, not {strength:g}") as error:
-        Denoising(make_task(CONFIGS["v"], "DDIMScheduler", steps, initial=known_picture(), strength=strength))
-    assert error.value.field == "strength"
+async def test_a_strength_that_leaves_no_step_runs_one_and_says_so(steps: int, strength: float) -> None:
+    task = make_task(CONFIGS["v"], "DDIMScheduler", steps, initial=known_picture(), strength=strength)
+    found = Denoising(task)
+    assert found.notes == (f"strength {strength:g} of {steps} steps leaves none to run; one was run",)
+    least = make_task(CONFIGS["v"], "DDIMScheduler", steps, initial=known_picture(), strength=1.0)
+    assert Denoising(least).notes == ()
+    assert [step.total for step in await steps_of(task)] == [1]
 
 
 def test_an_absent_strength_is_diffusers_own() -> None:

@@ -8,6 +8,7 @@ import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from gateway.dialects.common import notes
 from gateway.dialects.common.examples import Examples
 from gateway.dialects.native.docs import answers, lists
 from gateway.dialects.native.request import WAIT, WAIT_DEFAULT_S
@@ -19,7 +20,6 @@ from gateway.web import problem
 # Headers of a hint's PNG.
 EXTRACTOR_HEADER = "X-ControlMesh-Extractor"
 ANNOTATOR_HEADER = "X-ControlMesh-Annotator"
-NOTES_HEADER = "X-ControlMesh-Notes"
 
 _STREAM = (
     "Events: `progress` (id, status, step, steps, eta_s, the estimated seconds left; with a new preview also "
@@ -186,7 +186,7 @@ HINTS = documented(
     headers={
         EXTRACTOR_HEADER: _header("Extractor that made it; absent for a ready hint."),
         ANNOTATOR_HEADER: _header("Name of the extractor's model; absent if there is none."),
-        NOTES_HEADER: _header("Remarks as a JSON list in ASCII; absent if there are none."),
+        notes.HEADER: _header("Remarks as a JSON list in ASCII; absent if there are none."),
         "Server-Timing": _header("`hint`: milliseconds of work; `total`: waiting included."),
     },
 )

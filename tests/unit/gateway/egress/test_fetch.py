@@ -5,14 +5,16 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.egress.fetch import Fetcher
 from mesh.errors import InvalidInput
+from mesh.pictures import encode
 
-PICTURE = b"\x89PNG the fetcher does not look inside"
+PICTURE = encode(np.zeros((8, 16, 3), np.uint8))
 
 
 @dataclass
@@ -141,9 +143,14 @@ async def test_no_spelling_of_a_private_address_is_connected_to(trap: Trap, spel
     assert trap.paths == []
     # One text for everything: what is refused and what is not there look the same.
     assert caught.value.message == (
-        "unable to fetch the picture of init_image: its URL must return a picture of at most 16777216 bytes "
-        "on a public http or https host"
+        f"unable to fetch the picture of init_image: its URL must name a public http or https host at port "
+        f"{_ports(80, 443, trap.port)}, without a user name (the operator can allow others with CN_GATEWAY_FETCH_ALLOW)"
     )
+
+
+def _ports(*ports: int) -> str:
+    first, second, third = sorted(ports)
+    return f"{first}, {second} or {third}"
 
 
 async def test_the_systems_own_resolver_is_checked_as_well(trap: Trap) -> None:
@@ -256,7 +263,7 @@ async def test_a_body_without_end_is_cut(trap: Trap) -> None:
 
     trap.answers = {"/": endless}
     fetcher = Fetcher(allow=[f"127.0.0.1:{trap.port}"], max_bytes=100_000)
-    with pytest.raises(InvalidInput, match="at most 100000 bytes"):
+    with pytest.raises(InvalidInput, match=r"it is larger than 97\.7 KiB"):
         await fetcher.fetch(f"http://127.0.0.1:{trap.port}/", "image")
 
 
@@ -283,18 +290,112 @@ async def test_a_dripping_server_is_left_in_time(trap: Trap) -> None:
 async def test_a_compressed_body_is_not_unpacked(trap: Trap) -> None:
     async def bomb(request: web.Request) -> web.Response:
         assert request.headers["Accept-Encoding"] == "identity"
-        return web.Response(body=b"\x1f\x8b as it is", headers={"Content-Encoding": "gzip"})
+        return web.Response(body=b"\x1f\x8b as it is", headers={"Content-Encoding": "gzip"}, content_type="image/png")
 
     trap.answers = {"/": bomb}
     fetcher = Fetcher(allow=[f"127.0.0.1:{trap.port}"])
-    assert await fetcher.fetch(f"http://127.0.0.1:{trap.port}/", "image") == b"\x1f\x8b as it is"
+    with pytest.raises(InvalidInput, match=r"'image/png', compressed although not asked to \('gzip'\)"):
+        await fetcher.fetch(f"http://127.0.0.1:{trap.port}/", "image")
 
 
 @pytest.mark.parametrize("status", [201, 204, 304, 404, 500])
-async def test_another_status_than_200_is_refused(trap: Trap, status: int) -> None:
+async def test_another_status_than_200_is_refused_and_said(trap: Trap, status: int) -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.Response(status=status)
 
     trap.answers = {"/": answer}
-    with pytest.raises(InvalidInput):
+    with pytest.raises(InvalidInput, match=f"of image: it answered with status {status}$"):
         await Fetcher(allow=[f"127.0.0.1:{trap.port}"]).fetch(f"http://127.0.0.1:{trap.port}/", "image")
+
+
+async def test_a_web_page_is_said_to_be_none_and_a_picture_under_a_wrong_label_is_one(trap: Trap) -> None:
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="<html>sign in</html>", content_type="text/html")
+
+    async def mislabelled(request: web.Request) -> web.Response:
+        return web.Response(body=PICTURE, content_type="text/html")
+
+    trap.answers = {"/page": page, "/picture": mislabelled}
+    fetcher = Fetcher(allow=[f"127.0.0.1:{trap.port}"])
+    with pytest.raises(InvalidInput, match="it answered with 'text/html', which is no picture here"):
+        await fetcher.fetch(f"http://127.0.0.1:{trap.port}/page", "image")
+    assert await fetcher.fetch(f"http://127.0.0.1:{trap.port}/picture", "image") == PICTURE
+
+
+async def test_a_redirect_to_a_forbidden_host_says_the_same_whatever_is_there(trap: Trap) -> None:
+    places = {
+        "/name": "http://private.example/x",
+        "/nothing": "http://unknown.example/x",
+        "/port": "http://public.example:22/",
+        "/address": "http://10.0.0.1/",
+        "/file": "file:///etc/passwd",
+    }
+
+    async def redirect(request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": places[request.path]})
+
+    trap.answers = dict.fromkeys(places, redirect)
+    fetcher = Fetcher(allow=[f"127.0.0.1:{trap.port}"], resolver=Names(LOCAL))
+    told = set()
+    for path in places:
+        with pytest.raises(InvalidInput) as caught:
+            await fetcher.fetch(f"http://127.0.0.1:{trap.port}{path}", "image")
+        told.add(caught.value.message)
+    (message,) = told
+    assert "it redirects to a URL that may not be fetched; it must name a public" in message
+
+
+async def test_a_closed_port_of_an_allowed_host_and_one_that_is_silent_are_told_apart(trap: Trap) -> None:
+    async def silent(request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    trap.answers = {"/": silent}
+    fetcher = Fetcher(allow=["127.0.0.1:*"], timeout_s=0.3)
+    with pytest.raises(InvalidInput, match=r"it took longer than 0\.3 seconds"):
+        await fetcher.fetch(f"http://127.0.0.1:{trap.port}/", "image")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(InvalidInput, match="the host took no connection"):
+            await fetcher.fetch(f"http://127.0.0.1:{closed.getsockname()[1]}/", "image")
+
+
+@pytest.mark.parametrize(
+    ("sent", "asked"),
+    [
+        ("/my picture.png", "/my%20picture.png"),
+        ("/my%20picture.png", "/my%20picture.png"),
+        ("/a.png?name=b c", "/a.png?name=b%20c"),
+        ("/é/ü.png?q=ä", "/%C3%A9/%C3%BC.png?q=%C3%A4"),
+        ("/a.png\r\n", "/a.png"),
+        ("/a.png \t", "/a.png"),
+        ("/a.png#part one", "/a.png"),
+    ],
+)
+async def test_urls_are_asked_for_as_browsers_do(trap: Trap, sent: str, asked: str) -> None:
+    agents = []
+
+    async def moved(request: web.Request) -> web.Response:
+        agents.append(request.headers["User-Agent"])
+        return web.Response(status=302, headers={"Location": sent.strip()})
+
+    trap.answers = {"/moved": moved}
+    fetcher, base = Fetcher(allow=[f"127.0.0.1:{trap.port}"]), f"http://127.0.0.1:{trap.port}"
+    assert await fetcher.fetch(f"\n {base}{sent}", "image") == PICTURE
+    assert await fetcher.fetch(f"{base}/moved", "image") == PICTURE
+    assert trap.paths == [asked, "/moved", asked]
+    assert agents == ["ControlMesh/1"]
+
+
+async def test_a_place_whose_bytes_are_no_utf_8_is_asked_for_by_its_bytes(trap: Trap) -> None:
+    async def told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        place = f"http://127.0.0.1:{trap.port}/r".encode() + b"\xe9.png"
+        writer.write(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + place + b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(told, "127.0.0.1", 0)
+    async with server:
+        fetcher = Fetcher(allow=["127.0.0.1:*"])
+        assert await fetcher.fetch(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", "image") == PICTURE
+    assert trap.paths == ["/r%E9.png"]

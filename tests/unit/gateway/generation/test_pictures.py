@@ -31,6 +31,36 @@ async def pictures() -> Pictures:
         f"data:;base64,{TEXT}",
         base64.encodebytes(PNG).decode(),
         f" {TEXT}\r\n",
+        *(
+            f"data:image/png{parameters};base64,{TEXT}"
+            for parameters in (
+                ";name=photo.png",
+                ";name=my_photo(1).png",
+                ";name=a%20b.png",
+                ';name="a b.png"',
+                ';name="a, b; c.png"',
+                r';name="a\"b.png"',
+                ';name=a"b.png',
+                ";filename=r%C3%A9sum%C3%A9.png",
+                ";filename*=UTF-8''r%C3%A9sum%C3%A9.png",
+                ";name=résumé.png",
+                ";charset=utf-8;name=a.png",
+                "; name=a.png ",
+                ";name=" + "%E4%BD%A0" * 80 + ".png",
+            )
+        ),
+        f"data:image/png; base64 ,{TEXT}",
+        f"\n data:application/octet-stream;base64,{TEXT}",
+        f"data:image/jpg;BASE64,{TEXT}",
+        f"data:image/png;base64,\n{base64.encodebytes(PNG).decode()}",
+        TEXT.rstrip("="),
+        TEXT + "==",
+        f"data:image/png;base64,{TEXT.rstrip('=')}",
+        TEXT.replace("+", "-").replace("/", "_").rstrip("="),
+        TEXT.replace("+", "%2B").replace("/", "%2f").replace("=", "%3D"),
+        TEXT[:40] + " " + TEXT[40:],
+        " ".join(TEXT[at : at + 16] for at in range(0, len(TEXT), 16)),
+        "\t" + "\n\t".join(TEXT[at : at + 20] for at in range(0, len(TEXT), 20)),
     ],
 )
 async def test_every_spelling_of_base64_gives_the_file(pictures: Pictures, sent: str) -> None:
@@ -46,9 +76,9 @@ async def test_the_file_itself_is_taken(pictures: Pictures) -> None:
     [
         TEXT[:-3] + "*" + TEXT[-2:],
         TEXT + "A",
-        TEXT[:40] + " " + TEXT[40:],
-        TEXT.replace("+", "-").replace("/", "_")[:40] + "_-_-",
         "data:image/png," + TEXT,
+        'data:image/svg+xml,<svg href="data:image/png;base64,' + TEXT,
+        "data:" + ";a=b" * 2000 + ";base64," + TEXT,
         "ftp://example.org/a.png",
         "file:///etc/passwd",
         "é" * 64,
@@ -58,6 +88,36 @@ async def test_broken_spellings_are_refused(pictures: Pictures, sent: str) -> No
     with pytest.raises(InvalidInput, match="init_image") as caught:
         await pictures.read(sent, "init_image")
     assert caught.value.field == "init_image"
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ("blob:https://app.example/1", "a URL of the scheme 'blob'; pictures are read from http, https and data URLs"),
+        ("/home/me/a.png", "looks like the path of a file"),
+        (r"C:\Users\me\a.png", "looks like the path of a file"),
+        ("photo.jpg", "looks like the path of a file"),
+        ("data:image/png,%89PNG", "a data URL without `;base64`"),
+        ("iVBO*w0K", "character 5 is '*'"),
+        ("iVBOR", "it has 5 characters, one too many or several too few"),
+    ],
+)
+def test_what_is_wrong_is_said(sent: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        decode_base64(sent, "image")
+    assert caught.value.message.startswith("image ") and said in caught.value.message
+
+
+def test_plus_signs_that_a_form_has_turned_into_blanks_are_plus_signs_again() -> None:
+    content = b"\x00" + bytes.fromhex("00fbefbe") * 9 + b"\x00"
+    text = base64.b64encode(content).decode()
+    assert text.count("+") > 8
+    assert decode_base64(text.replace("+", " "), "image") == content
+
+
+def test_the_head_of_a_data_url_takes_no_longer_than_its_length() -> None:
+    with pytest.raises(InvalidInput):
+        decode_base64("data:" + ';a="' * 1_000_000, "image")
 
 
 @pytest.mark.parametrize("sent", [None, "", 7, [], {}, True])

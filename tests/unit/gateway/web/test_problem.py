@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.dialects.common.dialect import renamed
+from gateway.dialects.common.wording import renamed
 from gateway.web import problem
 from gateway.web.malformed import BodyCompressed, BodyTooLarge, Malformed
 from mesh.errors import BY_CODE, HTTP_STATUS, InvalidInput, Overloaded

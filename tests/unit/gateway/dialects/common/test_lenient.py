@@ -66,12 +66,12 @@ def test_no(sent: Any) -> None:
 def test_too_much_is_clamped_and_said(sent: Any, kept: int) -> None:
     fields = fields_of({"width": sent}, field("width", Type.WHOLE, default=512, limits=SIDE))
     assert fields.whole("width") == kept
-    assert fields.remarks == [f"width was set to {kept}; it may be 64 to 1024."]
+    assert fields.remarks == [f"width was set to {kept}; it may be 64 to 1024, a multiple of 8."]
 
 
 @pytest.mark.parametrize("sent", ["abc", "12px", True, {}, "nan", "inf", "1e999", 10**400])
 def test_what_is_no_number_is_refused_by_name(sent: Any) -> None:
-    with pytest.raises(InvalidInput, match=r"The controlnet scale must be a number\.") as caught:
+    with pytest.raises(InvalidInput, match=r"The controlnet scale must be a number from -1000 to 1000\.") as caught:
         fields_of({"controlnet_scale": sent}, field("controlnet_scale", Type.NUMBER, limits=ANY)).number(
             "controlnet_scale"
         )
@@ -119,6 +119,57 @@ def test_lists_of_pictures(sent: Any, listed: list[Any]) -> None:
     fields = fields_of({"image": sent}, field("image", Type.PICTURES))
     assert fields.pictures("image") == listed
     assert fields.picture("image") == (listed[0] if listed else None)
+    told = [f"image has {len(listed)} pictures; the first one was used."] if len(listed) > 1 else []
+    assert fields.remarks == told
+
+
+URL = "https://a.example/x.png"
+
+
+@pytest.mark.parametrize(
+    ("sent", "places"),
+    [
+        (["", "AAAA"], [None, "AAAA"]),
+        ([None, URL], [None, URL]),
+        ([URL, "null"], [URL, None]),
+        (f",{URL}", [None, URL]),
+        (f", {URL}", [None, URL]),
+        (f"null,{URL}", [None, URL]),
+        (f"{URL},", [URL, None]),
+        (f"{URL} , ", [URL, None]),
+        (f"{URL},none", [URL, None]),
+        (f"{URL},,{URL}", [URL, None, URL]),
+        (f"{URL},,data:;base64,AAAA,", [URL, None, "data:;base64,AAAA", None]),
+        (f"{URL},iVBORw0KGgoAAA", [URL, "iVBORw0KGgoAAA"]),
+        ("data:image/png;base64,iVBORw0KGgoAAA", ["data:image/png;base64,iVBORw0KGgoAAA"]),
+        ("AAAA,,BBBB", ["AAAA", None, "BBBB"]),
+        ("data:image/png;base64,", ["data:image/png;base64,"]),
+        ("https://a.example/w_3,h_2/x.png", ["https://a.example/w_3,h_2/x.png"]),
+        (False, [None]),
+    ],
+)
+def test_empty_places_among_pictures_are_kept(sent: Any, places: list[Any]) -> None:
+    assert fields_of({"image": sent}, field("image", Type.PICTURES)).picture_places("image") == places
+
+
+def test_a_thousand_commas_take_no_longer_than_their_number() -> None:
+    fields = fields_of({"image": URL + ", " * 100_000 + "x"}, field("image", Type.PICTURES))
+    assert len(fields.picture_places("image")) == 1
+
+
+@pytest.mark.parametrize(("sent", "kept"), [(20.5, 20), ("7.9", 7)])
+def test_a_fraction_is_dropped_and_said(sent: Any, kept: int) -> None:
+    fields = fields_of({"n": sent}, field("n", Type.WHOLE, limits=ANY))
+    assert fields.whole("n") == kept
+    assert fields.remarks == [f"n was set to {kept}; it must be a whole number."]
+
+
+@pytest.mark.parametrize(
+    ("sent", "places"),
+    [("a,,b", ["a", None, "b"]), (["", "b"], [None, "b"]), ([None, "b"], [None, "b"]), ("a,", ["a"]), (",", [])],
+)
+def test_empty_places_among_words_are_kept(sent: Any, places: list[Any]) -> None:
+    assert fields_of({"list": sent}, field("list", Type.WORDS)).places("list") == places
 
 
 def test_the_first_name_that_says_something_counts() -> None:

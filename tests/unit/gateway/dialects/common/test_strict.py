@@ -45,14 +45,14 @@ def test_what_counted_is_echoed_in_the_order_of_sending() -> None:
     [
         ("whole", "n", "4", "\"n\" must be a whole number from 1 to 10, not '4'"),
         ("whole", "n", 4.5, '"n" must be a whole number from 1 to 10, not 4.5'),
-        ("whole", "n", True, '"n" must be a whole number from 1 to 10, not True'),
+        ("whole", "n", True, '"n" must be a whole number from 1 to 10, not true'),
         ("number", "x", 11, '"x" must be a number from 1 to 10, not 11'),
         ("flag", "f", "yes", "\"f\" must be a boolean, not 'yes'"),
         ("text", "t", 7, '"t" must be a string, not 7'),
         ("required", "t", None, '"t" must be a string'),
         ("required", "t", " ", '"t" is not allowed to be empty'),
-        ("texts", "list", [], '"list" must be an array of 1 to 2 strings, not []'),
-        ("texts", "list", ["a", 1], "\"list\" must be an array of 1 to 2 strings, not ['a', 1]"),
+        ("texts", "list", [], '"list" must be an array of 1 to 2 strings, not a list of 0'),
+        ("texts", "list", ["a", 1], '"list" must be an array of 1 to 2 strings, not a list of 2'),
         ("texts", "list", "a", "\"list\" must be an array of 1 to 2 strings, not 'a'"),
     ],
 )
@@ -88,6 +88,6 @@ def test_values_are_passed_on_by_their_canonical_names() -> None:
 def test_a_query_is_read_as_json_would_have_it() -> None:
     query = {"n": "4", "x": "0.5", "f": "TRUE", "t": "4", "unknown": "5"}
     assert typed(query, TABLE, PHRASES) == {"n": 4, "x": 0.5, "f": True, "t": "4", "unknown": "5"}
-    for name, sent, expected in (("n", "4.5", "a number"), ("x", "y", "a number"), ("f", "yes", "true or false")):
+    for name, sent, expected in (("n", "4.5", "a whole number"), ("x", "y", "a number"), ("f", "yes", "true or false")):
         with pytest.raises(InvalidInput, match=f'"{name}" must be {expected}'):
             typed({name: sent}, TABLE, PHRASES)
