@@ -40,6 +40,7 @@ __all__ = [
     "Traits",
     "check",
     "decode",
+    "decode_fitted",
     "encode",
     "encode_as",
     "inspect",
@@ -107,6 +108,11 @@ def decode(content: bytes, *, field: str = "image", ground: Ground = Ground.WHIT
             a broken file.
     """
     return inspect(content, field=field, ground=ground)[0]
+
+
+def decode_fitted(content: bytes, width: int, height: int, *, field: str = "image") -> Pixels:
+    """As `decode`, resized to [height, width, 3] by `resize`."""
+    return resize(decode(content, field=field), width, height)
 
 
 def inspect(content: bytes, *, field: str = "image", ground: Ground = Ground.WHITE) -> tuple[Pixels, Traits]:

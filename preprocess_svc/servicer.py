@@ -14,6 +14,7 @@ from families.limits import DEFAULT_END, DEFAULT_WEIGHT, MOST_CONTROLS, MOST_HIN
 from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
+from mesh.decoders import Decoding, Threads
 from mesh.errors import InvalidInput, MeshError
 from mesh.pictures import Pixels, encode, upright_size
 from mesh.tensors import to_message
@@ -21,14 +22,16 @@ from mesh.triton import Triton
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
 from preprocess_svc.extraction.control import Algorithm, ControlType, Extractor, Learned, Parameter, Written
+from preprocess_svc.fitting import FittedMask, converted, fitted_mask
 from preprocess_svc.hints import MadeHint, Wish, find_control, make_hint
-from preprocess_svc.masks import fit_mask
+from preprocess_svc.remarks import on_mask
 from preprocess_svc.sizes import fitted_size, picture_size, target_size
 from preprocess_svc.styles import StyleBook
 from preprocess_svc.text import TextEncoder
 
 HINT_SECONDS = Histogram("cn_hint_duration_seconds", "Time to make one hint.", ["kind"])
 _DEFAULT_SHORT_SIDE = 512
+_FORMATS = {number: name.removeprefix("IMAGE_FORMAT_") for name, number in types_pb2.ImageFormat.items() if number}
 
 
 class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
@@ -41,6 +44,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         admission: limit on concurrent requests.
         styles: the styles and quality words for prompts.
         annotators: the models that extract hints; none by default.
+        decoding: decodes pictures; None: in threads of this process.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         admission: Admission,
         styles: StyleBook,
         annotators: Annotators | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         self._models = LoadedModels(models, repository)
         self._repository = repository
@@ -59,6 +64,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         self._admission = admission
         self._styles = styles
         self._annotators = annotators or Annotators()
+        self._decoding = decoding or Threads()
 
     async def Prepare(self, request: preprocess_pb2.PrepareRequest, context: Any) -> preprocess_pb2.PrepareResponse:
         """Prepare the text embeddings and hints of one request; see the .proto."""
@@ -71,7 +77,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                 first = upright_size(request.controls[0].image.content, field="controls[0].image")
                 picture = picture or first
             size = target_size(request.width, request.height, picture, model)
-            mask = await asyncio.to_thread(fit_mask, request.mask.content, size) if request.HasField("mask") else None
+            mask = await self._mask(request, size)
             words = self._styles.enhance(
                 request.prompt, request.negative_prompt, request.enhance_prompt, request.enhance_style
             )
@@ -83,7 +89,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                 self._encoders[model.name].encode(prompts, request.clip_skip, weighting),
                 asyncio.gather(
                     *(
-                        self._made(control, size, f"controls[{i}]", model, mask)
+                        self._made(control, size, f"controls[{i}]", model, mask.pixels if mask else None)
                         for i, control in enumerate(request.controls)
                     )
                 ),
@@ -95,12 +101,22 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                 hints=[_hint(control, hint) for control, hint in zip(request.controls, made, strict=True)],
                 width=size[0],
                 height=size[1],
-                mask=None if mask is None else to_message(mask),
+                mask=None if mask is None else to_message(mask.pixels),
             ),
-            notes=[*words.notes, *notes, *(note for hint in made for note in hint.notes)],
+            notes=[
+                *words.notes,
+                *notes,
+                *(on_mask(mask) if mask else ()),
+                *(note for hint in made for note in hint.notes),
+            ],
             prompt=words.prompt,
             negative_prompt=words.negative_prompt,
         )
+
+    async def _mask(self, request: preprocess_pb2.PrepareRequest, size: tuple[int, int]) -> FittedMask | None:
+        if not request.HasField("mask"):
+            return None
+        return await self._decoding.run(fitted_mask, request.mask.content, "mask", size, field="mask")
 
     async def _made(
         self,
@@ -121,7 +137,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             mask=control.mask.content if control.HasField("mask") else None,
         )
         with HINT_SECONDS.labels(control.kind).time():
-            return await make_hint(wish, size, self._annotators, at, shared_mask=shared_mask)
+            return await make_hint(wish, size, self._annotators, at, shared_mask=shared_mask, decoding=self._decoding)
 
     async def ExtractHint(
         self, request: preprocess_pb2.ExtractHintRequest, context: Any
@@ -179,6 +195,20 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             notes=made.notes,
             seconds=time.monotonic() - began,
         )
+
+    async def ConvertPicture(
+        self, request: preprocess_pb2.ConvertPictureRequest, context: Any
+    ) -> preprocess_pb2.ConvertPictureResponse:
+        """Write a picture anew; see the .proto."""
+        number = request.format or types_pb2.IMAGE_FORMAT_PNG
+        if number not in _FORMATS:
+            raise InvalidInput(f"format must be one of {', '.join(_FORMATS.values())}", field="format")
+        async with self._admission:
+            content, width, height = await self._decoding.run(
+                converted, request.image.content, "image", request.square, _FORMATS[number], field="image"
+            )
+        image = types_pb2.Image(content=content, format=number, width=width, height=height)
+        return preprocess_pb2.ConvertPictureResponse(image=image)
 
     async def ListControls(
         self, request: preprocess_pb2.ListControlsRequest, context: Any

@@ -11,7 +11,7 @@ _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
 _XMP = b"XML:com.adobe.xmp"
-# Bytes that a picture's compressed texts and colour profile may have in all; the profiles of wide printers have one MiB.
+# Bytes that a picture's compressed texts and colour profile may have in all; printers' have one MiB.
 _MOST_INFLATED = 4 * 1024 * 1024
 # What ImageMagick and older versions of other programs put EXIF and XMP into: text of a length and hexadecimal digits.
 _RAW_EXIF, _RAW_XMP = (b"Raw profile type exif", b"Raw profile type APP1"), b"Raw profile type xmp"
