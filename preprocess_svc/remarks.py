@@ -6,9 +6,9 @@ from mesh.pictures import Pixels, Traits
 from preprocess_svc.extraction.control import ControlType
 from preprocess_svc.fitting import FittedMask
 
-# Shares of all pixels: a hint with less than the one is as good as empty, one with more than the other as good as full.
+# Shares of all pixels: with less than the one a hint is as good as empty, with more than the other as good as full.
 _LEAST, _MOST = 0.001, 0.95
-# Grey levels: a mark is so much lighter than its ground, and a map without anything lighter is as good as black; a ground
+# Grey levels: a mark is so much lighter than its ground, a map without anything lighter is as good as black; a ground
 # from the second on is none of a hint of marks.
 _DARK, _GREY = 32, 96
 _HALF = 0.5

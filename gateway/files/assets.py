@@ -18,8 +18,8 @@ from gateway.files.stores import Files
 from gateway.files.sweep import sweep
 from gateway.files.tenant_storage import StorageOptions, TenantStorages
 from gateway.settings import ASSET_URLS
+from mesh.containers import examine
 from mesh.errors import InvalidInput, NotEnabled
-from mesh.pictures import check
 
 PATH = "/controlmesh/v1/assets"
 OPEN, SIGNED, STORE = ASSET_URLS
@@ -168,7 +168,7 @@ class Assets:
         """Store a picture for `owner`. Storing the same picture from the same source again returns the same record.
 
         Args:
-            content: a PNG, JPEG or WebP file.
+            content: a PNG, JPEG or WebP file; what is behind the picture's end is not kept.
             source: its origin, such as `uploaded`.
             job_id: id of the job that it belongs to.
             name: the client's name for it.
@@ -178,14 +178,15 @@ class Assets:
             InvalidInput: not a picture, or too large.
             Unavailable: the store is not available.
         """
-        format, width, height = check(content)
+        layout = await asyncio.to_thread(examine, content)
+        content, (width, height) = content[: layout.end], layout.upright
         digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
         kind = "\0".join((owner, source, "kept" if expires_s is None else "passing", digest))
         fingerprint = hashlib.sha256(kind.encode()).hexdigest()
         refresh = partial(records.refreshed, fingerprint=fingerprint, expires_s=expires_s)
         if known := await self._database.run(refresh):
             return known
-        id = new_name(format.lower(), private=True)
+        id = new_name(layout.format.lower(), private=True)
         row = {
             "id": id,
             "owner": owner,

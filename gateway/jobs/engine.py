@@ -19,9 +19,9 @@ from gateway.jobs.rows import pictures_of
 from gateway.jobs.upkeep import Upkeep
 from gateway.jobs.work import JobWork
 from gateway.workflows.port import Deliver, Notify, Workflows, deliver_nothing, notify_nobody
+from mesh.containers import head
 from mesh.errors import MeshError, Unavailable
 from mesh.periodic import every
-from mesh.pictures import check
 from mesh.telemetry import log
 
 _LOWEST = 1_000_000
@@ -170,7 +170,7 @@ class JobEngine:
         """Store the input pictures for whichever process runs the job; returns field path -> name of the asset."""
         inputs = {}
         for place, content in pictures_of(order.generation).items():
-            inputs[place] = self._assets.new_name(check(content, field=place)[0].lower())
+            inputs[place] = self._assets.new_name(head(content, field=place)[0].lower())
             await self._assets.put(inputs[place], content)
         return inputs
 

@@ -27,6 +27,7 @@ __all__ = [
     "Format",
     "Frame",
     "Layout",
+    "accepted",
     "check",
     "examine",
     "head",
@@ -92,6 +93,11 @@ def check(content: bytes, *, field: str = "image") -> tuple[Format, int, int]:
     """Format, width and height of an acceptable picture, as its header has them. Raises InvalidInput as `examine`."""
     layout = examine(content, field=field)
     return layout.format, layout.width, layout.height
+
+
+def accepted(content: bytes, *, field: str = "image") -> bytes:
+    """The file up to the picture's end: what is behind it belongs to no picture. Raises InvalidInput as `examine`."""
+    return content[: examine(content, field=field).end]
 
 
 def upright_size(content: bytes, *, field: str = "image") -> tuple[int, int]:

@@ -4,15 +4,12 @@ Sources: the published handler for Stable Diffusion 1.5 with ControlNet, hugging
 (headers, serializers, errors are always 400), huggingface_hub's InferenceClient (`parameters`).
 """
 
-import asyncio
-import io
 from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
 import pybase64
 from fastapi import APIRouter
-from PIL import Image
 from prometheus_client import Gauge
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -28,10 +25,10 @@ from gateway.jobs.job import Job, Status
 from gateway.keys.limits import TooOften
 from gateway.web import problem
 from gateway.web.accept import negotiate
+from gateway.web.notes import notes_header
 from mesh.errors import DeadlineExceeded, Forbidden, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable
-from mesh.pictures import decode
 
-# Accept -> format requested from the mesh, and the format that Pillow converts it to, if another.
+# Accept -> format requested from the mesh, and the format that it is converted to, if another.
 _PICTURES: dict[str, tuple[str, str | None]] = {
     "image/png": ("png", None),
     "image/jpeg": ("jpeg", None),
@@ -104,14 +101,14 @@ class HuggingFace:
             raise renamed(job.error, {"controls[0].image": submission.echo["steering"]})
         if job.status == Status.CANCELLED:
             raise Unavailable("the request was stopped; try again", retry_after_s=2)
-        accept = submission.echo["accept"]
+        accept, notes = submission.echo["accept"], notes_header(job.notes)
         content = (await self._gateway.assets.get(job.pictures[0].asset)).content
         if accept == _JSON:
-            return Response(orjson.dumps(pybase64.b64encode_as_string(content)), media_type=_JSON)
+            return Response(orjson.dumps(pybase64.b64encode_as_string(content)), headers=notes, media_type=_JSON)
         _, converted = _PICTURES[accept]
         if converted:
-            content = await asyncio.to_thread(_convert, content, converted)
-        return Response(content, media_type=_SENT_AS.get(accept, accept))
+            content = await self._gateway.conversion.to(content, converted)
+        return Response(content, headers=notes, media_type=_SENT_AS.get(accept, accept))
 
     def render_error(self, request: Request, error: MeshError) -> Response:
         error = renamed(error, asking.NAMES)
@@ -141,10 +138,3 @@ class HuggingFace:
         """The numbers of running and waiting generations."""
         running, waiting = self._gateway.jobs.last_load()
         return PlainTextResponse(f"inf_batch_current_size {running}\ninf_queue_size {waiting}\n")
-
-
-def _convert(content: bytes, format: str) -> bytes:
-    """Convert one of the mesh's PNG pictures to another format."""
-    out = io.BytesIO()
-    Image.fromarray(decode(content)).save(out, format)
-    return out.getvalue()

@@ -31,9 +31,8 @@ from gateway.dialects.huggingface.declared import (
 )
 from gateway.generation.catalogue import Offer
 from gateway.generation.generation import Control, Generation
-from gateway.generation.pictures import Pictures
+from gateway.generation.pictures import Pictures, checked
 from mesh.errors import InvalidInput
-from mesh.pictures import check
 
 # The handler's names -> kinds of the mesh, the best first (later ones have hints for the same ControlNets), then other
 # spellings; the mesh's own names of kinds also work. "though" is from the article that introduced the handler.
@@ -94,8 +93,7 @@ async def read(request: Request, gateway: Gateway, table: Table) -> Reading:
 async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type.startswith("image/"):
-        body = await body_of(gateway, request)
-        check(body, field="inputs")
+        body = await checked(await body_of(gateway, request), "inputs")
         fields = Strict(typed(request.query_params, table, PHRASES), table, PHRASES)
         return _Payload(fields.raw("prompt") or "", body, fields)
     if content_type != "application/json":

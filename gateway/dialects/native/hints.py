@@ -1,6 +1,5 @@
 """Hints without a generation in the native API: one as PNG or JSON, several as JSON."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from gateway.dialects.common.request import json_of, owner_of
 from gateway.dialects.native import body as native_json
 from gateway.dialects.native.assets import picture
 from gateway.dialects.native.docs.requests import HintBatchBody, HintBody
-from gateway.dialects.native.docs.routes import ANNOTATOR_HEADER, EXTRACTOR_HEADER, NOTES_HEADER
+from gateway.dialects.native.docs.routes import ANNOTATOR_HEADER, EXTRACTOR_HEADER
 from gateway.generation.checks import wrong
 from gateway.generation.declared import fields_of, pictures_of
 from gateway.generation.generation import MOST_PICTURE_BYTES, Control
@@ -25,6 +24,7 @@ from gateway.generation.hints import Hint, HintRequest
 from gateway.web.accept import negotiate
 from gateway.web.disconnect import while_connected
 from gateway.web.malformed import Malformed
+from gateway.web.notes import notes_header
 from mesh.concurrency import together
 from mesh.errors import InvalidInput, MeshError
 
@@ -174,7 +174,7 @@ def _headers(hint: Hint) -> dict[str, str]:
     told = {
         EXTRACTOR_HEADER: hint.extractor,
         ANNOTATOR_HEADER: hint.annotator,
-        NOTES_HEADER: json.dumps(hint.notes) if hint.notes else "",
+        **notes_header(hint.notes),
         "Server-Timing": timing,
     }
     return {name: value for name, value in told.items() if value}

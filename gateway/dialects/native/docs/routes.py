@@ -15,11 +15,11 @@ from gateway.jobs.bounds import LIMIT, LIMIT_DEFAULT
 from gateway.jobs.idempotency import HEADER, MOST_CHARACTERS
 from gateway.jobs.job import Status
 from gateway.web import problem
+from gateway.web.notes import NOTES_HEADER
 
 # Headers of a hint's PNG.
 EXTRACTOR_HEADER = "X-ControlMesh-Extractor"
 ANNOTATOR_HEADER = "X-ControlMesh-Annotator"
-NOTES_HEADER = "X-ControlMesh-Notes"
 
 _STREAM = (
     "Events: `progress` (id, status, step, steps, eta_s, the estimated seconds left; with a new preview also "
