@@ -36,7 +36,7 @@ _LARGE = 256 * 1024
 # A process takes so many pictures, then a fresh one takes its place.
 _TASKS = 500
 # Seconds after the limit at which a process ends itself, should nobody be left to end it.
-_BEYOND_S = 5.0
+_BEYOND_S = 2.0
 _TRIES = 4
 # glibc's mallopt: what ordinary pictures take is kept for the next one, since fresh pages cost as much as decoding;
 # larger blocks go back to the system at once.

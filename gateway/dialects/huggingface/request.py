@@ -57,6 +57,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "inpaint": ("inpaint",),
 }
 
+# Kind -> the extractor that follows the handler's rule, where the mesh's first one does not: dark pixels are strokes.
+_EXTRACTORS: Mapping[str, str] = {"scribble": "drawing"}
 
 # Field of the canonical request -> the client's, to rename errors of the canonical request.
 NAMES = spoken(tuple(FIELDS["predict"].values()))
@@ -142,7 +144,8 @@ async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> 
     picture, start = await _pictures(payload, gateway.pictures)
     if picture is not None:
         kind = _kind(fields.raw("controlnet_type"), offer, model or await gateway.catalogue.default_model())
-        controls = (Control(kind=kind, image=picture, **fields.passed(CONTROL_PARAMETERS)),)
+        rule = _EXTRACTORS.get(kind)
+        controls = (Control(kind=kind, image=picture, extractor=rule, **fields.passed(CONTROL_PARAMETERS)),)
     defaults = {"prompt_weighting": False, "steps": STEPS_DEFAULT, "seed": SEED_DEFAULT}
     generation = Generation(
         prompt=payload.prompt or "", model=model, controls=controls, **{**defaults, **wanted, **start}
