@@ -141,12 +141,12 @@ async def _made(
         card = annotators.card(extractor.heads[0])
         made = MadeHint(pixels, extractor.name, card.name if card else "")
     else:
-        notes = on_ready(control, picture, traits)
-        pixels, remarks = await asyncio.to_thread(control.ready.put_right, control.kind, picture)
+        pixels, notes = await asyncio.to_thread(control.ready.put_right, control.kind, picture)
         made = MadeHint(np.ascontiguousarray(pixels))
-        # A map that is as good as black is not also unlike a drawing.
-        notes = notes or remarks
-    notes = notes if extractor is None and notes else (*notes, *on_hint(control, made.pixels))
+        if said := on_ready(control, picture, traits):
+            # A map that is as good as black need not also be called empty, or unlike a drawing.
+            return replace(made, notes=tuple(f"{at}: {note}" for note in said))
+    notes = (*notes, *on_hint(control, made.pixels))
     return replace(made, notes=tuple(f"{at}: {note}" for note in notes))
 
 
