@@ -3,7 +3,7 @@
 from mesh.containers import orientation
 from mesh.containers.layout import MAX_PIXELS, MOST_PIECES, Layout, Malformed, joined
 
-MOST_SCANS = 64
+MOST_SCANS = 32
 """Maximum number of scans: libjpeg's progressive files have 10, of four components 18; each costs a pass over all."""
 _MOST_COMPONENTS_PIXELS = MAX_PIXELS * 10 // 12
 # Markers in the entropy-coded data of all scans: stuffed bytes and restarts. Coded data have one in 256 bytes; with a
