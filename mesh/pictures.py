@@ -59,6 +59,8 @@ _SAVE_OPTIONS: dict[str, dict[str, object]] = {
 }
 # Pixels that are converted at a time: beside a whole picture, a second whole one would be too much.
 _STRIP = 1 << 18
+# OpenCV refuses anything shorter, and a WebP of few pixels may be.
+_LEAST_WEBP = 32
 # An opacity from here on counts as visible, a luma from here on as light.
 _HALF = 128
 
@@ -178,8 +180,10 @@ class _WebP:
     def __init__(self, content: bytes, layout: Layout) -> None:
         import cv2  # only services that decode pictures have it
 
+        # What OpenCV finds odd in a file is not for the log of a service.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         try:
-            found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+            found = cv2.imdecode(np.frombuffer(content.ljust(_LEAST_WEBP, b"\0"), np.uint8), cv2.IMREAD_UNCHANGED)
         except cv2.error:
             found = None
         told = layout.frame or layout

@@ -21,7 +21,7 @@ from mesh.tensors import to_message
 from mesh.triton import Triton
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.extraction.control import Algorithm, ControlType, Extractor, Learned, Parameter, Written
+from preprocess_svc.descriptions import kind_message
 from preprocess_svc.fitting import FittedMask, converted, fitted_mask
 from preprocess_svc.hints import MadeHint, Wish, find_control, make_hint
 from preprocess_svc.remarks import on_mask
@@ -216,47 +216,15 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         """List the controls, what can be extracted here, and which models have a ControlNet for each."""
         added = {name: CONTROLS.get(card.takes(name)) for card in self._models.values() for name in card.added}
         listed = {**{name: control for name, control in added.items() if control}, **CONTROLS}
-        return preprocess_pb2.ListControlsResponse(controls=[self._kind(name, listed[name]) for name in sorted(listed)])
+        models = list(self._models.values())
+        return preprocess_pb2.ListControlsResponse(
+            controls=[kind_message(name, listed[name], self._annotators, models) for name in sorted(listed)]
+        )
 
     def _takes(self, name: str, model: Manifest | None = None) -> str:
         """The kind of control whose hints the ControlNet of that name takes."""
         cards = [model] if model else self._models.values()
         return next((card.takes(name) for card in cards if name in card.added), name)
-
-    def _kind(self, name: str, control: ControlType) -> preprocess_pb2.ControlKind:
-        """Describe a kind of control, or an added ControlNet that takes the hints of one under its own name."""
-        usual = control.usual(self._annotators)
-        own = name == control.kind
-        return preprocess_pb2.ControlKind(
-            kind=name,
-            description=control.description if own else f"Like {control.kind}, whose hints it takes.",
-            extractable=usual is not None,
-            reads_mask=control.reads_mask,
-            parameters=[_parameter(parameter) for parameter in usual.parameters] if usual else [],
-            models=[model.name for model in self._models.values() if name in model.controls],
-            extractors=[self._extractor(extractor) for extractor in control.extractors],
-            controlnets=[
-                preprocess_pb2.ControlNetIds(family=family, ids=ids)
-                for family, ids in control.controlnets.items()
-                if own
-            ],
-        )
-
-    def _extractor(self, extractor: Extractor) -> preprocess_pb2.Extractor:
-        missing = extractor.missing(self._annotators)
-        card = self._annotators.card(extractor.heads[0]) if isinstance(extractor, Learned) and not missing else None
-        return preprocess_pb2.Extractor(
-            name=extractor.name,
-            description=extractor.description,
-            available=not missing,
-            how_to_get=missing,
-            stand_in=isinstance(extractor, Algorithm) and extractor.stand_in,
-            reads_text=isinstance(extractor, Written),
-            annotator=card.name if card else "",
-            annotator_description=card.description if card else "",
-            parameters=[_parameter(parameter) for parameter in extractor.parameters],
-            source=extractor.source,
-        )
 
     async def ListStyles(
         self, request: preprocess_pb2.ListStylesRequest, context: Any
@@ -289,16 +257,6 @@ def _hint(control: types_pb2.Control, made: MadeHint) -> types_pb2.Hint:
         weight=control.weight if control.HasField("weight") else DEFAULT_WEIGHT,
         start=control.start,
         end=control.end if control.HasField("end") else DEFAULT_END,
-    )
-
-
-def _parameter(parameter: Parameter) -> preprocess_pb2.ControlParameter:
-    return preprocess_pb2.ControlParameter(
-        name=parameter.name,
-        description=parameter.description,
-        minimum=parameter.minimum,
-        maximum=parameter.maximum,
-        default_value=parameter.default,
     )
 
 
