@@ -286,3 +286,36 @@ async def test_too_few_and_too_many_hints_are_refused(servicer: PreprocessServic
     with pytest.raises(InvalidInput, match="1 to 16") as error:
         await servicer.ExtractHints(preprocess_pb2.ExtractHintsRequest(requests=wanted), None)
     assert error.value.field == "requests"
+
+
+async def test_a_mask_that_marks_nothing_is_said_with_the_conditioning(servicer: PreprocessServicer) -> None:
+    zeros_and_ones = np.where(MASK > 0, 1, 0).astype(np.uint8)
+    response = await servicer.Prepare(request(mask=image(zeros_and_ones), width=128, height=64), None)
+    assert any("the mask marks nothing" in note for note in response.notes)
+    own = types_pb2.Control(kind="inpaint", image=image(PICTURE), mask=image(zeros_and_ones))
+    response = await servicer.Prepare(request(controls=[own], width=128, height=64), None)
+    assert any(note.startswith("controls[0]: the mask marks nothing") for note in response.notes)
+    response = await servicer.Prepare(request(mask=image(MASK), width=128, height=64), None)
+    assert not any("mask" in note for note in response.notes)
+
+
+async def test_a_picture_is_written_anew(servicer: PreprocessServicer) -> None:
+    sent = preprocess_pb2.ConvertPictureRequest(image=image(PICTURE), square=True)
+    made = (await servicer.ConvertPicture(sent, None)).image
+    assert (made.width, made.height, made.format) == (64, 64, types_pb2.IMAGE_FORMAT_PNG)
+    np.testing.assert_array_equal(decode(made.content), PICTURE[:, 32:96])
+    for format, start in (
+        ("BMP", b"BM"),
+        ("GIF", b"GIF8"),
+        ("TIFF", b"II*\0"),
+        ("WEBP", b"RIFF"),
+        ("JPEG", b"\xff\xd8"),
+    ):
+        number = types_pb2.ImageFormat.Value(f"IMAGE_FORMAT_{format}")
+        sent = preprocess_pb2.ConvertPictureRequest(image=image(PICTURE), format=number)
+        made = (await servicer.ConvertPicture(sent, None)).image
+        assert (made.width, made.height, made.format) == (128, 64, number) and made.content.startswith(start)
+    with pytest.raises(InvalidInput, match="format must be one of PNG"):
+        await servicer.ConvertPicture(preprocess_pb2.ConvertPictureRequest(image=image(PICTURE), format=99), None)
+    with pytest.raises(InvalidInput, match="cannot identify image file in image"):
+        await servicer.ConvertPicture(preprocess_pb2.ConvertPictureRequest(image={"content": b"no"}), None)
