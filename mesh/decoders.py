@@ -185,6 +185,11 @@ class Decoders:
                     f"{parcel.field} takes more than {self._settings.decode_s:g} seconds to decode; save it anew",
                     field=parcel.field,
                 ) from None
+            except MemoryError:
+                DECODES.labels("too large").inc()
+                raise InvalidInput(
+                    f"{parcel.field} takes more memory than a picture may; save it anew", field=parcel.field
+                ) from None
             except (ProcessExpired, BrokenProcessPool) as error:
                 DECODES.labels("died").inc()
                 log.warning("a decoder ended", reason=type(error).__name__, code=getattr(error, "exitcode", None))

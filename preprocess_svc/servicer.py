@@ -14,6 +14,7 @@ from families.limits import DEFAULT_END, DEFAULT_WEIGHT, MOST_CONTROLS, MOST_HIN
 from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
+from mesh.concurrency import both, together
 from mesh.decoders import Decoding, Threads
 from mesh.errors import InvalidInput, MeshError
 from mesh.pictures import Pixels, encode, upright_size
@@ -85,13 +86,12 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             if request.guidance:
                 prompts.insert(0, ("negative_prompt", words.negative_prompt))
             weighting = request.prompt_weighting if request.HasField("prompt_weighting") else True
-            (text, notes), made = await asyncio.gather(
+            # The first that fails stops the others: nobody waits for their pictures any more.
+            (text, notes), made = await both(
                 self._encoders[model.name].encode(prompts, request.clip_skip, weighting),
-                asyncio.gather(
-                    *(
-                        self._made(control, size, f"controls[{i}]", model, mask.pixels if mask else None)
-                        for i, control in enumerate(request.controls)
-                    )
+                together(
+                    self._made(control, size, f"controls[{i}]", model, mask.pixels if mask else None)
+                    for i, control in enumerate(request.controls)
                 ),
             )
         return preprocess_pb2.PrepareResponse(
@@ -155,7 +155,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             raise InvalidInput(
                 f"requests must have 1 to {MOST_HINTS} items, not {len(request.requests)}", field="requests"
             )
-        hints = await asyncio.gather(*(self._one_of(one, index) for index, one in enumerate(request.requests)))
+        hints = await together(self._one_of(one, index) for index, one in enumerate(request.requests))
         return preprocess_pb2.ExtractHintsResponse(hints=hints)
 
     async def _one_of(
