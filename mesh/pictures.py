@@ -58,7 +58,7 @@ _SAVE_OPTIONS: dict[str, dict[str, object]] = {
     "WEBP": {"quality": 95, "method": 0},
 }
 # Pixels that are converted at a time: beside a whole picture, a second whole one would be too much.
-_STRIP = 1 << 18
+_STRIP = 1 << 16
 # OpenCV refuses anything shorter, and a WebP of few pixels may be.
 _LEAST_WEBP = 32
 # An opacity from here on counts as visible, a luma from here on as light.

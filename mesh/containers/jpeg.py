@@ -63,6 +63,8 @@ class _Reading:
         while at + 2 <= len(content):
             start = at
             at = self._marker(at)
+            if at == len(content):
+                break
             marker = content[at + 1]
             pieces += 1
             if pieces > MOST_PIECES:
@@ -100,7 +102,7 @@ class _Reading:
             if content[place : place + 1] != b"\xff":
                 break
             if content[place + 1 : place + 2] != b"\xff":
-                return place
+                return place if place + 1 < len(content) else len(content)
         raise Malformed("there are bytes of no segment in it")
 
     def _take(self, marker: int, body: bytes) -> None:

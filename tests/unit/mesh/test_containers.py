@@ -145,6 +145,15 @@ def test_what_contradicts_itself_or_is_without_bounds_is_refused_before_any_deco
         pictures.decode(content)
 
 
+@pytest.mark.parametrize("end", [b"\xff", b"\xff\xff", b"\xff\x00", b"\xff\xe1", b"\xff\xe1\x00", b"\xff\xe1\x00\x00"])
+def test_a_jpeg_that_ends_in_half_a_marker_is_no_crash(end: bytes) -> None:
+    for start in (JPEG[:_SOF], JPEG[:-2]):
+        try:
+            assert examine(start + end).upright == (56, 40)
+        except InvalidInput as error:
+            assert "cannot identify" in error.message
+
+
 def test_a_thumbnail_and_scans_that_encoders_write_are_taken() -> None:
     small = made.saved(NOISE[:8, :8], "JPEG")
     content = jpeg_with(segment(0xE1, b"Exif\0\0" + exif(1) + small), progressive=True, subsampling=0)
