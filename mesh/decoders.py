@@ -282,5 +282,5 @@ def _nothing() -> None:
 
 
 def _ended(pool: ProcessPool) -> None:
-    pool.stop()
+    pool.stop()  # type: ignore[no-untyped-call]
     pool.join()

@@ -190,7 +190,7 @@ class _WebP:
         if found is None or found.dtype != np.uint8 or found.shape[1::-1] != (told.width, told.height):
             raise ValueError("broken, or another picture than the header declares")
         self._frame = layout.frame
-        self._stored = found
+        self._stored: Pixels = found.astype(np.uint8, copy=False)
         self.size = layout.width, layout.height
         # What an animation's first picture leaves free of its canvas is transparent.
         self.has_alpha = found.shape[2] == 4 or layout.frame is not None
@@ -232,8 +232,8 @@ def _traits(stored: _Stored | _WebP) -> Traits:
     for top, bottom in _strips(width, height):
         rows = stored.strip(top, bottom)
         seen = np.asarray(rows.getchannel("A")) >= _HALF
-        visible += np.count_nonzero(seen)
-        light += np.count_nonzero(seen & (np.asarray(rows.convert("L")) >= _HALF))
+        visible += int(np.count_nonzero(seen))
+        light += int(np.count_nonzero(seen & (np.asarray(rows.convert("L")) >= _HALF)))
     return Traits(1 - visible / (width * height), light / visible if visible else 0.0)
 
 

@@ -75,7 +75,7 @@ def _stored_size(kind: bytes, content: bytes, at: int) -> tuple[int, int] | None
 
 def _chunks(content: bytes, at: int, end: int) -> list[tuple[bytes, int, int]]:
     """(name, begin, end) of the chunks between `at` and `end`, at most one more than may be; the last may be cut."""
-    found = []
+    found: list[tuple[bytes, int, int]] = []
     while at + 8 <= end and len(found) <= MOST_PIECES + 1:
         after = at + 8 + _padded(int.from_bytes(content[at + 4 : at + 8], "little"))
         found.append((content[at : at + 4], at, min(after, end)))
