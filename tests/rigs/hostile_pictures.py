@@ -63,9 +63,10 @@ def jpeg_with(*segments: bytes, picture: np.ndarray = NOISE, **options: object) 
     return base[:2] + b"".join(segments) + base[2:]
 
 
-def jpeg_of_scans(scans: int) -> bytes:
+def jpeg_of_scans(scans: int, side: int = 0) -> bytes:
     """A progressive JPEG whose last scan is repeated; each costs a decoder a pass over the whole picture."""
-    base = saved(Image.fromarray(NOISE).convert("L"), "JPEG", progressive=True)
+    picture = Image.new("L", (side, side)) if side else Image.fromarray(NOISE).convert("L")
+    base = saved(picture, "JPEG", progressive=True)
     last = base.rindex(b"\xff\xda")
     own = base.count(b"\xff\xda")
     return base[:-2] + base[last:-2] * (scans - own) + base[-2:]
