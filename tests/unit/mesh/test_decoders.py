@@ -130,6 +130,22 @@ async def test_the_first_who_asked_is_the_first_served() -> None:
     assert order == ["large", "small"]
 
 
+async def test_large_pictures_leave_a_place_to_small_ones() -> None:
+    budget = PixelBudget(100, 2, 8)
+    await budget.take(40)
+    large = asyncio.create_task(budget.take(40))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        await budget.take(5)
+        budget.give(5)
+    assert not large.done()
+    small = asyncio.create_task(budget.take(5))
+    await asyncio.sleep(0)
+    assert small.done()
+    budget.give(40)
+    await large
+
+
 async def test_beyond_what_may_wait_is_refused_and_who_leaves_makes_room() -> None:
     budget = PixelBudget(100, 1, 1)
     await budget.take(10)
@@ -144,6 +160,14 @@ async def test_beyond_what_may_wait_is_refused_and_who_leaves_makes_room() -> No
     await asyncio.sleep(0)
     budget.give(10)
     await last
+    # One leaves at the very moment at which places are given out.
+    leaves = asyncio.create_task(budget.take(10))
+    await asyncio.sleep(0)
+    leaves.cancel()
+    budget.give(100)
+    with pytest.raises(asyncio.CancelledError):
+        await leaves
+    await budget.take(100)
 
 
 async def test_at_most_so_many_pictures_are_decoded_at_once(tmp_path: Path) -> None:
