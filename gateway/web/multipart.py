@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from gateway.web.json_bodies import LONGEST_TEXT
 from gateway.web.malformed import Malformed
 from gateway.web.urlencoded import MOST_FORM_FIELDS
-from mesh.pictures import MAX_BYTES
+from mesh.containers import MAX_BYTES
 
 LONGEST_FIELD = 3 * MAX_BYTES
 """Most bytes of a field: it may be a picture as base64, which is a third larger and may have line breaks."""
