@@ -130,8 +130,13 @@ class Decoders:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Start the processes and wait until one has answered."""
-        await self._answer(self._running(), _nothing, (), {})
+        """Start the processes and wait until one has answered; if none does, the first picture starts others."""
+        pool = self._running()
+        try:
+            await self._answer(pool, _nothing, (), {})
+        except (FutureTimeout, ProcessExpired, BrokenProcessPool) as error:
+            log.warning("decoders did not answer at the start", reason=type(error).__name__)
+            self._discard(pool)
 
     async def close(self) -> None:
         """End the processes, whatever they are doing."""
