@@ -21,6 +21,7 @@ from gateway.files.stores import S3Access, open_store
 from gateway.files.tenant_storage import TenantStorages
 from gateway.files.uploads import Uploads
 from gateway.generation.catalogue import Catalogue
+from gateway.generation.conversion import Conversion
 from gateway.generation.hint_places import HintPlaces
 from gateway.generation.hints import Hints
 from gateway.generation.pictures import Pictures
@@ -88,6 +89,7 @@ class Gateway:
     pictures: Pictures
     hints: Hints
     bodies: BodyBounds
+    conversion: Conversion
     models: ModelAdmin
     database: Database
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
@@ -170,6 +172,7 @@ async def open_gateway(
                 settings.max_body_bytes,
                 settings.body_portion_s,
             ),
+            conversion=Conversion(services, settings.deadline_s),
             models=models,
             database=database,
         )

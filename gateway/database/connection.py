@@ -43,7 +43,7 @@ class Database:
     def __init__(self, engine: Engine, durable: bool) -> None:
         self.engine = engine
         self.durable = durable
-        # SQLite runs one of our transactions at a time. Threads that wait for its lock try again and again, in no order:
+        # SQLite runs one of our transactions at a time. Threads that wait for its lock try again, in no order:
         # under load some wait for seconds. One thread takes them first come, first served.
         threads = 1 if engine.dialect.name == "sqlite" else _CONNECTIONS
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="records")

@@ -10,8 +10,8 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from gateway.egress.hosts import FAILURES, PORTS, Egress, EgressRefused, count, parsed
+from mesh.containers import MAX_BYTES, sniff
 from mesh.errors import InvalidInput
-from mesh.pictures import MAX_BYTES, sniff
 from mesh.quantities import sized
 from mesh.telemetry import log
 

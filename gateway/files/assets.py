@@ -173,7 +173,7 @@ class Assets:
         """Store a picture for `owner`. Storing the same picture from the same source again returns the same record.
 
         Args:
-            content: a PNG, JPEG or WebP file.
+            content: a PNG, JPEG or WebP file; what is behind the picture's end is not kept.
             source: its origin, such as `uploaded`.
             job_id: id of the job that it belongs to.
             name: the client's name for it.

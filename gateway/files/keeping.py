@@ -13,8 +13,8 @@ from gateway.files.names import media_type, new_name, path_of
 from gateway.files.quota import Quota
 from gateway.files.records import AssetRecord
 from gateway.files.stores import Files
+from mesh.containers import examine
 from mesh.errors import TooOften
-from mesh.pictures import check
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Kept:
 
 
 async def keep(files: Files, database: Database, quota: Quota, kept: Kept) -> AssetRecord:
-    """Store a picture and its record; see Assets.keep."""
-    format, width, height = check(kept.content)
-    digest = await asyncio.to_thread(lambda: hashlib.sha256(kept.content).hexdigest())
+    """Store a picture without what is behind its end, and its record; see Assets.keep."""
+    layout = await asyncio.to_thread(examine, kept.content)
+    content, (width, height) = kept.content[: layout.end], layout.upright
+    digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
     kind = "\0".join((kept.owner, kept.source, "kept" if kept.expires_s is None else "passing", digest))
     fingerprint = hashlib.sha256(kind.encode()).hexdigest()
     refresh = partial(records.refreshed, fingerprint=fingerprint, expires_s=kept.expires_s)
@@ -42,17 +43,17 @@ async def keep(files: Files, database: Database, quota: Quota, kept: Kept) -> As
     await files.check_room()
 
     def fits(connection: Connection) -> None:
-        quota.check(connection, kept.owner, len(kept.content), without=kept.upload)
+        quota.check(connection, kept.owner, len(content), without=kept.upload)
 
     await database.run(fits)
-    id = new_name(format.lower(), private=True)
+    id = new_name(layout.format.lower(), private=True)
     row = {
         "id": id,
         "owner": kept.owner,
         "name": kept.name,
         "media_type": media_type(id),
-        "size": len(kept.content),
-        "stored": len(kept.content),
+        "size": len(content),
+        "stored": len(content),
         "width": width,
         "height": height,
         "sha256": digest,
@@ -61,7 +62,7 @@ async def keep(files: Files, database: Database, quota: Quota, kept: Kept) -> As
         "fingerprint": fingerprint,
     }
     # The file first: once there is a record, the file must be readable.
-    await files.put(path_of(id), kept.content, media_type(id))
+    await files.put(path_of(id), content, media_type(id))
     try:
         # Checked again: others may have stored files meanwhile.
         record, is_new = await database.run(partial(records.add, row=row, expires_s=kept.expires_s, check=fits))

@@ -14,8 +14,8 @@ from gateway.files import upload_records as records
 from gateway.files.assets import Assets
 from gateway.files.names import PART_S, PARTS, label
 from gateway.files.upload_records import OPEN, PartRecord, UploadRecord, UploadStatus
+from mesh.containers import MAX_BYTES, MEDIA_TYPES, check
 from mesh.errors import Conflict, InvalidInput, MeshError, NotFound, TooOften
-from mesh.pictures import MAX_BYTES, MEDIA_TYPES, check
 
 PATH = "/controlmesh/v1/uploads"
 IMAGE = "image"
@@ -218,7 +218,7 @@ class Uploads:
         await self._database.run(partial(advance, status=UploadStatus.VALIDATING))
         try:
             content = await self._joined(upload, parts)
-            _validate(upload, content)
+            await asyncio.to_thread(_validate, upload, content)
         except InvalidInput as error:
             await self._database.run(partial(advance, status=UploadStatus.FAILED, error=error.message))
             return

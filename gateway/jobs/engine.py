@@ -21,9 +21,9 @@ from gateway.jobs.shares import check_size
 from gateway.jobs.upkeep import Upkeep
 from gateway.jobs.work import JobWork
 from gateway.workflows.port import Deliver, Notify, Workflows, deliver_nothing, notify_nobody
+from mesh.containers import head
 from mesh.errors import MeshError, Unavailable
 from mesh.periodic import every
-from mesh.pictures import check
 from mesh.telemetry import log
 
 
@@ -187,7 +187,7 @@ class JobEngine:
         await self._assets.files.check_room()
         pictures = pictures_of(order.generation)
         names = {
-            place: self._assets.new_name(check(content, field=place)[0].lower()) for place, content in pictures.items()
+            place: self._assets.new_name(head(content, field=place)[0].lower()) for place, content in pictures.items()
         }
         size = sum(map(len, pictures.values()))
         if pictures:

@@ -119,6 +119,17 @@ def test_the_demo_s_annotator_finds_depth(client: httpx2.Client) -> None:
     assert np.ptp(depth) > 64, "the object stands in front of its ground"
 
 
+def test_a_scribble_of_a_photo_has_strokes(client: httpx2.Client) -> None:
+    picture = base64.b64encode(source_picture()).decode()
+    answer = client.post(
+        "/controlmesh/v1/hints", json={"kind": "scribble", "image": picture}, headers={"Accept": "application/json"}
+    )
+    told = answer.json()
+    assert (answer.status_code, told["extractor"], told["notes"]) == (200, "pidinet", [])
+    strokes = decode(base64.b64decode(told["image"].partition(",")[2])) > 127
+    assert 0.01 < strokes.mean() < 0.5
+
+
 def test_what_no_annotator_finds_says_how_to_get_one(client: httpx2.Client) -> None:
     picture = base64.b64encode(source_picture()).decode()
     answer = client.post("/controlmesh/v1/hints", json={"kind": "openpose", "image": picture})

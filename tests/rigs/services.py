@@ -24,6 +24,7 @@ from mesh.errors import InvalidInput, MeshError
 from mesh.interceptors import CallInterceptor
 from mesh.pictures import check, encode
 from mesh.tensors import to_array, to_message
+from preprocess_svc.fitting import converted
 
 THRESHOLD = preprocess_pb2.ControlParameter(
     name="low_threshold", description="Grey levels.", minimum=0, maximum=255, default_value=100
@@ -108,6 +109,7 @@ class Seen:
     denoised: list[unet_pb2.DenoiseRequest] = field(default_factory=list)
     decoded: list[vae_pb2.DecodeRequest] = field(default_factory=list)
     extracted: list[preprocess_pb2.ExtractHintRequest] = field(default_factory=list)
+    converted: list[preprocess_pb2.ConvertPictureRequest] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     encoding: asyncio.Event = field(default_factory=asyncio.Event)
@@ -203,6 +205,16 @@ class FakeRooms(
             notes=notes,
             prompt=style.prompt.replace("{prompt}", request.prompt) + (QUALITY if request.enhance_prompt else ""),
             negative_prompt=", ".join(filter(None, (request.negative_prompt, style.negative_prompt))),
+        )
+
+    async def ConvertPicture(
+        self, request: preprocess_pb2.ConvertPictureRequest, context: Any
+    ) -> preprocess_pb2.ConvertPictureResponse:
+        self.seen.converted.append(request)
+        format = types_pb2.ImageFormat.Name(request.format or types_pb2.IMAGE_FORMAT_PNG).removeprefix("IMAGE_FORMAT_")
+        content, width, height = converted(request.image.content, request.square, format, field="image")
+        return preprocess_pb2.ConvertPictureResponse(
+            image=types_pb2.Image(content=content, format=request.format, width=width, height=height)
         )
 
     async def ExtractHint(

@@ -4,15 +4,12 @@ Sources: the published handler for Stable Diffusion 1.5 with ControlNet, hugging
 (headers, serializers, errors are always 400), huggingface_hub's InferenceClient (`parameters`).
 """
 
-import asyncio
-import io
 from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
 import pybase64
 from fastapi import APIRouter
-from PIL import Image
 from prometheus_client import Gauge
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -41,9 +38,8 @@ from mesh.errors import (
     Unauthenticated,
     Unavailable,
 )
-from mesh.pictures import decode
 
-# Accept -> format requested from the mesh, and the format that Pillow converts it to, if another.
+# Accept -> format requested from the mesh, and the format that it is converted to, if another.
 _PICTURES: dict[str, tuple[str, str | None]] = {
     "image/png": ("png", None),
     "image/jpeg": ("jpeg", None),
@@ -126,7 +122,7 @@ class HuggingFace:
             return Response(orjson.dumps(pybase64.b64encode_as_string(content)), 200, headers, _JSON)
         _, converted = _PICTURES[accept]
         if converted:
-            content = await asyncio.to_thread(_convert, content, converted)
+            content = await self._gateway.conversion.to(content, converted)
         return Response(content, 200, headers, _SENT_AS.get(accept, accept))
 
     def render_error(self, request: Request, error: MeshError) -> Response:
@@ -159,10 +155,3 @@ class HuggingFace:
         """The numbers of running and waiting generations."""
         running, waiting = self._gateway.jobs.last_load()
         return PlainTextResponse(f"inf_batch_current_size {running}\ninf_queue_size {waiting}\n")
-
-
-def _convert(content: bytes, format: str) -> bytes:
-    """Convert one of the mesh's PNG pictures to another format."""
-    out = io.BytesIO()
-    Image.fromarray(decode(content)).save(out, format)
-    return out.getvalue()
