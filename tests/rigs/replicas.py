@@ -13,6 +13,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from opentelemetry import trace
+
 from gateway.dialects.table import SETTINGS
 from gateway.server import run
 from gateway.settings import GatewaySettings
@@ -58,9 +60,13 @@ def serve_room(cluster: str, port: int, log: str) -> None:
 def serve_gateway(settings: Mapping[str, Any], log: str) -> None:
     """Be a gateway until SIGTERM."""
     _log_to(log)
-    own = GatewaySettings(**settings, drain_s=DRAIN_S, grace_s=GRACE_S)
+    own = GatewaySettings(**{"drain_s": DRAIN_S, "grace_s": GRACE_S, **settings})
     configure("gateway", own)
-    asyncio.run(run(own, {name: cls() for name, cls in SETTINGS.items()}))
+    try:
+        asyncio.run(run(own, {name: cls() for name, cls in SETTINGS.items()}))
+    finally:
+        # What a process does at its exit, and a fork does not.
+        trace.get_tracer_provider().shutdown()  # type: ignore[attr-defined]
 
 
 def _log_to(path: str) -> None:
