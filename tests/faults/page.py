@@ -74,7 +74,7 @@ def _shown(one: Promise) -> str:
     parts = [_tests(one.tests), *one.measured]
     parts += [f"Not shown: {one.partly}."] if one.partly else []
     parts += [f"No test here: {one.elsewhere}."] if one.elsewhere else []
-    return "<br>".join(part for part in parts if part)
+    return "<br>".join(part for part in parts if part) or "**open**"
 
 
 def _tests(tests: Iterable[str]) -> str:
