@@ -93,6 +93,10 @@ PROCESSES = (
         "the store of pictures is full or read-only",
         "The job fails after bounded retries with an error that says so, and its webhook too; no file is visible in "
         "part.",
+        ("tests/faults/test_store_away.py::test_a_job_fails_and_its_webhook_says_so",
+         "tests/faults/test_store_away.py::test_a_file_that_does_not_fit_is_not_visible_in_part",
+         "tests/unit/gateway/files/test_assets.py::test_a_job_whose_picture_finds_no_room_fails_and_leaves_no_half_of_it",
+         "tests/integration/test_quota.py::test_nothing_is_taken_when_the_disk_is_nearly_full",),
     ),
     Promise(
         8,
@@ -167,20 +171,28 @@ PROCESSES = (
         16,
         "all replicas of one service die at once",
         "Who waits gets 503 at once; jobs that nobody waits for are made when the service is back.",
+        ("tests/faults/test_refused_calls.py::test_a_service_that_is_gone_fails_who_waits_at_once_and_delays_who_does_not",
+         "tests/integration/test_job_engines.py::test_a_mesh_that_is_away_is_asked_again_where_nobody_waits",),
     ),
     Promise(
         17,
         "a tenth of the calls to a service is refused unseen",
         "Hardly a request notices, no job is lost, and an outage is not multiplied by retries.",
+        ("tests/faults/test_refused_calls.py::test_hardly_a_request_fails_and_no_job_is_lost",
+         "tests/faults/test_refused_calls.py::test_an_outage_is_not_multiplied_and_is_told_at_once",),
+        partly="the refusals are those of services in small; Envoy's own fault filter is not used",
     ),
     Promise(
         18,
         "a gateway and its database do not hear each other for seconds",
         "No job ends twice.",
+        ("tests/faults/test_database_partition.py::test_a_job_that_was_taken_over_meanwhile_ends_once",),
     ),
     Promise(
         19,
         "the clock of one process is an hour wrong",
         "Nobody is taken for dead for it: the database's clock decides.",
+        ("tests/faults/test_wrong_clocks.py::test_the_database_s_clock_is_its_server_s",
+         "tests/faults/test_wrong_clocks.py::test_no_wall_clock_of_the_process_is_read_where_that_is_decided",),
     ),
 )  # fmt: skip
