@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Many single-threaded processes share the cores; thread pools in them would compete for the cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup models demo up down test fuzz fuzz-api chaos chaos-long gallery \
+.PHONY: help setup models demo up down test fuzz fuzz-api chaos chaos-long rolling soak gallery \
         lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-intake bench-jobs \
         bench-attacks bench-fairness clean
 
@@ -70,6 +70,12 @@ chaos-long: setup models ## Kill processes for five minutes during 200 jobs of f
 	@$(BIN)/python -m benchmarks.chaos --jobs 200 --minutes 5 --every 3 --dialects native,enterprise,scenario,grpc \
 	  --write docs/chaos.md
 
+rolling: setup models ## Restart two replicas of every service one after another under load; writes docs/rolling.md
+	@$(BIN)/python -m benchmarks.rolling --write docs/rolling.md
+
+soak: setup models ## Keep a mesh busy for half an hour and look for what grows; writes docs/soak.md
+	@$(BIN)/python -m benchmarks.soak --write docs/soak.md
+
 fuzz-api: setup ## Send 10,000 requests generated from the native API's OpenAPI document
 	@$(BIN)/python -m tests.rigs.fuzz_api --cases 10000
 
@@ -84,6 +90,7 @@ lint: .venv/.done ## Check style, types, import directions, protos and generated
 	@$(BIN)/python -m export demo --check-configs
 	@$(BIN)/python -m export annotator demo --check-configs
 	@$(BIN)/python -m local docs --check
+	@$(BIN)/python -m tests.faults.page --check
 
 format: .venv/.done ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --fix .
