@@ -1,7 +1,7 @@
 """Fetches pictures that clients name by URL: from public hosts only, with few redirects, each checked from scratch."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import aiohttp
@@ -14,6 +14,8 @@ from mesh.pictures import MAX_BYTES
 from mesh.telemetry import log
 
 MOST_REDIRECTS = 3
+# The first bytes of PNG, JPEG, WebP, GIF and TIFF.
+_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"II*\0", b"MM\0*")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -21,7 +23,8 @@ class Fetcher:
     """Fetches pictures from the public internet.
 
     Args:
-        allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host.
+        allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host. A function is
+            asked each time.
         timeout_s: timeout in seconds for a picture, redirects included.
         resolver: resolves host names.
         max_bytes: size of the largest picture.
@@ -31,7 +34,7 @@ class Fetcher:
     def __init__(
         self,
         *,
-        allow: Iterable[str] = (),
+        allow: Iterable[str] | Callable[[], Iterable[str]] = (),
         timeout_s: float = 10.0,
         resolver: AbstractResolver | None = None,
         max_bytes: int = MAX_BYTES,
@@ -41,15 +44,24 @@ class Fetcher:
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
 
-    async def fetch(self, url: str, field: str) -> bytes:
+    async def fetch(self, url: str, field: str, *, only_pictures: bool = False) -> bytes:
         """Fetch the bytes at `url`.
+
+        Args:
+            url: named by a client.
+            field: name of the request's field, for the error.
+            only_pictures: whether what does not begin like a picture is a failure, too, at hosts that may be private:
+                a service that listens there and sends no picture is not to be told from a closed port.
 
         Raises:
             InvalidInput: the same message for every failure, so that nobody can map a network with it.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._follow(url)
+                at, content = await self._follow(url)
+                if only_pictures and self._egress.is_private(at) and not content.startswith(_SIGNATURES):
+                    raise EgressRefused("content", "no picture")
+                return content
         except FAILURES as error:
             count(error)
             log.info("picture not fetched", field=field, reason=f"{type(error).__name__}: {error}"[:200])
@@ -76,12 +88,12 @@ class Fetcher:
                 raise EgressRefused("size", "too large")
         return bytes(body)
 
-    async def _follow(self, url: str) -> bytes:
+    async def _follow(self, url: str) -> tuple[URL, bytes]:
         at = parsed(url)
         for _ in range(MOST_REDIRECTS + 1):
             answer = await self._get(at)
             if isinstance(answer, bytes):
-                return answer
+                return at, answer
             at = parsed(answer, at)
         raise EgressRefused("redirects", f"more than {MOST_REDIRECTS}")
 

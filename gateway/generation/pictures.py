@@ -39,7 +39,7 @@ class Pictures:
         if not isinstance(value, str) or not value:
             raise InvalidInput(f"{field} must be a picture: base64, a data URL or an http(s) URL", field=field)
         if value[:8].lower().startswith(("http://", "https://")):
-            content = await self._fetcher.fetch(value, field)
+            content = await self._fetcher.fetch(value, field, only_pictures=True)
         else:
             content = decode_base64(value, field)
         check(content, field=field)

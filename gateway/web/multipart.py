@@ -81,6 +81,8 @@ class MultipartScan:
         Malformed: there is no valid boundary.
     """
 
+    is_json = False
+
     def __init__(self, content_type: str, wanted: str = "") -> None:
         self.found: str | None = None
         self._wanted = wanted

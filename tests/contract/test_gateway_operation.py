@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from gateway.generation.generation import Control, Generation
 from gateway.generation.services import SERVICES
 from tests.contract.conftest import Running, Start
+from tests.rigs.envoy import eventually
 from tests.rigs.ports import free_port
 from tests.rigs.services import FakeRooms
 
@@ -29,8 +30,13 @@ async def test_ready_means_that_every_room_serves(mesh: Running) -> None:
     async with mesh.http.get("/readyz") as response:
         assert (response.status, await response.json()) == (200, {"ready": True, "missing": []})
     await mesh.rooms.health.set(SERVICES[1], health_pb2.HealthCheckResponse.NOT_SERVING)
-    async with mesh.http.get("/readyz") as response:
-        assert (response.status, await response.json()) == (503, {"ready": False, "missing": [SERVICES[1]]})
+
+    async def missing() -> bool:
+        async with mesh.http.get("/readyz") as response:
+            return (response.status, await response.json()) == (503, {"ready": False, "missing": [SERVICES[1]]})
+
+    # An answer is kept for a second.
+    await eventually(missing, "the service is missing")
     mesh.gateway.leaving.set()
     async with mesh.http.get("/readyz") as response:
         assert (response.status, (await response.json())["missing"]) == (503, ["gateway"])

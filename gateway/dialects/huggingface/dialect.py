@@ -28,6 +28,7 @@ from gateway.jobs.job import Job, Status
 from gateway.keys.limits import TooOften
 from gateway.web import problem
 from gateway.web.accept import negotiate
+from gateway.web.pages import Refused
 from mesh.errors import DeadlineExceeded, Forbidden, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable
 from mesh.pictures import decode
 
@@ -120,6 +121,8 @@ class HuggingFace:
             status, text = 401, "Invalid or missing token"
         elif isinstance(error, Unavailable):
             status, text = 503, "Service Unavailable"
+        elif isinstance(error, Refused):
+            status = error.status
         elif isinstance(error, TooOften):
             status = 429
         elif isinstance(error, Forbidden):
