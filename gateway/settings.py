@@ -11,6 +11,8 @@ from mesh.settings import SettingsError, setting
 UNKNOWN_MODEL = ("error", "default")
 ASSET_URLS = ("open", "signed", "store")
 SHORTEST_SECRET = 16
+INSTANCE_HEADER = "X-ControlMesh-Instance"
+"""Header of /readyz with the setting `instance`, if that is set."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
@@ -35,9 +37,7 @@ class GatewaySettings(ServerSettings):
         (),
         "Origins whose web pages may call every API, as a list of scheme://host[:port]; unset: none.",
     )
-    instance: str = setting(
-        "", "Name of this process in the X-ControlMesh-Instance header of /readyz; unset: no header."
-    )
+    instance: str = setting("", "Name of this process, in a header of /readyz; unset: none.")
     limits_url: str = setting(
         "",
         "Where requests per minute are counted for all gateways together, as a storage of the package limits "

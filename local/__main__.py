@@ -26,7 +26,7 @@ console = Console(highlight=False)
 
 def _settings() -> LocalSettings:
     try:
-        return read(LocalSettings, os.environ)
+        return read(LocalSettings, os.environ).shifted(os.environ)
     except SettingsError as error:
         console.print(f"[red]{error}[/]")
         raise typer.Exit(2) from None
@@ -62,7 +62,7 @@ def up() -> None:
             f"  native API       {mesh.url}/controlmesh/v1/generations\n"
             f"  Hugging Face     {mesh.url}/  (and {mesh.url}/hf/NAME)\n"
             f"  enterprise       {mesh.url}/api/v1/enterprise/controlnet\n"
-            f"  gRPC             {settings.mesh_address}  (controlmesh.v1.GenerationService)\n"
+            f"  gRPC             {settings.internal_address}  (controlmesh.v1.GenerationService)\n"
             f"  logs             {mesh.run / 'logs'}\n"
             f"Ctrl-C stops everything."
         )

@@ -22,6 +22,7 @@ from gateway.app.readiness import Readiness
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import Dialect
 from gateway.dialects.table import DIALECTS
+from gateway.settings import INSTANCE_HEADER
 from gateway.web import problem
 from gateway.web.pages import Refused
 from mesh.errors import MeshError, unexpected
@@ -29,8 +30,6 @@ from mesh.telemetry import log, request_id
 
 EDGE = "x-controlmesh-edge"
 """Header that Envoy's edge puts on every request."""
-INSTANCE = "X-ControlMesh-Instance"
-"""Header of /readyz with CN_GATEWAY_INSTANCE, if that is set."""
 
 
 def make_app(gateway: Gateway, dialect_settings: Mapping[str, Any] | None = None) -> FastAPI:
@@ -94,7 +93,7 @@ def _own_routes(gateway: Gateway) -> APIRouter:
         """A request for pictures would be served now: all services and the database answer, and this process is not
         shutting down. Asked anew once a second at most."""
         missing = await readiness.missing()
-        headers = {INSTANCE: gateway.settings.instance} if gateway.settings.instance else None
+        headers = {INSTANCE_HEADER: gateway.settings.instance} if gateway.settings.instance else None
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200, headers)
 
     @router.get("/metrics", response_class=PlainTextResponse)

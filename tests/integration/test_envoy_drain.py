@@ -6,7 +6,9 @@ from pathlib import Path
 
 import aiohttp
 
+from controlmesh.v1 import unet_pb2, unet_pb2_grpc
 from tests.rigs.envoy import BOOTSTRAP, eventually
+from tests.rigs.envoy_services import Unet, running_mesh
 from tests.rigs.envoy_site import Site, running_site
 
 DRAIN = BOOTSTRAP.parent / "drain.sh"
@@ -66,3 +68,17 @@ async def test_draining_ends_at_its_limit(tmp_path: Path) -> None:
         assert 6 < time.monotonic() - began < 15
         assert not reply.content.at_eof()
         site.gateway.release.set()
+
+
+async def test_draining_waits_for_what_the_services_do(tmp_path: Path) -> None:
+    unet = Unet()
+    async with running_mesh(tmp_path, {"unet": [unet]}) as mesh:
+        stream = unet_pb2_grpc.UnetServiceStub(mesh.channel).Denoise(unet_pb2.DenoiseRequest(), timeout=60)
+        await stream.read()
+        command = ["bash", "-x", DRAIN, "60", str(mesh.envoy.admin)]
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        await asyncio.wait_for(looks(process, times=3), 20)
+        assert process.returncode is None
+        unet.release.set()
+        assert (await asyncio.wait_for(stream.read(), 5)).progress.step == 2
+        assert await asyncio.wait_for(process.wait(), 10) == 0

@@ -84,6 +84,9 @@ async def running_site(folder: Path, edit: Callable[[dict[str, Any]], None] | No
 
 def shorten(bootstrap: dict[str, Any]) -> None:
     """The edge's timeouts at a length that a test can wait for."""
+    (listener,) = [entry for entry in bootstrap["static_resources"]["listeners"] if entry["name"] == "edge"]
+    assert listener["listener_filters_timeout"] == "3s"
+    listener["listener_filters_timeout"] = "1s"
     edge = manager(bootstrap, "edge")
     assert edge["request_headers_timeout"] == "5s"
     assert edge["request_timeout"] == "60s"
