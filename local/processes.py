@@ -17,8 +17,8 @@ ALONE = {
     "CN_DRAIN_S": "0.2",
     "CN_GATEWAY_UNKNOWN_MODEL": "default",
 }
-# Whoever may use a mesh without keys, which is on loopback only, can reach loopback anyway. Once keys are asked for this
-# holds no longer; and who sets CN_GATEWAY_FETCH_ALLOW has said all about it.
+# Whoever may use a mesh without keys, which is on loopback only, can reach loopback anyway. Once keys are needed this
+# no longer holds; and who sets CN_GATEWAY_FETCH_ALLOW has said all about it.
 KEYLESS_FETCHES = {"CN_GATEWAY_FETCH_ALLOW_KEYLESS": "127.0.0.1:*,localhost:*"}
 _FETCHES = "CN_GATEWAY_FETCH_ALLOW"
 
