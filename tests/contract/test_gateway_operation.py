@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from structlog.testing import capture_logs
+from yarl import URL
 
 from gateway.generation.generation import Control, Generation
 from gateway.generation.services import SERVICES
@@ -57,6 +58,14 @@ async def test_without_rooms_every_dialect_says_so_in_its_own_shape(mesh: Runnin
         assert (response.status, body["status"], body["retry_after"]) == (200, "error", 2)
     async with mesh.http.get("/readyz") as response:
         assert (await response.json())["missing"] == list(SERVICES)
+
+
+async def test_clients_at_the_edge_see_no_metrics(shared: Running) -> None:
+    for path in ("/metrics", "/metrics/", "/%6detrics"):
+        url = URL(shared.url + path, encoded=True)
+        async with shared.http.get(url, headers={"x-controlmesh-edge": "1"}) as response:
+            assert response.status == 404
+            assert "cn_" not in await response.text()
 
 
 async def test_metrics_count_routes_and_not_paths(mesh: Running) -> None:

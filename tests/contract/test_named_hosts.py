@@ -1,4 +1,4 @@
-"""Hosts that clients name: webhooks' are looked up at once in every API; loopback's pictures are for those without keys."""
+"""Hosts that clients name: webhooks' are looked up at once in every API, loopback's pictures need a lack of keys."""
 
 import asyncio
 import base64
