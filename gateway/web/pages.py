@@ -6,12 +6,16 @@ resolved to another address from one moment to the next (DNS rebinding) is told 
 """
 
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from gateway.web.malformed import Malformed
 
 _SHOWN = 80
+# A browser asks first, with a preflight request, before a page may send any other type (Fetch standard, section 2.2.2).
+_UNASKED = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
+_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")
 _SAFE = frozenset({"GET", "HEAD"})
 
 
@@ -77,13 +81,13 @@ def check_page(method: str, headers: Mapping[str, str], hosts: Collection[str], 
 
 
 def check_json(content_type: str) -> None:
-    """Check that a body that is read as JSON is declared as JSON, which no page may send to another origin unasked.
+    """Check that a body that is read as JSON is not declared as what a page may send to another origin unasked.
 
     Raises:
-        NotJson: another type, or none.
+        NotJson: plain text, a form, nothing, or no media type.
     """
     essence = content_type.partition(";")[0].strip().lower()
-    if essence not in ("application/json", "text/json") and not essence.endswith("+json"):
+    if essence in _UNASKED or not _MEDIA_TYPE.fullmatch(essence):
         sent = f"not {essence[:_SHOWN]!r}" if essence else "but has none"
         raise NotJson(
             f"the body must be sent with Content-Type: application/json where no API key is asked for, {sent}"
