@@ -68,7 +68,7 @@ def check_page(method: str, headers: Mapping[str, str], hosts: Collection[str], 
     Raises:
         ForeignPage: one did.
     """
-    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "")
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "").strip().lower()
     if origin is not None and origin in origins:
         return
     if origin is not None and (origin.partition("://")[2] not in hosts or site == "cross-site"):
