@@ -24,9 +24,11 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 console = Console(highlight=False)
 
 
-def _settings() -> LocalSettings:
+def _settings(listening: bool = True) -> LocalSettings:
+    """The settings; with the ports that PORT moves them to if something is to listen there."""
     try:
-        return read(LocalSettings, os.environ).shifted(os.environ)
+        settings = read(LocalSettings, os.environ)
+        return settings.shifted(os.environ) if listening else settings
     except SettingsError as error:
         console.print(f"[red]{error}[/]")
         raise typer.Exit(2) from None
@@ -174,7 +176,7 @@ def docs(
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def keys(context: typer.Context) -> None:
     """Create, list and revoke API keys of this folder's mesh: `python -m gateway keys` with its database."""
-    records = {"CN_GATEWAY_DATABASE_URL": database_url(Path(_settings().run_folder))}
+    records = {"CN_GATEWAY_DATABASE_URL": database_url(Path(_settings(listening=False).run_folder))}
     command = [sys.executable, "-m", "gateway", "keys", *context.args]
     raise typer.Exit(subprocess.run(command, check=False, env={**records, **os.environ}).returncode)
 
@@ -182,7 +184,7 @@ def keys(context: typer.Context) -> None:
 @app.command()
 def down() -> None:
     """Stop a mesh that `up` left running from the same run folder."""
-    settings = _settings()
+    settings = _settings(listening=False)
     stopped = stop_running(Path(settings.run_folder).resolve())
     console.print("stopped" if stopped else "no mesh is running here")
 
