@@ -6,8 +6,9 @@ BIN := .venv/bin
 # Many single-threaded processes share the cores; thread pools in them would compete for the cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup models demo up down test fuzz fuzz-api chaos chaos-long gallery \
-        lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-jobs bench-attacks clean
+.PHONY: help setup models demo up down test fuzz fuzz-api chaos chaos-long rolling soak gallery \
+        lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-intake bench-jobs \
+        bench-attacks bench-fairness clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +70,12 @@ chaos-long: setup models ## Kill processes for five minutes during 200 jobs of f
 	@$(BIN)/python -m benchmarks.chaos --jobs 200 --minutes 5 --every 3 --dialects native,enterprise,scenario,grpc \
 	  --write docs/chaos.md
 
+rolling: setup models ## Restart two replicas of every service one after another under load; writes docs/rolling.md
+	@$(BIN)/python -m benchmarks.rolling --write docs/rolling.md
+
+soak: setup models ## Keep a mesh busy for half an hour and look for what grows; writes docs/soak.md
+	@$(BIN)/python -m benchmarks.soak --write docs/soak.md
+
 fuzz-api: setup ## Send 10,000 requests generated from the native API's OpenAPI document
 	@$(BIN)/python -m tests.rigs.fuzz_api --cases 10000
 
@@ -83,6 +90,7 @@ lint: .venv/.done ## Check style, types, import directions, protos and generated
 	@$(BIN)/python -m export demo --check-configs
 	@$(BIN)/python -m export annotator demo --check-configs
 	@$(BIN)/python -m local docs --check
+	@$(BIN)/python -m tests.faults.page --check
 
 format: .venv/.done ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --fix .
@@ -109,11 +117,17 @@ bench: setup models ## Compare the mesh with diffusers' own pipeline and write d
 bench-hints: setup models ## Compare hints with controlnet_aux and write docs/hints_benchmark.md
 	@$(BIN)/python -m benchmarks.hints --write docs/hints_benchmark.md
 
+bench-intake: setup ## Measure decoding in processes of its own; writes docs/intake_benchmark.md
+	@$(BIN)/python -m benchmarks.intake --write docs/intake_benchmark.md
+
 bench-jobs: setup ## Measure the overhead of jobs; writes docs/jobs_benchmark.md
 	@$(BIN)/python -m benchmarks.jobs --write docs/jobs_benchmark.md
 
 bench-attacks: setup models ## Measure how long others wait during attacks; writes docs/attacks_benchmark.md
 	@$(BIN)/python -m benchmarks.attacks --write docs/attacks_benchmark.md
+
+bench-fairness: setup ## Measure how long one owner waits while another floods; writes docs/fairness.md
+	@$(BIN)/python -m benchmarks.fairness --write docs/fairness.md
 
 gallery: setup models ## Show every control type on the same pictures; writes docs/gallery.md
 	@$(BIN)/python -m local gallery

@@ -15,11 +15,14 @@ from gateway.egress.fetch import Fetcher
 from gateway.egress.hosts import Egress
 from gateway.files.assets import Assets
 from gateway.files.links import Links
+from gateway.files.quota import Quota
 from gateway.files.records import places
 from gateway.files.stores import S3Access, open_store
 from gateway.files.tenant_storage import TenantStorages
 from gateway.files.uploads import Uploads
 from gateway.generation.catalogue import Catalogue
+from gateway.generation.conversion import Conversion
+from gateway.generation.hint_places import HintPlaces
 from gateway.generation.hints import Hints
 from gateway.generation.pictures import Pictures
 from gateway.generation.pipeline import Pipeline
@@ -86,6 +89,7 @@ class Gateway:
     pictures: Pictures
     hints: Hints
     bodies: BodyBounds
+    conversion: Conversion
     models: ModelAdmin
     database: Database
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
@@ -121,7 +125,14 @@ async def open_gateway(
             workflows,
             Pipeline(services, settings.deadline_s).run,
             assets,
-            Bounds(settings.max_pictures, settings.max_waiting, settings.retention_s),
+            Bounds(
+                settings.max_pictures,
+                settings.max_waiting,
+                settings.retention_s,
+                owner_share=settings.owner_waiting,
+                owner_records=settings.owner_records,
+            ),
+            quota=assets.quota,
             outbox=_each(partial(of_job, retention_s=settings.retention_s), webhooks.outbox.write),
             notify=webhooks.outbox.written,
             # Who has no records that last hears at once that the mesh is away, as from a request that is waited for.
@@ -136,7 +147,7 @@ async def open_gateway(
         models = ModelAdmin(settings, catalogue, database, _loads_outbox(webhooks, voices), webhooks.outbox.written)
         models.open()
         stack.push_async_callback(models.close)
-        fetcher = fetcher or Fetcher(allow=settings.fetch_allow, timeout_s=settings.fetch_timeout_s)
+        fetcher = fetcher or _fetcher(settings, keys)
 
         async def sweep() -> None:
             if removed := await assets.sweep():
@@ -155,12 +166,13 @@ async def open_gateway(
             uploads=uploads,
             webhooks=webhooks,
             pictures=Pictures(fetcher),
-            hints=Hints(services, settings.deadline_s),
+            hints=Hints(services, settings.deadline_s, HintPlaces(settings.max_hints, settings.owner_waiting)),
             bodies=BodyBounds(
                 ByteBudget(settings.body_budget_bytes, settings.max_body_bytes),
                 settings.max_body_bytes,
                 settings.body_portion_s,
             ),
+            conversion=Conversion(services, settings.deadline_s),
             models=models,
             database=database,
         )
@@ -182,7 +194,23 @@ async def _assets(settings: GatewaySettings, database: Database, stack: AsyncExi
     key = await database.run(partial(shared_key, name="links"))
     cipher = await asyncio.to_thread(Cipher, settings.secret, passing=not database.durable)
     storages = TenantStorages(database, cipher, settings.storage_allow)
-    return Assets(store, settings.retention_s, database, links=Links(key), urls=settings.asset_urls, storages=storages)
+    return Assets(
+        store,
+        settings.retention_s,
+        database,
+        links=Links(key),
+        urls=settings.asset_urls,
+        storages=storages,
+        quota=Quota(settings.owner_bytes, settings.owner_files),
+        floor_bytes=settings.storage_floor_bytes,
+    )
+
+
+def _fetcher(settings: GatewaySettings, keys: Keys) -> Fetcher:
+    def allow() -> Sequence[str]:
+        return settings.fetch_allow + (() if keys.asked_for else settings.fetch_allow_keyless)
+
+    return Fetcher(allow=allow, timeout_s=settings.fetch_timeout_s)
 
 
 def _workflows(settings: GatewaySettings, database: Database) -> Workflows:
@@ -202,7 +230,7 @@ def _webhooks(
     return Webhooks(
         database,
         workflows,
-        Egress(allow=settings.webhook_allow),
+        Egress(allow=settings.webhook_allow, setting="CN_GATEWAY_WEBHOOK_ALLOW"),
         {name: voice.announce for name, voice in voices.items() if voice.announce},
         signers={name: voice.sign for name, voice in voices.items() if voice.sign},
         events={name: voice.events for name, voice in voices.items() if voice.events},

@@ -1,13 +1,15 @@
 """Client channels to other services: message size, keepalive, request id, traces, and errors as MeshError."""
 
-from collections.abc import AsyncIterator, Awaitable
-from typing import TypeVar
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, TypeVar
 
 import grpc
 from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
-from mesh.errors import from_rpc
-from mesh.telemetry import REQUEST_ID_METADATA, request_id
+from mesh.errors import from_rpc, is_unseen
+from mesh.telemetry import REQUEST_ID_METADATA, RETRIES, request_id
 
 T = TypeVar("T")
 
@@ -51,10 +53,60 @@ async def call(awaitable: Awaitable[T]) -> T:
         raise from_rpc(error) from error
 
 
-async def stream(messages: AsyncIterator[T]) -> AsyncIterator[T]:
-    """Yield the call's responses; errors as in `call`. A caller that stops early must cancel the call."""
-    try:
-        async for message in messages:
-            yield message
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc(error) from error
+class Retries:
+    """Makes calls again that were refused before a service saw them, as long as most calls are not.
+
+    Each call earns a fraction of a retry, and each retry costs one, as in gRPC's retry throttling: while a tenth of the
+    calls are refused all of those are tried again, and when everything is away hardly any. Only what no service has
+    seen is tried again: errors that a service answered with, a full one's among them, and streams that have begun are
+    not.
+
+    Args:
+        share: retries that a call earns.
+        most: retries that can be saved up; so many there are at the beginning.
+        pauses_s: pauses in seconds before the retries of one call, each up to half longer at random.
+    """
+
+    def __init__(self, share: float = 0.2, most: float = 10.0, pauses_s: tuple[float, ...] = (0.02, 0.08, 0.3)) -> None:
+        self._share = share
+        self._most = self._left = most
+        self._pauses_s = pauses_s
+
+    async def call(self, make: Callable[[], Awaitable[T]]) -> T:
+        """The response of the call that `make` makes, which may be made several times; errors as in `call`."""
+        for pause_s in self._begin():
+            try:
+                return await make()
+            except grpc.aio.AioRpcError as error:
+                if pause_s is None or not self._may_retry(error):
+                    raise from_rpc(error) from error
+            await asyncio.sleep(pause_s)
+        raise AssertionError("the last pause is None")
+
+    async def stream(self, make: Callable[[], Any]) -> AsyncGenerator[Any]:
+        """Yield the responses of the call that `make` makes, which may be made several times until a response has come;
+        errors as in `call`. Close this iterator to cancel the call."""
+        for pause_s in self._begin():
+            answers, seen = make(), False
+            try:
+                async for answer in answers:
+                    seen = True
+                    yield answer
+                return
+            except grpc.aio.AioRpcError as error:
+                if pause_s is None or seen or not self._may_retry(error):
+                    raise from_rpc(error) from error
+            finally:
+                answers.cancel()
+            await asyncio.sleep(pause_s)
+
+    def _begin(self) -> tuple[float | None, ...]:
+        self._left = min(self._most, self._left + self._share)
+        return (*(pause_s * random.uniform(1, 1.5) for pause_s in self._pauses_s), None)
+
+    def _may_retry(self, error: grpc.aio.AioRpcError) -> bool:
+        if not is_unseen(error) or self._left < 1:
+            return False
+        self._left -= 1
+        RETRIES.inc()
+        return True

@@ -74,6 +74,10 @@ class Overloaded(MeshError):
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+class TooOften(Overloaded):
+    """The caller's own limit was reached, not the deployment's."""
+
+
 class Unavailable(MeshError):
     """A service of the mesh does not answer; try again later."""
 
@@ -136,6 +140,12 @@ def from_rpc(error: grpc.aio.AioRpcError) -> MeshError:
             retry_after_s=float(retry) if retry is not None else None,
         )
     return _TRANSPORT.get(error.code(), _unexpected)(error)
+
+
+def is_unseen(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the call may not have reached a service: the transport, a proxy or a closing server refused it."""
+    metadata = dict(error.trailing_metadata() or ())
+    return error.code() == grpc.StatusCode.UNAVAILABLE and "controlmesh-error" not in metadata
 
 
 def unexpected(request_id: str = "") -> InternalError:

@@ -1,156 +1,267 @@
-"""Decode and encode pictures: check the header before any decoder runs, then use Pillow with an allow-list.
+"""Decode and encode pictures: the container is examined before any decoder runs, and only what is needed reaches one.
 
-Every incoming byte may be hostile. The header check reads the declared size without allocating pixels, so that a small
-file that declares a hundred megapixels is refused in microseconds. Decoder messages never reach a caller.
+Decoders' messages never reach a caller. A service decodes in processes of its own, see mesh.decoders; what is here runs
+there, or where the bytes are our own.
 """
 
 import io
 import struct
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
+from mesh.containers import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    MAX_SIDE,
+    MEDIA_TYPES,
+    Format,
+    Layout,
+    check,
+    examine,
+    needed,
+    sniff,
+    upright_size,
+)
 from mesh.errors import InvalidInput
 
-Format = Literal["PNG", "JPEG", "WEBP"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "MEDIA_TYPES",
+    "Format",
+    "Ground",
+    "Pixels",
+    "Traits",
+    "check",
+    "decode",
+    "decode_fitted",
+    "encode",
+    "encode_as",
+    "inspect",
+    "resize",
+    "sniff",
+    "upright_size",
+]
+
 Pixels = NDArray[np.uint8]
 
-MAX_BYTES = 16 * 1024 * 1024
-MAX_PIXELS = 16_777_216
-MAX_SIDE = 16_384
-
-MEDIA_TYPES: dict[Format, str] = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
-
-# EXIF's tag, and its values for a picture that is turned by 90 degrees.
-_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
-
 # Quality before size, speed before both: PNG's higher levels cost five times the CPU to save a tenth of the bytes.
-_SAVE_OPTIONS: dict[Format, dict[str, object]] = {
+_SAVE_OPTIONS: dict[str, dict[str, object]] = {
     "PNG": {"compress_level": 1},
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 95, "method": 0},
 }
+# Pixels that are converted at a time: beside a whole picture, a second whole one would be too much.
+_STRIP = 1 << 16
+# OpenCV refuses anything shorter, and a WebP of few pixels may be.
+_LEAST_WEBP = 32
+# An opacity from here on counts as visible, a luma from here on as light.
+_HALF = 128
 
 # Pillow loads its plugins at the first open; better at start-up than in the first request.
 Image.preinit()
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
-def sniff(content: bytes) -> tuple[Format, int, int] | None:
-    """Format, width and height that the header of `content` declares, or None if it is not a PNG, JPEG or WebP."""
-    if content[:8] == b"\x89PNG\r\n\x1a\n" and content[12:16] == b"IHDR" and len(content) >= 24:
-        width, height = struct.unpack(">II", content[16:24])
-        return "PNG", width, height
-    if content[:3] == b"\xff\xd8\xff":
-        size = _jpeg_size(content)
-        return ("JPEG", *size) if size else None
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP" and len(content) >= 30:
-        size = _webp_size(content)
-        return ("WEBP", *size) if size else None
-    return None
+class Ground(Enum):
+    """What lies under transparent pixels; which one a picture has follows from its role."""
+
+    WHITE = auto()
+    """The paper of pictures and drawings."""
+    BLACK = auto()
+    """The ground of masks and of maps such as depth and pose: a value becomes light times opacity."""
+    STROKES = auto()
+    """Of a drawing that may be either: black under light strokes, white under dark ones."""
 
 
-def _jpeg_size(content: bytes) -> tuple[int, int] | None:
-    at = 2
-    while at + 9 < len(content):
-        if content[at] != 0xFF:
-            return None
-        marker = content[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", content[at + 5 : at + 9])
-            return width, height
-        at += 2 + struct.unpack(">H", content[at + 2 : at + 4])[0]
-    return None
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a picture was like before it was made UINT8 RGB.
+
+    Attributes:
+        clear: share of its pixels that are more transparent than not, 0 to 1.
+        light: of the others, share that is more light than dark, 0 to 1; 0 if there are none or nothing is transparent.
+        deepest: greatest value of a picture of 16-bit grey; None for others.
+    """
+
+    clear: float = 0.0
+    light: float = 0.0
+    deepest: int | None = None
 
 
-def _webp_size(content: bytes) -> tuple[int, int] | None:
-    kind = content[12:16]
-    if kind == b"VP8X":
-        return int.from_bytes(content[24:27], "little") + 1, int.from_bytes(content[27:30], "little") + 1
-    if kind == b"VP8L":
-        bits = int.from_bytes(content[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8 ":
-        width, height = struct.unpack("<HH", content[26:30])
-        return width & 0x3FFF, height & 0x3FFF
-    return None
+def decode(content: bytes, *, field: str = "image", ground: Ground = Ground.WHITE) -> Pixels:
+    """Decode a picture to UINT8 [height, width, 3] RGB: upright by its orientation, transparency over `ground`.
 
-
-def decode(content: bytes, *, field: str = "image") -> Pixels:
-    """Decode a picture to UINT8 [height, width, 3] RGB: upright by its EXIF tag, transparency over white.
+    At its highest it takes 10 bytes a pixel and the file again; a JPEG of four components in several scans takes 12.
 
     Args:
-        content: a PNG, JPEG or WebP file of at most MAX_BYTES and MAX_PIXELS.
+        content: a PNG, JPEG or WebP file of at most MAX_BYTES and MAX_PIXELS; of an animation the first picture counts.
         field: name of the request's field, for the error.
+        ground: what lies under transparent pixels.
 
     Raises:
-        InvalidInput: too many bytes or pixels, an unknown format, or a broken file.
+        InvalidInput: too many bytes or pixels, an unknown format, a container that contradicts itself or its pixels, or
+            a broken file.
     """
-    check(content, field=field)
+    return inspect(content, field=field, ground=ground)[0]
+
+
+def decode_fitted(content: bytes, width: int, height: int, *, field: str = "image") -> Pixels:
+    """As `decode`, resized to [height, width, 3] by `resize`."""
+    return resize(decode(content, field=field), width, height)
+
+
+def inspect(content: bytes, *, field: str = "image", ground: Ground = Ground.WHITE) -> tuple[Pixels, Traits]:
+    """As `decode`, with what the picture was like."""
+    layout = examine(content, field=field)
     try:
-        with Image.open(io.BytesIO(content), formats=tuple(MEDIA_TYPES)) as picture:
-            upright = ImageOps.exif_transpose(picture)
-            if upright.mode.startswith("I;16") or upright.mode == "I":
-                # Pillow's own conversion clips 16-bit grey instead of scaling it.
-                grey = (np.asarray(upright, np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, axis=2)
-            if "A" in upright.getbands() or "transparency" in upright.info:
-                layer = upright.convert("RGBA")
-                white = Image.new("RGBA", layer.size, "white")
-                upright = Image.alpha_composite(white, layer)
-            return np.asarray(upright.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError, MemoryError):
+        pixels, traits = _flattened(content, layout, ground)
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError):
         # The decoder's own message may contain addresses or paths.
         raise InvalidInput(f"cannot identify image file in {field}: it is broken or truncated", field=field) from None
+    except MemoryError:
+        raise InvalidInput(f"{field} takes more memory than a picture may; save it anew", field=field) from None
+    return _upright(pixels, layout.orientation), traits
 
 
-def check(content: bytes, *, field: str = "image") -> tuple[Format, int, int]:
-    """Format, width and height of an acceptable picture, from its header alone.
-
-    Raises:
-        InvalidInput: empty, too many bytes or pixels, or not a PNG, JPEG or WebP header.
-    """
-    if not content:
-        raise InvalidInput(f"{field} is empty; send a PNG, JPEG or WebP picture", field=field)
-    if len(content) > MAX_BYTES:
-        raise InvalidInput(f"{field} has {len(content)} bytes; at most {MAX_BYTES} are allowed", field=field)
-    head = sniff(content)
-    if head is None:
-        raise InvalidInput(f"cannot identify image file in {field}: send a PNG, JPEG or WebP picture", field=field)
-    _, width, height = head
-    if width < 1 or height < 1 or width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
-        raise InvalidInput(
-            f"{field} is {width}x{height} pixels; at most {MAX_PIXELS} in total and {MAX_SIDE} per side are allowed",
-            field=field,
-        )
-    return head
+def _flattened(content: bytes, layout: Layout, ground: Ground) -> tuple[Pixels, Traits]:
+    pure = needed(content, layout)
+    del content
+    if layout.format == "WEBP":
+        return _over(_WebP(pure, layout), ground)
+    with Image.open(io.BytesIO(pure), formats=[layout.format]) as picture:
+        bands = len(picture.getbands())
+        if picture.size != (layout.width, layout.height) or layout.components not in (0, bands):
+            raise ValueError("the decoder finds another picture than the header declares")
+        picture.load()
+        return _over(_Stored(picture), ground)
 
 
-def upright_size(content: bytes, *, field: str = "image") -> tuple[int, int]:
-    """Width and height of an acceptable picture after `decode`, from its header and EXIF tag alone.
+class _Stored:
+    """A picture as Pillow decoded it, read in strips."""
 
-    Raises:
-        InvalidInput: as `check`.
-    """
-    _, width, height = check(content, field=field)
-    try:
-        with Image.open(io.BytesIO(content), formats=tuple(MEDIA_TYPES)) as picture:
-            # For a PNG without the chunk, Pillow would decode the whole file to look for it behind the pixels.
-            turned = "exif" in picture.info and picture.getexif().get(_ORIENTATION) in _TURNED
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError):
-        turned = False  # `decode` will say what is wrong
-    return (height, width) if turned else (width, height)
+    def __init__(self, picture: Image.Image) -> None:
+        self._picture = picture
+        self._is_deep = picture.mode.startswith("I")
+        self._clear = picture.info.get("transparency")
+        self.size = picture.size
+        self.has_alpha = "A" in picture.getbands() or self._clear is not None
+        self.deepest = 0 if self._is_deep else None
+
+    def strip(self, top: int, bottom: int) -> Image.Image:
+        """The rows from `top` to `bottom`: RGBA if the picture has transparency, else RGB."""
+        rows = self._picture.crop((0, top, self.size[0], bottom))
+        if not self._is_deep:
+            if isinstance(self._clear, tuple) and max(self._clear) > 255:
+                # Colours of 16 bits are decoded to their upper 8, the transparent one is not.
+                rows.info["transparency"] = tuple(value >> 8 for value in self._clear)
+            return rows.convert("RGBA" if self.has_alpha else "RGB")
+        # Pillow's own conversion clips 16-bit grey instead of scaling it.
+        values = np.asarray(rows).astype(np.uint32)
+        self.deepest = max(self.deepest or 0, int(values.max()))
+        grey = Image.fromarray((values >> 8).clip(0, 255).astype(np.uint8))
+        if not self.has_alpha:
+            return grey.convert("RGB")
+        clear = Image.fromarray(np.where(values == self._clear, 0, 255).astype(np.uint8))
+        return Image.merge("RGBA", (grey, grey, grey, clear))
+
+
+class _WebP:
+    """A WebP as OpenCV decodes it, in place of Pillow, which keeps the canvas of an animation beside the picture."""
+
+    deepest = None
+
+    def __init__(self, content: bytes, layout: Layout) -> None:
+        import cv2  # only services that decode pictures have it
+
+        # What OpenCV finds odd in a file is not for the log of a service.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            found = cv2.imdecode(np.frombuffer(content.ljust(_LEAST_WEBP, b"\0"), np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            found = None
+        told = layout.frame or layout
+        if found is None or found.dtype != np.uint8 or found.shape[1::-1] != (told.width, told.height):
+            raise ValueError("broken, or another picture than the header declares")
+        self._frame = layout.frame
+        self._stored: Pixels = found.astype(np.uint8, copy=False)
+        self.size = layout.width, layout.height
+        # What an animation's first picture leaves free of its canvas is transparent.
+        self.has_alpha = found.shape[2] == 4 or layout.frame is not None
+
+    def strip(self, top: int, bottom: int) -> Image.Image:
+        """The rows from `top` to `bottom`: RGBA if the picture has transparency, else RGB."""
+        if self._frame is None:
+            return _swapped(self._stored[top:bottom])
+        canvas = Image.new("RGBA", (self.size[0], bottom - top))
+        first, last = max(top - self._frame.top, 0), bottom - self._frame.top
+        if last > 0 and first < self._frame.height:
+            canvas.paste(_swapped(self._stored[first:last]), (self._frame.left, max(self._frame.top - top, 0)))
+        return canvas
+
+
+def _swapped(rows: Pixels) -> Image.Image:
+    order = [2, 1, 0, 3] if rows.shape[2] == 4 else [2, 1, 0]
+    return Image.fromarray(np.ascontiguousarray(rows[..., order]))
+
+
+def _over(stored: _Stored | _WebP, ground: Ground) -> tuple[Pixels, Traits]:
+    width, height = stored.size
+    traits = _traits(stored) if stored.has_alpha else Traits()
+    is_black = ground is Ground.BLACK or (ground is Ground.STROKES and traits.light > 0.5)
+    flat = np.empty((height, width, 3), np.uint8)
+    for top, bottom in _strips(width, height):
+        rows = stored.strip(top, bottom)
+        if stored.has_alpha:
+            under = Image.new("RGBA", rows.size, "black" if is_black else "white")
+            rows = Image.alpha_composite(under, rows).convert("RGB")
+        flat[top:bottom] = np.asarray(rows)
+    return flat, Traits(traits.clear, traits.light, stored.deepest)
+
+
+def _traits(stored: _Stored | _WebP) -> Traits:
+    """Shares of clear pixels and, among the visible ones, of light ones."""
+    width, height = stored.size
+    visible = light = 0
+    for top, bottom in _strips(width, height):
+        rows = stored.strip(top, bottom)
+        seen = np.asarray(rows.getchannel("A")) >= _HALF
+        visible += int(np.count_nonzero(seen))
+        light += int(np.count_nonzero(seen & (np.asarray(rows.convert("L")) >= _HALF)))
+    return Traits(1 - visible / (width * height), light / visible if visible else 0.0)
+
+
+def _strips(width: int, height: int) -> Iterator[tuple[int, int]]:
+    rows = max(1, _STRIP // width)
+    return ((top, min(top + rows, height)) for top in range(0, height, rows))
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Turn and mirror `pixels` as TIFF 6.0's orientation says."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def encode(pixels: Pixels, format: Format = "PNG") -> bytes:
     """Encode UINT8 [height, width, 3] RGB as a file."""
+    return encode_as(pixels, format)
+
+
+def encode_as(pixels: Pixels, format: str) -> bytes:
+    """As `encode`, in any format that Pillow writes."""
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, format, **_SAVE_OPTIONS[format])
+    Image.fromarray(pixels).save(out, format, **_SAVE_OPTIONS.get(format, {}))
     return out.getvalue()
 
 

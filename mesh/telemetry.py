@@ -24,6 +24,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 RPCS = Counter("cn_rpc_requests_total", "gRPC calls served, by method and status code.", ["method", "code"])
+RETRIES = Counter("cn_rpc_retries_total", "gRPC calls made again because no service had seen them.")
 RPC_SECONDS = Histogram("cn_rpc_duration_seconds", "Time from a call's arrival to its end.", ["method"])
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("controlmesh")

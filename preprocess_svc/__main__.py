@@ -12,6 +12,7 @@ from families.annotators import list_annotators
 from families.manifest import list_manifests
 from mesh.admission import Admission
 from mesh.command import settings_of
+from mesh.decoders import Decoders
 from mesh.server import serve
 from mesh.telemetry import configure
 from mesh.triton import Triton
@@ -30,15 +31,20 @@ async def main(settings: PreprocessSettings) -> None:
     repository = Path(settings.model_repository)
     admission = Admission(settings.running, settings.waiting, "requests in preparation")
     annotators = Annotators(list_annotators(repository), triton)
-    servicer = PreprocessServicer(list_manifests(repository), repository, triton, admission, load_styles(), annotators)
+    decoders = Decoders(settings, ("preprocess_svc.fitting", "preprocess_svc.extraction.ready"))
+    servicer = PreprocessServicer(
+        list_manifests(repository), repository, triton, admission, load_styles(), annotators, decoders
+    )
     services = {
         "controlmesh.v1.PreprocessService": lambda server: preprocess_pb2_grpc.add_PreprocessServiceServicer_to_server(
             servicer, server
         )
     }
     try:
+        await decoders.start()
         await serve(settings, services, servicer.probe)
     finally:
+        await decoders.close()
         await triton.close()
 
 

@@ -1,20 +1,22 @@
 """Make hints: from a picture, from text, or from a ready hint, at the size of the picture to generate."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 
 from families.limits import HINT_CHARACTERS
+from mesh.decoders import Decoding, Threads
 from mesh.errors import InvalidInput, MeshError
-from mesh.pictures import Pixels, decode
+from mesh.pictures import Ground, Pixels
 from mesh.suggestions import did_you_mean
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
 from preprocess_svc.extraction.control import Algorithm, ControlType, Extractor, Learned, Written
-from preprocess_svc.masks import fit_mask, mark
+from preprocess_svc.fitting import fit_source, fitted, fitted_mask
+from preprocess_svc.masks import mark
+from preprocess_svc.remarks import on_hint, on_mask, on_ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,9 @@ async def make_hint(
     at: str = "control",
     *,
     shared_mask: Pixels | None = None,
+    decoding: Decoding | None = None,
 ) -> MadeHint:
-    """Make one hint. Heavy work is done in threads.
+    """Make one hint. Pictures are decoded where `decoding` says, other heavy work is done in threads.
 
     Args:
         wish: the request.
@@ -82,6 +85,7 @@ async def make_hint(
         annotators: the loaded ones.
         at: path of the control in the request, for errors.
         shared_mask: the request's mask, UINT8 [height, width], for controls that need a mask and have none.
+        decoding: decodes pictures; None: in threads of this process.
 
     Raises:
         InvalidInput: an unknown kind, extractor or parameter, a broken picture, a kind without an available extractor,
@@ -91,14 +95,18 @@ async def make_hint(
     control = find_control(wish.kind, f"{at}.kind")
     extractor = _extractor(control, wish, annotators, at) if wish.auto_hint or wish.text else None
     settled = _settled(control, extractor, wish, at)
+    decoding = decoding or Threads()
     try:
-        marked = await asyncio.to_thread(_settled_mask, control, wish.mask, shared_mask, size, at)
-        made = await _made(control, extractor, settled, wish, size, annotators, at)
+        marked, mask_notes = await _settled_mask(control, wish.mask, shared_mask, size, at, decoding)
+        made = await _made(control, extractor, settled, wish, size, annotators, at, decoding)
     except MeshError as error:
         if error.field and not error.field.startswith(f"{at}."):
             error.field = f"{at}.{error.field}"
         raise
-    return made if marked is None else MadeHint(mark(made.pixels, marked), made.extractor, made.annotator, made.notes)
+    if marked is None:
+        return made
+    notes = (*made.notes, *mask_notes)
+    return MadeHint(mark(made.pixels, marked), made.extractor, made.annotator, notes)
 
 
 async def _made(
@@ -109,43 +117,39 @@ async def _made(
     size: tuple[int, int],
     annotators: Annotators,
     at: str,
+    decoding: Decoding,
 ) -> MadeHint:
     if isinstance(extractor, Written):
         return MadeHint(await asyncio.to_thread(extractor.write, wish.text, size, settled), extractor.name)
     as_ready = extractor is None or (isinstance(extractor, Algorithm) and extractor.as_ready)
-    fit = control.ready.fit if as_ready else fit_source
-    picture = await asyncio.to_thread(_picture, wish.content, size, fit, at)
+    name = f"{at}.image"
+    picture, traits = await decoding.run(
+        fitted,
+        wish.content,
+        name,
+        size,
+        control.ready.fit if as_ready else fit_source,
+        field=name,
+        # A picture to extract from is a picture; a hint has the ground of its kind.
+        ground=control.ready.ground if as_ready else Ground.WHITE,
+    )
+    notes: tuple[str, ...] = ()
     if isinstance(extractor, Algorithm):
-        pixels = await asyncio.to_thread(extractor.extract, picture, settled)
-        notes: tuple[str, ...] = ()
+        made = MadeHint(await asyncio.to_thread(extractor.extract, picture, settled), extractor.name)
         if extractor.stand_in:
-            notes = (f"{at}: made by the stand-in {extractor.name!r}, a crude substitute: {extractor.description}",)
-        return MadeHint(pixels, extractor.name, notes=notes)
-    if isinstance(extractor, Learned):
+            notes = (f"made by the stand-in {extractor.name!r}, a crude substitute: {extractor.description}",)
+    elif isinstance(extractor, Learned):
         pixels = await extractor.annotate(picture, settled, annotators)
         card = annotators.card(extractor.heads[0])
-        return MadeHint(pixels, extractor.name, card.name if card else "")
-    pixels, remarks = await asyncio.to_thread(control.ready.put_right, control.kind, picture)
-    return MadeHint(np.ascontiguousarray(pixels), notes=tuple(f"{at}: {note}" for note in remarks))
-
-
-def fit_source(picture: Pixels, size: tuple[int, int]) -> Pixels:
-    """Resize a picture to extract from, UINT8 [h, w, 3], to (width, height): Lanczos to enlarge, else area means.
-
-    The rule of the ControlNet annotators' `resize_image` (controlnet_aux, the Hugging Face handler's hinter), bit for
-    bit: thresholds tuned on pictures shrunk by area find different edges in those that Pillow's Lanczos sharpens.
-    """
-    if picture.shape[1::-1] == size:
-        return picture
-    grows = min(size) > min(picture.shape[:2])
-    fitted = cv2.resize(picture, size, interpolation=cv2.INTER_LANCZOS4 if grows else cv2.INTER_AREA)
-    return fitted.astype(np.uint8, copy=False)
-
-
-def _picture(
-    content: bytes, size: tuple[int, int], fit: Callable[[Pixels, tuple[int, int]], Pixels], at: str
-) -> Pixels:
-    return fit(decode(content, field=f"{at}.image"), size)
+        made = MadeHint(pixels, extractor.name, card.name if card else "")
+    else:
+        pixels, notes = await asyncio.to_thread(control.ready.put_right, control.kind, picture)
+        made = MadeHint(np.ascontiguousarray(pixels))
+        if said := on_ready(control, picture, traits):
+            # A map that is as good as black need not also be called empty, or unlike a drawing.
+            return replace(made, notes=tuple(f"{at}: {note}" for note in said))
+    notes = (*notes, *on_hint(control, made.pixels))
+    return replace(made, notes=tuple(f"{at}: {note}" for note in notes))
 
 
 def _extractor(control: ControlType, wish: Wish, annotators: Annotators, at: str) -> Extractor:
@@ -211,9 +215,10 @@ def _settled(control: ControlType, extractor: Extractor | None, wish: Wish, at: 
     return {}
 
 
-def _settled_mask(
-    control: ControlType, own: bytes | None, shared: Pixels | None, size: tuple[int, int], at: str
-) -> Pixels | None:
+async def _settled_mask(
+    control: ControlType, own: bytes | None, shared: Pixels | None, size: tuple[int, int], at: str, decoding: Decoding
+) -> tuple[Pixels | None, tuple[str, ...]]:
+    """The mask for the hint, if the kind reads one, with notes on one of its own."""
     field = f"{at}.mask"
     if not control.reads_mask:
         if own is not None:
@@ -221,11 +226,12 @@ def _settled_mask(
             raise InvalidInput(
                 f"control {control.kind!r} does not use a mask: remove it; kinds that use one: {readers}", field=field
             )
-        return None
+        return None, ()
     if own is not None:
-        return fit_mask(own, size, field)
+        mask = await decoding.run(fitted_mask, own, field, size, field=field)
+        return mask.pixels, tuple(f"{at}: {note}" for note in on_mask(mask))
     if shared is None:
         raise InvalidInput(
             f"{control.kind} needs a mask: send one, white where the picture is to be repainted", field=field
         )
-    return shared
+    return shared, ()

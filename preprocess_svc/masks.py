@@ -1,31 +1,14 @@
 """Masks: white where the picture is to be repainted, black elsewhere."""
 
 import numpy as np
-from PIL import Image
 
-from mesh.pictures import Pixels, decode, resize
+from mesh.pictures import Pixels
+from preprocess_svc.fitting import fitted_mask
 
 
 def fit_mask(content: bytes, size: tuple[int, int], field: str = "mask") -> Pixels:
-    """Decode a mask at the picture's size, as the mask processor of diffusers' inpainting pipelines does.
-
-    VaeImageProcessor(do_normalize=False, do_binarize=True, do_convert_grayscale=True): Lanczos, then grey (ITU-R 601-2
-    luma), then white from 128 on. Transparent pixels count as white.
-
-    Args:
-        content: PNG, JPEG or WebP file.
-        size: (width, height) in pixels.
-        field: name of the request's field, for errors.
-
-    Returns:
-        UINT8 [height, width]: 255 repaint, 0 keep.
-
-    Raises:
-        InvalidInput: the picture is broken, too large or of an unknown format.
-    """
-    fitted = resize(decode(content, field=field), *size)
-    grey = np.asarray(Image.fromarray(fitted).convert("L"))
-    return np.where(grey >= 128, 255, 0).astype(np.uint8)
+    """The mask of `fitted_mask`, UINT8 [height, width]: 255 repaint, 0 keep. Raises InvalidInput as that."""
+    return fitted_mask(content, size, field=field).pixels
 
 
 def mark(picture: Pixels, mask: Pixels) -> Pixels:

@@ -14,21 +14,25 @@ from families.limits import DEFAULT_END, DEFAULT_WEIGHT, MOST_CONTROLS, MOST_HIN
 from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
+from mesh.concurrency import both, together
+from mesh.decoders import Decoding, Threads
 from mesh.errors import InvalidInput, MeshError
 from mesh.pictures import Pixels, encode, upright_size
 from mesh.tensors import to_message
 from mesh.triton import Triton
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.controls import CONTROLS
-from preprocess_svc.extraction.control import Algorithm, ControlType, Extractor, Learned, Parameter, Written
+from preprocess_svc.descriptions import kind_message
+from preprocess_svc.fitting import FittedMask, converted, fitted_mask
 from preprocess_svc.hints import MadeHint, Wish, find_control, make_hint
-from preprocess_svc.masks import fit_mask
+from preprocess_svc.remarks import on_mask
 from preprocess_svc.sizes import fitted_size, picture_size, target_size
 from preprocess_svc.styles import StyleBook
 from preprocess_svc.text import TextEncoder
 
 HINT_SECONDS = Histogram("cn_hint_duration_seconds", "Time to make one hint.", ["kind"])
 _DEFAULT_SHORT_SIDE = 512
+_FORMATS = {number: name.removeprefix("IMAGE_FORMAT_") for name, number in types_pb2.ImageFormat.items() if number}
 
 
 class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
@@ -41,6 +45,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         admission: limit on concurrent requests.
         styles: the styles and quality words for prompts.
         annotators: the models that extract hints; none by default.
+        decoding: decodes pictures; None: in threads of this process.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         admission: Admission,
         styles: StyleBook,
         annotators: Annotators | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         self._models = LoadedModels(models, repository)
         self._repository = repository
@@ -59,6 +65,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         self._admission = admission
         self._styles = styles
         self._annotators = annotators or Annotators()
+        self._decoding = decoding or Threads()
 
     async def Prepare(self, request: preprocess_pb2.PrepareRequest, context: Any) -> preprocess_pb2.PrepareResponse:
         """Prepare the text embeddings and hints of one request; see the .proto."""
@@ -71,7 +78,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                 first = upright_size(request.controls[0].image.content, field="controls[0].image")
                 picture = picture or first
             size = target_size(request.width, request.height, picture, model)
-            mask = await asyncio.to_thread(fit_mask, request.mask.content, size) if request.HasField("mask") else None
+            mask = await self._mask(request, size)
             words = self._styles.enhance(
                 request.prompt, request.negative_prompt, request.enhance_prompt, request.enhance_style
             )
@@ -79,13 +86,12 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             if request.guidance:
                 prompts.insert(0, ("negative_prompt", words.negative_prompt))
             weighting = request.prompt_weighting if request.HasField("prompt_weighting") else True
-            (text, notes), made = await asyncio.gather(
+            # The first that fails stops the others: nobody waits for their pictures any more.
+            (text, notes), made = await both(
                 self._encoders[model.name].encode(prompts, request.clip_skip, weighting),
-                asyncio.gather(
-                    *(
-                        self._made(control, size, f"controls[{i}]", model, mask)
-                        for i, control in enumerate(request.controls)
-                    )
+                together(
+                    self._made(control, size, f"controls[{i}]", model, mask.pixels if mask else None)
+                    for i, control in enumerate(request.controls)
                 ),
             )
         return preprocess_pb2.PrepareResponse(
@@ -95,12 +101,22 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                 hints=[_hint(control, hint) for control, hint in zip(request.controls, made, strict=True)],
                 width=size[0],
                 height=size[1],
-                mask=None if mask is None else to_message(mask),
+                mask=None if mask is None else to_message(mask.pixels),
             ),
-            notes=[*words.notes, *notes, *(note for hint in made for note in hint.notes)],
+            notes=[
+                *words.notes,
+                *notes,
+                *(on_mask(mask) if mask else ()),
+                *(note for hint in made for note in hint.notes),
+            ],
             prompt=words.prompt,
             negative_prompt=words.negative_prompt,
         )
+
+    async def _mask(self, request: preprocess_pb2.PrepareRequest, size: tuple[int, int]) -> FittedMask | None:
+        if not request.HasField("mask"):
+            return None
+        return await self._decoding.run(fitted_mask, request.mask.content, "mask", size, field="mask")
 
     async def _made(
         self,
@@ -121,7 +137,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             mask=control.mask.content if control.HasField("mask") else None,
         )
         with HINT_SECONDS.labels(control.kind).time():
-            return await make_hint(wish, size, self._annotators, at, shared_mask=shared_mask)
+            return await make_hint(wish, size, self._annotators, at, shared_mask=shared_mask, decoding=self._decoding)
 
     async def ExtractHint(
         self, request: preprocess_pb2.ExtractHintRequest, context: Any
@@ -139,7 +155,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             raise InvalidInput(
                 f"requests must have 1 to {MOST_HINTS} items, not {len(request.requests)}", field="requests"
             )
-        hints = await asyncio.gather(*(self._one_of(one, index) for index, one in enumerate(request.requests)))
+        hints = await together(self._one_of(one, index) for index, one in enumerate(request.requests))
         return preprocess_pb2.ExtractHintsResponse(hints=hints)
 
     async def _one_of(
@@ -180,53 +196,35 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             seconds=time.monotonic() - began,
         )
 
+    async def ConvertPicture(
+        self, request: preprocess_pb2.ConvertPictureRequest, context: Any
+    ) -> preprocess_pb2.ConvertPictureResponse:
+        """Write a picture anew; see the .proto."""
+        number = request.format or types_pb2.IMAGE_FORMAT_PNG
+        if number not in _FORMATS:
+            raise InvalidInput(f"format must be one of {', '.join(_FORMATS.values())}", field="format")
+        async with self._admission:
+            content, width, height = await self._decoding.run(
+                converted, request.image.content, "image", request.square, _FORMATS[number], field="image"
+            )
+        image = types_pb2.Image(content=content, format=number, width=width, height=height)
+        return preprocess_pb2.ConvertPictureResponse(image=image)
+
     async def ListControls(
         self, request: preprocess_pb2.ListControlsRequest, context: Any
     ) -> preprocess_pb2.ListControlsResponse:
         """List the controls, what can be extracted here, and which models have a ControlNet for each."""
         added = {name: CONTROLS.get(card.takes(name)) for card in self._models.values() for name in card.added}
         listed = {**{name: control for name, control in added.items() if control}, **CONTROLS}
-        return preprocess_pb2.ListControlsResponse(controls=[self._kind(name, listed[name]) for name in sorted(listed)])
+        models = list(self._models.values())
+        return preprocess_pb2.ListControlsResponse(
+            controls=[kind_message(name, listed[name], self._annotators, models) for name in sorted(listed)]
+        )
 
     def _takes(self, name: str, model: Manifest | None = None) -> str:
         """The kind of control whose hints the ControlNet of that name takes."""
         cards = [model] if model else self._models.values()
         return next((card.takes(name) for card in cards if name in card.added), name)
-
-    def _kind(self, name: str, control: ControlType) -> preprocess_pb2.ControlKind:
-        """Describe a kind of control, or an added ControlNet that takes the hints of one under its own name."""
-        usual = control.usual(self._annotators)
-        own = name == control.kind
-        return preprocess_pb2.ControlKind(
-            kind=name,
-            description=control.description if own else f"Like {control.kind}, whose hints it takes.",
-            extractable=usual is not None,
-            reads_mask=control.reads_mask,
-            parameters=[_parameter(parameter) for parameter in usual.parameters] if usual else [],
-            models=[model.name for model in self._models.values() if name in model.controls],
-            extractors=[self._extractor(extractor) for extractor in control.extractors],
-            controlnets=[
-                preprocess_pb2.ControlNetIds(family=family, ids=ids)
-                for family, ids in control.controlnets.items()
-                if own
-            ],
-        )
-
-    def _extractor(self, extractor: Extractor) -> preprocess_pb2.Extractor:
-        missing = extractor.missing(self._annotators)
-        card = self._annotators.card(extractor.heads[0]) if isinstance(extractor, Learned) and not missing else None
-        return preprocess_pb2.Extractor(
-            name=extractor.name,
-            description=extractor.description,
-            available=not missing,
-            how_to_get=missing,
-            stand_in=isinstance(extractor, Algorithm) and extractor.stand_in,
-            reads_text=isinstance(extractor, Written),
-            annotator=card.name if card else "",
-            annotator_description=card.description if card else "",
-            parameters=[_parameter(parameter) for parameter in extractor.parameters],
-            source=extractor.source,
-        )
 
     async def ListStyles(
         self, request: preprocess_pb2.ListStylesRequest, context: Any
@@ -259,16 +257,6 @@ def _hint(control: types_pb2.Control, made: MadeHint) -> types_pb2.Hint:
         weight=control.weight if control.HasField("weight") else DEFAULT_WEIGHT,
         start=control.start,
         end=control.end if control.HasField("end") else DEFAULT_END,
-    )
-
-
-def _parameter(parameter: Parameter) -> preprocess_pb2.ControlParameter:
-    return preprocess_pb2.ControlParameter(
-        name=parameter.name,
-        description=parameter.description,
-        minimum=parameter.minimum,
-        maximum=parameter.maximum,
-        default_value=parameter.default,
     )
 
 

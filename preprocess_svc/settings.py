@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from mesh.server import ServerSettings
+from mesh.decoders import DecoderSettings
 from mesh.settings import setting
 
 
 @dataclass(frozen=True)
-class PreprocessSettings(ServerSettings):
+class PreprocessSettings(DecoderSettings):
     """Settings of preprocess_svc."""
 
     PREFIX = "CN_PREPROCESS_"

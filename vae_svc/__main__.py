@@ -9,6 +9,7 @@ from controlmesh.v1 import vae_pb2_grpc
 from families.manifest import list_manifests
 from mesh.admission import Admission
 from mesh.command import settings_of
+from mesh.decoders import Decoders
 from mesh.server import serve
 from mesh.telemetry import configure
 from mesh.triton import Triton
@@ -22,13 +23,16 @@ async def main(settings: VaeSettings) -> None:
     triton = Triton(settings.triton_url)
     repository = Path(settings.model_repository)
     admission = Admission(settings.running, settings.waiting, "pictures")
-    servicer = VaeServicer(list_manifests(repository), triton, admission, repository)
+    decoders = Decoders(settings)
+    servicer = VaeServicer(list_manifests(repository), triton, admission, repository, decoders)
     services = {
         "controlmesh.v1.VaeService": lambda server: vae_pb2_grpc.add_VaeServiceServicer_to_server(servicer, server)
     }
     try:
+        await decoders.start()
         await serve(settings, services, servicer.probe)
     finally:
+        await decoders.close()
         await triton.close()
 
 

@@ -12,8 +12,9 @@ from families.limits import SAMPLES, SIDE
 from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
+from mesh.decoders import Decoding, Threads
 from mesh.errors import InvalidInput
-from mesh.pictures import Format, Pixels, decode, encode, resize
+from mesh.pictures import Format, Pixels, decode_fitted, encode
 from mesh.tensors import to_array, to_message
 from mesh.triton import Triton
 from vae_svc.vae import Array, decode_latents, encode_picture
@@ -35,14 +36,21 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         triton: client of the model server.
         admission: limit on concurrent requests.
         repository: folder to watch for added and removed models; None for a fixed set.
+        decoding: decodes pictures; None: in threads of this process.
     """
 
     def __init__(
-        self, models: list[Manifest], triton: Triton, admission: Admission, repository: Path | None = None
+        self,
+        models: list[Manifest],
+        triton: Triton,
+        admission: Admission,
+        repository: Path | None = None,
+        decoding: Decoding | None = None,
     ) -> None:
         self._models = LoadedModels(models, repository)
         self._triton = triton
         self._admission = admission
+        self._decoding = decoding or Threads()
 
     async def Decode(self, request: vae_pb2.DecodeRequest, context: Any) -> vae_pb2.DecodeResponse:
         """Decode latents to pictures; see the .proto."""
@@ -60,7 +68,8 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         async with self._admission:
             pictures = await decode_latents(self._triton, facts, latents)
             if mask is not None:
-                pictures = await asyncio.to_thread(_merged, pictures, request.original.content, mask)
+                original = await self._fitted(request.original.content, mask.shape[1], mask.shape[0])
+                pictures = await asyncio.to_thread(_merged, pictures, original, mask)
             files = await asyncio.gather(*(asyncio.to_thread(encode, picture, format) for picture in pictures))
         height, width = pictures.shape[1:3]
         return vae_pb2.DecodeResponse(
@@ -76,7 +85,7 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         _check_side("width", request.width)
         _check_side("height", request.height)
         async with self._admission:
-            pixels = await asyncio.to_thread(_fitted, request.image.content, request.width, request.height)
+            pixels = await self._fitted(request.image.content, request.width, request.height)
             mean, deviation = await encode_picture(self._triton, facts, pixels)
         posterior = types_pb2.Posterior(model=facts.name, mean=to_message(mean), deviation=to_message(deviation))
         return vae_pb2.EncodeResponse(posterior=posterior)
@@ -86,6 +95,9 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         await self._models.renew(self._is_served)
         facts = self._models.in_turn()
         await decode_latents(self._triton, facts, np.zeros((1, facts.latent_channels, 8, 8), np.float32))
+
+    async def _fitted(self, content: bytes, width: int, height: int) -> Pixels:
+        return await self._decoding.run(decode_fitted, content, "image", width, height, field="image")
 
     async def _is_served(self, card: Manifest) -> bool:
         # Loading the graphs is unet_svc's task; this only waits for them.
@@ -105,14 +117,9 @@ def _mask_of(request: vae_pb2.DecodeRequest, height: int, width: int) -> Pixels 
     return mask.astype(np.uint8, copy=False)
 
 
-def _merged(pictures: Array, original: bytes, mask: Pixels) -> Array:
+def _merged(pictures: Array, original: Pixels, mask: Pixels) -> Array:
     """Merge `pictures` where the mask repaints with `original` elsewhere, as diffusers' `apply_overlay` does."""
-    height, width = mask.shape
-    return np.where((mask >= 128)[None, :, :, None], pictures, _fitted(original, width, height)[None])
-
-
-def _fitted(content: bytes, width: int, height: int) -> Pixels:
-    return resize(decode(content), width, height)
+    return np.where((mask >= 128)[None, :, :, None], pictures, original[None])
 
 
 def _check_side(field: str, side: int) -> None:

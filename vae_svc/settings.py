@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from mesh.server import ServerSettings
+from mesh.decoders import DecoderSettings
 from mesh.settings import setting
 
 
 @dataclass(frozen=True)
-class VaeSettings(ServerSettings):
+class VaeSettings(DecoderSettings):
     """Settings of vae_svc."""
 
     PREFIX = "CN_VAE_"

@@ -43,7 +43,10 @@ class Database:
     def __init__(self, engine: Engine, durable: bool) -> None:
         self.engine = engine
         self.durable = durable
-        self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="records")
+        # SQLite runs one of our transactions at a time. Threads that wait for its lock try again, in no order:
+        # under load some wait for seconds. One thread takes them first come, first served.
+        threads = 1 if engine.dialect.name == "sqlite" else _CONNECTIONS
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="records")
 
     async def run(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` in one transaction, in a thread; commit if it returns.

@@ -61,6 +61,8 @@ JOBS = Table(
     Column("notes", JSON, nullable=False),
     Column("error", JSON),
     Column("webhook", Text),
+    # Of the pictures that were sent, which are stored until it ends.
+    Column("input_bytes", Integer, nullable=False, server_default="0"),
     Column("created_at", Float, nullable=False),
     Column("started_at", Float),
     Column("finished_at", Float),
@@ -68,6 +70,9 @@ JOBS = Table(
     Index("cn_jobs_of_owner", "owner", "created_at"),
     Index("cn_jobs_by_status", "status", "created_at"),
 )
+
+OPEN_JOBS = ("queued", "running")
+"""Values of the column `status` of jobs that have not ended."""
 
 EXECUTORS = Table(
     "cn_executors",
@@ -109,6 +114,8 @@ ASSETS = Table(
     Column("name", String(255), nullable=False),
     Column("media_type", String(32), nullable=False),
     Column("size", Integer, nullable=False),
+    # Bytes in the deployment's store: `size`, or 0 for a file in its owner's own storage.
+    Column("stored", Integer, nullable=False, server_default="0"),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("sha256", String(64), nullable=False),
@@ -121,6 +128,7 @@ ASSETS = Table(
     Column("expires_at", Float),
     Index("cn_assets_of_owner", "owner", "created_at"),
     Index("cn_assets_by_expiry", "expires_at"),
+    Index("cn_assets_stored", "owner", "stored"),
 )
 
 # Owners' own storages. `sealed` holds the secret key, encrypted.
@@ -255,6 +263,7 @@ DELIVERIES = Table(
     UniqueConstraint("job_id", "event", "url", name="cn_deliveries_once"),
     Index("cn_deliveries_by_time", "status", "next_at"),
     Index("cn_deliveries_of_endpoint", "endpoint_id", "created_at"),
+    Index("cn_deliveries_of_owner", "owner", "status"),
 )
 
 

@@ -1,7 +1,7 @@
 """Fetches pictures that clients name by URL: from public hosts only, with few redirects, each checked from scratch."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -10,12 +10,13 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from gateway.egress.hosts import FAILURES, PORTS, Egress, EgressRefused, count, parsed
+from mesh.containers import MAX_BYTES, sniff
 from mesh.errors import InvalidInput
-from mesh.pictures import MAX_BYTES, sniff
 from mesh.quantities import sized
 from mesh.telemetry import log
 
 MOST_REDIRECTS = 3
+# The first bytes of PNG, JPEG, WebP, GIF and TIFF.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -44,17 +45,20 @@ class _Trail:
         redirects: how many were followed.
         is_open: whether the host of the last URL may be asked: it is public, or allowed. Before that, nothing may be
             told about it, not even whether it exists.
+        is_mapped: whether it is allowed at any port: answers that differ would tell which of its ports are open.
     """
 
     redirects: int = 0
     is_open: bool = False
+    is_mapped: bool = False
 
 
 class Fetcher:
     """Fetches pictures from the public internet.
 
     Args:
-        allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host.
+        allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host. A function is
+            asked each time.
         timeout_s: timeout in seconds for a picture, redirects included.
         resolver: resolves host names.
         max_bytes: size of the largest picture.
@@ -64,7 +68,7 @@ class Fetcher:
     def __init__(
         self,
         *,
-        allow: Iterable[str] = (),
+        allow: Iterable[str] | Callable[[], Iterable[str]] = (),
         timeout_s: float = 10.0,
         resolver: AbstractResolver | None = None,
         max_bytes: int = MAX_BYTES,
@@ -79,9 +83,10 @@ class Fetcher:
     async def fetch(self, url: str, field: str) -> bytes:
         """Fetch the bytes at `url`, whose beginning is a picture's.
 
+
         Raises:
-            InvalidInput: it says why if the host is public or allowed, and otherwise the same for every host and
-                failure, so that nobody can map a network with it.
+            InvalidInput: it says why if the host is public or allowed at its port, and otherwise the same for every
+                host, port and failure, so that nobody can map a network with it.
         """
         trail = _Trail()
         try:
@@ -116,6 +121,8 @@ class Fetcher:
 
     def _why(self, error: Exception, trail: _Trail) -> str:
         """What the caller may know of a failure."""
+        if trail.is_mapped:
+            return "there is no picture at this URL that could be read in time"
         if isinstance(error, Unfit):
             return error.why
         if not trail.is_open:
@@ -145,7 +152,7 @@ class Fetcher:
     async def _get(self, url: URL, trail: _Trail) -> bytes | str:
         """The body, or the URL that it redirects to."""
         async with self.session(url, {"Accept": "image/png, image/jpeg, image/webp"}) as session:
-            trail.is_open = True
+            trail.is_open, trail.is_mapped = True, self._egress.is_mapped(url)
             async with session.get(url, allow_redirects=False) as response:
                 if response.status in _REDIRECTS:
                     return response.headers.get("Location", "")

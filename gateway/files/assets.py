@@ -1,7 +1,5 @@
 """Assets: results of jobs and files that clients upload, under unguessable names, with records."""
 
-import asyncio
-import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +9,16 @@ from obstore.store import LocalStore, S3Store
 
 from gateway.database.connection import Database
 from gateway.files import records
+from gateway.files.keeping import Kept, keep
 from gateway.files.links import Links
 from gateway.files.names import is_fit, is_name, is_private, label, media_type, names, new_name, path_of, unknown
+from gateway.files.quota import Quota
 from gateway.files.records import AssetPage, AssetRecord, Place
 from gateway.files.stores import Files
 from gateway.files.sweep import sweep
 from gateway.files.tenant_storage import StorageOptions, TenantStorages
 from gateway.settings import ASSET_URLS
 from mesh.errors import InvalidInput, NotEnabled
-from mesh.pictures import check
 
 PATH = "/controlmesh/v1/assets"
 OPEN, SIGNED, STORE = ASSET_URLS
@@ -53,6 +52,8 @@ class Assets:
         links: signs links; None: with a random key of this process.
         urls: how results are read, one of ASSET_URLS. Uploaded files always need a signed link.
         storages: owners' own storages for their results; None: there are none.
+        quota: what an owner may store.
+        floor_bytes: bytes that stay free on the disk of a folder; see Files.
     """
 
     def __init__(
@@ -64,8 +65,11 @@ class Assets:
         links: Links | None = None,
         urls: str = OPEN,
         storages: TenantStorages | None = None,
+        quota: Quota | None = None,
+        floor_bytes: int = 0,
     ) -> None:
-        self.files = Files(store)
+        self.files = Files(store, floor_bytes)
+        self.quota = quota or Quota()
         self.links = links or Links(secrets.token_bytes(32))
         self._retention_s = retention_s
         self._database = database
@@ -164,47 +168,25 @@ class Assets:
         job_id: str = "",
         name: str = "",
         expires_s: float | None = None,
+        upload: str = "",
     ) -> AssetRecord:
         """Store a picture for `owner`. Storing the same picture from the same source again returns the same record.
 
         Args:
-            content: a PNG, JPEG or WebP file.
+            content: a PNG, JPEG or WebP file; what is behind the picture's end is not kept.
             source: its origin, such as `uploaded`.
             job_id: id of the job that it belongs to.
             name: the client's name for it.
             expires_s: seconds until it is removed; None: only when its owner deletes it.
+            upload: id of the upload whose place it takes in the owner's quota.
 
         Raises:
             InvalidInput: not a picture, or too large.
-            Unavailable: the store is not available.
+            TooOften: the owner's files take too much.
+            Unavailable: the store is not available, or nearly full.
         """
-        format, width, height = check(content)
-        digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
-        kind = "\0".join((owner, source, "kept" if expires_s is None else "passing", digest))
-        fingerprint = hashlib.sha256(kind.encode()).hexdigest()
-        refresh = partial(records.refreshed, fingerprint=fingerprint, expires_s=expires_s)
-        if known := await self._database.run(refresh):
-            return known
-        id = new_name(format.lower(), private=True)
-        row = {
-            "id": id,
-            "owner": owner,
-            "name": label(name),
-            "media_type": media_type(id),
-            "size": len(content),
-            "width": width,
-            "height": height,
-            "sha256": digest,
-            "source": source,
-            "job_id": job_id,
-            "fingerprint": fingerprint,
-        }
-        # The file first: once there is a record, the file must be readable.
-        await self.files.put(path_of(id), content, media_type(id))
-        record, is_new = await self._database.run(partial(records.add, row=row, expires_s=expires_s))
-        if not is_new:
-            await self.remove([id])
-        return record
+        kept = Kept(content, owner, source, job_id, label(name), expires_s, upload)
+        return await keep(self.files, self._database, self.quota, kept)
 
     async def record(self, id: str, owner: str) -> AssetRecord:
         """The record of the owner's file with this id, with or without the extension. NotFound."""

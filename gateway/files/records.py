@@ -4,7 +4,7 @@ A record's id is the file's name. Names are random and never reused, so any proc
 at any time.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -77,12 +77,21 @@ def refreshed(connection: Connection, fingerprint: str, expires_s: float | None)
     return None if row is None else _record(row)
 
 
-def add(connection: Connection, row: dict[str, Any], expires_s: float | None) -> tuple[AssetRecord, bool]:
-    """Insert a record, or return the one that another process inserted first; and whether it was inserted here."""
+def add(
+    connection: Connection, row: dict[str, Any], expires_s: float | None, check: Callable[[Connection], None]
+) -> tuple[AssetRecord, bool]:
+    """Insert a record, or return the one that another process inserted first; and whether it was inserted here.
+
+    Args:
+        check: raises if the owner may not have another file; not called if it has this one.
+    """
     moment = now(connection.dialect)
     expired = and_(ASSETS.c.fingerprint == row["fingerprint"], ~_alive(connection))
     # The expired record's file is left to the sweep, which removes files without a record.
     connection.execute(delete(ASSETS).where(expired))
+    if (already := refreshed(connection, row["fingerprint"], expires_s)) is not None:
+        return already, False
+    check(connection)
     times = {"created_at": moment, "expires_at": None if expires_s is None else moment + expires_s}
     try:
         with connection.begin_nested():

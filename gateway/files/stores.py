@@ -1,10 +1,12 @@
 """File stores: a folder or an S3 bucket behind one interface, opened by URL."""
 
 import asyncio
+import math
 import re
+import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, S3Store
+from prometheus_client import Gauge
 
 from mesh.errors import Unavailable
 from mesh.settings import SettingsError
@@ -28,6 +31,7 @@ _TIMEOUT = "20s"
 # The library's own retries: a store that is not available is reported within seconds, not after its three minutes.
 _RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 _MOST_AT_ONCE = 16
+_LOOK_S = 1.0
 UNFINISHED_S = 3600.0
 """Age in seconds from which an unfinished file is considered abandoned."""
 # The library's own, not public, name for them.
@@ -45,16 +49,50 @@ class S3Access:
     allow_http: bool = False
 
 
+FREE = Gauge(
+    "cn_files_free_bytes", "Bytes free on the disk of the files, at the last look; buckets have no such limit."
+)
+
+
 class Files:
     """Reads and atomically writes files by path.
 
     Args:
         store: an obstore store for these files alone.
+        floor_bytes: bytes of a folder's disk that stay free, at most a tenth of the disk; see `check_room`.
+        disk_usage: tells total, used and free bytes of the disk of a path.
     """
 
-    def __init__(self, store: LocalStore | S3Store) -> None:
-        self._store = store
+    def __init__(
+        self,
+        store: LocalStore | S3Store,
+        floor_bytes: int = 0,
+        disk_usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
+    ) -> None:
+        self.store = store
         self._is_bucket = isinstance(store, S3Store)
+        self._floor_bytes = floor_bytes
+        self._disk_usage = disk_usage
+        self._looked_at = -math.inf
+        self._is_full = False
+
+    async def check_room(self) -> None:
+        """Check, at most once a second, that the disk has room for what clients send. Results of accepted jobs are
+        written without this check: the room that stays free is for them.
+
+        Raises:
+            Unavailable: less than the floor is free.
+        """
+        if self._is_bucket or not self._floor_bytes:
+            return
+        present = time.monotonic()
+        if present - self._looked_at >= _LOOK_S:
+            self._looked_at = present
+            total, _, free = await asyncio.to_thread(self._disk_usage, Path(str(self.store.prefix)))
+            FREE.set(free)
+            self._is_full = free < min(self._floor_bytes, total // 10)
+        if self._is_full:
+            raise Unavailable("the disk of the file store is nearly full; try again later", retry_after_s=30)
 
     async def put(self, path: str, content: bytes, media_type: str) -> None:
         """Write a file atomically, with up to three attempts.
@@ -65,21 +103,21 @@ class Files:
         if self._is_bucket:
             kind = {"Content-Type": media_type}
             # Not a multipart upload: an interrupted one would leave its parts in the bucket.
-            await self._asked(obstore.put_async(self._store, path, content, attributes=kind, use_multipart=False))
+            await self._asked(obstore.put_async(self.store, path, content, attributes=kind, use_multipart=False))
             return
         for pause_s in _PAUSES_S:
             try:
-                await obstore.put_async(self._store, path, content)
+                await obstore.put_async(self.store, path, content)
                 return
             except (BaseError, OSError) as error:
                 log.warning("file can't be written", reason=type(error).__name__, pause_s=pause_s)
                 await asyncio.sleep(pause_s)
-        await self._asked(obstore.put_async(self._store, path, content))
+        await self._asked(obstore.put_async(self.store, path, content))
 
     async def get(self, path: str) -> bytes | None:
         """The file, or None; Unavailable."""
         try:
-            found = await obstore.get_async(self._store, path)
+            found = await obstore.get_async(self.store, path)
             return bytes(await found.bytes_async())
         except (FileNotFoundError, NotFoundError):
             return None
@@ -94,7 +132,7 @@ class Files:
 
     async def _remove(self, path: str) -> None:
         try:
-            await obstore.delete_async(self._store, path)
+            await obstore.delete_async(self.store, path)
         except (FileNotFoundError, NotFoundError):
             pass
         except (BaseError, OSError) as error:
@@ -102,19 +140,19 @@ class Files:
 
     async def entries(self) -> AsyncIterator[list[tuple[str, datetime]]]:
         """All files in batches: path and time of last modification by the store's clock."""
-        async for some in obstore.list(self._store):
+        async for some in obstore.list(self.store):
             yield [(entry["path"], entry["last_modified"]) for entry in some]
 
     async def sweep_unfinished(self) -> int:
         """Remove what interrupted writes left in a folder; returns the number of files. Buckets keep no such files."""
-        folder = None if self._is_bucket else self._store.prefix
+        folder = None if self._is_bucket else self.store.prefix
         return await asyncio.to_thread(_sweep_unfinished, Path(folder)) if folder else 0
 
     async def link(self, path: str, expires_s: float) -> str | None:
         """The store's own presigned URL for reading the file, valid for `expires_s`; None if the store is a folder."""
-        if not isinstance(self._store, S3Store):
+        if not isinstance(self.store, S3Store):
             return None
-        url: str = await self._asked(obstore.sign_async(self._store, "GET", path, timedelta(seconds=expires_s)))
+        url: str = await self._asked(obstore.sign_async(self.store, "GET", path, timedelta(seconds=expires_s)))
         return url
 
     async def _asked(self, question: Any) -> Any:

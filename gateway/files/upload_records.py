@@ -49,9 +49,12 @@ class PartRecord:
     size: int
 
 
-def begin(connection: Connection, row: dict[str, Any], life_s: float, most: int) -> UploadRecord | None:
-    """Insert a new upload's record; None if the owner already has `most` unfinished ones."""
+def begin(connection: Connection, row: dict[str, Any], life_s: float, most: int, most_kept: int) -> UploadRecord | None:
+    """Insert a new upload's record; None if the owner already has `most` unfinished ones, or `most_kept` in all."""
     moment = now(connection.dialect)
+    kept = connection.execute(select(func.count()).where(UPLOADS.c.owner == row["owner"])).scalar_one()
+    if kept >= most_kept:
+        return None
     unfinished = and_(UPLOADS.c.owner == row["owner"], UPLOADS.c.status.in_(OPEN), UPLOADS.c.expires_at > moment)
     if connection.execute(select(func.count()).where(unfinished)).scalar_one() >= most:
         return None
@@ -76,6 +79,19 @@ def put_part(connection: Connection, id: str, part: PartRecord) -> str | None:
     row = {"upload": id, "number": part.number, "path": part.path, "size": part.size}
     connection.execute(insert(UPLOAD_PARTS).values(row))
     return replaced
+
+
+def owner_of(connection: Connection, id: str) -> str:
+    """The owner of a pending upload, or "" if it is gone or complete."""
+    pending = and_(UPLOADS.c.id == id, UPLOADS.c.status == UploadStatus.PENDING)
+    return connection.execute(select(UPLOADS.c.owner).where(pending)).scalar_one_or_none() or ""
+
+
+def excess(connection: Connection, id: str) -> int:
+    """Bytes by which the parts received are larger than the file that was announced; negative if they are smaller."""
+    size = select(UPLOADS.c.size).where(UPLOADS.c.id == id).scalar_subquery()
+    received = func.coalesce(func.sum(UPLOAD_PARTS.c.size), 0)
+    return int(connection.execute(select(received - size).where(UPLOAD_PARTS.c.upload == id)).scalar_one() or 0)
 
 
 def parts_of(connection: Connection, id: str) -> list[PartRecord]:

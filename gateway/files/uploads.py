@@ -6,13 +6,16 @@ import secrets
 from dataclasses import dataclass
 from functools import partial
 
+from sqlalchemy import Connection
+
 from gateway.database.connection import Database
+from gateway.database.locks import lock
 from gateway.files import upload_records as records
 from gateway.files.assets import Assets
 from gateway.files.names import PART_S, PARTS, label
 from gateway.files.upload_records import OPEN, PartRecord, UploadRecord, UploadStatus
-from mesh.errors import Conflict, InvalidInput, MeshError, NotFound, Overloaded
-from mesh.pictures import MAX_BYTES, MEDIA_TYPES, check
+from mesh.containers import MAX_BYTES, MEDIA_TYPES, check
+from mesh.errors import Conflict, InvalidInput, MeshError, NotFound, TooOften
 
 PATH = "/controlmesh/v1/uploads"
 IMAGE = "image"
@@ -20,6 +23,8 @@ UPLOADED = "uploaded"
 """`source` of uploaded assets."""
 MOST_PARTS = 64
 MOST_UNFINISHED = 100
+MOST_KEPT = 10_000
+"""Uploads of an owner within a day, finished ones included."""
 SPELLINGS = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 """Media types that are not registered but widely used -> the registered ones."""
 UNLABELLED = frozenset({"application/octet-stream", "binary/octet-stream"})
@@ -89,7 +94,8 @@ class Uploads:
 
         Raises:
             InvalidInput: the file is not accepted; `field` is an argument's name.
-            Overloaded: the owner has too many unfinished uploads.
+            TooOften: the owner has too many unfinished uploads, or its files take too much.
+            Unavailable: the store is nearly full.
         """
         if kind != IMAGE:
             raise InvalidInput(f"kind must be {IMAGE}, not {kind[:40]!r}", field="kind")
@@ -111,10 +117,17 @@ class Uploads:
             "media_type": media_type,
             "parts": parts,
         }
-        begun = await self._database.run(partial(records.begin, row=row, life_s=self._life_s, most=MOST_UNFINISHED))
+        await self._assets.files.check_room()
+
+        def begin(connection: Connection) -> UploadRecord | None:
+            self._assets.quota.check(connection, owner, size)
+            return records.begin(connection, row, self._life_s, MOST_UNFINISHED, MOST_KEPT)
+
+        begun = await self._database.run(begin)
         if begun is None:
-            raise Overloaded(
-                f"{MOST_UNFINISHED} of your uploads are unfinished; complete them, or wait a day until they expire"
+            raise TooOften(
+                f"{MOST_UNFINISHED} of your uploads are unfinished, or {MOST_KEPT} were begun within a day; complete "
+                "them, or wait a day until they expire"
             )
         return self._shown(begun, base)
 
@@ -132,7 +145,7 @@ class Uploads:
         self._assets.links.check(_subject(id, number), expires, signature)
         upload = await self._record(id, None)
         if upload.status != UploadStatus.PENDING:
-            raise Conflict("the upload is already complete; start a new one")
+            raise _complete()
         return upload.size
 
     async def put_part(self, id: str, number: int, content: bytes, expires: str | None, signature: str | None) -> None:
@@ -141,13 +154,31 @@ class Uploads:
         Raises:
             Forbidden, NotFound, Conflict: as `part_limit`.
             InvalidInput: the part is empty or larger than the whole file.
+            TooOften: the parts are larger than the file that was announced, and the owner's files take too much.
+            Unavailable: the store is not available, or nearly full.
         """
         size = await self.part_limit(id, number, expires, signature)
         if not 1 <= len(content) <= size:
             raise InvalidInput(f"part {number} has {len(content)} bytes; the whole file has {size}")
+        await self._assets.files.check_room()
         part = PartRecord(number, f"{PARTS}{id}-{number}-{secrets.token_hex(8)}", len(content))
         await self._assets.files.put(part.path, content, "application/octet-stream")
-        replaced = await self._database.run(partial(records.put_part, id=id, part=part))
+
+        def record(connection: Connection) -> str | None:
+            if not (owner := records.owner_of(connection, id)):
+                raise _complete()
+            lock(connection, f"files of {owner}")
+            replaced = records.put_part(connection, id, part)
+            # The whole was announced, so it is counted already, unless the parts are larger.
+            if records.excess(connection, id) > 0:
+                self._assets.quota.check(connection, owner, 0, 0)
+            return replaced
+
+        try:
+            replaced = await self._database.run(record)
+        except MeshError:
+            await self._assets.files.remove([part.path])
+            raise
         if replaced is not None:
             await self._assets.files.remove([replaced])
 
@@ -187,7 +218,7 @@ class Uploads:
         await self._database.run(partial(advance, status=UploadStatus.VALIDATING))
         try:
             content = await self._joined(upload, parts)
-            _validate(upload, content)
+            await asyncio.to_thread(_validate, upload, content)
         except InvalidInput as error:
             await self._database.run(partial(advance, status=UploadStatus.FAILED, error=error.message))
             return
@@ -197,7 +228,7 @@ class Uploads:
             raise
         await self._database.run(partial(advance, status=UploadStatus.VALIDATED))
         # The same content is the same asset, so concurrent and repeated calls agree.
-        asset = await self._assets.keep(content, upload.owner, source=UPLOADED, name=upload.file_name)
+        asset = await self._assets.keep(content, upload.owner, source=UPLOADED, name=upload.file_name, upload=upload.id)
         await self._database.run(partial(advance, status=UploadStatus.IMPORTED, asset=asset.id))
 
     async def _joined(self, upload: UploadRecord, parts: list[PartRecord]) -> bytes:
@@ -223,6 +254,10 @@ class Uploads:
             query = links.query(_subject(record.id, number), end)
             parts.append(Part(number, f"{base}{PATH}/{record.id}/parts/{number}{query}", end))
         return Upload(record, tuple(parts))
+
+
+def _complete() -> Conflict:
+    return Conflict("the upload is already complete; start a new one")
 
 
 def _validate(upload: UploadRecord, content: bytes) -> None:

@@ -11,7 +11,7 @@ from gateway.generation.foreign import KINDS
 from gateway.generation.generation import Generation, Task
 from gateway.generation.refusals import Refusal, unknown
 from gateway.generation.services import Services
-from mesh.channels import call, outgoing
+from mesh.channels import outgoing
 from mesh.errors import InvalidInput, Unavailable
 
 
@@ -192,13 +192,13 @@ class Catalogue:
         return replace(generation, model=name, scheduler=scheduler.name, strength=strength).with_seed()
 
     async def _ask(self) -> Offer:
-        unet, preprocess = self._services.unet, self._services.preprocess
+        unet, preprocess, again = self._services.unet, self._services.preprocess, self._services.retries.call
         t, m = self._timeout_s, outgoing()
         models, controls, schedulers, styles = await asyncio.gather(
-            call(unet.ListModels(unet_pb2.ListModelsRequest(), timeout=t, metadata=m)),
-            call(preprocess.ListControls(preprocess_pb2.ListControlsRequest(), timeout=t, metadata=m)),
-            call(unet.ListSchedulers(unet_pb2.ListSchedulersRequest(), timeout=t, metadata=m)),
-            call(preprocess.ListStyles(preprocess_pb2.ListStylesRequest(), timeout=t, metadata=m)),
+            again(lambda: unet.ListModels(unet_pb2.ListModelsRequest(), timeout=t, metadata=m)),
+            again(lambda: preprocess.ListControls(preprocess_pb2.ListControlsRequest(), timeout=t, metadata=m)),
+            again(lambda: unet.ListSchedulers(unet_pb2.ListSchedulersRequest(), timeout=t, metadata=m)),
+            again(lambda: preprocess.ListStyles(preprocess_pb2.ListStylesRequest(), timeout=t, metadata=m)),
         )
         return Offer(models.models, controls.controls, schedulers.schedulers, styles.styles)
 

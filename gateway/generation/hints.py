@@ -1,15 +1,17 @@
 """Hints without a generation: a control's map as a picture, to look at or to keep."""
 
+import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from families.limits import SIDE
 from gateway.generation import messages
 from gateway.generation.checks import optional, whole
 from gateway.generation.declared import asked, check_fields
 from gateway.generation.generation import Control, check_source
+from gateway.generation.hint_places import HintPlaces
 from gateway.generation.services import Services
-from mesh.channels import call, outgoing
+from mesh.channels import outgoing
 from mesh.errors import DeadlineExceeded, InvalidInput
 
 _SIDE_WORDS = "Pixels; width and height are sent together or not at all."
@@ -89,7 +91,11 @@ async def extract(services: Services, asked: HintRequest, timeout_s: float) -> H
     """
     began = time.monotonic()
     request = messages.extract(asked.control, asked)
-    answer = await call(services.preprocess.ExtractHint(request, timeout=timeout_s, metadata=outgoing()))
+    answer = await services.retries.call(
+        lambda: services.preprocess.ExtractHint(
+            request, timeout=max(began + timeout_s - time.monotonic(), 0.001), metadata=outgoing()
+        )
+    )
     return Hint(
         content=answer.hint.content,
         width=answer.hint.width,
@@ -108,22 +114,28 @@ class Hints:
 
     Args:
         services: the three services; only preprocess_svc is called.
-        deadline_s: deadline of a hint in seconds.
+        deadline_s: deadline of a hint in seconds, waiting included.
+        places: where hints wait for each other.
     """
 
-    def __init__(self, services: Services, deadline_s: float) -> None:
+    def __init__(self, services: Services, deadline_s: float, places: HintPlaces) -> None:
         self._services = services
         self._deadline_s = deadline_s
+        self._places = places
 
-    async def make(self, asked: HintRequest) -> Hint:
-        """Make the requested hint; see `extract`.
+    async def make(self, asked: HintRequest, owner: str, is_sole: bool) -> Hint:
+        """Make the requested hint for `owner`; see `extract`, and HintPlaces.of for `is_sole`.
 
         Raises:
             MeshError: as `extract`; DeadlineExceeded after `deadline_s`.
+            Overloaded, TooOften: too many hints are waiting, of all owners or of this one.
         """
+        began = time.monotonic()
         try:
-            return await extract(self._services, asked, self._deadline_s)
-        except DeadlineExceeded:
+            async with asyncio.timeout(self._deadline_s), self._places.of(owner, is_sole):
+                made = await extract(self._services, asked, max(began + self._deadline_s - time.monotonic(), 0.001))
+                return replace(made, seconds=time.monotonic() - began)
+        except (DeadlineExceeded, TimeoutError):
             raise DeadlineExceeded(
                 f"the hint was not done after {self._deadline_s:g} seconds; ask for a smaller one or try again later"
             ) from None

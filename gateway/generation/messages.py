@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2, vae_pb2
 from gateway.generation.declared import pictures_of
 from gateway.generation.generation import FORMATS, Control, Generation
-from mesh.pictures import upright_size
+from mesh.containers import upright_size
 
 Filled = TypeVar("Filled", bound=Message)
 

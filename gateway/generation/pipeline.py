@@ -2,17 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2
 from gateway.generation import messages
 from gateway.generation.generation import Generation, Task
 from gateway.generation.hints import HintRequest, extract
 from gateway.generation.services import Services
-from mesh.channels import call, outgoing, stream
+from mesh.channels import outgoing
 from mesh.concurrency import both, together
 from mesh.errors import DeadlineExceeded, InternalError, MeshError
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -139,33 +143,38 @@ class _Walk:
 
     async def _prepare(self) -> preprocess_pb2.PrepareResponse:
         request = messages.prepare(self._generation)
-        return await call(self._services.preprocess.Prepare(request, timeout=self._left(), metadata=outgoing()))
+        prepare = self._services.preprocess.Prepare
+        return await self._again(lambda: prepare(request, timeout=self._left(), metadata=outgoing()))
 
     async def _encode(self, width: int, height: int) -> types_pb2.Posterior:
         request = messages.encode(self._generation, width, height)
-        encoded = await call(self._services.vae.Encode(request, timeout=self._left(), metadata=outgoing()))
+        encode = self._services.vae.Encode
+        encoded = await self._again(lambda: encode(request, timeout=self._left(), metadata=outgoing()))
         return encoded.posterior
 
     async def _denoise(self, index: int, request: unet_pb2.DenoiseRequest) -> tuple[types_pb2.Latents, list[str]]:
-        answers = self._services.unet.Denoise(request, timeout=self._left(), metadata=outgoing())
+        denoise = self._services.unet.Denoise
+        answers = self._services.retries.stream(lambda: denoise(request, timeout=self._left(), metadata=outgoing()))
         result = None
-        try:
+        async with aclosing(answers):
             # Read the stream to its end, so that a finished call does not count as cancelled.
-            async for answer in stream(aiter(answers)):
+            async for answer in answers:
                 if answer.WhichOneof("event") == "latents":
                     result = answer
                 else:
                     self._steps.report(index, answer.progress)
-        finally:
-            answers.cancel()
         if result is None:
             raise InternalError("the denoising loop ended without a result; try again")
         return result.latents, list(result.notes)
 
     async def _decode(self, conditioning: types_pb2.Conditioning, latents: types_pb2.Latents) -> types_pb2.Image:
         request = messages.decode(self._generation, conditioning, latents)
-        decoded = await call(self._services.vae.Decode(request, timeout=self._left(), metadata=outgoing()))
+        decode = self._services.vae.Decode
+        decoded = await self._again(lambda: decode(request, timeout=self._left(), metadata=outgoing()))
         return decoded.images[0]
+
+    async def _again(self, make: Callable[[], Awaitable[Answer]]) -> Answer:
+        return await self._services.retries.call(make)
 
     def _left(self) -> float:
         return max(self._deadline - time.monotonic(), 0.001)

@@ -5,7 +5,7 @@ import asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from controlmesh.v1 import preprocess_pb2_grpc, unet_pb2_grpc, vae_pb2_grpc
-from mesh.channels import call, open_channel
+from mesh.channels import Retries, call, open_channel
 from mesh.errors import MeshError, Unavailable
 
 # gRPC's health check has the service's name in its body, which proxies don't read; this header tells Envoy the service.
@@ -23,9 +23,14 @@ class Services:
 
     Args:
         address: host:port of the listener that routes to all of them.
+
+    Attributes:
+        preprocess, unet, vae: the stubs.
+        retries: of calls that no service has seen.
     """
 
     def __init__(self, address: str) -> None:
+        self.retries = Retries()
         self._channel = open_channel(address)
         self.preprocess = preprocess_pb2_grpc.PreprocessServiceStub(self._channel)
         self.unet = unet_pb2_grpc.UnetServiceStub(self._channel)

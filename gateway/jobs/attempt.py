@@ -15,7 +15,7 @@ from gateway.generation.pipeline import Outcome as Made
 from gateway.generation.pipeline import Preview
 from gateway.jobs import records
 from gateway.jobs.job import Conductor, Status, StoredPicture, too_late
-from gateway.jobs.places import Places
+from gateway.jobs.places import Places, cost
 from gateway.jobs.rows import error_row, stored_row, with_pictures
 from gateway.workflows.port import Outcome
 from mesh.errors import InternalError, InvalidInput, MeshError, NotFound, Overloaded, Unavailable, unexpected
@@ -64,12 +64,14 @@ class Attempt:
         job: the record in memory, which may be some steps ahead of the database.
         over: set when this run has ended.
         ended: whether the record in the database is final.
+        has_stored: whether it began to store results.
     """
 
     def __init__(self, begun: records.Begun, context: RunContext, changed: Callable[[], None]) -> None:
         self.job = begun.job
         self.over = asyncio.Event()
         self.ended = False
+        self.has_stored = False
         self._begun = begun
         self._context = context
         self._changed = changed
@@ -107,10 +109,12 @@ class Attempt:
             return {"error": error_row(unexpected())}
 
     async def _through(self) -> Outcome:
-        generation = with_pictures(self.job.generation, await self._pictures())
-        places = generation.samples
-        await self._context.places.acquire(places)
+        job = self.job
+        places, work = job.generation.samples, cost(job.generation, job.task)
+        await self._context.places.acquire(places, job.owner, work, job.priority)
         try:
+            # Only now: what waits takes no memory for its pictures.
+            generation = with_pictures(job.generation, await self._pictures())
             start = partial(records.start, id=self.job.id, executor=self._context.executor)
             if not await self._answered(lambda: self._context.database.run(start)):
                 return {"over": True}
@@ -142,6 +146,7 @@ class Attempt:
             raise InvalidInput("a picture of the request has expired; send the request again") from None
 
     async def _stored(self, made: Made) -> Outcome:
+        self.has_stored = True
         named = list(zip(self.job.assets, made.pictures, strict=True))
         puts = [partial(self._context.assets.put, name, picture.content, self.job.owner) for name, picture in named]
         await asyncio.gather(*map(self._answered, puts))

@@ -1,40 +1,39 @@
 """The job engine: accepts jobs, has the workflows run them, and reports their state."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from functools import partial
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from gateway.database.connection import Database
+from gateway.database.connection import Database, RecordsAway
 from gateway.files.assets import Assets
-from gateway.jobs import records
+from gateway.files.quota import Quota
+from gateway.jobs import executors, records
 from gateway.jobs.attempt import RunContext
-from gateway.jobs.job import SUBMITTED, Conductor, Filter, Job, Order, Outbox, Page, Status
+from gateway.jobs.job import PRIORITIES, SUBMITTED, Conductor, Filter, Job, Order, Outbox, Page, Status
 from gateway.jobs.limits import Bounds, Timing
 from gateway.jobs.places import Places
 from gateway.jobs.rows import pictures_of
+from gateway.jobs.shares import check_size
 from gateway.jobs.upkeep import Upkeep
 from gateway.jobs.work import JobWork
 from gateway.workflows.port import Deliver, Notify, Workflows, deliver_nothing, notify_nobody
+from mesh.containers import head
 from mesh.errors import MeshError, Unavailable
 from mesh.periodic import every
-from mesh.pictures import check
 from mesh.telemetry import log
-
-_LOWEST = 1_000_000
 
 
 class JobEngine:
     """Accepts jobs and reports their state. Another owner's job looks like an unknown one.
 
     All processes share the records. An accepted job ends exactly once, even if processes die: durable workflows are
-    taken over by another process, or by the next one to start, and a record gets only one final state. Queued jobs are
-    ordered by their rank among their owner's jobs, so that an owner with many does not block others. A process dequeues
-    as many jobs as it has places; these and the jobs of waiting callers get places first come, first served, so that
-    neither kind starves the other.
+    taken over by another process, or by the next one to start, and a record gets only one final state. A process
+    dequeues as many jobs of each owner as it has places; these and the jobs of waiting callers get places in turns that
+    share them evenly among owners, see gateway.jobs.places, so that neither kind starves the other.
 
     Args:
         database: of the records.
@@ -42,6 +41,7 @@ class JobEngine:
         conduct: runs a generation.
         assets: stores input pictures and results.
         bounds: the limits; `max_pictures` is also the number of queued jobs that the workflows run at once.
+        quota: what an owner may store.
         outbox, notify: called in the transaction of a job's acceptance and end, and after its commit; see there.
         timing: polling intervals and patience.
 
@@ -58,6 +58,7 @@ class JobEngine:
         assets: Assets,
         bounds: Bounds,
         *,
+        quota: Quota | None = None,
         outbox: Outbox = lambda connection, job: None,
         notify: Notify = notify_nobody,
         timing: Timing | None = None,
@@ -72,7 +73,8 @@ class JobEngine:
         self._assets = assets
         self._outbox = outbox
         self._notify = notify
-        self._max_waiting = bounds.max_waiting
+        self._bounds = bounds
+        self._quota = quota or Quota()
         self._upkeep = Upkeep(database, workflows, assets, bounds.retention_s, self.work)
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
@@ -86,7 +88,7 @@ class JobEngine:
         Raises:
             SettingsError: the database of the workflows can't be opened.
         """
-        await self._database.run(partial(records.beat, executor=self.executor))
+        await self._database.run(partial(executors.beat, executor=self.executor))
         await self._workflows.open(self.work, deliver)
         self._upkeep.open()
         looks = ((self._timing.keep_s, self.work.keep), (self._timing.look_s, self.work.changes.look))
@@ -105,15 +107,17 @@ class JobEngine:
             if not self._database.durable:
                 for id in await self._database.run(records.unfinished):
                     await self.work.end(id, Status.CANCELLED)
-            await self._database.run(partial(records.leave, executors=[self.executor]))
+            await self._database.run(partial(executors.leave, executors=[self.executor]))
 
     async def submit(self, order: Order) -> Job:
         """Accept a job, or return the existing one with `order.id`.
 
         Raises:
             Overloaded: too many jobs are waiting.
+            TooOften: too many of the owner's jobs are waiting or on record, or its files take too much.
+            InvalidInput: the record would be too large.
             Conflict: `order.id` was used for another request.
-            Unavailable: the database is not available; the job was not accepted.
+            Unavailable: the database or the store is not available, or the disk is nearly full; nothing was accepted.
         """
         if self._closing:
             raise Unavailable("this gateway is shutting down; send the request again", retry_after_s=1)
@@ -136,43 +140,72 @@ class JobEngine:
                 await self.cancel(job.id, job.owner)
 
     async def _taken(self, order: Order) -> Job:
+        check_size(order)
         inputs = await self._stored(order)
         names = [self._assets.new_name(order.generation.format) for _ in range(order.generation.samples)]
 
         def place(connection: Connection) -> records.Placed:
-            placed = records.place(connection, order, inputs, names, self._max_waiting)
+            placed = records.place(connection, order, inputs, names, self._bounds, self._quota)
             if placed.is_new:
                 self._outbox(connection, placed.job)
             return placed
 
         try:
-            placed = await self._database.run(place)
-        except IntegrityError:
-            # Another process inserted the same id or number at the same moment; now it is visible.
-            placed = await self._database.run(place)
-        if placed.is_new:
-            SUBMITTED.labels(order.dialect).inc()
             try:
-                await self._begin(placed.job.id, order, placed.ahead)
-            except Exception as error:
-                # The record is committed, so the job is accepted: upkeep starts it like one whose process died here.
-                log.error("job can't be started at once", exc_info=error, generation=placed.job.id)
-            await self._notify(placed.job.id)
+                placed = await self._database.run(place)
+            except IntegrityError:
+                # Another process inserted the same id or number at the same moment; now it is visible.
+                placed = await self._database.run(place)
+        except RecordsAway:
+            # It may have been committed all the same, so the pictures stay.
+            raise
+        except MeshError:
+            await self._removed(inputs.names.values())
+            raise
+        if not placed.is_new:
+            await self._removed(inputs.names.values())
+            return placed.job
+        SUBMITTED.labels(order.dialect).inc()
+        try:
+            await self._begin(placed.job, order)
+        except Exception as error:
+            # The record is committed, so the job is accepted: upkeep starts it like one whose process died here.
+            log.error("job can't be started at once", exc_info=error, generation=placed.job.id)
+        await self._notify(placed.job.id)
         return placed.job
 
-    async def _begin(self, id: str, order: Order, ahead: int) -> None:
-        if order.at_once:
-            await self._workflows.start(id, id)
+    async def _begin(self, job: Job, order: Order) -> None:
+        # A caller who waits need not wait for the next look at the queue, unless that would let its owner pile up work
+        # here: what waits here has a thread each, and no other process can take it.
+        if order.at_once and self.work.takes(job.owner):
+            await self._workflows.start(job.id, job.id)
         else:
-            await self._workflows.enqueue(id, id, _rank(ahead, order.priority))
+            await self._workflows.enqueue(job.id, job.id, job.owner, PRIORITIES.stop - job.priority)
 
-    async def _stored(self, order: Order) -> dict[str, str]:
-        """Store the input pictures for whichever process runs the job; returns field path -> name of the asset."""
-        inputs = {}
-        for place, content in pictures_of(order.generation).items():
-            inputs[place] = self._assets.new_name(check(content, field=place)[0].lower())
-            await self._assets.put(inputs[place], content)
-        return inputs
+    async def _stored(self, order: Order) -> records.Inputs:
+        """Store the input pictures for whichever process runs the job."""
+        await self._assets.files.check_room()
+        pictures = pictures_of(order.generation)
+        names = {
+            place: self._assets.new_name(head(content, field=place)[0].lower()) for place, content in pictures.items()
+        }
+        size = sum(map(len, pictures.values()))
+        if pictures:
+            admit = partial(records.admit, order=order, size=size, bounds=self._bounds, quota=self._quota)
+            if await self._database.run(admit) is not None:
+                return records.Inputs()
+        try:
+            for place, content in pictures.items():
+                await self._assets.put(names[place], content)
+        except BaseException:
+            await self._removed(names.values())
+            raise
+        return records.Inputs(names, size)
+
+    async def _removed(self, names: Iterable[str]) -> None:
+        """Remove pictures of a job that was not placed; what can't be removed now is left to the sweep of old files."""
+        with suppress(MeshError):
+            await self._assets.remove(list(names))
 
     async def get(self, id: str, owner: str) -> Job:
         """The current record. NotFound."""
@@ -233,8 +266,3 @@ class JobEngine:
         """The number of jobs running in this process, and of jobs waiting now, over all processes."""
         waiting, _ = await self._database.run(records.waiting)
         return self.work.running, waiting
-
-
-def _rank(ahead: int, priority: int) -> int:
-    """Priority in the queue, lower first: every owner's first job, then every second, ...; by urgency within these."""
-    return min(1 + 10 * ahead + (9 - priority), _LOWEST)

@@ -13,10 +13,11 @@ from sqlalchemy import Connection
 from gateway.generation.generation import Generation, Task, check_task
 from gateway.generation.pipeline import Outcome, Picture, Preview, Progress
 from gateway.jobs.idempotency import HEADER
-from mesh.errors import Conflict, DeadlineExceeded, MeshError, NotFound, Overloaded
+from mesh.errors import Conflict, DeadlineExceeded, MeshError, NotFound
 from mesh.telemetry import log
 
 SUBMITTED = Counter("cn_jobs_submitted_total", "Jobs accepted.", ["dialect"])
+REFUSED = Counter("cn_jobs_refused_total", "Requests for jobs refused at a limit, by limit.", ["limit"])
 FINISHED = Counter("cn_jobs_finished_total", "Jobs that ended, by status.", ["status"])
 RUNNING = Gauge("cn_jobs_running", "Jobs running in this process.")
 QUEUED = Gauge("cn_jobs_queued", "Jobs waiting, over all processes that share the records.")
@@ -79,7 +80,8 @@ class Order:
         priority: 0 to 9, among the owner's own jobs.
         deadline_s: deadline in seconds from now; None: the deployment's.
         webhook: URL notified of the end; None for none.
-        most_waiting: maximum of the owner's waiting jobs; None: only the deployment's limit applies.
+        most_waiting: maximum of the owner's waiting jobs; None: only the deployment's limits apply.
+        is_sole: whether the deployment asks for no keys, so that no other owner needs waiting places.
         task: what to make of the generation.
 
     Raises:
@@ -97,6 +99,7 @@ class Order:
     deadline_s: float | None = None
     webhook: str | None = None
     most_waiting: int | None = None
+    is_sole: bool = False
     task: Task = Task.PICTURES
 
     def __post_init__(self) -> None:
@@ -176,23 +179,6 @@ def too_late() -> DeadlineExceeded:
 Outbox = Callable[[Connection, Job], None]
 """Called in the transaction that accepts or ends a job, to write its deliveries and other consequences; the job's
 status tells which of the two it is."""
-
-
-def check_room(order: Order, waiting: int, own: int, most: int) -> None:
-    """Check that another job may be queued.
-
-    Args:
-        order: the job.
-        waiting, own: number of waiting jobs of all owners, and of its owner.
-        most: maximum over all owners.
-
-    Raises:
-        Overloaded: a limit is reached.
-    """
-    if waiting >= most:
-        raise Overloaded(f"{waiting} generations are already waiting; try again later", retry_after_s=5)
-    if order.most_waiting is not None and own >= order.most_waiting:
-        raise Overloaded(f"{own} of your generations are already waiting; try again later", retry_after_s=5)
 
 
 def check_same(order: Order, owner: str, fingerprint: str | None) -> None:

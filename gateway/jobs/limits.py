@@ -11,11 +11,15 @@ class Bounds:
         max_pictures: pictures made at the same time in this process.
         max_waiting: waiting jobs, over all processes that share the records.
         retention_s: seconds for which a finished record is kept.
+        owner_share: an owner's waiting jobs are at most this many times the waiting places that are free; 0: any.
+        owner_records: maximum number of an owner's records, finished ones included; 0: any.
     """
 
     max_pictures: int
     max_waiting: int
     retention_s: float
+    owner_share: float = 0.0
+    owner_records: int = 0
 
 
 @dataclass(frozen=True)

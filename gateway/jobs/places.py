@@ -1,37 +1,84 @@
-"""A first-come, first-served semaphore."""
+"""A semaphore that is shared evenly among owners.
+
+Start-time fair queueing (Goyal, Vin and Cheng, 1996): each owner has a start tag, which a grant moves on by the work
+granted; the lowest tag goes next. Who comes after a pause starts at the tag of the last grant, so whoever sends much,
+early or often gets no more than whoever sends little. What leaves before it was granted costs nothing.
+"""
 
 import asyncio
-from collections import deque
+import math
+from dataclasses import dataclass, field
+from itertools import count
+
+from gateway.generation.generation import Generation, Task
+
+_STEPS, _PIXELS = 20, 512 * 512
+
+
+def cost(generation: Generation, task: Task) -> int:
+    """The work of a job in pictures of 20 steps and 512 × 512 pixels, at least one a picture."""
+    if task == Task.HINT:
+        return 1
+    pixels = (generation.width or 512) * (generation.height or 512)
+    return generation.samples * max(1, math.ceil(generation.steps / _STEPS * pixels / _PIXELS))
+
+
+@dataclass(eq=False)
+class _Waiting:
+    owner: str
+    priority: int
+    number: int
+    places: int
+    work: int
+    given: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Places:
-    """Places for pictures in the mesh, given first come, first served: small requests do not overtake a large one.
+    """Places for pictures in the mesh. The owner who has got least goes first, whatever the size: small requests do not
+    overtake a large one. Of one owner, higher priorities go first, then first come, first served.
 
     Args:
         places: their number; no caller may acquire more at once.
+
+    Attributes:
+        number: of all places, free or not.
     """
 
     def __init__(self, places: int) -> None:
+        self.number = places
         self._free = places
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._arrivals = count()
+        self._queue: list[_Waiting] = []
+        self._present = 0
+        # Where each owner who waits, or has got more than the others lately, starts next.
+        self._starts: dict[str, int] = {}
 
     @property
     def waiting(self) -> int:
         """The number of callers that wait for places."""
         return len(self._queue)
 
-    async def acquire(self, places: int) -> None:
-        """Wait for this caller's turn and for `places` free places."""
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append((places, turn))
+    async def acquire(self, places: int, owner: str = "", work: int = 1, priority: int = 0) -> None:
+        """Wait for this caller's turn and for `places` free places.
+
+        Args:
+            work: what the caller will do with them, by which its owner's next start is later.
+            priority: among its owner's callers.
+        """
+        caller = _Waiting(owner, priority, next(self._arrivals), places, work)
+        if not any(other.owner == owner for other in self._queue):
+            self._starts[owner] = max(self._starts.get(owner, 0), self._present)
+        self._queue.append(caller)
         self._call()
         try:
-            await turn
+            await caller.given
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if caller.given.done() and not caller.given.cancelled():
                 self.release(places)
             else:
-                self._queue = deque(entry for entry in self._queue if entry[1] is not turn)
+                # Not there any more if its turn came between its cancellation and now.
+                if caller in self._queue:
+                    self._queue.remove(caller)
                 self._call()
             raise
 
@@ -41,8 +88,19 @@ class Places:
         self._call()
 
     def _call(self) -> None:
-        while self._queue and self._queue[0][0] <= self._free:
-            places, turn = self._queue.popleft()
-            if not turn.cancelled():
-                self._free -= places
-                turn.set_result(None)
+        while self._queue:
+            caller = min(self._queue, key=self._order)
+            if caller.places > self._free:
+                return
+            self._queue.remove(caller)
+            if not caller.given.cancelled():
+                self._free -= caller.places
+                self._present = self._starts[caller.owner]
+                self._starts[caller.owner] += caller.work
+                caller.given.set_result(None)
+        self._starts = {owner: start for owner, start in self._starts.items() if start > self._present}
+
+    def _order(self, caller: _Waiting) -> tuple[int, int, int, int]:
+        start = self._starts[caller.owner]
+        oldest = min(other.number for other in self._queue if other.owner == caller.owner)
+        return start, oldest, -caller.priority, caller.number

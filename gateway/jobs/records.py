@@ -6,45 +6,69 @@ believe that they run the same job, only one can change the record.
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from gateway.database.locks import lock
 from gateway.database.paging import newest
-from gateway.database.tables import EXECUTORS, JOBS, now
-from gateway.jobs.job import FINAL, NUMBERS, Filter, Job, Order, Page, Status, check_room, check_same, is_own, unknown
+from gateway.database.tables import JOBS, now
+from gateway.database.tables import OPEN_JOBS as _OPEN
+from gateway.files.quota import Quota
+from gateway.jobs.job import FINAL, NUMBERS, Filter, Job, Order, Page, Status, check_same, is_own, unknown
+from gateway.jobs.limits import Bounds
 from gateway.jobs.rows import generation_row, job_of
+from gateway.jobs.shares import check_room
 from mesh.telemetry import carried
-
-_OPEN = (Status.QUEUED, Status.RUNNING)
 
 
 @dataclass(frozen=True)
 class Placed:
-    """An accepted job: its record, whether it is new, and how many of its owner's jobs were waiting before it."""
+    """An accepted job: its record, and whether it is new."""
 
     job: Job
     is_new: bool
-    ahead: int
 
 
-def place(
-    connection: Connection, order: Order, inputs: Mapping[str, str], assets: Sequence[str], max_waiting: int
-) -> Placed:
-    """Insert the record of a new job, or return the existing one with the order's id.
+@dataclass(frozen=True)
+class Inputs:
+    """The pictures that were sent with a job: field path -> name of the file, and their bytes in total."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    size: int = 0
+
+
+def known(connection: Connection, order: Order) -> Job | None:
+    """The job with the order's id, if there is one; Conflict if it is another request's."""
+    row = _row(connection, JOBS.c.id == order.id) if order.id else None
+    return None if row is None else _same(row, order)
+
+
+def admit(connection: Connection, order: Order, size: int, bounds: Bounds, quota: Quota) -> Job | None:
+    """Check that a new job with `size` bytes of pictures may be placed; the existing one with its id, if any.
+
+    Concurrent transactions that admit wait for the end of this one, so what it inserts is counted.
 
     Raises:
         Conflict: the id was used for another request.
         Overloaded: too many jobs are waiting.
+        TooOften: too many of the owner's jobs are waiting or on record, or its files take too much.
     """
-    if order.id and (known := _row(connection, JOBS.c.id == order.id)) is not None:
-        return Placed(_same(known, order), is_new=False, ahead=0)
-    waiting = connection.execute(select(func.count()).where(JOBS.c.status == Status.QUEUED)).scalar_one()
-    ahead = connection.execute(
-        select(func.count()).where(JOBS.c.status == Status.QUEUED, JOBS.c.owner == order.owner)
-    ).scalar_one()
-    check_room(order, waiting, ahead, max_waiting)
+    lock(connection, "waiting jobs")
+    if (job := known(connection, order)) is not None:
+        return job
+    check_room(connection, order, bounds)
+    quota.check(connection, order.owner, size, order.generation.samples)
+    return None
+
+
+def place(
+    connection: Connection, order: Order, inputs: Inputs, assets: Sequence[str], bounds: Bounds, quota: Quota
+) -> Placed:
+    """Insert the record of a new job, or return the existing one with the order's id. Raises as `admit`."""
+    if (job := admit(connection, order, inputs.size, bounds, quota)) is not None:
+        return Placed(job, is_new=False)
     generation = order.generation
     moment = now(connection.dialect)
     id = order.id or secrets.token_hex(16)
@@ -55,7 +79,7 @@ def place(
         "dialect": order.dialect,
         "echo": dict(order.echo),
         "generation": generation_row(generation, order.task),
-        "inputs": dict(inputs),
+        "inputs": dict(inputs.names),
         "carried": carried(),
         "fingerprint": order.fingerprint,
         "assets": list(assets),
@@ -68,11 +92,12 @@ def place(
         "pictures": [],
         "notes": [],
         "webhook": order.webhook,
+        "input_bytes": inputs.size,
         "created_at": moment,
         "deadline_at": None if order.deadline_s is None else moment + order.deadline_s,
     }
     connection.execute(insert(JOBS).values(row))
-    return Placed(get(connection, id, order.owner), is_new=True, ahead=ahead)
+    return Placed(get(connection, id, order.owner), is_new=True)
 
 
 def get(connection: Connection, id: str, owner: str) -> Job:
@@ -172,6 +197,11 @@ def settle(connection: Connection, id: str, status: Status, executor: str | None
     return bool(done.rowcount)
 
 
+def inputs_of(connection: Connection, id: str) -> list[str]:
+    """Names of the pictures that were sent with a job."""
+    return list(connection.execute(select(JOBS.c.inputs).where(JOBS.c.id == id)).scalar_one().values())
+
+
 def waiting_of(connection: Connection, owner: str) -> list[str]:
     """Ids of an owner's waiting jobs."""
     return list(
@@ -211,46 +241,6 @@ def old(connection: Connection, older_than_s: float, most: int = 100) -> dict[st
 def remove(connection: Connection, ids: Iterable[str]) -> None:
     """Delete the records of jobs."""
     connection.execute(delete(JOBS).where(JOBS.c.id.in_(list(ids))))
-
-
-# --- executors --------------------------------------------------------------------------------------------------
-
-
-def beat(connection: Connection, executor: str) -> None:
-    """Record a heartbeat of `executor`."""
-    moment = now(connection.dialect)
-    if not connection.execute(update(EXECUTORS).where(EXECUTORS.c.id == executor).values(beat_at=moment)).rowcount:
-        connection.execute(insert(EXECUTORS).values(id=executor, beat_at=moment))
-
-
-def leave(connection: Connection, executors: Iterable[str]) -> None:
-    """Delete executors."""
-    connection.execute(delete(EXECUTORS).where(EXECUTORS.c.id.in_(list(executors))))
-
-
-def claim_dead(connection: Connection, silent_s: float) -> list[str]:
-    """Executors without a heartbeat for `silent_s` seconds. Each is claimed by one caller only, for as many seconds."""
-    moment = now(connection.dialect)
-    silent = EXECUTORS.c.beat_at < moment - silent_s
-    found = connection.execute(update(EXECUTORS).where(silent).values(beat_at=moment).returning(EXECUTORS.c.id))
-    return list(found.scalars())
-
-
-def orphans(connection: Connection, asking: str, idle_s: float, most: int = 100) -> list[str]:
-    """Ids of open jobs older than `idle_s` that no living executor other than `asking` has, oldest first."""
-    living = select(EXECUTORS.c.id).where(EXECUTORS.c.id != asking)
-    return list(
-        connection.execute(
-            select(JOBS.c.id)
-            .where(
-                JOBS.c.status.in_(_OPEN),
-                or_(JOBS.c.executor.is_(None), JOBS.c.executor.not_in(living)),
-                JOBS.c.created_at < now(connection.dialect) - idle_s,
-            )
-            .order_by(JOBS.c.created_at)
-            .limit(most)
-        ).scalars()
-    )
 
 
 def _change(connection: Connection, id: str, owned_by: str, /, **changes: Any) -> bool:

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, insert
 
 from gateway.database.tables import ASSETS, now
 from gateway.files.names import media_type
-from gateway.files.records import GENERATED
+from gateway.files.records import GENERATED, places
 from gateway.jobs.job import Job, Status
 
 
@@ -13,6 +13,7 @@ def of_job(connection: Connection, job: Job, retention_s: float) -> None:
     if job.status != Status.SUCCEEDED or not job.pictures:
         return
     moment = now(connection.dialect)
+    elsewhere = places(connection, [picture.asset for picture in job.pictures])
     rows = [
         {
             "id": picture.asset,
@@ -20,6 +21,7 @@ def of_job(connection: Connection, job: Job, retention_s: float) -> None:
             "name": "",
             "media_type": media_type(picture.asset),
             "size": picture.size,
+            "stored": 0 if picture.asset in elsewhere else picture.size,
             "width": picture.width,
             "height": picture.height,
             "sha256": picture.sha256,

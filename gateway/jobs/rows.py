@@ -13,7 +13,7 @@ from gateway.jobs.job import Job, Status, StoredPicture
 from mesh import errors
 from mesh.errors import InternalError, MeshError
 
-_ERRORS: dict[str, type[MeshError]] = {cls.__name__: cls for cls in errors.BY_CODE.values()}
+_ERRORS: dict[str, type[MeshError]] = {cls.__name__: cls for cls in (*errors.BY_CODE.values(), errors.TooOften)}
 _PICTURES = declared.pictures_of(Generation)
 _KNOWN = frozenset(field.name for field in fields(Generation)) - {*_PICTURES, "controls"}
 _KNOWN_OF_CONTROL = frozenset(field.name for field in fields(Control)) - {*declared.pictures_of(Control)}

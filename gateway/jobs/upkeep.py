@@ -6,7 +6,7 @@ from functools import partial
 
 from gateway.database.connection import Database
 from gateway.files.assets import Assets
-from gateway.jobs import records
+from gateway.jobs import executors, records
 from gateway.jobs.job import OLDEST, QUEUED, Status, too_late
 from gateway.jobs.rows import error_row
 from gateway.jobs.work import JobWork
@@ -68,7 +68,7 @@ class Upkeep:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _beat(self) -> None:
-        await self._database.run(partial(records.beat, executor=self._executor))
+        await self._database.run(partial(executors.beat, executor=self._executor))
         before, self._beat_at = self._beat_at, time.monotonic()
         if self._beat_at - before > _GAP_S:
             # The database was not available, or this process was suspended. After a database outage every process looks
@@ -81,15 +81,15 @@ class Upkeep:
         present = time.monotonic()
         if present < self._judges_from or present - self._beat_at > _GAP_S:
             return
-        silent = await self._database.run(partial(records.claim_dead, silent_s=SILENT_S))
+        silent = await self._database.run(partial(executors.claim_dead, silent_s=SILENT_S))
         silent = [executor for executor in silent if executor != self._executor]
         if silent:
             await self._workflows.revive(silent)
-            await self._database.run(partial(records.leave, executors=silent))
+            await self._database.run(partial(executors.leave, executors=silent))
 
     async def _adopt(self) -> None:
         """Start jobs without a workflow: a process died between writing the record and starting the workflow."""
-        found = await self._database.run(partial(records.orphans, asking=self._executor, idle_s=_ORPHAN_S))
+        found = await self._database.run(partial(executors.orphans, asking=self._executor, idle_s=_ORPHAN_S))
         for id in await self._workflows.abandoned([id for id in found if not self._work.has(id)]):
             log.warning("job started again", generation=id)
             await self._workflows.begin_again(id)

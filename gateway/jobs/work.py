@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from gateway.jobs.attempt import Attempt, RunContext
 from gateway.jobs.changes import Changes
 from gateway.jobs.job import FINISHED, RUNNING, Job, Outbox, Status
 from gateway.workflows.port import Notify, Outcome
+from mesh.errors import MeshError
 
 
 class JobWork:
@@ -48,6 +50,12 @@ class JobWork:
         """Whether this process itself notifies the waiters for a job."""
         return self.job(id) is not None
 
+    def takes(self, owner: str) -> bool:
+        """Whether a job of `owner` may begin to wait for its places here, without queueing: if none of its jobs does,
+        or few jobs of all owners do."""
+        waiting = [attempt.job.owner for attempt in self._attempts.values() if attempt.job.status == Status.QUEUED]
+        return owner not in waiting or len(waiting) < self._context.places.number
+
     def has(self, id: str) -> bool:
         """Whether this process still works on a job, including its cleanup."""
         return id in self._attempts
@@ -74,6 +82,8 @@ class JobWork:
                 outcome = await attempt.run()
             if "stopped" in outcome and self._closing:
                 await self._context.database.run(partial(records.hand_over, id=job_id, executor=self._context.executor))
+            elif attempt.has_stored and "pictures" not in outcome:
+                await self._drop_results(job_id)
             return outcome
         finally:
             attempt.over.set()
@@ -83,30 +93,46 @@ class JobWork:
         """See gateway.workflows.port.Work."""
         if "error" in outcome:
             await self.end(job_id, Status.FAILED, error=outcome["error"])
-        elif "pictures" in outcome:
-            await self.end(job_id, Status.SUCCEEDED, **outcome)
+        elif "pictures" in outcome and not await self.end(job_id, Status.SUCCEEDED, **outcome):
+            await self._drop_results(job_id)
         self.changes.wake(job_id)
+
+    async def _drop_results(self, job_id: str) -> None:
+        """Remove the files of a job that was cancelled, or failed, when results were stored already: without records
+        nothing else counts them, nor removes them before the end of the retention time."""
+        job = await self._context.database.run(partial(records.any_owners, id=job_id))
+        # Another process may be making it again under the same names, or may have made it.
+        if job.is_finished and job.status != Status.SUCCEEDED:
+            await self._removed(job.assets)
+
+    async def _removed(self, names: Sequence[str]) -> None:
+        """Remove files; what can't be removed now is left to the sweep of old files."""
+        with suppress(MeshError):
+            await self._context.assets.remove(names)
 
     # --- progress and end ---------------------------------------------------------------------------------------
 
     async def end(self, id: str, status: Status, **changes: Any) -> bool:
         """Set the record's final state and write the deliveries; False if it already had one."""
 
-        def end(connection: Connection) -> bool:
+        def end(connection: Connection) -> list[str] | None:
             if not records.settle(connection, id, status, **changes):
-                return False
+                return None
             self._outbox(connection, records.any_owners(connection, id))
-            return True
+            return records.inputs_of(connection, id)
 
-        ended = await self._context.database.run(end)
-        if ended:
+        inputs = await self._context.database.run(end)
+        ended = inputs is not None
+        if inputs is not None:
             FINISHED.labels(status).inc()
         if attempt := self._attempts.get(id):
             attempt.ended = True
             attempt.stop()
         self.changes.wake(id)
-        if ended:
+        if inputs is not None:
             await self._notify(id)
+            # Nobody reads them any more. What can't be removed now goes with the record, or with old files.
+            await self._removed(inputs)
         return ended
 
     async def keep(self) -> None:

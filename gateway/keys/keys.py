@@ -142,7 +142,12 @@ class Keys:
         """`order`, limited to what the keys of its owner allow; every submitted order passes through here."""
         allowed = self.settings_of(order.owner)
         most = order.priority if allowed.most_priority is None else allowed.most_priority
-        return replace(order, priority=min(order.priority, most), most_waiting=allowed.most_waiting)
+        return replace(
+            order,
+            priority=min(order.priority, most),
+            most_waiting=allowed.most_waiting,
+            is_sole=not self._asked_for,
+        )
 
     def _found(self, key: str | None) -> Holder:
         if not key:

@@ -15,7 +15,7 @@ from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from gateway.web.origin import origin
-from mesh.errors import Overloaded
+from mesh.errors import TooOften
 from mesh.settings import SettingsError
 from mesh.telemetry import log
 
@@ -43,10 +43,6 @@ class Caller:
 
 CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
 """Set for each incoming request; requests without one share a single address."""
-
-
-class TooOften(Overloaded):
-    """The caller's own limit was reached, not the deployment's."""
 
 
 class Limits:

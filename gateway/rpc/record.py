@@ -12,8 +12,8 @@ from gateway.files.assets import Assets
 from gateway.generation.generation import FORMATS
 from gateway.generation.pipeline import Preview
 from gateway.jobs.job import Job, Status, StoredPicture
+from mesh.containers import head
 from mesh.errors import MeshError
-from mesh.pictures import check
 
 DIALECT = "grpc"
 """The name of this API in the records of its jobs."""
@@ -66,7 +66,7 @@ def progress(job: Job, shown: Preview | None) -> generation_pb2.GenerateProgress
     """The progress of `job`, with its preview unless that was `shown` before."""
     known = generation_pb2.GenerateProgress(step=job.step, steps=job.steps)
     if job.preview is not None and job.preview is not shown:
-        _, width, height = check(job.preview.content)
+        _, width, height = head(job.preview.content)
         known.preview_of = job.preview.picture
         known.preview.CopyFrom(
             types_pb2.Image(content=job.preview.content, format=types_pb2.IMAGE_FORMAT_PNG, width=width, height=height)

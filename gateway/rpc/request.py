@@ -10,8 +10,8 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from controlmesh.v1 import generation_pb2
 from gateway.generation.declared import Declared, default_of, fields_of
 from gateway.generation.generation import FORMATS, Generation, without_prompt
+from mesh.containers import accepted
 from mesh.errors import InvalidInput
-from mesh.pictures import check
 
 _FORMAT_NAMES = {number: name for name, number in FORMATS.items()}
 
@@ -72,8 +72,7 @@ def _given(message: Message, cls: type, at: str) -> Iterator[tuple[str, Any]]:
 
 def _value(known: Any, declared: Declared, value: Any, at: str) -> Any:
     if declared.is_picture:
-        check(value.content, field=at)
-        return value.content
+        return accepted(value.content, field=at)
     if declared.nested is not None:
         return tuple(_read(one, declared.nested, f"{at}[{index}].") for index, one in enumerate(value))
     if known.message_type is not None:

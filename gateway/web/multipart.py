@@ -15,7 +15,7 @@ from gateway.web.json_bodies import LONGEST_TEXT
 from gateway.web.malformed import Malformed
 from gateway.web.parameters import LONGEST_HEADER, MOST_PARAMETERS, joined, parameters
 from gateway.web.urlencoded import MOST_FORM_FIELDS
-from mesh.pictures import MAX_BYTES
+from mesh.containers import MAX_BYTES
 
 # What is wrong with a client's form is told to the client.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
@@ -63,6 +63,8 @@ class MultipartScan:
     Raises:
         Malformed: there is no valid boundary.
     """
+
+    is_json = False
 
     def __init__(self, content_type: str, wanted: str = "") -> None:
         self._boundary = _boundary(content_type)

@@ -19,6 +19,7 @@ from gateway.database.connection import Database
 from gateway.webhooks import endpoint_records, records
 from gateway.webhooks.announcement import Signer
 from gateway.webhooks.endpoints import owners_secret
+from gateway.webhooks.places import ReceiverPlaces
 from gateway.webhooks.sender import Answer, Sender, signature
 from gateway.webhooks.timing import Timing
 from gateway.workflows.port import DeliveryQueue
@@ -52,7 +53,8 @@ class Deliveries:
         self._sender = sender
         self._signers = signers
         self._timing = timing
-        self._trying: set[asyncio.Task[Answer]] = set()
+        self._places = ReceiverPlaces()
+        self._trying: set[asyncio.Task[tuple[float, Answer] | None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
 
@@ -78,29 +80,39 @@ class Deliveries:
         if found is None:
             return
         due, secret = found
-        sent_at = self._timing.clock.seconds()
-        trying = asyncio.create_task(self._post(due, secret, sent_at))
+        trying = asyncio.create_task(self._post(due, secret))
         self._trying.add(trying)
         try:
-            answer = await trying
+            answered = await trying
         except asyncio.CancelledError:
             if self._closing:
                 return
             raise
         finally:
             self._trying.discard(trying)
+        if answered is None:
+            return
+        sent_at, answer = answered
         if (pause_s := await self._noted(due, sent_at, answer)) is not None:
-            await self._put(id, number + 1, due.url, pause_s)
+            await self._queue.put(id, number + 1, due.owner, pause_s)
 
     def _due(self, connection: Connection, id: str, number: int) -> tuple[records.Due, str] | None:
         due = records.due(connection, id, number, self._now(connection))
         return None if due is None else (due, due.secret or owners_secret(connection, due.owner))
 
-    async def _post(self, due: records.Due, secret: str, sent_at: float) -> Answer:
-        headers = signature(secret, due.id, sent_at, due.body)
-        if signer := self._signers.get(due.dialect):
-            headers |= signer(secret, due.body)
-        return await self._sender.post(due.url, due.body, headers)
+    async def _post(self, due: records.Due, secret: str) -> tuple[float, Answer] | None:
+        """The time of sending, and the answer; None if meanwhile it was done, or its endpoint is gone."""
+        host = URL(due.url).host or ""
+        async with self._places.of(due.owner, host) as waited:
+            if waited and await self._database.run(partial(self._due, id=due.id, number=due.number)) is None:
+                return None
+            sent_at = self._timing.clock.seconds()
+            headers = signature(secret, due.id, sent_at, due.body)
+            if signer := self._signers.get(due.dialect):
+                headers |= signer(secret, due.body)
+            answer = await self._sender.post(due.url, due.body, headers)
+        self._places.learn(due.owner, host, answer)
+        return sent_at, answer
 
     async def _noted(self, due: records.Due, sent_at: float, answer: Answer) -> float | None:
         """Record the result of an attempt; returns the pause before the next one in seconds, None if there is none."""
@@ -124,9 +136,6 @@ class Deliveries:
         DELIVERIES.labels(result).inc()
         return pause_s
 
-    async def _put(self, id: str, number: int, url: str, delay_s: float, again: str = "") -> None:
-        await self._queue.put(id, number, URL(url).host or "", delay_s, again)
-
     async def _find(self) -> None:
         """Enqueue overdue deliveries without a workflow: their process died after writing or while attempting them."""
 
@@ -142,7 +151,7 @@ class Deliveries:
 
         for waiting in await self._database.run(claim):
             log.warning("overdue delivery enqueued again", delivery=waiting.id)
-            await self._put(waiting.id, waiting.number, waiting.url, 0.0, again=secrets.token_hex(4))
+            await self._queue.put(waiting.id, waiting.number, waiting.owner, 0.0, again=secrets.token_hex(4))
 
     async def _sweep(self) -> None:
         def remove(connection: Connection) -> list[str]:

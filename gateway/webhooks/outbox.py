@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Connection
-from yarl import URL
 
 from gateway.jobs.job import Job
 from gateway.webhooks import endpoint_records, records
@@ -74,7 +73,7 @@ class DeliveryOutbox:
         pause_s = self._timing.schedule_s[0]
         try:
             for delivery in waiting:
-                await self._queue.put(delivery.id, delivery.number, URL(delivery.url).host or "", pause_s)
+                await self._queue.put(delivery.id, delivery.number, delivery.owner, pause_s)
         except Exception as error:
             log.warning(
                 "deliveries not enqueued; they will be found when overdue",
@@ -100,7 +99,6 @@ class DeliveryOutbox:
             {
                 "id": f"msg_{secrets.token_hex(16)}",
                 "job_id": about,
-                "owner": owner,
                 "endpoint_id": endpoint_id,
                 "url": url,
                 "event": announcement.event,
@@ -111,8 +109,8 @@ class DeliveryOutbox:
         ]
         if rows:
             now = self._timing.clock.of_database(connection.dialect)
-            written = set(records.write(connection, now, rows))
-            waiting = [records.Waiting(row["id"], row["url"], 0) for row in rows if row["id"] in written]
+            written = records.write(connection, now, owner, rows)
+            waiting = [records.Waiting(id, owner, 0) for id in written]
             self._written.setdefault(about, []).extend(waiting)
 
     def _announced(self, dialect: str, job: Job, link: Link) -> Announcement | None:

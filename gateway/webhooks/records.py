@@ -6,13 +6,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
 from gateway.database.paging import newest
 from gateway.database.tables import DELIVERIES, ENDPOINTS, Moment, moment
 from gateway.webhooks import endpoint_records
 from mesh.errors import NotFound
+from mesh.telemetry import log
 
 
 class DeliveryStatus(StrEnum):
@@ -61,15 +62,30 @@ class Delivery:
     body: str
 
 
-def write(connection: Connection, now: Moment, rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Insert deliveries, due at once; returns the ids of those that did not exist yet."""
-    written = []
+MOST_PENDING = 10_000
+"""Maximum number of an owner's pending deliveries; further ones are dead from the start."""
+
+
+def write(
+    connection: Connection, now: Moment, owner: str, rows: Iterable[Mapping[str, Any]], most: int = MOST_PENDING
+) -> list[str]:
+    """Insert deliveries of `owner`, due at once, unless it has `most` pending ones; returns the ids of those that are
+    due and did not exist yet."""
+    written: list[str] = []
+    is_own = DELIVERIES.c.owner == owner, DELIVERIES.c.status == DeliveryStatus.PENDING
+    pending = connection.execute(select(func.count()).where(*is_own)).scalar_one()
     for row in rows:
         same = [DELIVERIES.c[name] == row[name] for name in ("job_id", "event", "url")]
-        if connection.execute(select(DELIVERIES.c.id).where(*same)).one_or_none() is None:
-            start = {"status": DeliveryStatus.PENDING, "attempts": 0, "tries": [], "next_at": now, "created_at": now}
-            connection.execute(insert(DELIVERIES).values(**row, **start))
+        if connection.execute(select(DELIVERIES.c.id).where(*same)).one_or_none() is not None:
+            continue
+        start = {"owner": owner, "attempts": 0, "tries": [], "created_at": now}
+        if pending + len(written) < most:
             written.append(row["id"])
+            start |= {"status": DeliveryStatus.PENDING, "next_at": now}
+        else:
+            log.warning("delivery not attempted: its owner has too many pending ones", delivery=row["id"])
+            start |= {"status": DeliveryStatus.DEAD, "done_at": now, "last_answer": "too many pending"}
+        connection.execute(insert(DELIVERIES).values(**row, **start))
     return written
 
 
@@ -174,10 +190,10 @@ def overdue(connection: Connection, now: Moment, grace_s: float, most: int = 100
 
 @dataclass(frozen=True)
 class Waiting:
-    """A pending delivery: its id, its URL, the number of attempts so far."""
+    """A pending delivery: its id, its owner, the number of attempts so far."""
 
     id: str
-    url: str
+    owner: str
     number: int
 
 
@@ -188,7 +204,7 @@ def claim(connection: Connection, ids: Sequence[str], now: Moment, grace_s: floa
         mine = update(DELIVERIES).where(DELIVERIES.c.id == id, *_overdue(now, grace_s)).values(next_at=now)
         if connection.execute(mine).rowcount:
             row = connection.execute(select(DELIVERIES).where(DELIVERIES.c.id == id)).one()
-            claimed.append(Waiting(row.id, row.url, row.attempts))
+            claimed.append(Waiting(row.id, row.owner, row.attempts))
     return claimed
 
 

@@ -21,7 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.database.connection import engine_url, why_not
 from gateway.workflows.port import (
     MOST,
-    MOST_A_HOST,
+    MOST_AN_OWNER,
+    OWNERS_AT_ONCE,
     PATIENCE,
     Deliver,
     Outcome,
@@ -33,6 +34,8 @@ from mesh.settings import SettingsError
 from mesh.telemetry import log
 
 QUEUE = "generations"
+"""Jobs that were running in a process that died, and those that older versions enqueued."""
+BY_OWNER = "generations-by-owner"
 WEBHOOKS = "webhooks"
 POLL_S = 0.25
 """Polling interval of the queues in seconds: DBOS has no way to wake its pollers."""
@@ -111,7 +114,7 @@ class DurableWorkflows:
     Args:
         url: of the gateway's database. On PostgreSQL, DBOS's tables are in a schema of their own; on SQLite, in a
             second file beside it, as two libraries with different transaction handling should not share one.
-        concurrency: queued jobs that this process runs at once.
+        concurrency: queued jobs of one owner that this process runs at once.
         poll_s: polling interval of the job queue in seconds.
 
     Attributes:
@@ -123,7 +126,7 @@ class DurableWorkflows:
         self._url = _workflows_url(url)
         self._concurrency = concurrency
         self._poll_s = poll_s
-        self._threads = 4 * concurrency + MOST + 16
+        self._threads = (OWNERS_AT_ONCE + 4) * concurrency + MOST + 16
         self._astray: set[str] = set()
 
     async def open(self, work: Work, deliver: Deliver = deliver_nothing) -> None:
@@ -146,21 +149,21 @@ class DurableWorkflows:
         """See Workflows."""
         await asyncio.to_thread(_under, workflow_id, lambda: DBOS.start_workflow(_generate, job_id))
 
-    async def enqueue(self, workflow_id: str, job_id: str, priority: int) -> None:
+    async def enqueue(self, workflow_id: str, job_id: str, owner: str, priority: int) -> None:
         """See Workflows."""
 
         def put() -> None:
-            with SetEnqueueOptions(priority=priority):
-                DBOS.enqueue_workflow(QUEUE, _generate, job_id)
+            with SetEnqueueOptions(priority=priority, queue_partition_key=owner):
+                DBOS.enqueue_workflow(BY_OWNER, _generate, job_id)
 
         await asyncio.to_thread(_under, workflow_id, put)
 
-    async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
+    async def put(self, id: str, number: int, owner: str, delay_s: float, again: str = "") -> None:
         """See DeliveryQueue."""
 
         def put() -> None:
             delay = delay_s if delay_s > 0 else None
-            with SetEnqueueOptions(queue_partition_key=host, delay_seconds=delay):
+            with SetEnqueueOptions(queue_partition_key=owner, delay_seconds=delay):
                 DBOS.enqueue_workflow(WEBHOOKS, _deliver, id, number)
 
         # In a fresh context: called from within a workflow, it would become that workflow's child.
@@ -217,9 +220,15 @@ class DurableWorkflows:
         DBOS.launch()
         DBOS.register_queue(QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=self._poll_s)
         DBOS.register_queue(
+            BY_OWNER,
+            worker_concurrency=OWNERS_AT_ONCE * self._concurrency,
+            partition_worker_concurrency=self._concurrency,
+            polling_interval_sec=self._poll_s,
+        )
+        DBOS.register_queue(
             WEBHOOKS,
             worker_concurrency=MOST,
-            partition_worker_concurrency=MOST_A_HOST,
+            partition_worker_concurrency=MOST_AN_OWNER,
             polling_interval_sec=2 * self._poll_s,
         )
 
@@ -244,7 +253,7 @@ class DurableWorkflows:
 
 def _resume(workflows: Sequence[WorkflowStatus]) -> None:
     """Put them back into their queues."""
-    for queue in (QUEUE, WEBHOOKS):
+    for queue in (QUEUE, BY_OWNER, WEBHOOKS):
         ids = [workflow.workflow_id for workflow in workflows if (workflow.queue_name or QUEUE) == queue]
         if ids:
             DBOS.resume_workflows(ids, queue_name=queue)

@@ -11,10 +11,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-MOST = 32
+MOST = 64
 """Maximum number of concurrent delivery attempts in one process."""
-MOST_A_HOST = 4
-"""Of these, to one host: a slow host does not block the others, and no host is flooded through this gateway."""
+MOST_AN_OWNER = 8
+"""Of these, of one owner: slow receivers of one do not block others' deliveries."""
+
+OWNERS_AT_ONCE = 4
+"""So many owners can have all the queued jobs that one may have dequeued in a process: one owner's flood must not keep
+others' jobs from where it is decided whose turn it is."""
 
 Outcome = dict[str, Any]
 """What `make` passes to `settle`, as JSON."""
@@ -72,8 +76,8 @@ class Work(Protocol):
 class DeliveryQueue(Protocol):
     """The queue of delivery attempts."""
 
-    async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
-        """Enqueue the attempt of a delivery to `host`, in `delay_s` seconds, after `number` attempts.
+    async def put(self, id: str, number: int, owner: str, delay_s: float, again: str = "") -> None:
+        """Enqueue the attempt of a delivery of `owner`, in `delay_s` seconds, after `number` attempts.
 
         Enqueuing the same `id` and `number` twice gives one attempt, unless `again` differs.
         """
@@ -88,8 +92,9 @@ class DeliveryQueue(Protocol):
 class Workflows(DeliveryQueue, Protocol):
     """Runs jobs and delivery attempts.
 
-    Queued jobs are dequeued by priority, lower numbers first starting with 1, and within a priority in the order in
-    which they were enqueued; each process limits how many it runs at once. Steps that raise are retried; see Patience.
+    An owner's queued jobs are dequeued by priority, lower numbers first starting with 1, and within a priority in the
+    order in which they were enqueued; each process limits how many of one owner it runs at once, and how many in all,
+    at OWNERS_AT_ONCE times as many. Steps that raise are retried; see Patience.
     """
 
     @property
@@ -109,8 +114,8 @@ class Workflows(DeliveryQueue, Protocol):
     async def start(self, workflow_id: str, job_id: str) -> None:
         """Run a job in this process immediately."""
 
-    async def enqueue(self, workflow_id: str, job_id: str, priority: int) -> None:
-        """Enqueue a job."""
+    async def enqueue(self, workflow_id: str, job_id: str, owner: str, priority: int) -> None:
+        """Enqueue a job of `owner`."""
 
     async def begin_again(self, job_id: str) -> None:
         """Enqueue a job whose workflows have all ended, ahead of all others."""

@@ -1,15 +1,19 @@
 """Workflows as asyncio tasks: they end with this process, for records that do too."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
+from functools import partial
+from heapq import heappop, heappush
 from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from gateway.workflows.port import (
     MOST,
-    MOST_A_HOST,
+    MOST_AN_OWNER,
+    OWNERS_AT_ONCE,
     PATIENCE,
     Deliver,
     Patience,
@@ -26,7 +30,7 @@ class TaskWorkflows:
     """Workflows as tasks of this process, which end with it.
 
     Args:
-        concurrency: queued jobs that run at once.
+        concurrency: queued jobs of one owner that run at once.
         sleep: waits for a number of seconds.
         patience: how steps that raise are retried.
 
@@ -42,24 +46,25 @@ class TaskWorkflows:
     ) -> None:
         self.executor = new_executor()
         self._concurrency = concurrency
+        self._most = OWNERS_AT_ONCE * concurrency
         self._sleep = sleep
         self._patience = patience
         self._work: Work | None = None
         self._deliver: Deliver = deliver_nothing
-        # Priority, sequence number, id of the workflow, id of the job.
-        self._queue: asyncio.PriorityQueue[tuple[int, int, str, str]] = asyncio.PriorityQueue()
+        # By owner, in the order of their last jobs: priority, sequence number, id of the workflow, id of the job.
+        self._queues: dict[str, list[tuple[int, int, str, str]]] = {}
+        self._running: Counter[str] = Counter()
         self._numbers = count()
         self._known: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._places = asyncio.Semaphore(MOST)
-        self._of_host: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._of_owner: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def open(self, work: Work, deliver: Deliver = deliver_nothing) -> None:
         """See Workflows."""
         self._work, self._deliver = work, deliver
-        for _ in range(self._concurrency):
-            self._spawn(self._work_off())
+        self._dequeue()
 
     async def close(self) -> None:
         """Stop; unfinished work is lost together with this process's records."""
@@ -74,20 +79,21 @@ class TaskWorkflows:
         if self._is_new(workflow_id):
             self._spawn(self._generate(workflow_id, job_id))
 
-    async def enqueue(self, workflow_id: str, job_id: str, priority: int) -> None:
+    async def enqueue(self, workflow_id: str, job_id: str, owner: str, priority: int) -> None:
         """See Workflows."""
         if self._is_new(workflow_id):
-            self._queue.put_nowait((priority, next(self._numbers), workflow_id, job_id))
+            heappush(self._queues.setdefault(owner, []), (priority, next(self._numbers), workflow_id, job_id))
+            self._dequeue()
 
-    async def put(self, id: str, number: int, host: str, delay_s: float, again: str = "") -> None:
+    async def put(self, id: str, number: int, owner: str, delay_s: float, again: str = "") -> None:
         """See DeliveryQueue."""
         workflow_id = f"{id}-{number}-{again}".rstrip("-")
         if self._is_new(workflow_id):
-            self._spawn(self._attempt(workflow_id, id, number, host, delay_s))
+            self._spawn(self._attempt(workflow_id, id, number, owner, delay_s))
 
     async def begin_again(self, job_id: str) -> None:
         """See Workflows."""
-        await self.enqueue(job_id, job_id, priority=1)
+        await self.enqueue(job_id, job_id, "", priority=1)
 
     async def abandoned(self, ids: Sequence[str]) -> list[str]:
         """See DeliveryQueue."""
@@ -117,12 +123,24 @@ class TaskWorkflows:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _work_off(self) -> None:
-        """Run queued jobs, one after the other."""
-        # Not for ever: a job that ends in order when it is cancelled takes the cancellation of its waiter along.
-        while not self._closed:
-            _, _, workflow_id, job_id = await self._queue.get()
-            await self._spawn(self._generate(workflow_id, job_id))
+    def _dequeue(self) -> None:
+        """Run queued jobs as far as the limits allow, of each owner in turn."""
+        if self._work is None or self._closed:
+            return
+        for owner in [*self._queues]:
+            queue = self._queues[owner]
+            while queue and self._running[owner] < self._concurrency and self._running.total() < self._most:
+                _, _, workflow_id, job_id = heappop(queue)
+                self._running[owner] += 1
+                self._spawn(self._generate(workflow_id, job_id)).add_done_callback(partial(self._done, owner))
+            if not queue:
+                del self._queues[owner]
+
+    def _done(self, owner: str, task: asyncio.Task[None]) -> None:
+        self._running[owner] -= 1
+        if not self._running[owner]:
+            del self._running[owner]
+        self._dequeue()
 
     async def _generate(self, workflow_id: str, job_id: str) -> None:
         work = self._work
@@ -136,13 +154,13 @@ class TaskWorkflows:
         finally:
             self._known.discard(workflow_id)
 
-    async def _attempt(self, workflow_id: str, id: str, number: int, host: str, delay_s: float) -> None:
+    async def _attempt(self, workflow_id: str, id: str, number: int, owner: str, delay_s: float) -> None:
         try:
             await self._sleep(delay_s)
-            of_host = self._of_host.get(host)
-            if of_host is None:
-                of_host = self._of_host[host] = asyncio.Semaphore(MOST_A_HOST)
-            async with of_host, self._places:
+            of_owner = self._of_owner.get(owner)
+            if of_owner is None:
+                of_owner = self._of_owner[owner] = asyncio.Semaphore(MOST_AN_OWNER)
+            async with of_owner, self._places:
                 await self._patiently(lambda: self._deliver(id, number))
         except Exception as error:
             # It is found when it is overdue.

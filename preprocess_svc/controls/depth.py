@@ -50,7 +50,7 @@ DEPTH = ControlType(
             how_to_get=HOW_TO_GET,
         ),
     ),
-    ready=Ready(grey=True),
+    ready=Ready(grey=True, on_black=True),
     controlnets={
         "sd15": ("lllyasviel/control_v11f1p_sd15_depth", "lllyasviel/sd-controlnet-depth"),
         "sdxl": ("diffusers/controlnet-depth-sdxl-1.0", "xinsir/controlnet-depth-sdxl-1.0"),

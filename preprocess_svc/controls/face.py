@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.extraction.control import DETECT_RESOLUTION, ControlType, Learned
+from preprocess_svc.extraction.ready import Ready
 from preprocess_svc.extraction.skeletons import HOW_TO_GET, skeletons
 
 
@@ -42,6 +43,7 @@ FACE = ControlType(
             how_to_get=HOW_TO_GET,
         ),
     ),
+    ready=Ready(on_black=True, drawn=True),
     controlnets={
         "sd15": ("lllyasviel/control_v11p_sd15_openpose",),
         "sdxl": ("xinsir/controlnet-openpose-sdxl-1.0",),

@@ -13,6 +13,7 @@ from preprocess_svc.controls.depth import HOW_TO_GET as DEPTH_HOW_TO_GET
 from preprocess_svc.controls.depth import nearness
 from preprocess_svc.extraction.control import DETECT_RESOLUTION, Algorithm, ControlType, Learned, Parameter
 from preprocess_svc.extraction.maps import Plane, drawn, grey_levels, numbers, resized
+from preprocess_svc.extraction.ready import Ready
 
 # As in the library: the front component beside a Sobel of depth; 8 would make depth in pixels true to scale.
 _FRONT = math.tau
@@ -152,6 +153,7 @@ NORMAL = ControlType(
             stand_in=True,
         ),
     ),
+    ready=Ready(on_black=True),
     controlnets={
         "sd15": ("lllyasviel/control_v11p_sd15_normalbae", "lllyasviel/sd-controlnet-normal"),
         "sdxl": ("xinsir/controlnet-union-sdxl-1.0",),

@@ -6,6 +6,7 @@ from mesh.errors import InvalidInput
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Annotators
 from preprocess_svc.extraction.control import DETECT_RESOLUTION, ControlType, Learned, Parameter
+from preprocess_svc.extraction.ready import Ready
 from preprocess_svc.extraction.skeletons import HOW_TO_GET, skeletons
 
 _DETAILS = {"hands": "hand", "face": "face"}
@@ -60,6 +61,7 @@ OPENPOSE = ControlType(
             how_to_get=HOW_TO_GET,
         ),
     ),
+    ready=Ready(on_black=True, drawn=True),
     controlnets={
         "sd15": ("lllyasviel/control_v11p_sd15_openpose", "lllyasviel/sd-controlnet-openpose"),
         "sdxl": ("thibaud/controlnet-openpose-sdxl-1.0", "xinsir/controlnet-openpose-sdxl-1.0"),

@@ -1,17 +1,28 @@
 """scribble: a user's drawing or a picture's strokes, white on black."""
 
+import asyncio
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 
 from mesh.pictures import Pixels
+from preprocess_svc.annotators import Annotators
 from preprocess_svc.extraction.channels import darkest, tripled
-from preprocess_svc.extraction.control import Algorithm, ControlType, Parameter
-from preprocess_svc.extraction.ready import Ready
+from preprocess_svc.extraction.control import DETECT_RESOLUTION, Algorithm, ControlType, Learned, Parameter
+from preprocess_svc.extraction.edges import BY_HED, BY_PIDINET
+from preprocess_svc.extraction.ready import Looks, Ready, looks
 from preprocess_svc.extraction.strokes import darkness
 
 _DARK = 127
 _INNER, _OUTER = 0.5, 5.0
+_XDOG_THRESHOLD = Parameter(
+    "xdog_threshold",
+    "0 for the extractor's own rule; else twice the least darkness of a stroke, grey levels: 32 is usual for photos.",
+    0,
+    64,
+    0,
+)
 
 
 def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
@@ -39,24 +50,47 @@ def extract(picture: Pixels, parameters: Mapping[str, float]) -> Pixels:
     return tripled(np.multiply(strokes, 255, dtype=np.uint8))
 
 
+def _by(edges: Learned) -> Learned:
+    """Strokes along the soft edges of a photo that `edges` finds; a drawing keeps its own strokes.
+
+    With soft edges a drawn line would become two, so dark strokes on light paper are taken by `extract`. Everything
+    else is drawn as sd-webui-controlnet's "scribble_pidinet" and "scribble_hed" do: edges, thinned and thickened.
+    Returns UINT8 [h, w, 3], 255 or 0, three equal channels.
+    """
+
+    async def annotate(picture: Pixels, parameters: Mapping[str, float], annotators: Annotators) -> Pixels:
+        if parameters[_XDOG_THRESHOLD.name] or await asyncio.to_thread(_is_drawing, picture):
+            return await asyncio.to_thread(extract, picture, parameters)
+        wanted = {DETECT_RESOLUTION.name: parameters[DETECT_RESOLUTION.name], "safe": 0, "scribble": 1}
+        return await edges.annotate(picture, wanted, annotators)
+
+    return Learned(
+        name=edges.name,
+        description="Strokes along the soft edges of a photo; of a drawing, its own dark strokes.",
+        source=f'{edges.source}; sd-webui-controlnet\'s "scribble_{edges.name}"',
+        parameters=(DETECT_RESOLUTION, _XDOG_THRESHOLD),
+        heads=edges.heads,
+        annotate=annotate,
+        how_to_get=edges.how_to_get,
+    )
+
+
+def _is_drawing(picture: Pixels) -> bool:
+    return looks(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)) is Looks.INVERTED
+
+
 SCRIBBLE = ControlType(
     kind="scribble",
-    description="Thick white strokes on black; made from a drawing of dark strokes on a light background, or from a "
-    "photo with xdog_threshold.",
+    description="Thick white strokes on black; made from a photo's soft edges, or from a drawing of dark strokes on a "
+    "light background.",
     extractors=(
+        _by(BY_PIDINET),
+        _by(BY_HED),
         Algorithm(
             name="drawing",
             description="Dark strokes of a drawing, or of a photo with xdog_threshold.",
             source="ControlNet's gradio_scribble2image.py; Winnemöller 2012",
-            parameters=(
-                Parameter(
-                    "xdog_threshold",
-                    "0 for drawings; for photos, twice the least darkness of a stroke, grey levels; 32 is usual.",
-                    0,
-                    64,
-                    0,
-                ),
-            ),
+            parameters=(_XDOG_THRESHOLD,),
             extract=extract,
         ),
     ),

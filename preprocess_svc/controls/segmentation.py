@@ -41,7 +41,7 @@ SEGMENTATION = ControlType(
             how_to_get="python -m export annotator segmentation openmmlab/upernet-convnext-small",
         ),
     ),
-    ready=Ready(flat=True),
+    ready=Ready(flat=True, on_black=True),
     controlnets={
         "sd15": ("lllyasviel/control_v11p_sd15_seg", "lllyasviel/sd-controlnet-seg"),
         "sdxl": ("xinsir/controlnet-union-sdxl-1.0",),

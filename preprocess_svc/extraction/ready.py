@@ -6,7 +6,7 @@ from enum import Enum, auto
 import cv2
 import numpy as np
 
-from mesh.pictures import Pixels, resize
+from mesh.pictures import Ground, Pixels, resize
 from preprocess_svc.extraction.channels import tripled
 
 # Grey levels. Up to this far apart, channels differ by the noise of a lossy file, not by colour.
@@ -44,11 +44,32 @@ class Ready:
         grey: the three channels are equal.
         light_on_dark: the strokes are light on a dark background, and most of the hint is background.
         flat: each colour has a meaning, so resizing must not mix them.
+        on_black: they are drawn on black, so that is what their transparent parts are.
+        drawn: they consist of marks on a dark ground, and without marks say nothing.
     """
 
     grey: bool = False
     light_on_dark: bool = False
     flat: bool = False
+    on_black: bool = False
+    drawn: bool = False
+
+    @property
+    def ground(self) -> Ground:
+        """What lies under transparent parts of a ready hint."""
+        if self.light_on_dark:
+            return Ground.STROKES
+        return Ground.BLACK if self.on_black else Ground.WHITE
+
+    @property
+    def marks(self) -> bool:
+        """Whether a hint without marks, or of nothing but marks, says nothing."""
+        return self.light_on_dark or self.drawn
+
+    @property
+    def flat_says_nothing(self) -> bool:
+        """Whether a hint of one colour says nothing: it is a map, not a picture."""
+        return self.on_black or self.flat
 
     def fit(self, hint: Pixels, size: tuple[int, int]) -> Pixels:
         """Resize the hint UINT8 [h, w, 3] to (width, height).

@@ -2,9 +2,11 @@
 
 import base64
 import io
+import json
 import os
 import re
 import signal
+import socket
 import struct
 import time
 import zlib
@@ -22,8 +24,10 @@ from controlmesh.v1 import generation_pb2, generation_pb2_grpc
 from local.demo import source_picture
 from local.supervision import LocalMesh
 from mesh.channels import open_channel
+from mesh.containers.jpeg import MOST_SCANS
 from tests.parity.matrix import mixed
 from tests.parity.reference import assert_same
+from tests.rigs.hostile_pictures import jpeg_of_scans
 from tests.rigs.mesh import GENERATIONS, local_settings, mesh_environment, picture
 
 PICTURE = base64.b64encode(source_picture()).decode()
@@ -124,6 +128,44 @@ def test_a_bad_picture_is_refused_in_every_dialect_s_shape(caller: httpx2.Client
     assert loops(frail) == 0
 
 
+def decodes(mesh: LocalMesh, outcome: str = "") -> float:
+    """Pictures that preprocess_svc gave to its decoders, by how it ended."""
+    text = httpx2.get(f"http://{mesh.settings.preprocess_metrics_address}/metrics").text
+    return sum(
+        float(count) for _, count in re.findall(rf'^cn_decodes_total{{outcome="({outcome}.*)"}} (\S+)$', text, re.M)
+    )
+
+
+def decoding(mesh: LocalMesh) -> float:
+    """Pixels that are being decoded there."""
+    text = httpx2.get(f"http://{mesh.settings.preprocess_metrics_address}/metrics").text
+    found = re.search(r"^cn_decode_pixels (\S+)$", text, re.M)
+    assert found
+    return float(found[1])
+
+
+def test_a_picture_of_many_scans_reaches_no_decoder(caller: httpx2.Client, frail: LocalMesh) -> None:
+    before = decodes(frail)
+    answer = native(caller, control={"image": base64.b64encode(jpeg_of_scans(600, 4096)).decode()})
+    assert (answer.status_code, answer.json()["field"]) == (422, "controls[0].image")
+    assert decodes(frail) == before
+
+
+def test_a_costly_picture_is_given_up_with_its_caller(caller: httpx2.Client, frail: LocalMesh) -> None:
+    costly = base64.b64encode(jpeg_of_scans(MOST_SCANS, 4096)).decode()
+    body = {"prompt": "a red star", "controls": [{"kind": "canny", "image": costly}] * 5, "width": 64, "height": 64}
+    left = decodes(frail, "left")
+    host, port = frail.settings.edge_address.split(":")
+    with socket.create_connection((host, int(port))) as there:
+        sent = json.dumps(body).encode()
+        head = f"POST {GENERATIONS}?wait=60 HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+        there.sendall(f"{head}Content-Length: {len(sent)}\r\n\r\n".encode() + sent)
+        assert eventually(lambda: decoding(frail) > 0)
+    assert eventually(lambda: decoding(frail) == 0)
+    assert decodes(frail, "left") > left
+    assert native(caller).status_code == 200
+
+
 def test_an_unknown_control_names_the_known(caller: httpx2.Client) -> None:
     answer = native(caller, control={"kind": "telepathy"})
     assert answer.status_code == 422
@@ -148,7 +190,7 @@ def test_a_client_that_hangs_up_stops_the_work(caller: httpx2.Client, frail: Loc
 
 
 async def test_a_deadline_stops_the_work(frail: LocalMesh) -> None:
-    async with open_channel(frail.settings.mesh_address) as channel:
+    async with open_channel(frail.settings.internal_address) as channel:
         stub: Any = generation_pb2_grpc.GenerationServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             async for _ in stub.Generate(generation_pb2.GenerateRequest(**LONG), timeout=1.5):

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from gateway.database.connection import open_database
+from gateway.files.quota import Quota
 from gateway.generation.generation import Generation
 from gateway.jobs import records as job_records
 from gateway.jobs.job import Order
 from tests.rigs.job_processes import Worker, worker
+from tests.rigs.jobs import BOUNDS
 from tests.rigs.postgres import Server, postgres
 
 Start = Callable[..., AbstractAsyncContextManager[Worker]]
@@ -75,7 +77,14 @@ async def test_a_record_without_anybody_who_cares_is_begun(start: Start, url: st
     # What a process leaves that dies between writing the record and starting the work.
     with open_database(url) as database:
         order = Order(Generation(prompt="left alone", steps=4), "me")
-        place = partial(job_records.place, order=order, inputs={}, assets=["0" * 32 + ".png"], max_waiting=9)
+        place = partial(
+            job_records.place,
+            order=order,
+            inputs=job_records.Inputs(),
+            assets=["0" * 32 + ".png"],
+            bounds=BOUNDS,
+            quota=Quota(),
+        )
         id = (await database.run(place)).job.id
     async with start("finishes") as only:
         done = await only.outcome(id)

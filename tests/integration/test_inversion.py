@@ -15,7 +15,7 @@ from controlmesh.v1 import (
 )
 from local.demo import source_picture
 from local.supervision import LocalMesh
-from mesh.channels import call, open_channel, stream
+from mesh.channels import Retries, call, open_channel
 from mesh.pictures import Pixels, decode
 
 STEPS = 50
@@ -35,7 +35,7 @@ async def test_an_inverted_picture_comes_back_and_changes_under_other_words(mesh
             request = unet_pb2.DenoiseRequest(
                 conditioning=await words(prompt), scheduler=scheduler, steps=STEPS, guidance_scale=1, **start
             )
-            *_, last = [message async for message in stream(aiter(unet.Denoise(request, timeout=60)))]
+            *_, last = [message async for message in Retries().stream(lambda: unet.Denoise(request, timeout=60))]
             return last.latents
 
         async def picture(found: types_pb2.Latents) -> Pixels:

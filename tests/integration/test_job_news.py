@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from sqlalchemy import delete, event, update
 
 from gateway.database.connection import Database, open_database
 from gateway.database.tables import JOBS
+from gateway.files.quota import Quota
 from gateway.generation.generation import Generation
 from gateway.jobs import records as job_records
 from gateway.jobs.changes import Changes
 from gateway.jobs.job import Order
+from tests.rigs.jobs import BOUNDS
 
 
 @pytest.fixture
@@ -24,7 +27,14 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 async def placed(database: Database) -> str:
     order = Order(Generation(prompt="a boat", steps=4), "me")
-    place = partial(job_records.place, order=order, inputs={}, assets=["0" * 32 + ".png"], max_waiting=99)
+    place = partial(
+        job_records.place,
+        order=order,
+        inputs=job_records.Inputs(),
+        assets=["0" * 32 + ".png"],
+        bounds=replace(BOUNDS, max_waiting=99),
+        quota=Quota(),
+    )
     return (await database.run(place)).job.id
 
 

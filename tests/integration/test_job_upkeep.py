@@ -14,13 +14,14 @@ from sqlalchemy import create_engine, text, update
 
 from gateway.database.connection import engine_url, open_database
 from gateway.database.tables import JOBS
+from gateway.files.quota import Quota
 from gateway.generation.generation import Control, Generation
 from gateway.jobs import records as job_records
 from gateway.jobs.attempt import MOST_ATTEMPTS
 from gateway.jobs.engine import JobEngine
 from gateway.jobs.job import Filter, Order, Status
 from mesh.errors import DeadlineExceeded, InternalError
-from tests.rigs.jobs import DURABLE, ENGINES, PICTURE, Conductor, eventually, running
+from tests.rigs.jobs import BOUNDS, DURABLE, ENGINES, PICTURE, Conductor, eventually, running
 from tests.rigs.postgres import Server, postgres
 
 WORDS = Generation(prompt="a boat", steps=2)
@@ -139,7 +140,14 @@ async def test_waiting_callers_do_not_starve_the_queue(opened: Opened, conduct: 
 async def test_a_job_that_takes_its_processes_down_is_given_up(opened: Opened, conduct: Conductor, url: str) -> None:
     with open_database(url) as database:
         # As processes leave it that died with it.
-        place = partial(job_records.place, order=Order(WORDS, "me"), inputs={}, assets=["x.png"], max_waiting=9)
+        place = partial(
+            job_records.place,
+            order=Order(WORDS, "me"),
+            inputs=job_records.Inputs(),
+            assets=["x.png"],
+            bounds=BOUNDS,
+            quota=Quota(),
+        )
         id = (await database.run(place)).job.id
         begun_often = update(JOBS).where(JOBS.c.id == id).values(attempts=MOST_ATTEMPTS)
         await database.run(lambda connection: connection.execute(begun_often).rowcount)

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from controlmesh.v1 import unet_pb2, unet_pb2_grpc
 from mesh import telemetry
-from mesh.channels import call, open_channel, outgoing, stream
+from mesh.channels import Retries, call, open_channel, outgoing
 from mesh.errors import InternalError, InvalidInput, MeshError, Overloaded, Unavailable
 from mesh.server import ServerSettings, serve
 from tests.rigs.ports import free_ports
@@ -150,7 +150,7 @@ async def test_an_error_in_the_middle_of_a_stream_arrives_after_what_came_before
         stub: Any = unet_pb2_grpc.UnetServiceStub(channel)
         seen = []
         with pytest.raises(InvalidInput, match="no such scheduler"):
-            async for message in stream(aiter(stub.Denoise(unet_pb2.DenoiseRequest(), timeout=5))):
+            async for message in Retries().stream(lambda: stub.Denoise(unet_pb2.DenoiseRequest(), timeout=5)):
                 seen.append(message.progress.step)  # noqa: PERF401
     assert seen == [1]
 

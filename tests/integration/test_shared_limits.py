@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.keys.limits import Limits, TooOften
+from gateway.keys.limits import Limits
+from mesh.errors import TooOften
 from tests.rigs.ports import free_port
 
 PER_MINUTE = 20

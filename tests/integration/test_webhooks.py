@@ -21,9 +21,9 @@ from structlog.testing import capture_logs
 from gateway.generation.generation import Generation
 from gateway.jobs.job import Job, Order, Status
 from gateway.webhooks.announcement import Announcement, Link
+from gateway.webhooks.places import MOST_A_HOST
 from gateway.webhooks.records import DeliveryStatus
 from gateway.webhooks.timing import SCHEDULE_S
-from gateway.workflows.port import MOST_A_HOST
 from mesh.errors import InvalidInput, NotFound, Overloaded
 from tests.rigs.jobs import DURABLE, ENGINES, Conductor
 from tests.rigs.postgres import Server, postgres
@@ -260,6 +260,22 @@ async def test_a_host_that_hangs_does_not_keep_others_waiting(opened: Opened, re
         for job in stuck:
             (delivery,) = await here.settled(job.id)
             assert delivery.status == DeliveryStatus.DELIVERED
+
+
+@pytest.mark.parametrize("kind", ENGINES[:2])
+async def test_an_owner_s_hanging_receiver_keeps_no_other_owner_waiting(
+    kind: str, url: str, tmp_path: Path, conduct: Conductor, receiver: Receiver
+) -> None:
+    hang = asyncio.Event()
+    receiver.answers["/hangs"] = [hang]
+    async with site(kind, url, tmp_path, conduct) as here:
+        for _ in range(12):
+            await done(here, "hangs", webhook=receiver.url("/hangs"))
+        await receiver.until(MOST_A_HOST, "/hangs")
+        (delivery,) = await here.settled((await done(here, "other", webhook=receiver.url("/fine"))).id)
+        assert delivery.status == DeliveryStatus.DELIVERED
+        assert len(receiver.at("/hangs")) == MOST_A_HOST
+        hang.set()
 
 
 # --- whom it is not sent to -------------------------------------------------------------------------------------

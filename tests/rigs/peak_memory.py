@@ -4,11 +4,13 @@
 EXTRACTORS and READY, all of them if none is given.
 """
 
+import ctypes
 import io
 import json
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -19,9 +21,13 @@ from mesh.pictures import MAX_PIXELS, decode
 from preprocess_svc.controls import CONTROLS
 from preprocess_svc.extraction.control import Algorithm, Written
 
-#: Bytes that a picture may take at its highest, as a multiple of 4 bytes a pixel: while it is decoded, and while a
-#: control makes its hint.
+#: Bytes a pixel that a picture may take at its highest while it is decoded, beside its file and that without metadata.
+DECODE_BYTES = 10
+#: Bytes that a control may take while it makes its hint, as a multiple of 4 bytes a pixel.
 MEMORY_FACTOR = 10
+
+_CODEC_BYTES = 2 << 20
+_M_MMAP_THRESHOLD = -3
 
 CONTROL_SIDE, DECODE_SIDE = 1024, 4096
 assert DECODE_SIDE**2 == MAX_PIXELS
@@ -38,9 +44,12 @@ _FILES: dict[str, tuple[str, str, dict[str, object]]] = {
     "decode png turned": ("RGB", "PNG", {"compress_level": 1, "exif": _TURNED}),
     "decode jpeg": ("RGB", "JPEG", {}),
     "decode jpeg progressive": ("RGB", "JPEG", {"progressive": True}),
+    "decode jpeg progressive fine": ("RGB", "JPEG", {"progressive": True, "subsampling": 0}),
     "decode jpeg cmyk": ("CMYK", "JPEG", {}),
     "decode webp": ("RGB", "WEBP", {"method": 0}),
     "decode webp alpha": ("RGBA", "WEBP", {"method": 0}),
+    "decode webp lossless": ("RGB", "WEBP", {"method": 0, "lossless": True, "quality": 0}),
+    "decode webp lossless alpha": ("RGBA", "WEBP", {"method": 0, "lossless": True, "quality": 0}),
 }
 DECODES = tuple(_FILES)
 EXTRACTORS = tuple(
@@ -56,9 +65,13 @@ Work = Callable[[], object]
 
 def allowed(name: str) -> int:
     """Bytes that `name` may take."""
-    return MEMORY_FACTOR * 4 * (DECODE_SIDE if name in _FILES else CONTROL_SIDE) ** 2
+    if name in _FILES:
+        # Beside the pixels: the file without metadata, and what a codec keeps whatever the size.
+        return DECODE_BYTES * DECODE_SIDE**2 + len(_file(name, DECODE_SIDE)) + _CODEC_BYTES
+    return MEMORY_FACTOR * 4 * CONTROL_SIDE**2
 
 
+@cache
 def _file(name: str, side: int) -> bytes:
     mode, format, options = _FILES[name]
     ramp = np.arange(side * side, dtype=np.uint32).reshape(side, side)
@@ -102,6 +115,8 @@ def _peak(name: str) -> int:
     ours, child_s = os.pipe()
     child = os.fork()
     if child == 0:
+        # What was freed stays with the process otherwise, and hides what is taken next.
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 16)
         _work(name, small=True)()
         work = _work(name, small=False)
         Path("/proc/self/clear_refs").write_text("5")  # the highest begins anew

@@ -1,7 +1,7 @@
 """The three services in small: a real gRPC server whose answers are tiny, exact and observable."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from mesh.errors import InvalidInput, MeshError
 from mesh.interceptors import CallInterceptor
 from mesh.pictures import check, encode
 from mesh.tensors import to_array, to_message
+from preprocess_svc.fitting import converted
 
 THRESHOLD = preprocess_pb2.ControlParameter(
     name="low_threshold", description="Grey levels.", minimum=0, maximum=255, default_value=100
@@ -108,6 +109,7 @@ class Seen:
     denoised: list[unet_pb2.DenoiseRequest] = field(default_factory=list)
     decoded: list[vae_pb2.DecodeRequest] = field(default_factory=list)
     extracted: list[preprocess_pb2.ExtractHintRequest] = field(default_factory=list)
+    converted: list[preprocess_pb2.ConvertPictureRequest] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     encoding: asyncio.Event = field(default_factory=asyncio.Event)
@@ -127,6 +129,7 @@ class FakeRooms(
         failure: raised by Denoise after its first step, if set.
         prepare_pace: set to let Prepare go on.
         encode_failure: raised by Encode, if set.
+        refuses: whether a call of that method (/package.Service/Method) is refused as by a proxy: unseen.
         hints_at_once: calls of ExtractHint that must be there at the same time for each of them to go on.
         hint_pace: set to let ExtractHint answer what it does not refuse.
         hint_failure: raised by ExtractHint, if set.
@@ -136,6 +139,7 @@ class FakeRooms(
 
     def __init__(self) -> None:
         self.seen = Seen()
+        self.refuses: Callable[[str], bool] = lambda method: False
         self.pace = asyncio.Event()
         self.pace.set()
         self.failure: MeshError | None = None
@@ -153,7 +157,9 @@ class FakeRooms(
     async def __aenter__(self) -> "FakeRooms":
         # Envoy, in whose place this stands, lets its clients ping as often as they like.
         patient = [("grpc.http2.max_ping_strikes", 0)]
-        self._server = grpc.aio.server(interceptors=[CallInterceptor()], options=[*MESSAGE_OPTIONS, *patient])
+        self._server = grpc.aio.server(
+            interceptors=[_Refusing(self), CallInterceptor()], options=[*MESSAGE_OPTIONS, *patient]
+        )
         preprocess_pb2_grpc.add_PreprocessServiceServicer_to_server(self, self._server)
         unet_pb2_grpc.add_UnetServiceServicer_to_server(self, self._server)
         vae_pb2_grpc.add_VaeServiceServicer_to_server(self, self._server)
@@ -199,6 +205,16 @@ class FakeRooms(
             notes=notes,
             prompt=style.prompt.replace("{prompt}", request.prompt) + (QUALITY if request.enhance_prompt else ""),
             negative_prompt=", ".join(filter(None, (request.negative_prompt, style.negative_prompt))),
+        )
+
+    async def ConvertPicture(
+        self, request: preprocess_pb2.ConvertPictureRequest, context: Any
+    ) -> preprocess_pb2.ConvertPictureResponse:
+        self.seen.converted.append(request)
+        format = types_pb2.ImageFormat.Name(request.format or types_pb2.IMAGE_FORMAT_PNG).removeprefix("IMAGE_FORMAT_")
+        content, width, height = converted(request.image.content, request.square, format, field="image")
+        return preprocess_pb2.ConvertPictureResponse(
+            image=types_pb2.Image(content=content, format=request.format, width=width, height=height)
         )
 
     async def ExtractHint(
@@ -361,3 +377,24 @@ def _used(control: types_pb2.Control) -> preprocess_pb2.Extractor:
         for one in KINDS[control.kind].extractors
         if (one.name == named if named else one.available and one.reads_text == bool(control.text))
     )
+
+
+class _Refusing(grpc.aio.ServerInterceptor):
+    """Refuses calls before they reach their service, as Envoy's fault filter does."""
+
+    def __init__(self, rooms: FakeRooms) -> None:
+        self._rooms = rooms
+
+    async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
+        handler = await continuation(details)
+        if not self._rooms.refuses(details.method):
+            return handler
+
+        async def refuse(request: Any, context: Any) -> Any:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "fault filter abort")
+
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                refuse, handler.request_deserializer, handler.response_serializer
+            )
+        return grpc.unary_stream_rpc_method_handler(refuse, handler.request_deserializer, handler.response_serializer)

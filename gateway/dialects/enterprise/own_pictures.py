@@ -4,9 +4,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from gateway.egress.hosts import LONGEST_URL
 from gateway.files.assets import PATH, Asset, Assets
-from gateway.generation.pictures import Pictures
+from gateway.generation.pictures import Pictures, checked
 from mesh.errors import Forbidden, InvalidInput, NotFound
-from mesh.pictures import check
 
 
 class OwnPictures:
@@ -41,5 +40,4 @@ class OwnPictures:
             raise InvalidInput(f"unable to fetch the picture of {field}: its link has expired", field=field) from None
         if not isinstance(found, Asset):
             return await self._pictures.read(found.url, field)
-        check(found.content, field=field)
-        return found.content
+        return await checked(found.content, field)

@@ -1,6 +1,5 @@
 """The enterprise dialect's functions to upload and delete pictures."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +7,9 @@ from typing import Any
 from gateway.dialects.enterprise.call import Call, Function, number_of
 from gateway.dialects.enterprise.fields import missing
 from gateway.files.records import AssetRecord
-from gateway.generation.pictures import decode_base64
+from gateway.generation.pictures import checked, decode_base64
 from gateway.jobs.job import NUMBERS
 from mesh.errors import InvalidInput, NotFound
-from mesh.pictures import check, decode, encode
 
 MOST_BYTES = 5 * 1024 * 1024
 """Maximum size of a picture, as in the vendor's API."""
@@ -24,7 +22,7 @@ _AT_ONCE = 200
 
 async def upload_image(call: Call) -> dict[str, Any]:
     """Store a base64 picture until it is deleted."""
-    content = _sent(call, "base64_image")
+    content = await _sent(call, "base64_image")
     asked = call.fields.text("image_type").strip().lower()
     if asked not in _TYPES:
         raise InvalidInput(f"image_type must be one of {', '.join(_TYPES)}.", field="image_type")
@@ -35,16 +33,16 @@ async def upload_image(call: Call) -> dict[str, Any]:
 
 async def base64_to_url(call: Call) -> dict[str, Any]:
     """Store a base64 picture for 24 hours."""
-    record = await _kept(call, _sent(call, "base64_string"), _DAY_S)
+    record = await _kept(call, await _sent(call, "base64_string"), _DAY_S)
     url = call.gateway.assets.url(call.base, record.id, _DAY_S)
     return {"status": "success", "id": id_of(record), "output": [url]}
 
 
 async def base64_crop(call: Call) -> dict[str, Any]:
     """Store a base64 picture; with `crop`, only the square in its middle."""
-    content = _sent(call, "image")
+    content = await _sent(call, "image")
     if call.fields.flag("crop"):
-        content = await asyncio.to_thread(_square, content)
+        content = await call.gateway.conversion.square(content)
     record = await _kept(call, content, None)
     url = call.gateway.assets.url(call.base, record.id, _LINK_S)
     return {"status": "success", "messege": "image uploaded", "link": url, "request_id": id_of(record)}
@@ -69,7 +67,7 @@ def id_of(record: AssetRecord) -> int:
     return NUMBERS[int.from_bytes(digest[:8], "big") % len(NUMBERS)]
 
 
-def _sent(call: Call, name: str) -> bytes:
+async def _sent(call: Call, name: str) -> bytes:
     value = call.fields.picture(name)
     if value is None:
         raise missing(name)
@@ -79,8 +77,7 @@ def _sent(call: Call, name: str) -> bytes:
         raise InvalidInput(f"{name} must be a picture as base64", field=name)
     if len(value) > MOST_BYTES:
         raise InvalidInput(f"{name} is larger than {MOST_BYTES} bytes; send a smaller picture", field=name)
-    check(value, field=name)
-    return value
+    return await checked(value, name)
 
 
 async def _kept(call: Call, content: bytes, expires_s: float | None) -> AssetRecord:
@@ -95,14 +92,6 @@ async def _uploaded(call: Call, number: int) -> AssetRecord | None:
         if found is not None or page.next is None:
             return found
         after = page.next
-
-
-def _square(content: bytes) -> bytes:
-    pixels = decode(content)
-    height, width = pixels.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return encode(pixels[top : top + side, left : left + side])
 
 
 FUNCTIONS: Mapping[str, Function] = {

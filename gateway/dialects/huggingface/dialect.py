@@ -4,15 +4,12 @@ Sources: the published handler for Stable Diffusion 1.5 with ControlNet, hugging
 (headers, serializers, errors are always 400), huggingface_hub's InferenceClient (`parameters`).
 """
 
-import asyncio
-import io
 from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
 import pybase64
 from fastapi import APIRouter
-from PIL import Image
 from prometheus_client import Gauge
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -28,14 +25,22 @@ from gateway.dialects.common.wording import note, renamed
 from gateway.dialects.huggingface import request as asking
 from gateway.dialects.huggingface.declared import FIELDS
 from gateway.jobs.job import Job, Status
-from gateway.keys.limits import TooOften
 from gateway.web import problem
 from gateway.web.accept import negotiate
 from gateway.web.malformed import NoRoute
-from mesh.errors import DeadlineExceeded, Forbidden, InvalidInput, MeshError, Overloaded, Unauthenticated, Unavailable
-from mesh.pictures import decode
+from gateway.web.pages import Refused
+from mesh.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    InvalidInput,
+    MeshError,
+    Overloaded,
+    TooOften,
+    Unauthenticated,
+    Unavailable,
+)
 
-# Accept -> format requested from the mesh, and the format that Pillow converts it to, if another.
+# Accept -> format requested from the mesh, and the format that it is converted to, if another.
 _PICTURES: dict[str, tuple[str, str | None]] = {
     "image/png": ("png", None),
     "image/jpeg": ("jpeg", None),
@@ -118,7 +123,7 @@ class HuggingFace:
             return Response(orjson.dumps(pybase64.b64encode_as_string(content)), 200, headers, _JSON)
         _, converted = _PICTURES[accept]
         if converted:
-            content = await asyncio.to_thread(_convert, content, converted)
+            content = await self._gateway.conversion.to(content, converted)
         return Response(content, 200, headers, _SENT_AS.get(accept, accept))
 
     def render_error(self, request: Request, error: MeshError) -> Response:
@@ -128,7 +133,7 @@ class HuggingFace:
             status, text = 401, "Invalid or missing token"
         elif isinstance(error, Unavailable):
             status, text = 503, "Service Unavailable"
-        elif isinstance(error, NoRoute):
+        elif isinstance(error, NoRoute | Refused):
             status = error.status
         elif isinstance(error, TooOften):
             status = 429
@@ -151,10 +156,3 @@ class HuggingFace:
         """The numbers of running and waiting generations."""
         running, waiting = self._gateway.jobs.last_load()
         return PlainTextResponse(f"inf_batch_current_size {running}\ninf_queue_size {waiting}\n")
-
-
-def _convert(content: bytes, format: str) -> bytes:
-    """Convert one of the mesh's PNG pictures to another format."""
-    out = io.BytesIO()
-    Image.fromarray(decode(content)).save(out, format)
-    return out.getvalue()

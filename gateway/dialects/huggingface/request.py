@@ -33,9 +33,9 @@ from gateway.generation.catalogue import Offer
 from gateway.generation.checks import shown
 from gateway.generation.foreign import meant
 from gateway.generation.generation import Control, Generation
-from gateway.generation.pictures import Pictures
+from gateway.generation.pictures import Pictures, checked
+from mesh.containers import sniff
 from mesh.errors import InvalidInput
-from mesh.pictures import check, sniff
 
 # The handler's names -> kinds of the mesh, the best first (later ones have hints for the same ControlNets), then other
 # spellings; the mesh's own names of kinds also work. "though" is from the article that introduced the handler.
@@ -60,6 +60,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "inpaint": ("inpaint",),
 }
 
+# Kind -> the extractor that follows the handler's rule, where the mesh's first one does not: dark pixels are strokes.
+_EXTRACTORS: Mapping[str, str] = {"scribble": "drawing"}
 
 # Field of the canonical request -> the client's, to rename errors of the canonical request.
 NAMES = spoken(tuple(FIELDS["predict"].values()))
@@ -101,7 +103,7 @@ async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload
     body = await body_of(gateway, request, scan)
     # A file is taken by what its bytes are: labels say image/jpg, application/octet-stream or nothing at all.
     if content_type.startswith("image/") or (scan.is_file and sniff(body) is not None):
-        check(body, field="inputs")
+        body = await checked(body, "inputs")
         fields = Strict(typed(request.query_params, table, PHRASES), table, PHRASES)
         return _Payload(fields.raw("prompt") or "", body, fields)
     if not (content_type.startswith("application/") and content_type.endswith("json")):
@@ -159,7 +161,8 @@ async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> 
     picture, start = await _pictures(payload, gateway.pictures)
     if picture is not None:
         kind = _kind(fields.raw("controlnet_type"), offer, model or await gateway.catalogue.default_model())
-        controls = (Control(kind=kind, image=picture, **fields.passed(CONTROL_PARAMETERS)),)
+        rule = _EXTRACTORS.get(kind)
+        controls = (Control(kind=kind, image=picture, extractor=rule, **fields.passed(CONTROL_PARAMETERS)),)
     defaults = {"prompt_weighting": False, "steps": STEPS_DEFAULT, "seed": SEED_DEFAULT}
     generation = Generation(
         prompt=payload.prompt or "", model=model, controls=controls, **{**defaults, **wanted, **start}

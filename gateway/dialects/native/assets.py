@@ -8,7 +8,15 @@ from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import base_url
-from gateway.dialects.common.request import FileOrJson, body_of, fields_of, media_type_of, naming_label, owner_of
+from gateway.dialects.common.request import (
+    FileOrJson,
+    body_of,
+    declared_json,
+    fields_of,
+    media_type_of,
+    naming_label,
+    owner_of,
+)
 from gateway.dialects.native.body import given, next_link, refuse_unknown, respond
 from gateway.dialects.native.docs.requests import EXPIRES_S, AssetBody
 from gateway.dialects.native.request import limit
@@ -65,6 +73,7 @@ class NativeAssets:
         if sent is None:
             content = await self._gateway.pictures.read(body, "image")
         else:
+            declared_json(self._gateway, request)
             settings = _settings(sent)
             content = await picture(self._gateway, settings["image"], "image", owner)
         kept = await self._gateway.assets.keep(

@@ -92,7 +92,7 @@ class NativeHints:
                 for outline, (at, body) in zip(outlines, sent, strict=True)
             )
             _check_bytes(asked)
-            hints = await together(self._hint(one, at) for one, (at, _) in zip(asked, sent, strict=True))
+            hints = await together(self._hint(one, at, owner) for one, (at, _) in zip(asked, sent, strict=True))
             return list(zip(asked, hints, strict=True))
 
         return await while_connected(request, work())
@@ -104,9 +104,9 @@ class NativeHints:
         }
         return replace(outline, control=replace(outline.control, **pictures))
 
-    async def _hint(self, asked: HintRequest, at: str) -> Hint:
+    async def _hint(self, asked: HintRequest, at: str, owner: str) -> Hint:
         with _naming(at):
-            return await self._gateway.hints.make(asked)
+            return await self._gateway.hints.make(asked, owner, is_sole=not self._gateway.keys.asked_for)
 
 
 def _negotiated(request: Request, *offered: str) -> str:

@@ -11,7 +11,7 @@ from gateway.dialects.common.declared import Decides, Field, NoEffect, Refused, 
 from gateway.dialects.scenario.routes import CUSTOM, DETECT, ROUTES, Route
 from gateway.files.uploads import MOST_PARTS
 from gateway.webhooks.announcement import ALL_EVENTS
-from mesh.pictures import MAX_BYTES
+from mesh.containers import MAX_BYTES
 
 SIZE = 512
 STEPS_DEFAULT = 30

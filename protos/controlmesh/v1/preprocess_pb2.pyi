@@ -268,6 +268,62 @@ class ExtractHintsResponse(_message.Message):
 Global___ExtractHintsResponse: _TypeAlias = ExtractHintsResponse  # noqa: Y015
 
 @_typing.final
+class ConvertPictureRequest(_message.Message):
+    """ConvertPictureRequest is a picture and what to make of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    SQUARE_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    square: _builtins.bool
+    """True keeps only the largest square in its middle."""
+    format: _types_pb2.ImageFormat.ValueType
+    """Container of the result; unspecified means PNG."""
+    @_builtins.property
+    def image(self) -> _types_pb2.Image:
+        """The picture: turned upright by its orientation, transparency over white."""
+
+    def __init__(
+        self,
+        *,
+        image: _types_pb2.Image | None = ...,
+        square: _builtins.bool = ...,
+        format: _types_pb2.ImageFormat.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "image", b"image", "square", b"square"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConvertPictureRequest: _TypeAlias = ConvertPictureRequest  # noqa: Y015
+
+@_typing.final
+class ConvertPictureResponse(_message.Message):
+    """ConvertPictureResponse is the picture as it was written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def image(self) -> _types_pb2.Image:
+        """The file with its format and size."""
+
+    def __init__(
+        self,
+        *,
+        image: _types_pb2.Image | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConvertPictureResponse: _TypeAlias = ConvertPictureResponse  # noqa: Y015
+
+@_typing.final
 class ListStylesRequest(_message.Message):
     """ListStylesRequest has no fields yet."""
 

@@ -50,6 +50,11 @@ class PreprocessServiceStub:
                 request_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsRequest.SerializeToString,
                 response_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsResponse.FromString,
                 _registered_method=True)
+        self.ConvertPicture = channel.unary_unary(
+                '/controlmesh.v1.PreprocessService/ConvertPicture',
+                request_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ConvertPictureRequest.SerializeToString,
+                response_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ConvertPictureResponse.FromString,
+                _registered_method=True)
         self.ListStyles = channel.unary_unary(
                 '/controlmesh.v1.PreprocessService/ListStyles',
                 request_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ListStylesRequest.SerializeToString,
@@ -87,6 +92,13 @@ class PreprocessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ConvertPicture(self, request, context):
+        """ConvertPicture writes a picture anew, in another format or without what is beside its middle.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListStyles(self, request, context):
         """ListStyles returns the styles with which a prompt can be enhanced.
         """
@@ -118,6 +130,11 @@ def add_PreprocessServiceServicer_to_server(servicer, server):
                     servicer.ExtractHints,
                     request_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsRequest.FromString,
                     response_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsResponse.SerializeToString,
+            ),
+            'ConvertPicture': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConvertPicture,
+                    request_deserializer=controlmesh_dot_v1_dot_preprocess__pb2.ConvertPictureRequest.FromString,
+                    response_serializer=controlmesh_dot_v1_dot_preprocess__pb2.ConvertPictureResponse.SerializeToString,
             ),
             'ListStyles': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStyles,
@@ -212,6 +229,33 @@ class PreprocessService:
             '/controlmesh.v1.PreprocessService/ExtractHints',
             controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsRequest.SerializeToString,
             controlmesh_dot_v1_dot_preprocess__pb2.ExtractHintsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConvertPicture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/controlmesh.v1.PreprocessService/ConvertPicture',
+            controlmesh_dot_v1_dot_preprocess__pb2.ConvertPictureRequest.SerializeToString,
+            controlmesh_dot_v1_dot_preprocess__pb2.ConvertPictureResponse.FromString,
             options,
             channel_credentials,
             insecure,

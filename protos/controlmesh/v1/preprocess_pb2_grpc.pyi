@@ -39,6 +39,8 @@ class PreprocessServiceStub:
     """ExtractHint makes one hint picture and nothing else, for callers who want to look at it or keep it."""
     ExtractHints: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ExtractHintsRequest, _preprocess_pb2.ExtractHintsResponse]
     """ExtractHints makes several hints concurrently."""
+    ConvertPicture: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ConvertPictureRequest, _preprocess_pb2.ConvertPictureResponse]
+    """ConvertPicture writes a picture anew, in another format or without what is beside its middle."""
     ListStyles: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ListStylesRequest, _preprocess_pb2.ListStylesResponse]
     """ListStyles returns the styles with which a prompt can be enhanced."""
     ListControls: _grpc.UnaryUnaryMultiCallable[_preprocess_pb2.ListControlsRequest, _preprocess_pb2.ListControlsResponse]
@@ -55,6 +57,8 @@ class PreprocessServiceAsyncStub(PreprocessServiceStub):
     """ExtractHint makes one hint picture and nothing else, for callers who want to look at it or keep it."""
     ExtractHints: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ExtractHintsRequest, _preprocess_pb2.ExtractHintsResponse]  # type: ignore[assignment]
     """ExtractHints makes several hints concurrently."""
+    ConvertPicture: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ConvertPictureRequest, _preprocess_pb2.ConvertPictureResponse]  # type: ignore[assignment]
+    """ConvertPicture writes a picture anew, in another format or without what is beside its middle."""
     ListStyles: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ListStylesRequest, _preprocess_pb2.ListStylesResponse]  # type: ignore[assignment]
     """ListStyles returns the styles with which a prompt can be enhanced."""
     ListControls: _aio.UnaryUnaryMultiCallable[_preprocess_pb2.ListControlsRequest, _preprocess_pb2.ListControlsResponse]  # type: ignore[assignment]
@@ -86,6 +90,14 @@ class PreprocessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_preprocess_pb2.ExtractHintsResponse, _abc.Awaitable[_preprocess_pb2.ExtractHintsResponse]]:
         """ExtractHints makes several hints concurrently."""
+
+    @_abc_1.abstractmethod
+    def ConvertPicture(
+        self,
+        request: _preprocess_pb2.ConvertPictureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_preprocess_pb2.ConvertPictureResponse, _abc.Awaitable[_preprocess_pb2.ConvertPictureResponse]]:
+        """ConvertPicture writes a picture anew, in another format or without what is beside its middle."""
 
     @_abc_1.abstractmethod
     def ListStyles(

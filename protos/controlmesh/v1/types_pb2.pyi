@@ -65,6 +65,12 @@ class _ImageFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImageForm
     """JPEG, quality 95, 4:4:4."""
     IMAGE_FORMAT_WEBP: _ImageFormat.ValueType  # 3
     """Lossy WebP, quality 95."""
+    IMAGE_FORMAT_BMP: _ImageFormat.ValueType  # 4
+    """Uncompressed BMP; only ConvertPicture writes it, nothing reads it."""
+    IMAGE_FORMAT_GIF: _ImageFormat.ValueType  # 5
+    """GIF of 256 colours; only ConvertPicture writes it, nothing reads it."""
+    IMAGE_FORMAT_TIFF: _ImageFormat.ValueType  # 6
+    """Uncompressed TIFF; only ConvertPicture writes it, nothing reads it."""
 
 class ImageFormat(_ImageFormat, metaclass=_ImageFormatEnumTypeWrapper):
     """ImageFormat names an encoded picture's container."""
@@ -77,6 +83,12 @@ IMAGE_FORMAT_JPEG: ImageFormat.ValueType  # 2
 """JPEG, quality 95, 4:4:4."""
 IMAGE_FORMAT_WEBP: ImageFormat.ValueType  # 3
 """Lossy WebP, quality 95."""
+IMAGE_FORMAT_BMP: ImageFormat.ValueType  # 4
+"""Uncompressed BMP; only ConvertPicture writes it, nothing reads it."""
+IMAGE_FORMAT_GIF: ImageFormat.ValueType  # 5
+"""GIF of 256 colours; only ConvertPicture writes it, nothing reads it."""
+IMAGE_FORMAT_TIFF: ImageFormat.ValueType  # 6
+"""Uncompressed TIFF; only ConvertPicture writes it, nothing reads it."""
 Global___ImageFormat: _TypeAlias = ImageFormat  # noqa: Y015
 
 @_typing.final

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from benchmarks.chaos_report import PAGE
 from benchmarks.jobs import BOUNDS
+from benchmarks.rolling import PAGE as ROLLING
+from benchmarks.soak_report import PAGE as SOAK
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -14,3 +16,8 @@ def test_the_page_of_chaos_has_the_words_of_the_code() -> None:
 
 def test_the_page_of_jobs_has_the_words_of_the_code() -> None:
     assert BOUNDS.strip() in (DOCS / "jobs_benchmark.md").read_text()
+
+
+def test_the_pages_of_the_soak_and_of_the_rolling_restart_have_the_words_of_the_code() -> None:
+    assert (DOCS / "soak.md").read_text().startswith(SOAK)
+    assert (DOCS / "rolling.md").read_text().startswith(ROLLING)

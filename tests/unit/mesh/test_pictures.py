@@ -134,3 +134,45 @@ def test_broken_bytes_never_escape_as_another_error(noise: bytes, format: str, a
         return
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3
+
+
+def on_clear(light: int) -> Image.Image:
+    layer = np.zeros((8, 8, 4), np.uint8)
+    layer[2:5, 2:5] = (light, light, light, 255)
+    return Image.fromarray(layer)
+
+
+@pytest.mark.parametrize(
+    ("ground", "light", "under"),
+    [
+        (pictures.Ground.WHITE, 255, 255),
+        (pictures.Ground.BLACK, 255, 0),
+        (pictures.Ground.BLACK, 20, 0),
+        (pictures.Ground.STROKES, 255, 0),
+        (pictures.Ground.STROKES, 20, 255),
+    ],
+)
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_the_ground_is_that_of_the_role(format: str, ground: pictures.Ground, light: int, under: int) -> None:
+    picture = pictures.decode(saved(on_clear(light), format, lossless=True), ground=ground)
+    assert (picture[0, 0].tolist(), picture[3, 3].tolist()) == ([under] * 3, [light] * 3)
+
+
+def test_what_is_opaque_has_no_ground() -> None:
+    for ground in pictures.Ground:
+        np.testing.assert_array_equal(pictures.decode(saved(Image.fromarray(NOISE), "PNG"), ground=ground), NOISE)
+
+
+def test_sixteen_bits_may_have_a_transparent_value() -> None:
+    deep = np.full((8, 8), 0x1234, np.uint16)
+    deep[0, 0] = 0x1235
+    picture = pictures.decode(saved(Image.fromarray(deep), "PNG", transparency=0x1234))
+    assert (picture[0, 0].tolist(), picture[1, 1].tolist()) == ([0x12] * 3, [255] * 3)
+
+
+def test_traits_say_what_a_picture_was_like() -> None:
+    assert pictures.inspect(saved(Image.fromarray(NOISE), "JPEG"))[1] == pictures.Traits()
+    _, traits = pictures.inspect(saved(on_clear(255), "PNG"))
+    assert (traits.clear, traits.light, traits.deepest) == (1 - 9 / 64, 1.0, None)
+    deep = np.full((8, 8), 4321, np.uint16)
+    assert pictures.inspect(saved(Image.fromarray(deep), "PNG"))[1].deepest == 4321

@@ -7,7 +7,9 @@ from PIL import Image
 
 from mesh.errors import InvalidInput
 from mesh.pictures import Pixels, encode
+from preprocess_svc.fitting import fitted_mask
 from preprocess_svc.masks import fit_mask, mark
+from preprocess_svc.remarks import on_mask
 from tests.rigs.hints import make_hint
 
 DRAW = np.random.default_rng(7)
@@ -48,13 +50,70 @@ def test_a_mask_in_grey_or_black_and_white_is_fitted_the_same(mode: str) -> None
     np.testing.assert_array_equal(fit_mask(file(picture), (128, 72)), expected)
 
 
-def test_what_is_transparent_is_to_be_repainted() -> None:
+def on_transparent(light: int, opacity: int = 255) -> Image.Image:
+    """A square on a transparent ground, as a canvas of a web page exports it."""
     mask = np.zeros((64, 64, 4), np.uint8)
-    mask[..., 3] = 255
-    mask[:, 32:, 3] = 0
-    expected = np.zeros((64, 64), np.uint8)
-    expected[:, 32:] = 255
-    np.testing.assert_array_equal(fit_mask(file(Image.fromarray(mask)), (64, 64)), expected)
+    mask[16:40, 16:40] = (light, light, light, opacity)
+    return Image.fromarray(mask)
+
+
+def paletted(picture: Image.Image) -> Image.Image:
+    """The same with a palette that has one transparent colour."""
+    small = Image.fromarray((np.asarray(picture)[..., 3] > 0).astype(np.uint8)).convert("P")
+    small.putpalette([0, 255, 0, 255, 255, 255])
+    small.info["transparency"] = 0
+    return small
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "palette"])
+def test_a_mask_on_transparent_ground_is_the_mask_on_black(format: str) -> None:
+    picture = on_transparent(255)
+    solid = Image.new("RGBA", picture.size, "black")
+    solid.alpha_composite(picture)
+    out = io.BytesIO()
+    sent = paletted(picture) if format == "palette" else picture
+    sent.save(out, "PNG" if format == "palette" else format, lossless=True)
+    ours = fit_mask(out.getvalue(), (96, 64))
+    np.testing.assert_array_equal(ours, fit_mask(file(solid.convert("RGB")), (96, 64)))
+    assert ours.any() and not ours.all()
+
+
+def test_light_times_opacity_decides() -> None:
+    assert fit_mask(file(on_transparent(255, 140)), (64, 64))[20, 20] == 255
+    assert fit_mask(file(on_transparent(255, 100)), (64, 64))[20, 20] == 0
+    assert fit_mask(file(on_transparent(140, 200)), (64, 64))[20, 20] == 0
+
+
+def noted(picture: Image.Image) -> tuple[str, ...]:
+    return on_mask(fitted_mask(file(picture), (64, 64), field="mask"))
+
+
+def test_a_mask_that_marks_something_needs_no_note() -> None:
+    assert noted(on_transparent(255)) == ()
+    assert noted(Image.fromarray(GREY_NOISE)) == ()
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (Image.new("L", (64, 64)), "marks nothing to repaint: its brightest value is 0 of 255"),
+        (Image.fromarray((GREY_NOISE[..., 0] > 128).astype(np.uint8)), "its brightest value is 1 of 255"),
+        (Image.new("L", (64, 64), 100), "its brightest value is 100 of 255"),
+        (Image.new("L", (64, 64), 255), "marks 100 % of the picture"),
+        (on_transparent(0), "are transparent and count as black"),
+        # A hole for what is to be edited, in a black sheet and in a white one.
+        (Image.fromarray(255 - np.asarray(on_transparent(255))).convert("LA"), "count as black"),
+    ],
+    ids=["black", "0 and 1", "grey", "white", "black strokes", "hole"],
+)
+def test_a_mask_that_says_nothing_or_the_contrary_is_said(picture: Image.Image, words: str) -> None:
+    assert any(words in note for note in noted(picture))
+
+
+def test_one_pixel_of_many_is_nearly_nothing() -> None:
+    speck = np.zeros((64, 64), np.uint8)
+    speck[5, 5] = 255
+    assert "marks nearly nothing to repaint: only 0.024 %" in noted(Image.fromarray(speck))[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", encode(NOISE)[:200]], ids=["empty", "other format", "truncated"])

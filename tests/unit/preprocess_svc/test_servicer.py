@@ -1,3 +1,4 @@
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from controlmesh.v1 import preprocess_pb2, types_pb2
 from families.limits import PROMPT_CHARACTERS
 from families.manifest import tokenizer_path
 from mesh.admission import Admission
+from mesh.decoders import Decoding
 from mesh.errors import InvalidInput
 from mesh.pictures import decode, encode
 from mesh.tensors import to_array
@@ -38,13 +40,18 @@ class Encoder:
         return {"hidden": np.repeat(inputs["input_ids"][..., None], 2, axis=2).astype(np.float32)}
 
 
-@pytest.fixture
-def servicer(tmp_path: Path) -> PreprocessServicer:
+def made(tmp_path: Path, decoding: Decoding | None = None) -> PreprocessServicer:
     target = tokenizer_path(tmp_path, "demo")
     target.parent.mkdir()
     shutil.copyfile(Path(__file__).parents[3] / "demo/weights/tokenizer/tokenizer.json", target)
     admission = Admission(2, 2, "requests in preparation")
-    return PreprocessServicer([MODEL], tmp_path, Encoder(), admission, load_styles())
+    triton: Any = Encoder()
+    return PreprocessServicer([MODEL], tmp_path, triton, admission, load_styles(), decoding=decoding)
+
+
+@pytest.fixture
+def servicer(tmp_path: Path) -> PreprocessServicer:
+    return made(tmp_path)
 
 
 def image(pixels: np.ndarray) -> types_pb2.Image:
@@ -288,3 +295,61 @@ async def test_too_few_and_too_many_hints_are_refused(servicer: PreprocessServic
     with pytest.raises(InvalidInput, match="1 to 16") as error:
         await servicer.ExtractHints(preprocess_pb2.ExtractHintsRequest(requests=wanted), None)
     assert error.value.field == "requests"
+
+
+async def test_a_mask_that_marks_nothing_is_said_with_the_conditioning(servicer: PreprocessServicer) -> None:
+    zeros_and_ones = np.where(MASK > 0, 1, 0).astype(np.uint8)
+    response = await servicer.Prepare(request(mask=image(zeros_and_ones), width=128, height=64), None)
+    assert any("the mask marks nothing" in note for note in response.notes)
+    own = types_pb2.Control(kind="inpaint", image=image(PICTURE), mask=image(zeros_and_ones))
+    response = await servicer.Prepare(request(controls=[own], width=128, height=64), None)
+    assert any(note.startswith("controls[0]: the mask marks nothing") for note in response.notes)
+    response = await servicer.Prepare(request(mask=image(MASK), width=128, height=64), None)
+    assert not any("mask" in note for note in response.notes)
+
+
+async def test_a_picture_is_written_anew(servicer: PreprocessServicer) -> None:
+    sent = preprocess_pb2.ConvertPictureRequest(image=image(PICTURE), square=True)
+    shown = (await servicer.ConvertPicture(sent, None)).image
+    assert (shown.width, shown.height, shown.format) == (64, 64, types_pb2.IMAGE_FORMAT_PNG)
+    np.testing.assert_array_equal(decode(shown.content), PICTURE[:, 32:96])
+    for format, start in (
+        ("BMP", b"BM"),
+        ("GIF", b"GIF8"),
+        ("TIFF", b"II*\0"),
+        ("WEBP", b"RIFF"),
+        ("JPEG", b"\xff\xd8"),
+    ):
+        number = types_pb2.ImageFormat.Value(f"IMAGE_FORMAT_{format}")
+        sent = preprocess_pb2.ConvertPictureRequest(image=image(PICTURE), format=number)
+        shown = (await servicer.ConvertPicture(sent, None)).image
+        assert (shown.width, shown.height, shown.format) == (128, 64, number) and shown.content.startswith(start)
+    with pytest.raises(InvalidInput, match="format must be one of PNG"):
+        await servicer.ConvertPicture(preprocess_pb2.ConvertPictureRequest(image=image(PICTURE), format=99), None)
+    with pytest.raises(InvalidInput, match="cannot identify image file in image"):
+        await servicer.ConvertPicture(preprocess_pb2.ConvertPictureRequest(image={"content": b"no"}), None)
+
+
+class Recording:
+    """Decodes the pictures that it is told to, and waits for ever with the others."""
+
+    def __init__(self) -> None:
+        self.left: list[str] = []
+
+    async def run(self, work: Any, content: bytes, field: str, /, *args: Any, **named: Any) -> Any:
+        if field.startswith("controls[1]"):
+            raise InvalidInput("broken", field=field)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.left.append(field)
+            raise
+
+
+async def test_one_picture_that_is_refused_stops_the_decoding_of_the_others(tmp_path: Path) -> None:
+    decoding = Recording()
+    servicer = made(tmp_path, decoding)
+    controls = [types_pb2.Control(kind="canny", image=image(PICTURE)) for _ in range(3)]
+    with pytest.raises(InvalidInput, match="broken"):
+        await servicer.Prepare(request(controls=controls), None)
+    assert decoding.left == ["controls[0].image", "controls[2].image"]

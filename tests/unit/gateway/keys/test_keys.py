@@ -12,9 +12,9 @@ from gateway.app.middleware import hide_query
 from gateway.generation.generation import Generation
 from gateway.jobs.job import Order
 from gateway.keys.keys import ADMIN, ANYBODY, GENERATE, UNGUESSABLE, Holder, Keys, digest_of
-from gateway.keys.limits import CALLER, WRONG_KEYS_PER_MINUTE, Caller, TooOften
+from gateway.keys.limits import CALLER, WRONG_KEYS_PER_MINUTE, Caller
 from gateway.web.authorization import basic
-from mesh.errors import Forbidden, Unauthenticated
+from mesh.errors import Forbidden, TooOften, Unauthenticated
 
 KEY = "cm_" + 43 * "a"
 OTHER = "cm_" + 43 * "b"

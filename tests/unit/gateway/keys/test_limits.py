@@ -6,7 +6,8 @@ import pytest
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
 
-from gateway.keys.limits import Limits, TooOften
+from gateway.keys.limits import Limits
+from mesh.errors import TooOften
 from mesh.settings import SettingsError
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.workflows.port import MOST_A_HOST, Outcome, Patience
+from gateway.workflows.port import MOST_AN_OWNER, Outcome, Patience
 from gateway.workflows.tasks import TaskWorkflows
 from mesh.errors import Unavailable
 from mesh.telemetry import request_id
@@ -78,10 +78,10 @@ def let(steps: Steps, count: int) -> None:
 
 async def test_the_queue_goes_by_priority_and_then_by_the_order_of_asking(steps: Steps) -> None:
     async with opened(steps) as workflows:
-        await workflows.enqueue("first", "first", 5)
+        await workflows.enqueue("first", "first", "me", 5)
         await steps.until(lambda: steps.begun == ["first"])
         for id, priority in (("a", 7), ("b", 3), ("c", 7), ("d", 3), ("e", 1)):
-            await workflows.enqueue(id, id, priority)
+            await workflows.enqueue(id, id, "me", priority)
         let(steps, 6)
         await steps.until(lambda: len(steps.settled) == 6)
     assert steps.begun == ["first", "e", "b", "d", "a", "c"]
@@ -91,7 +91,7 @@ async def test_the_queue_goes_by_priority_and_then_by_the_order_of_asking(steps:
 async def test_no_more_of_the_queue_at_once_than_there_may_be_and_what_is_started_passes_it(steps: Steps) -> None:
     async with opened(steps, concurrency=2) as workflows:
         for id in "abc":
-            await workflows.enqueue(id, id, 1)
+            await workflows.enqueue(id, id, "me", 1)
         await workflows.start("now", "now")
         await steps.until(lambda: len(steps.begun) == 3)
         assert sorted(steps.begun) == ["a", "b", "now"]
@@ -104,10 +104,10 @@ async def test_no_more_of_the_queue_at_once_than_there_may_be_and_what_is_starte
 async def test_the_same_id_is_one_workflow(steps: Steps) -> None:
     async with opened(steps, concurrency=4) as workflows:
         for _ in range(3):
-            await workflows.enqueue("a", "a", 1)
+            await workflows.enqueue("a", "a", "me", 1)
             await workflows.start("b", "b")
-            await workflows.put("msg", 0, "example.org", 0.0)
-        await workflows.put("msg", 0, "example.org", 0.0, again="x")
+            await workflows.put("msg", 0, "ann", 0.0)
+        await workflows.put("msg", 0, "ann", 0.0, again="x")
         let(steps, 9)
         await steps.until(lambda: len(steps.settled) == 2 and len(steps.attempted) == 2)
     assert sorted(steps.begun) == ["a", "b"]
@@ -127,7 +127,7 @@ async def test_what_was_tried_too_often_is_abandoned_and_can_be_begun_again(step
     steps.failures["make"] = 3
     let(steps, 1)
     async with opened(steps) as workflows:
-        await workflows.enqueue("a", "a", 1)
+        await workflows.enqueue("a", "a", "me", 1)
         await steps.until(lambda: len(steps.begun) == 3)
         async with asyncio.timeout(30):
             while not await workflows.abandoned(["a"]):  # noqa: ASYNC110
@@ -139,29 +139,29 @@ async def test_what_was_tried_too_often_is_abandoned_and_can_be_begun_again(step
 
 async def test_who_waits_and_who_works_is_not_abandoned(steps: Steps) -> None:
     async with opened(steps) as workflows:
-        await workflows.enqueue("a", "a", 1)
-        await workflows.enqueue("b", "b", 1)
-        await workflows.put("msg", 2, "example.org", 1000.0)
+        await workflows.enqueue("a", "a", "me", 1)
+        await workflows.enqueue("b", "b", "me", 1)
+        await workflows.put("msg", 2, "ann", 1000.0)
         await steps.until(lambda: steps.begun == ["a"])
         assert await workflows.abandoned(["a", "b", "msg", "c"]) == ["c"]
         assert await workflows.revive(["somebody"]) == 0
 
 
-async def test_a_slow_host_does_not_keep_others_waiting(steps: Steps) -> None:
+async def test_a_slow_owner_does_not_keep_others_waiting(steps: Steps) -> None:
     async with opened(steps) as workflows:
-        for number in range(MOST_A_HOST + 2):
-            await workflows.put(f"slow{number}", 0, "slow.example.org", 0.0)
-        await workflows.put("other", 0, "example.org", 0.0)
+        for number in range(MOST_AN_OWNER + 2):
+            await workflows.put(f"slow{number}", 0, "slow", 0.0)
+        await workflows.put("other", 0, "ann", 0.0)
         await steps.until(lambda: ("other", 0) in steps.attempted)
-        assert len(steps.attempted) == MOST_A_HOST + 1
+        assert len(steps.attempted) == MOST_AN_OWNER + 1
         let(steps, 1)
-        await steps.until(lambda: len(steps.attempted) == MOST_A_HOST + 2)
+        await steps.until(lambda: len(steps.attempted) == MOST_AN_OWNER + 2)
 
 
 async def test_an_attempt_that_raises_is_tried_again(steps: Steps) -> None:
     steps.failures["deliver"] = 2
     async with opened(steps) as workflows:
-        await workflows.put("msg", 1, "example.org", 0.0)
+        await workflows.put("msg", 1, "ann", 0.0)
         await steps.until(lambda: steps.attempted == [("msg", 1)] * 3)
 
 
@@ -177,15 +177,15 @@ async def test_a_job_is_no_part_of_the_request_that_asks_for_it(steps: Steps) ->
 async def test_nothing_outlives_the_end(steps: Steps) -> None:
     others = asyncio.all_tasks()
     async with opened(steps) as workflows:
-        await workflows.enqueue("a", "a", 1)
-        await workflows.enqueue("b", "b", 1)
-        await workflows.put("msg", 0, "example.org", 1000.0)
+        await workflows.enqueue("a", "a", "me", 1)
+        await workflows.enqueue("b", "b", "me", 1)
+        await workflows.put("msg", 0, "ann", 1000.0)
         await steps.until(lambda: steps.begun == ["a"])
         own = asyncio.all_tasks() - others
         await workflows.close()
         assert own and all(task.done() for task in own)
         await workflows.start("c", "c")
-        await workflows.put("msg", 1, "example.org", 0.0)
+        await workflows.put("msg", 1, "ann", 0.0)
         assert await workflows.abandoned(["c", "msg"]) == ["c", "msg"]
     assert steps.begun == ["a"] and steps.settled == []
 
@@ -204,7 +204,7 @@ async def test_jobs_that_end_in_order_do_not_hold_up_the_end() -> None:
     steps = Orderly()
     async with opened(steps, concurrency=2) as workflows:
         for name in "abc":
-            await workflows.enqueue(name, name, 1)
+            await workflows.enqueue(name, name, "me", 1)
         await steps.until(lambda: steps.begun == ["a", "b"])
         # Not by asyncio.timeout, whose cancellation would be taken along, too.
         _, unfinished = await asyncio.wait({asyncio.create_task(workflows.close())}, timeout=10)
