@@ -7,7 +7,8 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help setup models demo up down test fuzz fuzz-api chaos chaos-long gallery \
-        lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-jobs bench-attacks clean
+        lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-openvino bench-jobs \
+        bench-attacks clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +109,9 @@ bench: setup models ## Compare the mesh with diffusers' own pipeline and write d
 
 bench-hints: setup models ## Compare hints with controlnet_aux and write docs/hints_benchmark.md
 	@$(BIN)/python -m benchmarks.hints --write docs/hints_benchmark.md
+
+bench-openvino: setup models ## Compare the demo's graphs under OpenVINO with ONNX Runtime; writes docs/openvino.md
+	@$(BIN)/python -m benchmarks.accelerated --write docs/openvino.md
 
 bench-jobs: setup ## Measure the overhead of jobs; writes docs/jobs_benchmark.md
 	@$(BIN)/python -m benchmarks.jobs --write docs/jobs_benchmark.md
