@@ -1,8 +1,11 @@
 """Services, Envoy's clusters and network policies agree: the mesh's edges are open at both ends, and no others."""
 
+from ipaddress import ip_network
+
 import pytest
 import yaml
 
+from gateway.egress.hosts import DENIED
 from tests.rigs.k8s_rendering import K8S, VARIANTS, Document, containers, of_kind, pods, renderings
 
 
@@ -134,6 +137,14 @@ def test_only_the_component_opens_a_way_out_of_the_cluster() -> None:
     assert not ways_out(renderings()["base"])
     assert not ways_out(renderings()["demo"])
     assert ways_out(renderings()["fetch-urls"]) == {"gateway-fetches"}
+
+
+def test_the_way_out_leads_past_the_addresses_that_the_gateway_refuses() -> None:
+    (rule,) = of_kind(renderings()["fetch-urls"], "NetworkPolicy")["gateway-fetches"]["spec"]["egress"]
+    blocks = [peer["ipBlock"] for peer in rule["to"]]
+    assert [block["cidr"] for block in blocks] == ["0.0.0.0/0", "::/0"]
+    refused = [ip_network(network) for block in blocks for network in block["except"]]
+    assert refused == list(DENIED)
 
 
 def test_beside_triton_the_edges_are_the_same_at_the_new_pod() -> None:
