@@ -12,6 +12,7 @@ from rich.console import Console
 from export import configs
 from export.errors import Misfit, SourceRefused
 from export.facts import residuals
+from export.hostile import refusing
 from export.options import Options, Progress, quiet
 from export.place import Placement
 from export.source import ControlNetSource, open_controlnet
@@ -149,7 +150,9 @@ def _made(
 
     begin = making.counted(progress, 3)
     begin("loading weights")
-    module = load.load_controlnet(source.part, name)
+    with refusing(f"controlnet {name}"):
+        module = load.load_controlnet(source.part, name)
+    making.require_finite(f"controlnet {name}", module)
     graph = graphs.controlnet(facts.name, name)
     row = table.Row(
         graphs.part(facts, graph),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from export import sd15, tokens
 from export.errors import SourceRefused
+from export.hostile import refusing
 from export.source import Source
 from families.annotators import folder_name
 from families.manifest import ModelFacts
@@ -30,6 +31,11 @@ def residuals(block_out_channels: Sequence[int], layers_per_block: int) -> tuple
 
 def facts_of(source: Source, name: str) -> ModelFacts:
     """The facts of the model `name`. Raises SourceRefused for an unusable name or tokenizer."""
+    with refusing("source"):
+        return _facts(source, name)
+
+
+def _facts(source: Source, name: str) -> ModelFacts:
     if f"{name}_".startswith(ANNOTATORS):
         raise SourceRefused(
             f"{name!r} is not available: names that begin with {ANNOTATORS!r} are for annotators; give another --name"

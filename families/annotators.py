@@ -160,7 +160,7 @@ def read_card(repository: Path, name: str) -> AnnotatorCard:
             f"annotator {name!r} is not exported: {repository.name}/{folder_name(name)}/{CARD_FILE} is missing; see "
             "`python -m export annotator --help`"
         ) from None
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.MsgspecError, ValueError, OSError, RecursionError) as error:
         raise ManifestError(
             f"{repository.name}/{folder_name(name)}/{CARD_FILE} is not a valid card for this version ({error}); "
             "export the annotator again with --force"

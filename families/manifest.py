@@ -139,7 +139,7 @@ def read_manifest(repository: Path, name: str) -> Manifest:
             f"model {name!r} is not exported: {repository.name}/{name}/{MANIFEST_FILE} is missing. "
             f"Run `python -m export SOURCE --name {name}`."
         ) from None
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.MsgspecError, ValueError, OSError, RecursionError) as error:
         raise ManifestError(
             f"{repository.name}/{name}/{MANIFEST_FILE} is not a valid card for this version ({error}). "
             f"Run `python -m export SOURCE --name {name} --force`."
