@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from families import protocols
 from families.manifest import ManifestError
-from model_server.flags import CLOSED, closing_flag, serving_flags
+from model_server.flags import KeyMissing, read_key, serving_flags
 from model_server.repository import RepositoryError, models_to_load
 
 SERVER = "tritonserver"
@@ -30,17 +31,23 @@ def command(arguments: Sequence[str]) -> list[str]:
     parser.add_argument("--grpc-port", type=int, default=8001)
     parser.add_argument("--metrics-port", type=int, default=8002)
     parser.add_argument("--exit-timeout-secs", type=int, default=40, help="seconds for inferences in flight at exit")
-    parser.add_argument("--closed", default=",".join(CLOSED), help="gRPC protocols to disable, separated by commas")
+    parser.add_argument(
+        "--closed", default=",".join(protocols.CLOSED), help="gRPC protocols to disable, separated by commas"
+    )
+    parser.add_argument(
+        "--repository-key-file", type=Path, help="file with the key that loading models needs; unset: it needs none"
+    )
     given, rest = parser.parse_known_args(arguments)
     models = models_to_load(given.repository, tuple(given.model))
     flags = serving_flags(given.repository, models, given.host, given.grpc_port, given.metrics_port)
-    closed = [closing_flag(given.closed.split(","))] if given.closed else []
-    return [SERVER, *flags, f"--exit-timeout-secs={given.exit_timeout_secs}", *closed, *rest]
+    closed = [group for group in given.closed.split(",") if group]
+    restricted = protocols.flags(read_key(given.repository_key_file), closed)
+    return [SERVER, *flags, f"--exit-timeout-secs={given.exit_timeout_secs}", *restricted, *rest]
 
 
 if __name__ == "__main__":
     try:
         line = command(sys.argv[1:])
-    except (ManifestError, RepositoryError) as error:
+    except (KeyMissing, ManifestError, RepositoryError) as error:
         sys.exit(str(error))
     os.execvp(line[0], line)

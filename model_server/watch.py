@@ -15,6 +15,7 @@ MISSES = Counter("cn_model_server_canary_misses_total", "Canary requests that a 
 SECONDS = Histogram("cn_model_server_canary_seconds", "Time of an answered canary request.", ["model"])
 
 TRITON = "triton"
+_LISTEN_S = 1.0
 
 
 class ModelLost(Exception):
@@ -50,6 +51,7 @@ class Watch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.failing: dict[str, str] = {TRITON: "not checked yet"}
+        self.silent = False
         self.models: tuple[str, ...] = ()
         self._canary = canary
         self._required = tuple(required)
@@ -63,8 +65,15 @@ class Watch:
 
     @property
     def ready(self) -> bool:
-        """Whether every model passed the last round."""
-        return not self.failing
+        """Whether every model passed the last round, and Triton has answered since."""
+        return not self.failing and not self.silent
+
+    async def listen(self) -> None:
+        """Ask Triton every second whether it answers: a round that waits for a server that hangs takes much longer."""
+        while True:
+            self.silent = not await self._canary.answers()
+            READY.set(self.ready)
+            await asyncio.sleep(_LISTEN_S)
 
     async def run(self) -> None:
         """Run rounds until a model is lost. Raises ModelLost, naming it and its last fault."""

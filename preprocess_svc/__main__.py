@@ -37,7 +37,7 @@ async def main(settings: PreprocessSettings) -> None:
         )
     }
     try:
-        await serve(settings, services, servicer.probe)
+        await serve(settings, services, servicer.probe, backend=triton)
     finally:
         await triton.close()
 

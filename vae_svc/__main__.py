@@ -27,7 +27,7 @@ async def main(settings: VaeSettings) -> None:
         "controlmesh.v1.VaeService": lambda server: vae_pb2_grpc.add_VaeServiceServicer_to_server(servicer, server)
     }
     try:
-        await serve(settings, services, servicer.probe)
+        await serve(settings, services, servicer.probe, backend=triton)
     finally:
         await triton.close()
 

@@ -67,12 +67,7 @@ def _own_routes(gateway: Gateway) -> APIRouter:
     async def readyz() -> Response:
         """A request for pictures would be served now: all services and the database answer, and this process is not
         shutting down."""
-        missing = ["gateway"] if gateway.leaving.is_set() else await gateway.services.missing()
-        try:
-            async with asyncio.timeout(2.0):
-                await gateway.database.probe()
-        except (RecordsAway, TimeoutError):
-            missing.append("database")
+        missing = ["gateway"] if gateway.leaving.is_set() else await _missing(gateway)
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
     @router.get("/metrics", response_class=PlainTextResponse)
@@ -81,6 +76,20 @@ def _own_routes(gateway: Gateway) -> APIRouter:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+async def _missing(gateway: Gateway) -> list[str]:
+    """What a request for pictures would miss now; each part has a limit of its own, and all are asked at once."""
+    services, database = await asyncio.gather(
+        gateway.services.missing(), gateway.database.probe(), return_exceptions=True
+    )
+    if isinstance(services, BaseException):
+        raise services
+    if database is None:
+        return services
+    if not isinstance(database, RecordsAway):
+        raise database
+    return [*services, "database"]
 
 
 async def _unknown_route(request: Request, error: Exception) -> Response:

@@ -26,6 +26,7 @@ Result = TypeVar("Result")
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 10
 _CONNECTIONS = 20
+_PROBE_S = 2.0
 
 
 class RecordsAway(Unavailable):
@@ -44,6 +45,7 @@ class Database:
         self.engine = engine
         self.durable = durable
         self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="records")
+        self._probing: asyncio.Future[int] | None = None
 
     async def run(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` in one transaction, in a thread; commit if it returns.
@@ -60,8 +62,22 @@ class Database:
         return await running
 
     async def probe(self) -> None:
-        """Check that the database answers. RecordsAway if not."""
-        await self.run(lambda connection: connection.execute(select(1)).scalar_one())
+        """Check that the database answers.
+
+        Raises:
+            RecordsAway: it does not, or not within a limit of seconds.
+        """
+        # One question at a time: a database that hangs would hold a thread for each.
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.ensure_future(
+                self.run(lambda connection: connection.execute(select(1)).scalar_one())
+            )
+            self._probing.add_done_callback(_seen)
+        try:
+            async with asyncio.timeout(_PROBE_S):
+                await asyncio.shield(self._probing)
+        except TimeoutError:
+            raise RecordsAway("the database does not answer; try again later", retry_after_s=2) from None
 
     def close(self) -> None:
         """Wait for running work, which goes on even if its caller was cancelled, and close all connections."""
@@ -79,6 +95,12 @@ class Database:
             if error.connection_invalidated:
                 raise _away(error) from error
             raise
+
+
+def _seen(probing: "asyncio.Future[int]") -> None:
+    """Take note of how a question ended that nobody waits for any more."""
+    if not probing.cancelled():
+        probing.exception()
 
 
 def _away(error: Exception) -> RecordsAway:
