@@ -17,7 +17,7 @@ from families.annotators import list_annotators
 from families.graphs import repository_names
 from families.manifest import ManifestError, list_manifests
 from families.protocols import repository_metadata
-from model_server.canary_inputs import Card, canary_request, card_of, faults
+from model_server.canary_inputs import Card, canary_request, card_of, incomplete, unsound
 from model_server.flags import KeyMissing, read_key
 
 _ANSWER_TIMEOUT_S = 1.25
@@ -34,6 +34,8 @@ class Answer:
     """Why the model failed it, in one line; empty if it passed."""
     late: bool = False
     """No answer in time, or a full queue: the model may be dead or only busy."""
+    unsound: bool = False
+    """The answer is complete but no answer, such as NaN: the model can't serve, and a restart would not mend it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Canary:
         }
 
     async def ask(self, name: str) -> Answer:
-        """Send one request of zeros to a model and check the answer."""
+        """Send one small request to a model and check the answer."""
         try:
             config = await self.config(name)
             response = await self._stub.ModelInfer(
@@ -114,7 +116,10 @@ class Canary:
         except grpc.aio.AioRpcError as error:
             said = (error.details() or error.code().name)[:300]
             return Answer(said, late=error.code() in _BUSY or any(words in said for words in _QUEUE_FULL))
-        return Answer(faults(config, response))
+        if fault := incomplete(config, response):
+            return Answer(fault)
+        fault = unsound(config, response)
+        return Answer(fault, unsound=bool(fault))
 
 
 def covering(configs: Mapping[str, model_config_pb2.ModelConfig]) -> dict[str, tuple[str, ...]]:
@@ -148,7 +153,7 @@ async def failing(
         models: check only these; empty: every loaded graph.
         required: models that must be loaded, whether they are checked or not.
         patience_s: seconds within which the graphs of a model that is late must finish an execution: it then is busy
-            with requests, not dead. 0: a late model can't serve.
+            with requests, not dead, and is left out like one whose answers are unsound. 0: neither can serve.
     """
     try:
         ready, broken = await canary.states()
@@ -159,6 +164,8 @@ async def failing(
         answers = {name: await canary.ask(name) for name in targets if name not in missing}
         faults = {name: answer.fault for name, answer in answers.items() if answer.fault}
         late = {name: targets[name] for name, answer in answers.items() if answer.late}
+        if patience_s:
+            faults = {name: fault for name, fault in faults.items() if not answers[name].unsound}
         for name in await _busy(canary, late, before, patience_s):
             del faults[name]
     except grpc.aio.AioRpcError as error:

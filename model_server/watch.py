@@ -60,6 +60,7 @@ class Watch:
         self._stall_s = stall_s
         self._clock = clock
         self._misses: dict[str, int] = {}
+        self._unsound: set[str] = set()
         self._settled: dict[str, Count] = {}
         self._progress: dict[str, tuple[int, float]] = {}
 
@@ -102,12 +103,13 @@ class Watch:
             for name in targets:
                 if fault := await self._fault(name, counts.get(name)):
                     faults[name] = fault
-        self._misses = {name: self._misses.get(name, 0) + 1 for name in faults}
+        # A model whose answers are unsound can't serve, and would not after a restart, which costs the others theirs.
+        self._misses = {name: self._misses.get(name, 0) + 1 for name in faults if name not in self._unsound}
         self.failing = faults
         READY.set(self.ready)
         for name in faults:
             MISSES.labels(name).inc()
-            log.warning("canary missed", model=name, misses=self._misses[name], reason=faults[name])
+            log.warning("canary missed", model=name, misses=self._misses.get(name, 0), reason=faults[name])
         if self.ready and not was_ready:
             log.info("ready", models=list(self.models))
 
@@ -118,6 +120,7 @@ class Watch:
             return ""
         started = self._clock()
         answer = await self._canary.ask(name)
+        (self._unsound.add if answer.unsound else self._unsound.discard)(name)
         if not answer.fault:
             SECONDS.labels(name).observe(self._clock() - started)
         if count:
