@@ -15,6 +15,7 @@ from gateway.dialects.table import SETTINGS
 from gateway.server import run
 from gateway.settings import GatewaySettings
 from mesh.command import all_settings_of
+from mesh.private_files import UMASK
 from mesh.settings import SettingsError
 from mesh.telemetry import configure
 
@@ -26,6 +27,8 @@ def read(about: str | None, arguments: Sequence[str]) -> tuple[GatewaySettings, 
 
 
 if __name__ == "__main__":
+    # Records, pictures and keys are nobody else's.
+    os.umask(UMASK)
     if sys.argv[1:2] == ["keys"]:
         key_command.run(sys.argv[2:], lambda: read(None, ())[0].database_url)
     settings, dialect_settings = read(__doc__, sys.argv[1:])

@@ -20,11 +20,13 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from local.processes import ROOT, Process, processes
 from local.settings import LocalSettings
+from mesh.private_files import UMASK, private_folder, tighten, write_private
 
 START_SECONDS = 180.0
 # A service's drain plus grace, see mesh/server.py; after that supervisord kills it.
 STOP_SECONDS = 30
 _TICK_S = 0.2
+CONFIG = "supervisord.conf"
 
 # Groups stop one after the other, the last one first: callers stop before the services that they call.
 GROUPS = {
@@ -73,11 +75,11 @@ class LocalMesh:
         Raises:
             MeshStartError: a process keeps dying, or nothing answers within START_SECONDS.
         """
-        (self.run / "logs").mkdir(parents=True, exist_ok=True)
+        private_run(self.run)
         self._take_pidfile()
         rows = processes(self.settings, self.run, self._environ)
-        config = self.run / "supervisord.conf"
-        config.write_text(supervisord_config(rows, self.run))
+        config = self.run / CONFIG
+        write_private(config, supervisord_config(rows, self.run))
         command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)]
         # A separate session, so that Ctrl-C reaches only this process, which stops the others in order.
         self._supervisord = subprocess.Popen(
@@ -85,6 +87,7 @@ class LocalMesh:
             env=self._environ,
             cwd=ROOT,
             start_new_session=True,
+            umask=UMASK,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
         )
@@ -184,6 +187,20 @@ class LocalMesh:
             )
 
 
+def private_run(run: Path) -> None:
+    """Create the run folder and its logs for their owner alone, and take what older versions wrote from the others.
+
+    A folder that held no mesh before keeps its mode: it may be anything.
+    """
+    if (run / CONFIG).exists():
+        tighten(run)
+    private_folder(run)
+    tighten(private_folder(run / "logs"))
+    kept = (run / name for name in (CONFIG, "envoy.yaml", "supervisord.pid", "assets"))
+    for path in (*kept, *(run / "logs").iterdir(), *run.glob("records.db*")):
+        tighten(path)
+
+
 def running_pid(run: Path) -> int | None:
     """Process id of the supervisor of the mesh with run folder `run`; None if it is not running."""
     try:
@@ -220,6 +237,7 @@ def supervisord_config(rows: list[Process], run: Path) -> str:
         f"pidfile={run}/supervisord.pid",
         "logfile_maxbytes=10MB",
         "logfile_backups=1",
+        f"umask={UMASK:03o}",
         "[unix_http_server]",
         f"file={run}/supervisor.sock",
         "chmod=0700",
@@ -241,6 +259,7 @@ def supervisord_config(rows: list[Process], run: Path) -> str:
             f"stopwaitsecs={STOP_SECONDS}",
             "stopasgroup=false",
             "killasgroup=true",
+            f"umask={UMASK:03o}",
             "redirect_stderr=true",
             f"stdout_logfile={run}/logs/{row.name}.log",
             "stdout_logfile_maxbytes=10MB",

@@ -69,7 +69,7 @@ class Canary:
         """Close the channel."""
         await self._channel.close()
 
-    async def answers(self) -> bool:
+    async def is_alive(self) -> bool:
         """Whether Triton answers at all, within a little more than a second; it does however much it computes."""
         try:
             await self._stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=_ANSWER_TIMEOUT_S)
@@ -161,7 +161,12 @@ async def failing(
         covered = covering({name: await canary.config(name) for name in ready})
         targets = {name: covered.get(name, (name,)) for name in models} if models else covered
         before = await canary.counts()
-        answers = {name: await canary.ask(name) for name in targets if name not in missing}
+        asked = [name for name in targets if name not in missing]
+        if patience_s:
+            # All at once: a probe's time is short, and those that are late are late together.
+            answers = dict(zip(asked, await asyncio.gather(*map(canary.ask, asked)), strict=True))
+        else:
+            answers = {name: await canary.ask(name) for name in asked}
         faults = {name: answer.fault for name, answer in answers.items() if answer.fault}
         late = {name: targets[name] for name, answer in answers.items() if answer.late}
         if patience_s:
@@ -190,7 +195,7 @@ async def _busy(
         if not late.keys() - busy or loop.time() >= end:
             break
         # Triton gives no sign of progress that could be waited for.
-        await asyncio.sleep(_LOOK_AGAIN_S)
+        await asyncio.sleep(min(_LOOK_AGAIN_S, max(end - loop.time(), 0.0)))
     return busy
 
 

@@ -133,14 +133,18 @@ def incomplete(config: model_config_pb2.ModelConfig, response: service_pb2.Model
 
 def unsound(config: model_config_pb2.ModelConfig, response: service_pb2.ModelInferResponse) -> str:
     """Which output of a complete answer is not finite or shows nothing; empty if none. No restart mends that."""
-    decodes = any(tensor.name == _LATENTS for tensor in config.input)
     for name, kind, shape, content in _outputs(config, response):
         if kind == "TYPE_FP32" and not np.isfinite(np.frombuffer(content or b"", np.float32)).all():
             return f"output {name!r} is not finite"
-        if decodes and (name, kind) == (_PICTURE, "TYPE_UINT8") and len(shape) == 4:
-            if is_flat(np.frombuffer(content or b"", np.uint8).reshape(shape)[0]):
-                return f"output {name!r} shows nothing: one flat colour for latents with content"
+        picture = decodes(config) and (name, kind) == (_PICTURE, "TYPE_UINT8") and len(shape) == 4
+        if picture and is_flat(np.frombuffer(content or b"", np.uint8).reshape(shape)[0]):
+            return f"output {name!r} shows nothing: one flat colour for latents with content"
     return ""
+
+
+def decodes(config: model_config_pb2.ModelConfig) -> bool:
+    """Whether a graph makes pictures of latents. An answer in bytes may be a picture of nothing and yet succeed."""
+    return any(tensor.name == _LATENTS for tensor in config.input)
 
 
 def _outputs(

@@ -17,10 +17,19 @@ from model_server.repository import RepositoryError, models_to_load
 SERVER = "tritonserver"
 
 
+def _repository_key(file: Path | None) -> str:
+    if file is not None and not file.exists():
+        # Nobody may load models then; to leave it open would be the worse surprise.
+        print(f"--repository-key-file {file} is missing: no model can be loaded at run time", file=sys.stderr)
+        return protocols.new_key()
+    return read_key(file)
+
+
 def command(arguments: Sequence[str]) -> list[str]:
     """The command line of tritonserver.
 
-    Raises RepositoryError or ManifestError if the repository lacks a requested model or has an invalid card.
+    Raises RepositoryError or ManifestError if the repository lacks a requested model or has an invalid card, KeyMissing
+    for a file of the repository key that can't be read or is empty.
     """
     parser = argparse.ArgumentParser(prog="python3 -m model_server.container", description=__doc__)
     parser.add_argument("--repository", type=Path, default=Path("/models"), help="folder of graphs and cards")
@@ -41,7 +50,7 @@ def command(arguments: Sequence[str]) -> list[str]:
     models = models_to_load(given.repository, tuple(given.model))
     flags = serving_flags(given.repository, models, given.host, given.grpc_port, given.metrics_port)
     closed = [group for group in given.closed.split(",") if group]
-    restricted = protocols.flags(read_key(given.repository_key_file), closed)
+    restricted = protocols.flags(_repository_key(given.repository_key_file), closed)
     return [SERVER, *flags, f"--exit-timeout-secs={given.exit_timeout_secs}", *restricted, *rest]
 
 

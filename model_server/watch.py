@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from mesh.telemetry import log
 from model_server.canary import Answer, Canary, Count, covering
+from model_server.canary_inputs import decodes
 
 READY = Gauge("cn_model_server_ready", "1 while every model answers its canary.")
 MISSES = Counter("cn_model_server_canary_misses_total", "Canary requests that a model failed.", ["model"])
@@ -25,8 +26,8 @@ class ModelLost(Exception):
 class Watch:
     """Sends a canary request to every model periodically.
 
-    A model that answered real requests since the last round is skipped. One that is late while its graphs still finish
-    executions is busy, not dead, and counts as ready until `stall_s` passes without any.
+    A model that answered real requests since the last round is skipped, unless it makes pictures. One that is late
+    while its graphs still finish executions is busy, not dead, and counts as ready until `stall_s` passes without any.
 
     A load that fails at run time is the caller's fault and does not affect readiness, unless `required` names the
     model.
@@ -72,7 +73,7 @@ class Watch:
     async def listen(self) -> None:
         """Ask Triton every second whether it answers: a round that waits for a server that hangs takes much longer."""
         while True:
-            self.silent = not await self._canary.answers()
+            self.silent = not await self._canary.is_alive()
             READY.set(self.ready)
             await asyncio.sleep(_LISTEN_S)
 
@@ -115,7 +116,9 @@ class Watch:
 
     async def _fault(self, name: str, count: Count | None) -> str:
         settled = self._settled.get(name)
-        if count and settled and count.answered > settled.answered and count.failed == settled.failed:
+        served = count and settled and count.answered > settled.answered and count.failed == settled.failed
+        # That Triton answered says nothing of what it answered.
+        if count and served and name not in self._unsound and not decodes(await self._canary.config(name)):
             self._settled[name] = count
             return ""
         started = self._clock()
@@ -125,7 +128,7 @@ class Watch:
             SECONDS.labels(name).observe(self._clock() - started)
         if count:
             # Triton counts the canary's own answer, too, unless it failed.
-            own = 0 if answer.fault else 1
+            own = 0 if answer.fault and not answer.unsound else 1
             self._settled[name] = Count(count.answered + own, count.failed, count.executions)
         return "" if self._busy(name, answer) else answer.fault
 

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import cache, partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mesh.errors import Unavailable
+from mesh.private_files import private_file, private_folder, tighten
 from mesh.settings import SettingsError
 from mesh.telemetry import log
 
@@ -199,16 +200,33 @@ def engine_url(url: str) -> str:
     if kind == "sqlite":
         if not parsed.database:
             raise SettingsError("CN_GATEWAY_DATABASE_URL names no file; write sqlite:////absolute/path")
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        private_folder(Path(parsed.database).parent)
         return url
     if kind in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     raise SettingsError(f"CN_GATEWAY_DATABASE_URL is of kind {kind!r}; use sqlite or postgresql")
 
 
+def private_database(url: str) -> None:
+    """Create the SQLite file of `url` for its owner alone, or take it from the others: it holds keys and prompts.
+
+    What can't be created is left to SQLite, which says why.
+    """
+    name = make_url(url).database or ""
+    if name == ":memory:" or name.startswith("file:"):
+        return
+    file = Path(name)
+    for suffix in ("-wal", "-shm", "-journal"):
+        tighten(file.with_name(file.name + suffix))
+    with suppress(OSError):
+        # SQLite gives the files beside it the same mode.
+        private_file(file)
+
+
 def _engine(url: str, durable: bool = True) -> Engine:
     url = engine_url(url)
     if url.startswith("sqlite"):
+        private_database(url)
         engine = create_engine(url, connect_args={"timeout": _BUSY_S, "check_same_thread": False})
         event.listen(engine, "connect", partial(_prepare, durable=durable))
         event.listen(engine, "begin", _begin)
