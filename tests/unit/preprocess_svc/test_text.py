@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from families.limits import PROMPT_CHUNKS
 from families.manifest import tokenizer_path
-from mesh.errors import InvalidInput
+from mesh.errors import InternalError, InvalidInput
 from preprocess_svc.chunks import Tokens, chunks_needed, lay_out
 from preprocess_svc.text import TextEncoder
 from tests.rigs.model_cards import card
@@ -167,3 +167,15 @@ def test_chunks_hold_every_token_once_with_its_weight(drawn: list[tuple[int, flo
         assert row[end + 1 :] == [PAD] * (76 - end)
         assert its_weights[end:] == [1] * (77 - end)
     assert read == drawn
+
+
+async def test_embeddings_that_are_no_numbers_are_an_error(encoder: TextEncoder, tmp_path: Path) -> None:
+    class Broken(Encoder):
+        async def infer(self, model: str, inputs: dict[str, np.ndarray], outputs: list[str]) -> dict[str, Any]:
+            found = await super().infer(model, inputs, outputs)
+            return {"hidden": np.where(found["hidden"] > 1, np.nan, found["hidden"])}
+
+    broken: Any = Broken()
+    with pytest.raises(InternalError, match="text embeddings are not finite"):
+        await TextEncoder(FACTS, tmp_path, broken).encode([("prompt", "a red star")])
+    assert len(broken.calls) == 2, "asked once more"

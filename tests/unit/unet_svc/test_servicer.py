@@ -11,7 +11,7 @@ import pytest
 from controlmesh.v1 import types_pb2, unet_pb2
 from families.manifest import ModelFacts
 from mesh.admission import Admission
-from mesh.errors import InvalidInput
+from mesh.errors import InternalError, InvalidInput
 from mesh.pictures import decode
 from mesh.tensors import to_array, to_message
 from tests.rigs.model_cards import card
@@ -133,3 +133,23 @@ async def test_the_probe_s_hints_have_their_kind_s_channels(kinds: tuple[str, ..
     facts: ModelFacts = make_facts(CONFIGS["v"])
     await Denoiser(triton).probe(facts, kinds)
     assert [triton.shapes[f"hint_{index}"] for index in range(len(kinds))] == [(1, n, 64, 64) for n in channels]
+
+
+class Broken:
+    """In the place of Triton: predictions of the values that come next."""
+
+    def __init__(self, *values: float) -> None:
+        self.values = list(values)
+
+    async def infer(self, model: str, inputs: Any, outputs: Sequence[str], held: Any) -> dict[str, Any]:
+        return {"prediction": np.full_like(inputs["sample"], self.values.pop(0))}
+
+
+async def test_a_prediction_that_is_no_number_is_asked_for_once_more_and_then_an_error() -> None:
+    facts: ModelFacts = make_facts(CONFIGS["v"])
+    triton: Any = Broken(np.nan, 1.0)
+    await Denoiser(triton).probe(facts, ("canny",))
+    assert triton.values == []
+    broken: Any = Broken(np.inf, np.nan)
+    with pytest.raises(InternalError, match="predictions are not finite numbers"):
+        await Denoiser(broken).probe(facts, ())
