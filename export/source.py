@@ -43,8 +43,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A checked SD1.5-shaped model. `label` names it without any path."""
+    """A checked SD1.5-shaped model in the folder `root`. `label` names it without any path."""
 
+    root: Path
     label: str
     text_encoder: Part
     unet: Part
@@ -110,7 +111,9 @@ def _opened(source: str, controlnets: Mapping[str, str], offline: bool) -> Sourc
             f"{parts['unet'].config['cross_attention_dim']}: these parts are not of the same model"
         )
     label = DEMO if source == DEMO else one_line(root.name if Path(source).is_dir() else source)
-    return Source(label=label, tokenizer=root / "tokenizer", scheduler=scheduler, controlnets=checked, **parts)
+    return Source(
+        root=root, label=label, tokenizer=root / "tokenizer", scheduler=scheduler, controlnets=checked, **parts
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
+from families.limits import DEFAULT_STEPS
 from gateway.database.paging import newest
 from gateway.database.tables import EXECUTORS, JOBS, now
 from gateway.jobs.job import FINAL, NUMBERS, Filter, Job, Order, Page, Status, check_room, check_same, is_own, unknown
@@ -64,7 +65,7 @@ def place(
         "at_once": order.at_once,
         "attempts": 0,
         "step": 0,
-        "steps": generation.steps * generation.samples,
+        "steps": (generation.steps or DEFAULT_STEPS) * generation.samples,
         "pictures": [],
         "notes": [],
         "webhook": order.webhook,
