@@ -132,6 +132,7 @@ class FakeRooms(
         hint_failure: raised by ExtractHint, if set.
         models: names of those on offer, alike but for that.
         added: ControlNets that came to all of them later, and the kinds whose hints they take.
+        defaults: of all of them; empty: their cards say nothing.
     """
 
     def __init__(self) -> None:
@@ -148,6 +149,7 @@ class FakeRooms(
         self.hint_failure: Exception | None = None
         self.models = ["demo"]
         self.added: dict[str, str] = {}
+        self.defaults = unet_pb2.Defaults()
         self.address = ""
 
     async def __aenter__(self) -> "FakeRooms":
@@ -316,9 +318,11 @@ class FakeRooms(
                     native_size=128,
                     controls=sorted((*CONTROLNETS, *self.added)),
                     prediction_type="v_prediction",
-                    default_scheduler="DDIMScheduler",
+                    default_scheduler=self.defaults.scheduler or "DDIMScheduler",
                     latent_channels=4,
                     exported_at=EXPORTED_AT,
+                    defaults=self.defaults if self.defaults.ByteSize() else None,
+                    trained_sizes=[self.defaults.size] if self.defaults.HasField("size") else [],
                 )
                 for name in self.models
             ]
