@@ -1,5 +1,6 @@
 """What a request leaves out: the model's own defaults where an API leaves it to the model, else its vendor's."""
 
+import json
 from typing import Any
 
 import pytest
@@ -88,3 +89,18 @@ async def test_the_list_of_models_says_what_they_are_made_for(start: Start) -> N
         }
         assert model["trained_sizes"] == [{"width": 96, "height": 128}]
         assert model["default_scheduler"] == "UniPCMultistepScheduler"
+
+
+async def test_hugging_faces_answers_carry_notes_in_a_header(start: Start) -> None:
+    """Its body is the picture alone; the other APIs' bodies have notes, a tip or a hint."""
+    async with start() as mesh:
+        for accept in ("image/png", "application/json"):
+            async with mesh.http.post("/", json=huggingface_client.PAYLOAD, headers={"Accept": accept}) as response:
+                assert response.status == 200 and "X-ControlMesh-Notes" not in response.headers
+            mesh.rooms.notes = ["model demo was trained at 128 x 128 pixels; größer is far outside"]
+            async with mesh.http.post("/", json=huggingface_client.PAYLOAD, headers={"Accept": accept}) as response:
+                assert json.loads(response.headers["X-ControlMesh-Notes"]) == mesh.rooms.notes
+            mesh.rooms.notes = ["x" * 100] * 5_000
+            async with mesh.http.post("/", json=huggingface_client.PAYLOAD, headers={"Accept": accept}) as response:
+                assert response.status == 200 and len(response.headers["X-ControlMesh-Notes"]) < 5_000
+            mesh.rooms.notes = []

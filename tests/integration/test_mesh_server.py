@@ -119,7 +119,7 @@ async def running(
     )
     stop = asyncio.Event()
     services = {NAME: lambda server: unet_pb2_grpc.add_UnetServiceServicer_to_server(room, server)}
-    ended = asyncio.create_task(serve(settings, services, room.probe, stop, backend))
+    ended = asyncio.create_task(serve(settings, services, room.probe, stop, backend=backend))
     served = Running(room, settings.address, settings.metrics_address, stop, ended)
     async with open_channel(settings.address) as channel:
         await asyncio.wait_for(channel.channel_ready(), 10)

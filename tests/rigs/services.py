@@ -133,6 +133,7 @@ class FakeRooms(
         models: names of those on offer, alike but for that.
         added: ControlNets that came to all of them later, and the kinds whose hints they take.
         defaults: of all of them; empty: their cards say nothing.
+        notes: with which every loop ends.
     """
 
     def __init__(self) -> None:
@@ -150,6 +151,7 @@ class FakeRooms(
         self.models = ["demo"]
         self.added: dict[str, str] = {}
         self.defaults = unet_pb2.Defaults()
+        self.notes: list[str] = []
         self.address = ""
 
     async def __aenter__(self) -> "FakeRooms":
@@ -297,7 +299,7 @@ class FakeRooms(
             self.seen.cancelled.set()
             raise
         latents = np.full((1, 4, asked.height // 8, asked.width // 8), request.seed % 251, np.float32)
-        notes = []
+        notes = list(self.notes)
         if request.use_karras_sigmas and not known.karras_sigmas:
             notes.append(f"use_karras_sigmas was not applied: {known.name} does not take it")
         if request.algorithm_type and request.algorithm_type not in known.algorithm_types:

@@ -21,6 +21,7 @@ from gateway.bootstrap import Gateway
 from gateway.dialects.common.declared import Table
 from gateway.dialects.common.dialect import Submission, answering, generate, renamed
 from gateway.dialects.common.examples import Examples
+from gateway.dialects.common.notes import noted
 from gateway.dialects.common.request import owner_of
 from gateway.dialects.huggingface import request as asking
 from gateway.dialects.huggingface.declared import FIELDS
@@ -107,11 +108,13 @@ class HuggingFace:
         accept = submission.echo["accept"]
         content = (await self._gateway.assets.get(job.pictures[0].asset)).content
         if accept == _JSON:
-            return Response(orjson.dumps(pybase64.b64encode_as_string(content)), media_type=_JSON)
+            return Response(
+                orjson.dumps(pybase64.b64encode_as_string(content)), headers=noted(job.notes), media_type=_JSON
+            )
         _, converted = _PICTURES[accept]
         if converted:
             content = await asyncio.to_thread(_convert, content, converted)
-        return Response(content, media_type=_SENT_AS.get(accept, accept))
+        return Response(content, headers=noted(job.notes), media_type=_SENT_AS.get(accept, accept))
 
     def render_error(self, request: Request, error: MeshError) -> Response:
         error = renamed(error, asking.NAMES)

@@ -1,6 +1,5 @@
 """Hints without a generation in the native API: one as PNG or JSON, several as JSON."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,11 +12,12 @@ from starlette.responses import Response
 from families.limits import MOST_HINTS
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import renamed
+from gateway.dialects.common.notes import noted
 from gateway.dialects.common.request import json_of, owner_of
 from gateway.dialects.native import body as native_json
 from gateway.dialects.native.assets import picture
 from gateway.dialects.native.docs.requests import HintBatchBody, HintBody
-from gateway.dialects.native.docs.routes import ANNOTATOR_HEADER, EXTRACTOR_HEADER, NOTES_HEADER
+from gateway.dialects.native.docs.routes import ANNOTATOR_HEADER, EXTRACTOR_HEADER
 from gateway.generation.checks import wrong
 from gateway.generation.declared import fields_of, pictures_of
 from gateway.generation.generation import MOST_PICTURE_BYTES, Control
@@ -169,12 +169,12 @@ def _answer(asked: HintRequest, hint: Hint) -> dict[str, Any]:
 
 
 def _headers(hint: Hint) -> dict[str, str]:
-    """Headers with the JSON's fields except the picture. Notes are ASCII JSON, so that any text fits in a header."""
+    """Headers with the JSON's fields except the picture."""
     timing = f"hint;dur={_milliseconds(hint.service_seconds)}, total;dur={_milliseconds(hint.seconds)}"
     told = {
         EXTRACTOR_HEADER: hint.extractor,
         ANNOTATOR_HEADER: hint.annotator,
-        NOTES_HEADER: json.dumps(hint.notes) if hint.notes else "",
+        **noted(hint.notes),
         "Server-Timing": timing,
     }
     return {name: value for name, value in told.items() if value}

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from gateway.dialects.common.examples import Examples
+from gateway.dialects.common.notes import NOTES_HEADER
 from gateway.dialects.native.docs import answers, lists
 from gateway.dialects.native.request import WAIT, WAIT_DEFAULT_S
 from gateway.jobs.bounds import LIMIT, LIMIT_DEFAULT
@@ -19,7 +20,6 @@ from gateway.web import problem
 # Headers of a hint's PNG.
 EXTRACTOR_HEADER = "X-ControlMesh-Extractor"
 ANNOTATOR_HEADER = "X-ControlMesh-Annotator"
-NOTES_HEADER = "X-ControlMesh-Notes"
 
 _STREAM = (
     "Events: `progress` (id, status, step, steps, eta_s, the estimated seconds left; with a new preview also "
