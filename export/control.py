@@ -74,6 +74,7 @@ def add(source: ControlNetSource, kind: str, name: str, options: Options, progre
     """
     repository, model = options.repository, options.name
     check_name(name, kind)
+    check_name(model, model)
     placement = Placement(repository, model, options.rename)
     with placement.exclusive():
         before = _card(repository, model)

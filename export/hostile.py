@@ -59,6 +59,13 @@ def _not_json(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
+def require_plain_files(folder: Path, what: str) -> None:
+    """Raise SourceRefused if a folder that a library will read holds a pipe, a device or a socket, or a link to one."""
+    for path in folder.iterdir():
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise SourceRefused(f"{what}: {path.name} is not a regular file")
+
+
 @contextmanager
 def refusing(what: str, *passing: type[Exception]) -> Iterator[None]:
     """Turn whatever a library or a check of ours raises inside about the source's files into SourceRefused.

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from export import hub, sd15
 from export.errors import SourceRefused
-from export.hostile import one_line, read_object, refusing, shown
+from export.hostile import one_line, read_object, refusing, require_plain_files, shown
 
 DEMO = "demo"
 DEMO_WEIGHTS = Path(__file__).parents[1] / "demo" / "weights"
@@ -97,6 +97,7 @@ def _opened(source: str, controlnets: Mapping[str, str], offline: bool) -> Sourc
     _settings(scheduler, sd15.SCHEDULER_CHECKS, "scheduler")
     if not any((root / "tokenizer" / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise SourceRefused("tokenizer: tokenizer.json, or vocab.json with merges.txt, is missing")
+    require_plain_files(root / "tokenizer", "tokenizer")
     for path in (root / "tokenizer" / name for name in TOKENIZER_FILES):
         if path.suffix == ".json" and path.exists():
             read_object(path, "tokenizer")
@@ -179,6 +180,7 @@ def _settings(config: Mapping[str, Any], checks: Mapping[str, sd15.Check], what:
 
 
 def _weights(folder: Path, what: str) -> Path:
+    require_plain_files(folder, what)
     files = {path.name: path for path in folder.iterdir() if path.is_file()}
     for name in hub.WEIGHTS:
         if name in files:

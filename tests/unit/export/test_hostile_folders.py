@@ -126,6 +126,13 @@ def test_what_is_no_regular_file_is_not_opened(model: Path, name: str) -> None:
         assert "not a regular file" in refused(model)
 
 
+@pytest.mark.parametrize("name", ["tokenizer/merges.txt", "tokenizer/added_tokens.json", "unet/model.index.json"])
+def test_nor_is_one_that_only_a_library_would_open(model: Path, name: str) -> None:
+    with replaced(model / name) as free:
+        os.mkfifo(free)
+        assert "not a regular file" in refused(model)
+
+
 def test_a_file_without_end_is_read_to_the_bound_only(model: Path) -> None:
     with replaced(model / "model_index.json") as free:
         free.touch()
@@ -222,6 +229,13 @@ def test_a_folders_name_is_text_in_the_card(model: Path, tmp_path: Path) -> None
     odd = shutil.copytree(model, tmp_path / "a\x1b[31m\nb")
     assert open_source(str(odd), {}).label.isprintable()
     assert open_controlnet(str(odd / "controlnet-canny"), "canny").label.isprintable()
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "x\ny", "../x", "-"])
+def test_a_name_that_no_folder_can_have_is_refused(model: Path, tmp_path: Path, name: str) -> None:
+    result = CliRunner().invoke(app, [str(model), f"--name={name}", f"--repository={tmp_path / 'repository'}"])
+    assert (result.exit_code, result.stderr.strip().count("\n")) == (3, 0), result.stderr
+    assert not (tmp_path / "repository").exists()
 
 
 def test_every_command_ends_with_status_3(model: Path, tmp_path: Path) -> None:
