@@ -16,7 +16,6 @@ from mesh.quantities import sized
 from mesh.telemetry import log
 
 MOST_REDIRECTS = 3
-# The first bytes of PNG, JPEG, WebP, GIF and TIFF.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -82,7 +81,6 @@ class Fetcher:
 
     async def fetch(self, url: str, field: str) -> bytes:
         """Fetch the bytes at `url`, whose beginning is a picture's.
-
 
         Raises:
             InvalidInput: it says why if the host is public or allowed at its port, and otherwise the same for every
