@@ -14,6 +14,7 @@ import contextlib
 import multiprocessing
 import os
 import platform
+import selectors
 import socket
 import tempfile
 import threading
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 from urllib.parse import urlsplit
 
 import httpx2
@@ -162,6 +163,25 @@ def wrong_keys_with_large_bodies(target: Target) -> None:
     target.again(lambda: target.post("application/json", body, path=_GENERATIONS), at_once=4)
 
 
+def silent_connections(target: Target) -> None:
+    """Ten thousand connections of one address on which nothing is sent, opened anew whenever they end."""
+    open_now, end = selectors.DefaultSelector(), time.monotonic() + target.seconds
+    source = ("127.0.0.2", 0) if target.host == "127.0.0.1" else None
+
+    def connect() -> None:
+        with contextlib.suppress(OSError):
+            silent = socket.create_connection((target.host, target.port), timeout=5, source_address=source)
+            open_now.register(silent, selectors.EVENT_READ)
+
+    for _ in range(10_050):
+        connect()
+    while time.monotonic() < end:
+        for ended, _ in open_now.select(0.2):
+            open_now.unregister(ended.fileobj)
+            cast(socket.socket, ended.fileobj).close()
+            connect()
+
+
 Attack = Callable[[Target], None]
 ATTACKS: Mapping[str, Attack] = {
     function.__name__.replace("_", " "): function
@@ -178,6 +198,7 @@ ATTACKS: Mapping[str, Attack] = {
         held_bodies,
         held_beginnings,
         wrong_keys_with_large_bodies,
+        silent_connections,
     )
 }
 """Name -> what does it. They run one after the other, in this order."""

@@ -69,14 +69,14 @@ class FrailMesh:
 
     Attributes:
         urls: of the edge, which is in front of the first gateway, and of the second gateway.
-        grpc_addresses: of their gRPC APIs, the first one behind Envoy's mesh listener.
+        grpc_addresses: of their gRPC APIs, the first one behind Envoy's internal listener.
     """
 
     def __init__(self, mesh: LocalMesh, second: _Kept, others: LocalSettings) -> None:
         self._mesh = mesh
         self._second = second
         self.urls = (mesh.url, f"http://{others.gateway_address}")
-        self.grpc_addresses = (mesh.settings.mesh_address, others.gateway_grpc_address)
+        self.grpc_addresses = (mesh.settings.internal_address, others.gateway_grpc_address)
 
     def kill(self, name: str) -> int:
         """Kill -9 one of PARTS as soon as it runs; returns its process id."""

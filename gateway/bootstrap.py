@@ -147,7 +147,7 @@ async def open_gateway(
         models = ModelAdmin(settings, catalogue, database, _loads_outbox(webhooks, voices), webhooks.outbox.written)
         models.open()
         stack.push_async_callback(models.close)
-        fetcher = fetcher or Fetcher(allow=settings.fetch_allow, timeout_s=settings.fetch_timeout_s)
+        fetcher = fetcher or _fetcher(settings, keys)
 
         async def sweep() -> None:
             if removed := await assets.sweep():
@@ -206,6 +206,13 @@ async def _assets(settings: GatewaySettings, database: Database, stack: AsyncExi
     )
 
 
+def _fetcher(settings: GatewaySettings, keys: Keys) -> Fetcher:
+    def allow() -> Sequence[str]:
+        return settings.fetch_allow + (() if keys.asked_for else settings.fetch_allow_keyless)
+
+    return Fetcher(allow=allow, timeout_s=settings.fetch_timeout_s)
+
+
 def _workflows(settings: GatewaySettings, database: Database) -> Workflows:
     """Durable workflows if the database is durable, else tasks of this process."""
     if database.durable:
@@ -223,7 +230,7 @@ def _webhooks(
     return Webhooks(
         database,
         workflows,
-        Egress(allow=settings.webhook_allow),
+        Egress(allow=settings.webhook_allow, setting="CN_GATEWAY_WEBHOOK_ALLOW"),
         {name: voice.announce for name, voice in voices.items() if voice.announce},
         signers={name: voice.sign for name, voice in voices.items() if voice.sign},
         events={name: voice.events for name, voice in voices.items() if voice.events},

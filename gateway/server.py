@@ -18,6 +18,21 @@ from gateway.settings import GatewaySettings, split_address
 from mesh.server import serve
 from mesh.telemetry import log
 
+HTTP: Mapping[str, Any] = {
+    # By name, so that a missing parser is an error instead of a fallback to a slow one.
+    "http": "httptools",
+    "ws": "none",
+    # open_gateway starts and stops everything; the application has no lifespan of its own.
+    "lifespan": "off",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    # Reading of a large body is resumed by the request's own task, and from then on the connection's callbacks run in
+    # that task's context: without this, later requests on the connection would be in its trace.
+    "reset_contextvars": True,
+}
+"""Options of uvicorn wherever the application is served."""
+
 
 class _Http(uvicorn.Server):
     """uvicorn without signal handlers: `should_exit` ends it."""
@@ -41,14 +56,7 @@ async def run(settings: GatewaySettings, dialect_settings: Mapping[str, Any]) ->
             make_app(gateway, dialect_settings),
             host=host,
             port=port,
-            # By name, so that a missing parser is an error instead of a fallback to a slow one.
-            http="httptools",
-            ws="none",
-            # open_gateway starts and stops everything; the application has no lifespan of its own.
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
+            **HTTP,
             forwarded_allow_ips=list(settings.proxies),
             timeout_graceful_shutdown=int(settings.grace_s),
         )

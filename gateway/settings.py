@@ -1,7 +1,9 @@
 """Settings of the gateway."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from mesh.server import ServerSettings
 from mesh.settings import SettingsError, setting
@@ -9,6 +11,10 @@ from mesh.settings import SettingsError, setting
 UNKNOWN_MODEL = ("error", "default")
 ASSET_URLS = ("open", "signed", "store")
 SHORTEST_SECRET = 16
+INSTANCE_HEADER = "X-ControlMesh-Instance"
+"""Header of /readyz with the setting `instance`, if that is set."""
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_INSTANCE = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,11 @@ class GatewaySettings(ServerSettings):
         "Clients' keys in addition to those in the database, with every scope; if there is no key at all, none is "
         "required, on loopback only.",
     )
+    origins: tuple[str, ...] = setting(
+        (),
+        "Origins whose web pages may call every API, as a list of scheme://host[:port]; unset: none.",
+    )
+    instance: str = setting("", "Name of this process, in a header of /readyz; unset: none.")
     limits_url: str = setting(
         "",
         "Where requests per minute are counted for all gateways together, as a storage of the package limits "
@@ -116,6 +127,7 @@ class GatewaySettings(ServerSettings):
     fetch_allow: tuple[str, ...] = setting(
         (), "host:port list of private addresses allowed in picture URLs; host:* is any port."
     )
+    fetch_allow_keyless: tuple[str, ...] = setting((), "The same, in addition, while no API key is asked for.")
     webhook_allow: tuple[str, ...] = setting(
         (), "host:port list of private addresses allowed for webhooks; host:* is any port."
     )
@@ -131,6 +143,12 @@ class GatewaySettings(ServerSettings):
         for pair in self.model_aliases:
             if "=" not in pair:
                 raise SettingsError(f"CN_GATEWAY_MODEL_ALIASES has {pair!r}; write name=model")
+        for text in self.origins:
+            self._check_origin(text)
+        if not _INSTANCE.fullmatch(self.instance):
+            raise SettingsError(
+                f"CN_GATEWAY_INSTANCE={self.instance!r} may have up to 64 letters, digits, `.`, `_` and `-`"
+            )
         among("CN_GATEWAY_UNKNOWN_MODEL", self.unknown_model, UNKNOWN_MODEL)
         among("CN_GATEWAY_ASSET_URLS", self.asset_urls, ASSET_URLS)
         if self.secret and len(self.secret) < SHORTEST_SECRET:
@@ -149,6 +167,17 @@ class GatewaySettings(ServerSettings):
         # Whether there are keys in the database is known only once it is open.
         if not self.api_keys and not self.database_url:
             self.refuse_strangers()
+
+    @staticmethod
+    def _check_origin(text: str) -> None:
+        try:
+            written = origin(text)
+        except ValueError as error:
+            raise SettingsError(
+                f"CN_GATEWAY_ORIGINS has {text!r}, which is {error}; list each origin, such as https://app.example"
+            ) from None
+        if written != text:
+            raise SettingsError(f"CN_GATEWAY_ORIGINS has {text!r}; browsers send it as {written}")
 
     def reachable(self) -> dict[str, str]:
         """Variable -> address, for the addresses that other machines can reach."""
@@ -171,6 +200,22 @@ class GatewaySettings(ServerSettings):
     def aliases(self) -> dict[str, str]:
         """Alias -> name of a model."""
         return dict(pair.split("=", 1) for pair in self.model_aliases)
+
+
+def origin(text: str) -> str:
+    """`text` as browsers write an origin: lower case, without a default port.
+
+    Raises:
+        ValueError: it is no origin, such as `*`, `null` or one with a path.
+    """
+    parts = urlsplit(text.strip().lower())
+    if not parts.scheme or not parts.hostname or parts.username is not None or any(parts[2:]):
+        raise ValueError("not scheme://host or scheme://host:port")
+    if not text.isascii() or "*" in text or any(character.isspace() for character in text.strip()):
+        raise ValueError("names are written as browsers send them, without wildcards")
+    port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{port}"
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -30,9 +30,11 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 console = Console(highlight=False)
 
 
-def _settings() -> LocalSettings:
+def _settings(listening: bool = True) -> LocalSettings:
+    """The settings; with the ports that PORT moves them to if something is to listen there."""
     try:
-        return read(LocalSettings, os.environ)
+        settings = read(LocalSettings, os.environ)
+        return settings.shifted(os.environ) if listening else settings
     except SettingsError as error:
         console.print(f"[red]{error}[/]")
         raise typer.Exit(2) from None
@@ -68,7 +70,7 @@ def up() -> None:
             f"  native API       {mesh.url}/controlmesh/v1/generations\n"
             f"  Hugging Face     {mesh.url}/  (and {mesh.url}/hf/NAME)\n"
             f"  enterprise       {mesh.url}/api/v1/enterprise/controlnet\n"
-            f"  gRPC             {settings.mesh_address}  (controlmesh.v1.GenerationService)\n"
+            f"  gRPC             {settings.internal_address}  (controlmesh.v1.GenerationService)\n"
             f"  logs             {mesh.run / 'logs'}\n"
             f"Ctrl-C stops everything."
         )
@@ -180,7 +182,7 @@ def docs(
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def keys(context: typer.Context) -> None:
     """Create, list and revoke API keys of this folder's mesh: `python -m gateway keys` with its database."""
-    records = {"CN_GATEWAY_DATABASE_URL": database_url(Path(_settings().run_folder))}
+    records = {"CN_GATEWAY_DATABASE_URL": database_url(Path(_settings(listening=False).run_folder))}
     command = [sys.executable, "-m", "gateway", "keys", *context.args]
     raise typer.Exit(subprocess.run(command, check=False, env={**records, **os.environ}).returncode)
 
@@ -188,7 +190,7 @@ def keys(context: typer.Context) -> None:
 @app.command()
 def down() -> None:
     """Stop a mesh that `up` left running from the same run folder."""
-    settings = _settings()
+    settings = _settings(listening=False)
     stopped = stop_running(Path(settings.run_folder).resolve())
     console.print("stopped" if stopped else "no mesh is running here")
 

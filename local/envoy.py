@@ -19,34 +19,36 @@ def local_bootstrap(
     *,
     upstreams: Mapping[str, str],
     edge: str = "127.0.0.1:8080",
+    internal: str = "127.0.0.1:8091",
     mesh: str = "127.0.0.1:8090",
     metrics: str = "127.0.0.1:9902",
-    admin: str = "127.0.0.1:9901",
+    admin: Path = Path("/tmp/envoy-admin.sock"),
 ) -> str:
-    """Replace the addresses and ports of the bootstrap `text`, and nothing else.
+    """Replace the addresses, ports and the socket of the bootstrap `text`, and nothing else.
 
     Args:
         text: k8s/envoy/envoy.yaml.
         upstreams: cluster -> host:port of its one server; every cluster of `text` but `admin`, and no other.
         edge: host:port that clients use.
+        internal: host:port that callers of the gRPC API use.
         mesh: host:port that the gateway calls.
         metrics: host:port of /ready and /stats/prometheus.
-        admin: host:port of the admin interface; keep it on loopback.
+        admin: Unix socket of the admin interface, of this user alone.
 
     Raises:
         BootstrapError: a listener or cluster is missing or has no address given, or an address is not host:port.
     """
     bootstrap: dict[str, Any] = yaml.safe_load(text)
     resources = bootstrap["static_resources"]
-    bootstrap["admin"]["address"] = _address(admin)
-    listeners = {"edge": edge, "mesh": mesh, "metrics": metrics}
+    bootstrap["admin"]["address"]["pipe"]["path"] = str(admin)
+    listeners = {"edge": edge, "internal": internal, "mesh": mesh, "metrics": metrics}
     for name, listener in _named("listener", resources["listeners"], listeners).items():
         listener["address"] = _address(listeners[name])
-    servers = {**upstreams, _ADMIN: admin}
+    servers = {_ADMIN: {"pipe": {"path": str(admin)}}, **{name: _address(at) for name, at in upstreams.items()}}
     for name, cluster in _named("cluster", resources["clusters"], servers).items():
         (locality,) = cluster["load_assignment"]["endpoints"]
         (server,) = locality["lb_endpoints"]
-        server["endpoint"]["address"] = _address(servers[name])
+        server["endpoint"]["address"] = servers[name]
     return yaml.dump(bootstrap, Dumper=_Plain, sort_keys=False, width=120)
 
 
@@ -69,7 +71,7 @@ def envoy_command(bootstrap: Path, *, drain_s: int = 2, log_level: str = "warnin
     ]
 
 
-def _named(what: str, found: list[dict[str, Any]], given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def _named(what: str, found: list[dict[str, Any]], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     by_name = {entry["name"]: entry for entry in found}
     if missing := sorted(given.keys() - by_name.keys()):
         raise BootstrapError(f"the bootstrap has no {what} {', '.join(missing)}; it has {', '.join(by_name)}")

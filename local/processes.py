@@ -12,14 +12,15 @@ from local.settings import LocalSettings
 ROOT = Path(__file__).resolve().parent.parent
 ENVOY_FILE = ROOT / "k8s" / "envoy" / "envoy.yaml"
 
-# Defaults that differ from a cluster's, unless the environment sets them: nothing routes around a process that drains,
-# and whoever can reach a loopback-only edge can reach loopback anyway. A page in this machine's browser could also make
-# the gateway fetch from loopback: set CN_GATEWAY_FETCH_ALLOW to an empty value where that matters.
+# Defaults that differ from a cluster's, unless the environment sets them: nothing routes around a process that drains.
 ALONE = {
     "CN_DRAIN_S": "0.2",
-    "CN_GATEWAY_FETCH_ALLOW": "127.0.0.1:*,localhost:*",
     "CN_GATEWAY_UNKNOWN_MODEL": "default",
 }
+# Whoever may use a mesh without keys, which is on loopback only, can reach loopback anyway. Once keys are needed this
+# no longer holds; and who sets CN_GATEWAY_FETCH_ALLOW has said all about it.
+KEYLESS_FETCHES = {"CN_GATEWAY_FETCH_ALLOW_KEYLESS": "127.0.0.1:*,localhost:*"}
+_FETCHES = "CN_GATEWAY_FETCH_ALLOW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,10 @@ def processes(settings: LocalSettings, run: Path, environ: Mapping[str, str]) ->
         local_bootstrap(
             ENVOY_FILE.read_text(),
             edge=settings.edge_address,
+            internal=settings.internal_address,
             mesh=settings.mesh_address,
             metrics=settings.envoy_metrics_address,
-            admin=settings.envoy_admin_address,
+            admin=run.resolve() / "envoy-admin.sock",
             upstreams={
                 "gateway": settings.gateway_address,
                 "gateway_grpc": settings.gateway_grpc_address,
@@ -67,9 +69,12 @@ def processes(settings: LocalSettings, run: Path, environ: Mapping[str, str]) ->
         "CN_GATEWAY_DATABASE_URL": database_url(run),
         "CN_GATEWAY_STORAGE_URL": (run.resolve() / "assets").as_uri(),
     }
-    alone = {
-        name: value for name, value in (ALONE | kept).items() if name not in environ and name + "_FILE" not in environ
-    }
+
+    def is_set(name: str) -> bool:
+        return name in environ or f"{name}_FILE" in environ
+
+    defaults = ALONE | kept | ({} if is_set(_FETCHES) else KEYLESS_FETCHES)
+    alone = {name: value for name, value in defaults.items() if not is_set(name)}
     commands = {name: shlex.split(line) for name, line in procfile().items()}
     # The Procfile's `python` and `envoy` are replaced by those of this environment.
     programs = {"python": [sys.executable], "envoy": envoy_command(bootstrap)}

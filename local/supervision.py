@@ -5,6 +5,8 @@ A process that dies is restarted at once; one that keeps dying at start is given
 
 import http.client
 import os
+import resource
+import secrets
 import signal
 import subprocess
 import sys
@@ -18,6 +20,8 @@ from typing import Any
 import httpx2
 from supervisor.xmlrpc import SupervisorTransport
 
+from gateway.settings import INSTANCE_HEADER, split_address
+from local import ports
 from local.processes import ROOT, Process, processes
 from local.settings import LocalSettings
 
@@ -25,6 +29,10 @@ START_SECONDS = 180.0
 # A service's drain plus grace, see mesh/server.py; after that supervisord kills it.
 STOP_SECONDS = 30
 _TICK_S = 0.2
+# Envoy's edge takes some ten thousand connections.
+_FILES = 20_000
+# Above it PORT would move other ports past the last one.
+_HIGHEST_EDGE = 23_000
 
 # Groups stop one after the other, the last one first: callers stop before the services that they call.
 GROUPS = {
@@ -54,7 +62,9 @@ class LocalMesh:
         self.settings = settings
         self.url = f"http://{settings.edge_address}"
         self.run = Path(settings.run_folder).resolve()
-        self._environ = dict(environ)
+        # Told from other meshes by this; the gateway says it with its readiness.
+        self._instance = secrets.token_hex(8)
+        self._environ = {**environ, "CN_GATEWAY_INSTANCE": self._instance}
         self._report = report
         self._supervisord: subprocess.Popen[bytes] | None = None
 
@@ -71,10 +81,13 @@ class LocalMesh:
         """Start every process and wait until a request would be answered.
 
         Raises:
-            MeshStartError: a process keeps dying, or nothing answers within START_SECONDS.
+            MeshStartError: a port is taken, a process keeps dying, or nothing answers within START_SECONDS.
         """
         (self.run / "logs").mkdir(parents=True, exist_ok=True)
         self._take_pidfile()
+        if taken := ports.faults(self.settings):
+            *_, edge = split_address(self.settings.edge_address)
+            raise MeshStartError("\n".join([*taken, f"or move all ports: PORT={_other(edge)} make up"]))
         rows = processes(self.settings, self.run, self._environ)
         config = self.run / "supervisord.conf"
         config.write_text(supervisord_config(rows, self.run))
@@ -146,6 +159,8 @@ class LocalMesh:
             answer = httpx2.get(f"{self.url}/readyz", timeout=5)
         except httpx2.HTTPError:
             return False, "envoy"
+        if answer.headers.get(INSTANCE_HEADER) != self._instance:
+            return False, f"another server answers at {self.url}"
         return answer.status_code == 200, answer.text[:200]
 
     def _wait_ready(self, names: list[str], seconds: float = START_SECONDS) -> None:
@@ -180,8 +195,14 @@ class LocalMesh:
     def _take_pidfile(self) -> None:
         if (pid := running_pid(self.run)) is not None:
             raise MeshStartError(
-                f"a mesh is already running from {self.run} (pid {pid}); stop it with `python -m local down`"
+                f"a mesh is already running from {self.run} (pid {pid}); stop it with `python -m local down`, "
+                "or set CN_RUN_FOLDER and PORT to run another one"
             )
+
+
+def _other(port: int) -> int:
+    """A port to propose in place of `port`."""
+    return port + 100 if port + 100 <= _HIGHEST_EDGE else port - 100
 
 
 def running_pid(run: Path) -> int | None:
@@ -208,6 +229,12 @@ def stop_running(run: Path) -> bool:
     return False
 
 
+def _files() -> int:
+    """How many files a process may have open, as far as this user may say so."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+
+
 def supervisord_config(rows: list[Process], run: Path) -> str:
     """The text of supervisord.conf for `rows`, with logs, socket and pid file under `run`."""
 
@@ -220,6 +247,7 @@ def supervisord_config(rows: list[Process], run: Path) -> str:
         f"pidfile={run}/supervisord.pid",
         "logfile_maxbytes=10MB",
         "logfile_backups=1",
+        f"minfds={_files()}",
         "[unix_http_server]",
         f"file={run}/supervisor.sock",
         "chmod=0700",

@@ -27,7 +27,7 @@ OPTIONS = [("grpc.max_receive_message_length", 64 * 1024 * 1024), ("grpc.max_sen
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prompt")
-    parser.add_argument("--address", default="127.0.0.1:8090", help="Envoy's mesh listener")
+    parser.add_argument("--address", default="127.0.0.1:8091", help="Envoy's internal listener")
     parser.add_argument("--key", default="", help="API key, if the deployment requires one")
     parser.add_argument("--idempotency-key", default=str(uuid.uuid4()))
     parser.add_argument("--steps", type=int)

@@ -34,7 +34,6 @@ def asset_routes(gateway: Gateway) -> APIRouter:
         headers = {
             "Cache-Control": f"private, max-age={int(gateway.settings.retention_s)}, immutable",
             "Content-Security-Policy": "default-src 'none'; sandbox",
-            "Access-Control-Allow-Origin": "*",
         }
         if encoded:
             content = found.content if not isinstance(found, Elsewhere) else (await gateway.assets.get(name)).content
@@ -43,8 +42,6 @@ def asset_routes(gateway: Gateway) -> APIRouter:
             # The target may change during the life of a link.
             return RedirectResponse(found.url, 307, {**headers, "Cache-Control": "private, no-store"})
         return Response(found.content, 200, headers, found.media_type)
-
-    router.add_api_route(PATH + "/{name}", asset, methods=["HEAD"], include_in_schema=False)
 
     @router.put(uploads.PATH + "/{id}/parts/{number}", status_code=204, responses=problem.RESPONSES)
     async def upload_part(

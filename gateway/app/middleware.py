@@ -1,4 +1,4 @@
-"""The outermost middleware: request id, metrics, access log, headers of every answer."""
+"""The outermost middleware: request id, metrics, access log, headers of every answer, HEAD."""
 
 import re
 import time
@@ -10,6 +10,7 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.app.head import as_get, without_content
 from gateway.keys.limits import CALLER, Caller
 from mesh.telemetry import log, request_id
 
@@ -39,7 +40,10 @@ def hide_query(span: Span, scope: Scope) -> None:
 
 
 class RequestObserver:
-    """ASGI middleware around the whole application: request id, metrics, access log, headers of every answer."""
+    """ASGI middleware around the whole application: request id, metrics, access log, headers of every answer.
+
+    HEAD of a path is handled as its GET, and counted as HEAD.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -54,6 +58,8 @@ class RequestObserver:
         token = request_id.set(call_id)
         # By now the server has taken the client's own address from the proxy in front.
         calling = CALLER.set(Caller((scope.get("client") or ("",))[0]))
+        is_head = scope["method"] == "HEAD"
+        handled = as_get(scope) if is_head else scope
         status = 499
         began = time.monotonic()
 
@@ -67,12 +73,14 @@ class RequestObserver:
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            await (
+                without_content(self._app, handled, receive, answer) if is_head else self._app(handled, receive, answer)
+            )
         finally:
             seconds = time.monotonic() - began
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
             # Route templates, not paths, which clients could make up without end.
-            route = getattr(scope.get("route"), "path", "unknown")
+            route = getattr(handled.get("route"), "path", "unknown")
             REQUESTS.labels(route, method, str(status)).inc()
             SECONDS.labels(route).observe(seconds)
             if route not in _QUIET:

@@ -1,7 +1,7 @@
 """Fetches pictures that clients name by URL: from public hosts only, with few redirects, each checked from scratch."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -54,7 +54,8 @@ class Fetcher:
     """Fetches pictures from the public internet.
 
     Args:
-        allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host.
+        allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host. A function is
+            asked each time.
         timeout_s: timeout in seconds for a picture, redirects included.
         resolver: resolves host names.
         max_bytes: size of the largest picture.
@@ -64,7 +65,7 @@ class Fetcher:
     def __init__(
         self,
         *,
-        allow: Iterable[str] = (),
+        allow: Iterable[str] | Callable[[], Iterable[str]] = (),
         timeout_s: float = 10.0,
         resolver: AbstractResolver | None = None,
         max_bytes: int = MAX_BYTES,

@@ -4,10 +4,11 @@ The URL is parsed once, by the library that also connects; its host is resolved 
 connection is made to exactly those addresses. Redirects are never followed here.
 """
 
+import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from prometheus_client import Counter
 from yarl import URL
 
 from mesh.errors import InvalidInput
+from mesh.telemetry import log
 
 BLOCKED = Counter("cn_fetch_blocked_total", "Failed requests to hosts named by clients, by reason.", ["reason"])
 
@@ -37,6 +39,11 @@ DENIED = tuple(
 )  # fmt: skip
 PORTS = frozenset({80, 443, 8080, 8443})
 LONGEST_URL = 2048
+RESOLVE_S = 2.0
+"""Seconds for which the host of a URL is looked up when the URL is named."""
+DOCUMENTATION = ("example.com", "example.net", "example.org")
+"""Reserved for documents (RFC 2606), whose examples are taken even where the name server knows no public names."""
+_NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 # Scheme and host, as browsers split a URL; a relative one has none.
 _ORIGIN = re.compile(r"(?:[^/?#]*//[^/?#]*)?")
@@ -104,19 +111,24 @@ class Egress:
     """Access to the public internet, and to the private addresses that the operator allows.
 
     Args:
-        allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host.
+        allow: host:port pairs that may be private, as written in URLs; host:* is any port of that host. A function is
+            asked each time.
         resolver: resolves host names.
         ports: allowed ports of public hosts.
+        setting: name of the setting that allows others, for errors.
     """
 
     def __init__(
         self,
         *,
-        allow: Iterable[str] = (),
+        allow: Iterable[str] | Callable[[], Iterable[str]] = (),
         resolver: AbstractResolver | None = None,
         ports: frozenset[int] = PORTS,
+        setting: str = "",
     ) -> None:
-        self._allow = frozenset(allow)
+        pairs = () if callable(allow) else frozenset(allow)
+        self._allow: Callable[[], Iterable[str]] = allow if callable(allow) else lambda: pairs
+        self._setting = setting
         self._resolver = resolver or aiohttp.ThreadedResolver()
         self._ports = ports
 
@@ -127,18 +139,54 @@ class Egress:
             InvalidInput: it never may: another scheme or port, user information, or a private address.
         """
         try:
-            if len(text.encode()) > LONGEST_URL:
-                raise EgressRefused("spelling", "length")
-            url = parsed(text)
-            self._host(url, self._allowed(url))
+            self._literal_host(text)
         except (EgressRefused, ValueError) as error:
-            count(error)
-            raise InvalidInput(
-                f"{field} must be an http or https URL of a public host, of at most {LONGEST_URL} bytes, "
-                "without user name and password",
-                field=field,
-            ) from None
+            raise self._refusal(error, field) from None
         return text
+
+    async def named(self, text: str, field: str) -> str:
+        """`text`, if it is a URL whose host may be requested now: its name is resolved, within RESOLVE_S seconds.
+
+        A name server that does not answer in time, or can't at the moment, refuses nothing: each connection checks the
+        host again.
+
+        Raises:
+            InvalidInput: as `check`, and if the name does not exist or has an address outside the public internet; the
+                same message for all, so that nobody can map a network with it.
+        """
+        try:
+            url = self._literal_host(text)
+            await self._resolvable(url)
+        except (EgressRefused, ValueError) as error:
+            raise self._refusal(error, field) from None
+        return text
+
+    def _literal_host(self, text: str) -> URL:
+        if len(text.encode()) > LONGEST_URL:
+            raise EgressRefused("spelling", "length")
+        url = parsed(text)
+        self._host(url, self._allowed(url))
+        return url
+
+    async def _resolvable(self, url: URL) -> None:
+        try:
+            async with asyncio.timeout(RESOLVE_S):
+                await self._addresses(url, self._allowed(url))
+        except OSError as error:
+            if isinstance(error, socket.gaierror) and error.errno in _NO_SUCH_NAME and not _is_documentation(url):
+                raise EgressRefused("name", "does not exist") from None
+            log.info("name not resolved", host=url.host, reason=str(error)[:200] or "no answer in time")
+
+    def _refusal(self, error: Exception, field: str) -> InvalidInput:
+        count(error)
+        log.info("URL refused", field=field, reason=str(error)[:200])
+        ports = ", ".join(map(str, sorted(self._ports)))
+        others = f"; the operator of this server can allow others in {self._setting}" if self._setting else ""
+        return InvalidInput(
+            f"{field} must be an http or https URL of a public host that exists, on port {ports}, of at most "
+            f"{LONGEST_URL} bytes, without user name and password{others}",
+            field=field,
+        )
 
     @asynccontextmanager
     async def session(self, url: URL, headers: Mapping[str, str] | None = None) -> AsyncIterator[aiohttp.ClientSession]:
@@ -166,7 +214,7 @@ class Egress:
             yield session
 
     def _allowed(self, url: URL) -> bool:
-        return not self._allow.isdisjoint((f"{url.host}:{url.port}", f"{url.host}:*"))
+        return not {f"{url.host}:{url.port}", f"{url.host}:*"}.isdisjoint(self._allow())
 
     def _host(self, url: URL, allowed: bool) -> Address | None:
         """The IP address that `url` has as its host; None for a name. EgressRefused if it is not allowed."""
@@ -206,6 +254,10 @@ class _Pinned(AbstractResolver):
 
     async def close(self) -> None:
         pass
+
+
+def _is_documentation(url: URL) -> bool:
+    return any(f".{url.host}".endswith(f".{name}") for name in DOCUMENTATION)
 
 
 def _literal(host: str) -> Address | None:

@@ -71,7 +71,7 @@ class Generations(generation_pb2_grpc.GenerationServiceServicer):
             number(DEADLINE_S)("deadline", seconds)
             order = replace(order, deadline_s=seconds)
         if request.webhook:
-            order = replace(order, webhook=self._gateway.webhooks.check(request.webhook, "webhook"))
+            order = replace(order, webhook=await self._gateway.webhooks.named(request.webhook, "webhook"))
         job = await self._submit(order)
         return generation_pb2.SubmitJobResponse(job=await self._record(job))
 

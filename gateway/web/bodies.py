@@ -34,6 +34,10 @@ class Scan(Protocol):
     """Looks over a body as it arrives. Nothing is built before `fields`."""
 
     @property
+    def is_json(self) -> bool:
+        """Whether the body is read as JSON, as far as is known."""
+
+    @property
     def found(self) -> str | None:
         """The text of the field that is looked for, as far as it was read; of repeated ones that of the last."""
 
@@ -168,6 +172,11 @@ class FormOrJson:
         self._wanted = wanted
         self._start = b""
         self._scan: Scan | None = None
+
+    @property
+    def is_json(self) -> bool:
+        """As Scan.is_json."""
+        return self._scan is not None and self._scan.is_json
 
     @property
     def found(self) -> str | None:

@@ -55,6 +55,8 @@ class JsonScan:
 
     """
 
+    is_json = True
+
     def __init__(self, wanted: str = "") -> None:
         self._wanted = wanted
         self._plain = wanted.encode()

@@ -64,6 +64,8 @@ class MultipartScan:
         Malformed: there is no valid boundary.
     """
 
+    is_json = False
+
     def __init__(self, content_type: str, wanted: str = "") -> None:
         self._boundary = _boundary(content_type)
         self._form = _Form(self._boundary, wanted, LONGEST_TEXT)

@@ -36,15 +36,32 @@ class Kind:
 
 
 KINDS = (
-    Kind("malformed", 400, "Malformed request", "The body is not a JSON object. Nothing was read from it."),
+    Kind(
+        "malformed",
+        400,
+        "Malformed request",
+        "The body is not a JSON object, or not declared as one. Nothing was read from it.",
+    ),
     Kind("unauthenticated", 401, "API key missing or unknown", "Send `Authorization: Bearer KEY` with a valid key."),
-    Kind("forbidden", 403, "Not allowed", "The key is valid but lacks the scope, or a signed link has expired."),
+    Kind(
+        "forbidden",
+        403,
+        "Not allowed",
+        "The key is valid but lacks the scope, a signed link has expired, or a web page of an origin that is not in "
+        "CN_GATEWAY_ORIGINS called where no key is asked for.",
+    ),
     Kind("not-found", 404, "Not found", "The path or id is unknown, belongs to another key, or has expired."),
     Kind("method-not-allowed", 405, "Method not allowed", "The path exists for other methods; `Allow` lists them."),
     Kind("not-acceptable", 406, "Not acceptable", "`Accept` excludes every media type that this request can return."),
     Kind("conflict", 409, "Conflict", "The idempotency key was used for another request; use a new one."),
     Kind("body-too-large", 413, "Body too large", "Send smaller pictures, or upload them one by one as assets."),
     Kind("body-compressed", 415, "Compressed body", "Send the body without Content-Encoding."),
+    Kind(
+        "misdirected",
+        421,
+        "Another server's name",
+        "Where no key is asked for, `Host` must be a name of loopback or the public URL's.",
+    ),
     Kind("invalid", 422, "Invalid request", "`field` names the part to change, `detail` what it must be."),
     Kind("overloaded", 429, "Too many requests", "A limit was reached; try again after `retry_after` seconds."),
     Kind("cancelled", 499, "Client closed request", "The client cancelled the request."),

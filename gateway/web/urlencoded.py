@@ -35,6 +35,8 @@ class UrlencodedScan:
         found: the text of that field so far, of repeated ones that of the last; None if there is none or it is empty.
     """
 
+    is_json = False
+
     def __init__(self, wanted: str = "") -> None:
         self.found: str | None = None
         self._wanted = wanted

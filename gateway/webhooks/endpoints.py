@@ -60,9 +60,15 @@ class Endpoints:
         Raises:
             InvalidInput: not a URL, another scheme or port, user information, or a private address.
         """
-        if not isinstance(url, str):
-            raise InvalidInput(f"{field} must be an http or https URL", field=field)
-        return self._egress.check(url, field)
+        return self._egress.check(_text(url, field), field)
+
+    async def named(self, url: object, field: str) -> str:
+        """`url`, if it is allowed as a webhook URL and its host can be notified now.
+
+        Raises:
+            InvalidInput: as `check`; or the name does not exist, or is one of a private address.
+        """
+        return await self._egress.named(_text(url, field), field)
 
     async def create(
         self,
@@ -78,7 +84,7 @@ class Endpoints:
 
         Args:
             owner: whose jobs it is notified of.
-            url: see `check`.
+            url: see `named`.
             events: event names, or "*" for all.
             description: for people to read.
             dialect: dialect of the bodies and event names.
@@ -91,7 +97,7 @@ class Endpoints:
             "id": f"ep_{secrets.token_hex(12)}",
             "owner": owner,
             "dialect": dialect,
-            "url": self.check(url, fields[0]),
+            "url": await self.named(url, fields[0]),
             "events": _events(events, fields[1]),
             "description": _description(description, fields[2]),
             "secret": endpoint_secret(secrets.token_bytes(_SECRET_BYTES)),
@@ -124,7 +130,7 @@ class Endpoints:
         """Change what is not None, see `create`; NotFound, InvalidInput. Once enabled, it gets events from then on."""
         changes: dict[str, Any] = {}
         if url is not None:
-            changes["url"] = self.check(url, fields[0])
+            changes["url"] = await self.named(url, fields[0])
         if events is not None:
             changes["events"] = _events(events, fields[1])
         if description is not None:
@@ -154,6 +160,12 @@ class Endpoints:
 
     def _now(self, connection: Connection) -> Moment:
         return self._of_database(connection.dialect)
+
+
+def _text(url: object, field: str) -> str:
+    if not isinstance(url, str):
+        raise InvalidInput(f"{field} must be an http or https URL", field=field)
+    return url
 
 
 def _events(events: object, field: str) -> Sequence[str]:

@@ -68,6 +68,10 @@ class Webhooks:
         """`url`, if it is allowed as the webhook URL of a request; see Endpoints.check."""
         return self.endpoints.check(url, field)
 
+    async def named(self, url: object, field: str) -> str:
+        """`url`, if it is allowed as the webhook URL of a request and its host exists; see Endpoints.named."""
+        return await self.endpoints.named(url, field)
+
     async def of_job(self, job_id: str) -> tuple[records.Delivery, ...]:
         """The deliveries about a job."""
         return await self._database.run(partial(records.of_job, job_id=job_id))

@@ -1,21 +1,26 @@
 #!/usr/bin/env bash
 # Drain clients before Envoy is stopped: report "not ready", tell connections to close after their answer, and return
-# when nothing is in flight at the edge or after LIMIT seconds. Envoy itself exits at once on SIGTERM.
-# Usage: drain.sh LIMIT [ADMIN_PORT]
+# when nothing is in flight on any listener or after LIMIT seconds. Envoy itself exits at once on SIGTERM.
+# Usage: drain.sh LIMIT [ADMIN_SOCKET]
 set -euo pipefail
 limit=$1
-port=${2:-9901}
+socket=${2:-/tmp/envoy-admin.sock}
 
-# The image has no HTTP client; bash opens the connection itself.
+# The image has no HTTP client, and bash opens no Unix sockets; perl is part of every Debian and Ubuntu.
 admin() {
-  exec 3<>"/dev/tcp/127.0.0.1/$port"
-  printf '%s %s HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n' "$1" "$2" >&3
-  cat <&3
-  exec 3>&-
+  perl -MIO::Socket::UNIX -e '
+    my ($path, $method, $target) = @ARGV;
+    my $admin = IO::Socket::UNIX->new(Peer => $path) or die "$path: $!\n";
+    print $admin "$method $target HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    $admin->flush;
+    print while <$admin>;
+  ' "$socket" "$1" "$2"
 }
 
+# Clients at the edge, callers at the internal listener, and what the gateway has the services do.
 in_flight() {
-  admin GET '/stats?filter=^http\.edge\.downstream_rq_active$' | sed -n 's/^http\.edge\.downstream_rq_active: \([0-9]*\).*/\1/p'
+  admin GET '/stats?filter=^http\.(edge|internal|mesh)\.downstream_rq_active$' |
+    awk -F': ' '/^http\./ {sum += $2} END {print sum + 0}'
 }
 
 admin POST /healthcheck/fail >/dev/null

@@ -13,6 +13,7 @@ import uvicorn
 from gateway.app.application import make_app
 from gateway.bootstrap import Gateway, open_gateway
 from gateway.dialects.table import VOICES
+from gateway.server import HTTP
 from tests.rigs.dialect_settings import split
 from tests.rigs.services import FakeRooms
 
@@ -42,9 +43,7 @@ async def serving(rooms: Any, **settings: Any) -> AsyncIterator[Running]:
     """A gateway with `settings` on a free port, over `rooms`, which are at `mesh_address`."""
     own, of_dialects = split(settings)
     async with open_gateway(own, VOICES) as gateway:
-        config = uvicorn.Config(
-            make_app(gateway, of_dialects), port=0, log_config=None, access_log=False, lifespan="off"
-        )
+        config = uvicorn.Config(make_app(gateway, of_dialects), port=0, **HTTP)
         server = uvicorn.Server(config)
         listening = asyncio.Event()
         startup = server.startup

@@ -15,10 +15,12 @@ from grpc_health.v1 import health_pb2
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from structlog.testing import capture_logs
+from yarl import URL
 
 from gateway.generation.generation import Control, Generation
 from gateway.generation.services import SERVICES
 from tests.contract.conftest import Running, Start
+from tests.rigs.envoy import eventually
 from tests.rigs.ports import free_port
 from tests.rigs.services import FakeRooms
 
@@ -29,8 +31,13 @@ async def test_ready_means_that_every_room_serves(mesh: Running) -> None:
     async with mesh.http.get("/readyz") as response:
         assert (response.status, await response.json()) == (200, {"ready": True, "missing": []})
     await mesh.rooms.health.set(SERVICES[1], health_pb2.HealthCheckResponse.NOT_SERVING)
-    async with mesh.http.get("/readyz") as response:
-        assert (response.status, await response.json()) == (503, {"ready": False, "missing": [SERVICES[1]]})
+
+    async def missing() -> bool:
+        async with mesh.http.get("/readyz") as response:
+            return (response.status, await response.json()) == (503, {"ready": False, "missing": [SERVICES[1]]})
+
+    # An answer is kept for a second.
+    await eventually(missing, "the service is missing")
     mesh.gateway.leaving.set()
     async with mesh.http.get("/readyz") as response:
         assert (response.status, (await response.json())["missing"]) == (503, ["gateway"])
@@ -51,6 +58,14 @@ async def test_without_rooms_every_dialect_says_so_in_its_own_shape(mesh: Runnin
         assert (response.status, body["status"], body["retry_after"]) == (200, "error", 2)
     async with mesh.http.get("/readyz") as response:
         assert (await response.json())["missing"] == list(SERVICES)
+
+
+async def test_clients_at_the_edge_see_no_metrics(shared: Running) -> None:
+    for path in ("/metrics", "/metrics/", "/%6detrics"):
+        url = URL(shared.url + path, encoded=True)
+        async with shared.http.get(url, headers={"x-controlmesh-edge": "1"}) as response:
+            assert response.status == 404
+            assert "cn_" not in await response.text()
 
 
 async def test_metrics_count_routes_and_not_paths(mesh: Running) -> None:

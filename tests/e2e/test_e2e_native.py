@@ -160,7 +160,7 @@ async def test_an_internal_caller_gets_the_same_picture_over_grpc(client: httpx2
         scheduler="DDIMScheduler",
         seed=5,
     )
-    async with open_channel(mesh.settings.mesh_address) as channel:
+    async with open_channel(mesh.settings.internal_address) as channel:
         stub: Any = generation_pb2_grpc.GenerationServiceStub(channel)
         events = [message async for message in stub.Generate(request, timeout=60)]
     assert events[0].WhichOneof("event") == "progress"
@@ -188,10 +188,12 @@ def test_every_room_has_metrics(mesh: LocalMesh, address: str) -> None:
     assert "cn_rpc_requests_total" in httpx2.get(f"http://{where}/metrics").text
 
 
-def test_the_edge_has_docs_health_and_metrics(client: httpx2.Client) -> None:
+def test_the_edge_has_docs_and_health_and_no_metrics(client: httpx2.Client, mesh: LocalMesh) -> None:
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 200
-    assert "cn_http_requests_total" in client.get("/metrics").text
+    for path in ("/metrics", "/metrics/", "/%6detrics", "/metric%73"):
+        assert client.get(path).status_code == 404
+    assert "cn_http_requests_total" in httpx2.get(f"http://{mesh.settings.gateway_address}/metrics").text
     page = client.get("/docs").text
     files = re.findall(r'(?:src|data-description)="([^"]+)"', page)
     assert len(files) == 3 and all(client.get(file).status_code == 200 for file in files)

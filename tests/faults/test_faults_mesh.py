@@ -190,7 +190,7 @@ def test_a_client_that_hangs_up_stops_the_work(caller: httpx2.Client, frail: Loc
 
 
 async def test_a_deadline_stops_the_work(frail: LocalMesh) -> None:
-    async with open_channel(frail.settings.mesh_address) as channel:
+    async with open_channel(frail.settings.internal_address) as channel:
         stub: Any = generation_pb2_grpc.GenerationServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             async for _ in stub.Generate(generation_pb2.GenerateRequest(**LONG), timeout=1.5):

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.rigs.envoy import BOOTSTRAP, eventually
+from controlmesh.v1 import unet_pb2, unet_pb2_grpc
+from mesh.channels import open_channel
+from tests.rigs.envoy import BOOTSTRAP, eventually, running_room
+from tests.rigs.envoy_services import Unet
 from tests.rigs.envoy_site import Site, running_site
 
 DRAIN = BOOTSTRAP.parent / "drain.sh"
@@ -32,8 +35,15 @@ async def readiness(site: Site) -> int:
         return reply.status
 
 
-async def test_draining_waits_for_the_last_answer(tmp_path: Path) -> None:
-    async with running_site(tmp_path) as site:
+async def test_draining_waits_for_the_last_answer_at_the_edge_and_in_the_mesh(tmp_path: Path) -> None:
+    unet = Unet()
+    async with (
+        running_room("unet", unet) as room,
+        running_site(tmp_path, others={"unet": [room.port]}) as site,
+        open_channel(f"127.0.0.1:{site.envoy.mesh}") as channel,
+    ):
+        stream = unet_pb2_grpc.UnetServiceStub(channel).Denoise(unet_pb2.DenoiseRequest(), timeout=60)
+        assert (await stream.read()).progress.step == 1
         assert await readiness(site) == 200
         async with site.client.get(site.url("/controlmesh/v1/generations/abc/events")) as reply:
             await reply.content.readuntil(b"\n\n")
@@ -51,6 +61,11 @@ async def test_draining_waits_for_the_last_answer(tmp_path: Path) -> None:
             assert process.returncode is None
             site.gateway.release.set()
             assert await reply.content.read() == b"data: last\n\n"
+        # Pictures that the services are making count as much as clients who wait.
+        await asyncio.wait_for(looks(process, times=2), 20)
+        assert process.returncode is None
+        unet.release.set()
+        assert (await asyncio.wait_for(stream.read(), 5)).progress.step == 2
         assert await asyncio.wait_for(process.wait(), 10) == 0
 
 

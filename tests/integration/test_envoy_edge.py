@@ -1,11 +1,14 @@
 """The edge listener on real Envoy: what passes, how it passes, and what is said when the gateway can't answer."""
 
 import asyncio
+import contextlib
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 from yarl import URL
 
@@ -41,16 +44,54 @@ async def test_a_request_reaches_the_gateway_with_an_id(site: Site) -> None:
 
 async def test_a_clients_id_and_trace_pass_unchanged_and_its_word_on_addresses_does_not(site: Site) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    sent = {"x-request-id": "my-own-id", "traceparent": trace, "x-forwarded-for": "203.0.113.9"}
+    sent = {"x-request-id": "my-own-id", "traceparent": trace, "baggage": "a=b", "x-forwarded-for": "203.0.113.9"}
     async with site.client.get(site.url("/"), headers=sent) as reply:
         assert reply.headers["x-request-id"] == "my-own-id"
     headers = site.gateway.seen[-1]["headers"]
     assert headers["x-request-id"] == "my-own-id"
     assert headers["traceparent"] == trace
+    assert "baggage" not in headers
     # Envoy adds the address that it saw itself; whoever believes a client's own claim does so knowingly.
     claimed, seen = headers["x-forwarded-for"].split(",")
     assert claimed == "203.0.113.9"
     assert seen != claimed
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "//metrics", "/x/../metrics", "/%6detrics", "/metrics?x=1"])
+async def test_metrics_are_not_at_the_edge(site: Site, path: str) -> None:
+    before = len(site.gateway.seen)
+    for method in ("GET", "HEAD", "POST"):
+        async with site.client.request(method, site.url(path)) as reply:
+            assert (reply.status, reply.content_type) == (404, "application/json")
+    assert len(site.gateway.seen) == before
+
+
+async def test_the_gateway_is_told_which_requests_are_clients(site: Site) -> None:
+    # A spelling that Envoy does not undo is left to the gateway, which shows its metrics to no client.
+    async with site.client.get(site.url("/Metrics;x"), headers={"x-controlmesh-edge": "mine"}) as reply:
+        assert reply.status == 200
+    assert site.gateway.seen[-1]["headers"]["x-controlmesh-edge"] == "1"
+
+
+@pytest.mark.parametrize("host", ["host: somewhere\r\n", ""])
+async def test_http_1_0_is_answered(site: Site, host: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.envoy.edge)
+    writer.write(f"GET /old HTTP/1.0\r\n{host}\r\n".encode())
+    head, _, body = (await asyncio.wait_for(reader.read(), 10)).partition(b"\r\n\r\n")
+    assert b" 200 " in head.splitlines()[0]
+    assert body == b"from the gateway"
+    writer.close()
+
+
+async def test_the_admin_interface_is_a_socket_of_this_user_alone(site: Site) -> None:
+    assert stat.S_IMODE(site.envoy.admin.stat().st_mode) == 0o600
+    assert "LIVE" in await site.envoy.ask("GET", "/ready")
+    ports = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if str(site.envoy.log.parent / "envoy.yaml") in process.cmdline():
+                ports = {at.laddr.port for at in process.net_connections("tcp") if at.status == psutil.CONN_LISTEN}
+    assert ports == {site.envoy.edge, site.envoy.internal, site.envoy.mesh, site.envoy.metrics}
 
 
 async def test_events_pass_one_by_one(site: Site) -> None:

@@ -110,3 +110,22 @@ async def test_headers_have_a_size(site: Site) -> None:
     async with site.client.get(site.url("/"), headers={"x-long": "x" * 40_000}) as reply:
         assert reply.status == 431
         assert "32 KiB" in (await reply.json())["error"]
+
+
+async def test_a_connection_on_which_nothing_is_sent_lives_seconds(hasty: Site) -> None:
+    """One that was used stays open, and others are answered meanwhile."""
+    used_reader, used_writer = await asyncio.open_connection("127.0.0.1", hasty.envoy.edge)
+    used_writer.write(b"GET /used HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    assert (await used_reader.readline()).startswith(b"HTTP/1.1 200")
+    silent = [await asyncio.open_connection("127.0.0.1", hasty.envoy.edge) for _ in range(200)]
+    # The first byte of a request is not a request.
+    for _, writer in silent[:20]:
+        writer.write(b"P")
+    ends = asyncio.gather(*(reader.read() for reader, _ in silent), return_exceptions=True)
+    # What had been sent and nobody read makes a reset of the end.
+    assert all(end == b"" or isinstance(end, ConnectionResetError) for end in await asyncio.wait_for(ends, 10))
+    used_writer.write(b"GET /again HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    while b"HTTP/1.1 200" not in (line := await asyncio.wait_for(used_reader.readline(), 5)):
+        assert line
+    for _, writer in (*silent, (used_reader, used_writer)):
+        writer.close()

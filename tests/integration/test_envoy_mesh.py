@@ -1,4 +1,4 @@
-"""The mesh listener on real Envoy: routes, health, streams, cancelling and deadlines."""
+"""The mesh and internal listeners on real Envoy: routes, health, streams, cancelling and deadlines."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from controlmesh.v1 import (
 )
 from mesh.channels import open_channel
 from tests.rigs.envoy import ROOMS, eventually, running_envoy, running_room
-from tests.rigs.envoy_services import Generation, Mesh, Preprocess, Unet, Vae, drain, failure, running_mesh
+from tests.rigs.envoy_services import HEADER, Generation, Mesh, Preprocess, Unet, Vae, drain, failure, running_mesh
 from tests.rigs.ports import free_port
 
 # gRPC writes a deadline in few digits and rounds it up, by one per cent at most.
@@ -44,7 +44,7 @@ async def test_each_service_has_its_route_and_its_health(mesh: Mesh) -> None:
     models = await unet_pb2_grpc.UnetServiceStub(mesh.channel).ListModels(unet_pb2.ListModelsRequest(), timeout=5)
     images = await vae_pb2_grpc.VaeServiceStub(mesh.channel).Decode(vae_pb2.DecodeRequest(), timeout=5)
     generated = await drain(
-        generation_pb2_grpc.GenerationServiceStub(mesh.channel).Generate(generation_pb2.GenerateRequest(), timeout=5)
+        generation_pb2_grpc.GenerationServiceStub(mesh.internal).Generate(generation_pb2.GenerateRequest(), timeout=5)
     )
     assert controls.controls[0].kind == "preprocess"
     assert models.models[0].name == "unet"
@@ -61,8 +61,27 @@ async def test_health_without_the_header_and_unknown_services_have_no_route(mesh
     assert await mesh.health("controlmesh.v1.Other") == "UNIMPLEMENTED"
 
 
+async def test_callers_reach_the_service_with_keys_and_no_other(mesh: Mesh) -> None:
+    """Where GenerationService is offered the services without keys are not, and the other way round."""
+    calls = (
+        preprocess_pb2_grpc.PreprocessServiceStub(mesh.internal).ListControls(preprocess_pb2.ListControlsRequest()),
+        unet_pb2_grpc.UnetServiceStub(mesh.internal).ListModels(unet_pb2.ListModelsRequest()),
+        vae_pb2_grpc.VaeServiceStub(mesh.internal).Decode(vae_pb2.DecodeRequest()),
+        vae_pb2_grpc.VaeServiceStub(mesh.internal).Decode(
+            vae_pb2.DecodeRequest(), metadata=((HEADER, "controlmesh.v1.VaeService"),)
+        ),
+    )
+    for call in calls:
+        assert await failure(call) == grpc.StatusCode.UNIMPLEMENTED
+    generate = generation_pb2_grpc.GenerationServiceStub(mesh.channel).Generate(generation_pb2.GenerateRequest())
+    assert await failure(drain(generate)) == grpc.StatusCode.UNIMPLEMENTED
+    assert await mesh.internal_health("controlmesh.v1.GenerationService") == "SERVING"
+    # The gateway's own health server answers, whatever service the caller's metadata name.
+    assert await mesh.internal_health("controlmesh.v1.VaeService") == "NOT_FOUND"
+
+
 async def test_reflection_shows_the_service_that_callers_use(mesh: Mesh) -> None:
-    stub = reflection_pb2_grpc.ServerReflectionStub(mesh.channel)
+    stub = reflection_pb2_grpc.ServerReflectionStub(mesh.internal)
     asked = [
         reflection_pb2.ServerReflectionRequest(list_services=""),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="controlmesh.v1.GenerationService"),
@@ -135,7 +154,7 @@ async def test_large_messages_pass_both_ways(mesh: Mesh) -> None:
 async def test_rooms_that_start_late_are_found(tmp_path: Path) -> None:
     port = free_port()
     async with running_envoy(tmp_path, {"vae": [port]}) as envoy, open_channel(f"127.0.0.1:{envoy.mesh}") as channel:
-        mesh = Mesh(envoy, channel, {})
+        mesh = Mesh(envoy, channel, channel, {})
         assert await mesh.health("controlmesh.v1.VaeService") == "UNAVAILABLE"
 
         async def serving() -> bool:

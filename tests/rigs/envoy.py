@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import shutil
+import tempfile
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import grpc
 import uvicorn
 import yaml
@@ -18,7 +21,7 @@ from grpc_reflection.v1alpha import reflection
 
 from controlmesh.v1 import generation_pb2_grpc, preprocess_pb2_grpc, unet_pb2_grpc, vae_pb2_grpc
 from local.envoy import envoy_command, local_bootstrap
-from tests.rigs.ports import free_port
+from tests.rigs.ports import free_port, free_ports
 
 BOOTSTRAP = Path(__file__).parents[2] / "k8s" / "envoy" / "envoy.yaml"
 ROOMS = {
@@ -45,21 +48,28 @@ class Envoy:
     """A running Envoy and where it can be reached."""
 
     edge: int
+    internal: int
     mesh: int
     metrics: int
-    admin: int
+    admin: Path
     log: Path
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
+    async def ask(self, method: str, path: str) -> str:
+        """What the admin interface answers."""
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self.admin))) as session,
+            session.request(method, f"http://admin{path}") as reply,
+        ):
+            return await reply.text()
+
     async def healthy(self, cluster: str) -> list[int]:
         """Ports of the cluster's servers that requests may go to."""
-        with await asyncio.to_thread(
-            urllib.request.urlopen, f"http://127.0.0.1:{self.admin}/clusters?format=json", timeout=5
-        ) as reply:
-            statuses = {entry["name"]: entry for entry in json.load(reply)["cluster_statuses"]}
+        found = json.loads(await self.ask("GET", "/clusters?format=json"))
+        statuses = {entry["name"]: entry for entry in found["cluster_statuses"]}
         return [
             host["address"]["socket_address"]["port_value"]
             for host in statuses[cluster].get("host_statuses", [])
@@ -80,14 +90,17 @@ async def running_envoy(
         edit: changes the parsed bootstrap first, for shorter times than a test can wait for.
     """
     ports = {name: upstreams.get(name) or [free_port()] for name in CLUSTERS}
-    spot = Envoy(free_port(), free_port(), free_port(), free_port(), folder / "envoy.log")
+    # Paths of sockets are short: a test's folder may be too deep.
+    sockets = Path(tempfile.mkdtemp(prefix="envoy-"))
+    spot = Envoy(*free_ports(4), sockets / "admin.sock", folder / "envoy.log")
     text = local_bootstrap(
         BOOTSTRAP.read_text(),
         upstreams={name: f"127.0.0.1:{first}" for name, (first, *_) in ports.items()},
         edge=f"127.0.0.1:{spot.edge}",
+        internal=f"127.0.0.1:{spot.internal}",
         mesh=f"127.0.0.1:{spot.mesh}",
         metrics=f"127.0.0.1:{spot.metrics}",
-        admin=f"127.0.0.1:{spot.admin}",
+        admin=spot.admin,
     )
     bootstrap = yaml.safe_load(text)
     for cluster in bootstrap["static_resources"]["clusters"]:
@@ -118,6 +131,7 @@ async def running_envoy(
         if process.returncode is None:
             process.terminate()
         await process.wait()
+        shutil.rmtree(sockets)
 
 
 def manager(bootstrap: dict[str, Any], listener: str) -> dict[str, Any]:

@@ -96,15 +96,23 @@ class Generation(generation_pb2_grpc.GenerationServiceServicer):
 
 @dataclass
 class Mesh:
-    """Envoy, its rooms, and a channel to it."""
+    """Envoy, its rooms, and channels to its listeners `mesh` and `internal`."""
 
     envoy: Envoy
     channel: grpc.aio.Channel
+    internal: grpc.aio.Channel
     rooms: dict[str, list[Room]]
 
     async def health(self, service: str) -> str:
         """What a health check through the mesh hears."""
-        stub = health_pb2_grpc.HealthStub(self.channel)
+        return await self._health(self.channel, service)
+
+    async def internal_health(self, service: str) -> str:
+        """What a health check through the internal listener hears."""
+        return await self._health(self.internal, service)
+
+    async def _health(self, channel: grpc.aio.Channel, service: str) -> str:
+        stub = health_pb2_grpc.HealthStub(channel)
         try:
             reply = await stub.Check(
                 health_pb2.HealthCheckRequest(service=service), metadata=((HEADER, service),), timeout=5
@@ -132,7 +140,8 @@ async def running_mesh(
             ports[cluster][0] = relay.port
         envoy = await stack.enter_async_context(running_envoy(folder, ports))
         channel = await stack.enter_async_context(open_channel(f"127.0.0.1:{envoy.mesh}"))
-        yield Mesh(envoy, channel, rooms)
+        internal = await stack.enter_async_context(open_channel(f"127.0.0.1:{envoy.internal}"))
+        yield Mesh(envoy, channel, internal, rooms)
 
 
 async def failure(call: Any) -> grpc.StatusCode:

@@ -71,12 +71,14 @@ class Site:
 
 
 @asynccontextmanager
-async def running_site(folder: Path, edit: Callable[[dict[str, Any]], None] | None = None) -> AsyncIterator[Site]:
-    """The edge, as it is or edited, with its gateway running."""
+async def running_site(
+    folder: Path, edit: Callable[[dict[str, Any]], None] | None = None, others: dict[str, list[int]] | None = None
+) -> AsyncIterator[Site]:
+    """The edge, as it is or edited, with its gateway running; `others` are ports of other clusters' servers."""
     port, gateway = free_port(), Gateway()
     async with (
         running_http(gateway, port),
-        running_envoy(folder, {"gateway": [port]}, edit) as envoy,
+        running_envoy(folder, {"gateway": [port], **(others or {})}, edit) as envoy,
         aiohttp.ClientSession() as client,
     ):
         yield Site(envoy, gateway, client, port)
@@ -84,6 +86,9 @@ async def running_site(folder: Path, edit: Callable[[dict[str, Any]], None] | No
 
 def shorten(bootstrap: dict[str, Any]) -> None:
     """The edge's timeouts at a length that a test can wait for."""
+    (listener,) = [entry for entry in bootstrap["static_resources"]["listeners"] if entry["name"] == "edge"]
+    assert listener["listener_filters_timeout"] == "3s"
+    listener["listener_filters_timeout"] = "1s"
     edge = manager(bootstrap, "edge")
     assert edge["request_headers_timeout"] == "5s"
     assert edge["request_timeout"] == "60s"

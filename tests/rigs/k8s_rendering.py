@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "k8s"
-COMPONENTS = ("colocated", "fetch-urls", "gpu")
+COMPONENTS = ("colocated", "fetch-urls", "gpu", "internal-callers")
 VARIANTS = ("base", "demo", *COMPONENTS, "every component")
 
 Document = dict[str, Any]

@@ -13,6 +13,7 @@ from gateway.web.authorization import bearer
 from gateway.web.bodies import Scan, Sender
 from gateway.web.json_bodies import JsonScan
 from gateway.web.malformed import Malformed
+from gateway.web.pages import check_json
 
 # The first bytes of PNG, JPEG and WebP, with which no JSON can begin.
 _MAGIC = (b"\x89", b"\xff", b"R")
@@ -59,11 +60,13 @@ async def json_of(gateway: Gateway, request: Request) -> dict[str, Any]:
     """The body as a JSON object; fields that are null are kept.
 
     Raises:
-        MeshError: it is not a JSON object, or as body_of.
+        MeshError: it is not a JSON object, or not declared as JSON where no key is asked for, or as body_of.
     """
     scan = JsonScan()
     with naming_label(request):
-        return await fields_of(scan, await body_of(gateway, request, scan))
+        sent = await fields_of(scan, await body_of(gateway, request, scan))
+    declared_json(gateway, request)
+    return sent
 
 
 def media_type_of(request: Request) -> str:
@@ -131,3 +134,13 @@ async def fingerprint_of(request: Request) -> str:
     content_type = request.headers.get("content-type", "")
     path = request.url.path
     return await bodies.off_loop(len(body), idempotency.fingerprint, request.method, path, content_type, body)
+
+
+def declared_json(gateway: Gateway, request: Request) -> None:
+    """Check, where no key is asked for, that the body is declared as JSON: any web page could send it as plain text.
+
+    Raises:
+        NotJson: it is declared as something else, or as nothing.
+    """
+    if not gateway.keys.asked_for:
+        check_json(request.headers.get("content-type", ""))

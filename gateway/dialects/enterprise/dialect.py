@@ -20,7 +20,7 @@ from gateway.dialects.common.declared import Table
 from gateway.dialects.common.dialect import Handler, Submission, answering, base_url, generate
 from gateway.dialects.common.examples import Examples
 from gateway.dialects.common.lenient import Lenient
-from gateway.dialects.common.request import body_of, fields_of
+from gateway.dialects.common.request import body_of, declared_json, fields_of
 from gateway.dialects.enterprise import answers, controlnet, management, models, uploads
 from gateway.dialects.enterprise import echo as enterprise_meta
 from gateway.dialects.enterprise import uncontrolled as siblings
@@ -49,12 +49,6 @@ _EXAMPLES = Examples("gateway.dialects.enterprise")
 _KEY = "key"
 """Name of the field with the key, and of the header."""
 _TEMPORARY_S = 86_400.0
-_CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-    "Access-Control-Allow-Headers": "content-type, authorization, key",
-    "Access-Control-Max-Age": "600",
-}
 
 
 class Enterprise:
@@ -82,8 +76,6 @@ class Enterprise:
                 form for stem in paths for form in ((stem, stem + "/{id}") if function == "fetch" else (stem,))
             ]:
                 router.add_api_route(path, endpoint, methods=["POST"], openapi_extra=example)
-                # Starlette's own kind, which takes no time to make: there are as many as paths.
-                router.add_route(path, _preflight, methods=["OPTIONS"], include_in_schema=False)
                 if function == "fetch":
                     router.add_api_route(path, endpoint, methods=["GET"])
         return router
@@ -102,7 +94,7 @@ class Enterprise:
         path = request.scope["path"]
         around = Circumstances(path, await catalogue.offer(), settings, await catalogue.default_model())
         # Before pictures are fetched in vain.
-        webhook = self._webhook(fields)
+        webhook = await self._webhook(fields)
         at_once = fields.flag("instant_response") or webhook is not None
         pictures = OwnPictures(self._gateway.pictures, self._gateway.assets, base_url(self._gateway, request))
         reading = await _READERS[around.task](fields, around, pictures)
@@ -195,7 +187,12 @@ class Enterprise:
         body = await body_of(self._gateway, request, scan, header_key=_first(beside), is_known=False)
         self._known([scan.found, *beside], request)
         bodies.admit(request)
-        return {} if not body or body.isspace() else await fields_of(scan, body)
+        if not body or body.isspace():
+            return {}
+        sent = await fields_of(scan, body)
+        if scan.is_json:
+            declared_json(self._gateway, request)
+        return sent
 
     def _fields(self, request: Request, sent: Mapping[str, Any]) -> Lenient:
         path = request.scope["path"]
@@ -225,10 +222,10 @@ class Enterprise:
         """The options of the request's key, once it is known, else the deployment's."""
         return getattr(request.state, "options", None) or Options.of(self._settings)
 
-    def _webhook(self, fields: Lenient) -> str | None:
+    async def _webhook(self, fields: Lenient) -> str | None:
         if not fields.says_something("webhook"):
             return None
-        return self._gateway.webhooks.check(fields.text("webhook").strip(), "webhook")
+        return await self._gateway.webhooks.named(fields.text("webhook").strip(), "webhook")
 
     async def _links(self, base: str, job: Job) -> list[str]:
         """URLs of the pictures, finished or not: expiring after a day or with base64 content, if requested."""
@@ -261,13 +258,8 @@ def _not_enabled(name: str) -> Function:
 
 
 def _json(body: Any, status: int, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(body), status, {**_CORS, **(headers or {})}, "application/json")
+    return Response(orjson.dumps(body), status, headers, "application/json")
 
 
 def _first(named: Sequence[Any]) -> str | None:
     return next((str(key) for key in named if key), None)
-
-
-async def _preflight(request: Request) -> Response:
-    """The answer to a browser's CORS preflight request."""
-    return Response(status_code=204, headers=_CORS)

@@ -101,7 +101,7 @@ async def _load(call: Call, function: str) -> dict[str, Any]:
         raise in_format(format, MODEL_FORMATS[format])
     told: str | None = None
     if fields.says_something("webhook"):
-        told = call.gateway.webhooks.check(fields.text("webhook").strip(), "webhook")
+        told = await call.gateway.webhooks.named(fields.text("webhook").strip(), "webhook")
     wanted = Load(name=name, source=source, owner=call.owner, dialect=DIALECT, webhook=told)
     if kind == _CONTROLNET:
         wanted = await _controlnet(call, wanted)

@@ -28,6 +28,7 @@ from gateway.jobs.job import Job, Status
 from gateway.web import problem
 from gateway.web.accept import negotiate
 from gateway.web.malformed import NoRoute
+from gateway.web.pages import Refused
 from mesh.errors import (
     DeadlineExceeded,
     Forbidden,
@@ -132,7 +133,7 @@ class HuggingFace:
             status, text = 401, "Invalid or missing token"
         elif isinstance(error, Unavailable):
             status, text = 503, "Service Unavailable"
-        elif isinstance(error, NoRoute):
+        elif isinstance(error, NoRoute | Refused):
             status = error.status
         elif isinstance(error, TooOften):
             status = 429

@@ -101,7 +101,7 @@ class Native:
         want, hold = asked(body), waiting(request)
         handling = dict(want.handling)
         if "webhook" in handling:
-            handling["webhook"] = self._gateway.webhooks.check(handling["webhook"], "webhook")
+            handling["webhook"] = await self._gateway.webhooks.named(handling["webhook"], "webhook")
         complete = await self._with_pictures(want.outline, want.sent, owner)
         return Submission(generation=complete, owner=owner, hold_s=hold.seconds, **handling)
 

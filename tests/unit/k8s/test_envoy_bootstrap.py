@@ -46,13 +46,20 @@ def test_no_field_is_deprecated_or_still_in_progress() -> None:
 def test_the_local_form_differs_only_in_addresses_and_ports(tmp_path: Path) -> None:
     text = BOOTSTRAP.read_text()
     local = local_bootstrap(
-        text, upstreams=UPSTREAMS, edge="127.0.0.1:41080", mesh="127.0.0.1:41090", metrics="127.0.0.1:41092"
+        text,
+        upstreams=UPSTREAMS,
+        edge="127.0.0.1:41080",
+        internal="127.0.0.1:41091",
+        mesh="127.0.0.1:41090",
+        metrics="127.0.0.1:41092",
+        admin=tmp_path / "admin.sock",
     )
     before, after = leaves(yaml.safe_load(text)), leaves(yaml.safe_load(local))
     assert before.keys() == after.keys()
     changed = {path for path in before if before[path] != after[path]}
     assert changed
-    assert {path[-2:] for path in changed} <= {("socket_address", "address"), ("socket_address", "port_value")}
+    kinds = {("socket_address", "address"), ("socket_address", "port_value"), ("pipe", "path")}
+    assert {path[-2:] for path in changed} <= kinds
     addresses = {path for path in after if path[-2:] == ("socket_address", "address")}
     assert {after[path] for path in addresses} == {"127.0.0.1"}
     written = tmp_path / "envoy.yaml"
@@ -61,12 +68,18 @@ def test_the_local_form_differs_only_in_addresses_and_ports(tmp_path: Path) -> N
     assert result.returncode == 0, result.stderr
 
 
-def test_the_admin_cluster_follows_the_admin_address() -> None:
-    local = yaml.safe_load(local_bootstrap(BOOTSTRAP.read_text(), upstreams=UPSTREAMS, admin="[::1]:41901"))
-    socket = {"socket_address": {"address": "::1", "port_value": 41901}}
-    assert local["admin"]["address"] == socket
-    (admin,) = [cluster for cluster in local["static_resources"]["clusters"] if cluster["name"] == "admin"]
-    assert admin["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] == socket
+def test_the_admin_interface_is_a_socket_of_one_user_and_no_port(tmp_path: Path) -> None:
+    for bootstrap, path in (
+        (yaml.safe_load(BOOTSTRAP.read_text()), "/tmp/envoy-admin.sock"),
+        (
+            yaml.safe_load(local_bootstrap(BOOTSTRAP.read_text(), upstreams=UPSTREAMS, admin=tmp_path / "a.sock")),
+            str(tmp_path / "a.sock"),
+        ),
+    ):
+        assert bootstrap["admin"]["address"] == {"pipe": {"path": path, "mode": 0o600}}
+        (admin,) = [cluster for cluster in bootstrap["static_resources"]["clusters"] if cluster["name"] == "admin"]
+        (server,) = admin["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        assert server["endpoint"]["address"] == {"pipe": {"path": path}}
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,10 @@ def test_envoys_clusters_are_headless_services_at_the_ports_of_their_listeners(d
     assert bootstrap == yaml.safe_load((K8S / "envoy" / "envoy.yaml").read_text())
     services = of_kind(documents, "Service")
     for cluster in bootstrap["static_resources"]["clusters"]:
-        endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
-        socket = endpoint["address"]["socket_address"]
         if cluster["name"] == "admin":
             continue
+        endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+        socket = endpoint["address"]["socket_address"]
         spec = services[socket["address"]]["spec"]
         assert spec["clusterIP"] == "None", cluster["name"]
         assert socket["port_value"] in {port["port"] for port in spec["ports"]}, cluster["name"]
@@ -94,7 +94,7 @@ EDGES = {
 }
 
 
-@pytest.mark.parametrize("variant", ["base", "demo", "gpu", "fetch-urls"])
+@pytest.mark.parametrize("variant", ["base", "demo", "gpu", "fetch-urls", "internal-callers"])
 def test_pods_reach_each_other_along_the_meshs_edges_only(variant: str) -> None:
     documents = renderings()[variant]
     denied = of_kind(documents, "NetworkPolicy")["default-deny"]["spec"]
@@ -134,6 +134,26 @@ def test_only_the_component_opens_a_way_out_of_the_cluster() -> None:
     assert not ways_out(renderings()["base"])
     assert not ways_out(renderings()["demo"])
     assert ways_out(renderings()["fetch-urls"]) == {"gateway-fetches"}
+
+
+def reach(documents: list[Document], port: int) -> list[Document]:
+    """Who may connect to Envoy at `port`, as the policies say it."""
+    return [
+        peer
+        for policy in of_kind(documents, "NetworkPolicy").values()
+        if policy["spec"]["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/name") == "envoy"
+        for rule in policy["spec"].get("ingress", [])
+        if any(one["port"] == port for one in rule["ports"])
+        for peer in rule.get("from", [{"anybody": {}}])
+    ]
+
+
+def test_callers_are_let_in_by_the_component_and_only_where_keys_are_asked_for(documents: list[Document]) -> None:
+    gateway = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "gateway"}}}
+    assert reach(documents, 8090) == [gateway]
+    callers = {"namespaceSelector": {"matchLabels": {"controlmesh/calls": "true"}}}
+    assert reach(renderings()["internal-callers"], 8091) == [callers]
+    assert reach(renderings()["base"], 8091) == []
 
 
 def test_beside_triton_the_edges_are_the_same_at_the_new_pod() -> None:
