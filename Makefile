@@ -7,8 +7,8 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help setup models demo up down test fuzz fuzz-api chaos chaos-long rolling soak gallery \
-        lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-intake bench-jobs \
-        bench-attacks bench-fairness clean
+        lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-openvino bench-intake \
+        bench-jobs bench-attacks bench-fairness clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -119,6 +119,9 @@ bench-hints: setup models ## Compare hints with controlnet_aux and write docs/hi
 
 bench-intake: setup ## Measure decoding in processes of its own; writes docs/intake_benchmark.md
 	@$(BIN)/python -m benchmarks.intake --write docs/intake_benchmark.md
+
+bench-openvino: setup models ## Compare the demo's graphs under OpenVINO with ONNX Runtime; writes docs/openvino.md
+	@$(BIN)/python -m benchmarks.accelerated --write docs/openvino.md
 
 bench-jobs: setup ## Measure the overhead of jobs; writes docs/jobs_benchmark.md
 	@$(BIN)/python -m benchmarks.jobs --write docs/jobs_benchmark.md

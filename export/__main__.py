@@ -18,6 +18,7 @@ try:
     from export.errors import StaleConfigs
     from export.exporter import Outcome, export
     from export.facts import facts_of
+    from export.made_for import Wished
     from export.options import Options
     from export.source import Source, default_name, open_source
     from export.terminal import (
@@ -58,6 +59,16 @@ def main(
         list[str] | None,
         typer.Option(metavar="KIND=SOURCE", help="A ControlNet for this kind of control; may be repeated."),
     ] = None,
+    size: Annotated[
+        str, typer.Option(help="Default size, a side or WIDTHxHEIGHT in pixels. Default: the model's native size.")
+    ] = "",
+    steps: Annotated[int | None, typer.Option(help="Default steps of requests that leave them out.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Default guidance scale, likewise.")] = None,
+    scheduler: Annotated[str, typer.Option(help="Default scheduler, likewise.")] = "",
+    trained_size: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WIDTHxHEIGHT", help="A size it was trained at; may be repeated. Default: native size."),
+    ] = None,
     repository: InRepository = REPOSITORY,
     target: ForTarget = Target.CPU,
     force: Force = False,
@@ -71,6 +82,9 @@ def main(
     Every graph is compared with torch at three latent sizes and three batch sizes before anything is moved into
     place; if one differs, the repository is not changed. Sub-folders `controlnet-<kind>` of SOURCE are found
     automatically. Only safetensors weights are read. A second run without changes does nothing.
+
+    Defaults for requests that leave them out, and the sizes that the model was trained at, are read from the file
+    `controlmesh.json` of SOURCE, if it is there; options take precedence.
 
     **The demo model:** `python -m export demo`
 
@@ -91,7 +105,8 @@ def main(
     console = Console(stderr=True)
     with telling(console, "exported"):
         opened = open_source(source, _pairs(controlnet or []), offline)
-        options = Options(repository, name or default_name(source), target.value, force, threads)
+        wished = Wished(size, steps, guidance, scheduler, tuple(trained_size or ()))
+        options = Options(repository, name or default_name(source), target.value, force, threads, wished)
         if check_configs or configs_only:
             _configs(opened, options, check_configs, console)
         else:

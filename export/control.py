@@ -12,6 +12,7 @@ from rich.console import Console
 from export import configs
 from export.errors import Misfit, SourceRefused
 from export.facts import residuals
+from export.hostile import refusing
 from export.options import Options, Progress, quiet
 from export.place import Placement
 from export.source import ControlNetSource, open_controlnet
@@ -73,6 +74,7 @@ def add(source: ControlNetSource, kind: str, name: str, options: Options, progre
     """
     repository, model = options.repository, options.name
     check_name(name, kind)
+    check_name(model, model)
     placement = Placement(repository, model, options.rename)
     with placement.exclusive():
         before = _card(repository, model)
@@ -149,7 +151,9 @@ def _made(
 
     begin = making.counted(progress, 3)
     begin("loading weights")
-    module = load.load_controlnet(source.part, name)
+    with refusing(f"controlnet {name}"):
+        module = load.load_controlnet(source.part, name)
+    making.require_finite(f"controlnet {name}", module)
     graph = graphs.controlnet(facts.name, name)
     row = table.Row(
         graphs.part(facts, graph),

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from export import configs, fingerprint
 from export.facts import facts_of
+from export.made_for import MadeFor, made_for
 from export.options import Options, Progress, quiet
 from export.place import Placement
 from export.source import Source
@@ -38,6 +41,7 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
     Raises SourceRefused, Mismatch or Busy; the repository is then unchanged.
     """
     facts = facts_of(source, options.name)
+    purpose = made_for(source.root, options.wished)
     placement = Placement(options.repository, options.name, options.rename)
     with placement.exclusive():
         made_of = fingerprint.inputs_of(source, facts)
@@ -45,16 +49,14 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
         if card is not None:
             # Including those of ControlNets that were added later.
             configs.write(options.repository, card, options.target)
-            if card.target != options.target:
-                card = _retargeted(card, options)
-            return Outcome(card, skipped=True)
+            return Outcome(_renewed(card, options, purpose), skipped=True)
         stage = placement.new_stage()
         # The only import of torch: a run that has nothing to do does not wait for it.
         from export.graph_writer import make_graphs
 
         made = make_graphs(source, facts, options, stage, progress)
         _stage_rest(facts, options, stage)
-        manifest = _card(source, facts, options, made_of, made)
+        manifest = _card(source, facts, options, made_of, made, purpose)
         write_manifest(stage / facts.name, manifest)
         placement.swap(_retired(options.repository, facts))
     return Outcome(manifest, skipped=False)
@@ -67,7 +69,7 @@ def _stage_rest(facts: ModelFacts, options: Options, stage: Path) -> None:
         (stage / ensemble / "1").mkdir()
 
 
-def _card(source: Source, facts: ModelFacts, options: Options, made_of: str, made: Made) -> Manifest:
+def _card(source: Source, facts: ModelFacts, options: Options, made_of: str, made: Made, purpose: MadeFor) -> Manifest:
     return Manifest(
         **{field: getattr(facts, field) for field in facts.__struct_fields__},
         graphs=made.graphs,
@@ -76,14 +78,16 @@ def _card(source: Source, facts: ModelFacts, options: Options, made_of: str, mad
         versions=fingerprint.versions(),
         fingerprint=made_of,
         target=options.target,
+        defaults=purpose.defaults,
+        trained_sizes=purpose.trained_sizes,
     )
 
 
-def _retargeted(card: Manifest, options: Options) -> Manifest:
-    import msgspec
-
-    changed = msgspec.structs.replace(card, target=options.target)
-    write_manifest(options.repository / card.name, changed)
+def _renewed(card: Manifest, options: Options, purpose: MadeFor) -> Manifest:
+    """The card of graphs that are up to date with what does not change them; written if it differs."""
+    changed = replace(card, target=options.target, defaults=purpose.defaults, trained_sizes=purpose.trained_sizes)
+    if changed != card:
+        write_manifest(options.repository / card.name, changed)
     return changed
 
 

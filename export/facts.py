@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from export import sd15, tokens
 from export.errors import SourceRefused
+from export.hostile import refusing, shown
 from export.source import Source
 from families.annotators import folder_name
-from families.manifest import ModelFacts
+from families.manifest import ModelFacts, is_name
 
 ANNOTATORS = folder_name("")
 """Prefix of annotators' folders; a model with such a name would write its graphs among them."""
@@ -30,6 +31,15 @@ def residuals(block_out_channels: Sequence[int], layers_per_block: int) -> tuple
 
 def facts_of(source: Source, name: str) -> ModelFacts:
     """The facts of the model `name`. Raises SourceRefused for an unusable name or tokenizer."""
+    with refusing("source"):
+        return _facts(source, name)
+
+
+def _facts(source: Source, name: str) -> ModelFacts:
+    if not is_name(name):
+        raise SourceRefused(
+            f"{shown(name)} is not a valid name: use at most 64 lower-case letters, digits and single '-' or '_'"
+        )
     if f"{name}_".startswith(ANNOTATORS):
         raise SourceRefused(
             f"{name!r} is not available: names that begin with {ANNOTATORS!r} are for annotators; give another --name"

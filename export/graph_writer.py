@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
 
 from export import chain, fingerprint, load, preview, tokens, trace, verify
-from export.errors import Mismatch
+from export.errors import Mismatch, SourceRefused
 from export.graphs import attention, table
+from export.hostile import refusing
 from export.options import Options, Progress
 from export.source import Source
 from families import graphs as names
@@ -40,9 +42,13 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
     begin = counted(progress, 3 + 2 * len(names.graph_names(facts)) + len(chains))
     begin("tokenizer")
     (stage / facts.name).mkdir()
-    tokens.write(source.tokenizer, stage / facts.name / TOKENIZER_FILE, tokens.special_ids(source.tokenizer))
+    with refusing("tokenizer"):
+        tokens.write(source.tokenizer, stage / facts.name / TOKENIZER_FILE, tokens.special_ids(source.tokenizer))
     begin("loading weights")
-    modules = load.load(source)
+    with refusing("weights"):
+        modules = load.load(source)
+    for name, module in modules_of(modules):
+        require_finite(name, module)
     sessions, worst = {}, {}
     with threads(options.threads):
         for row in table.rows(facts, modules):
@@ -55,6 +61,19 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
     encoder = sessions[names.vae_encoder(facts.name)]
     fitted = preview.fit(lambda pictures: np.asarray(encoder.run(["mean"], {"image": pictures})[0]), facts.downscale)
     return Made({graph: graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}, fitted)
+
+
+def modules_of(modules: load.Modules) -> Iterator[tuple[str, Any]]:
+    """Each torch module with the name of its part."""
+    yield from (("text_encoder", modules.text_encoder), ("unet", modules.unet), ("vae", modules.vae))
+    yield from ((f"controlnet {kind}", module) for kind, module in modules.controlnets.items())
+
+
+def require_finite(what: str, module: Any) -> None:
+    """Raise SourceRefused if a weight of `module` is not a finite number: its pictures would show nothing."""
+    broken = next((name for name, weight in module.state_dict().items() if not bool(weight.isfinite().all())), None)
+    if broken is not None:
+        raise SourceRefused(f"{what}: weight {broken} has numbers that are not finite (NaN or infinite)")
 
 
 def make_graph(

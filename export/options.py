@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.made_for import Wished
 from export.place import Rename
 
 
@@ -20,6 +21,8 @@ class Options:
     force: bool = False
     threads: int = 1
     """Threads inside one operator while verifying; more help a large model on an idle machine."""
+    wished: Wished = Wished()
+    """What the model is made for, where the source does not say it."""
     tolerance: float | None = None
     external_over: int | None = None
     rename: Rename = os.rename

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from export import hub, sd15
 from export.errors import SourceRefused
+from export.hostile import one_line, read_object, refusing, require_plain_files, shown
 
 DEMO = "demo"
 DEMO_WEIGHTS = Path(__file__).parents[1] / "demo" / "weights"
@@ -43,8 +43,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A checked SD1.5-shaped model. `label` names it without any path."""
+    """A checked SD1.5-shaped model in the folder `root`. `label` names it without any path."""
 
+    root: Path
     label: str
     text_encoder: Part
     unet: Part
@@ -82,14 +83,24 @@ def open_source(source: str, controlnets: Mapping[str, str], offline: bool = Fal
     source; an explicit one takes precedence.
     Raises SourceRefused or HubUnreachable.
     """
+    with refusing("source"):
+        return _opened(source, controlnets, offline)
+
+
+def _opened(source: str, controlnets: Mapping[str, str], offline: bool) -> Source:
     root = DEMO_WEIGHTS if source == DEMO else _folder(source, hub.PIPELINE, offline)
     index = _config(root / "model_index.json", "model_index.json")
     _allowed(index, sd15.PIPELINES, "model_index.json")
     parts = {name: _part(root / name, kind, name) for name, kind in sd15.PARTS.items()}
     scheduler = _config(root / "scheduler" / "scheduler_config.json", "scheduler")
     _allowed(scheduler, sd15.SCHEDULERS, "scheduler")
+    _settings(scheduler, sd15.SCHEDULER_CHECKS, "scheduler")
     if not any((root / "tokenizer" / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise SourceRefused("tokenizer: tokenizer.json, or vocab.json with merges.txt, is missing")
+    require_plain_files(root / "tokenizer", "tokenizer")
+    for path in (root / "tokenizer" / name for name in TOKENIZER_FILES):
+        if path.suffix == ".json" and path.exists():
+            read_object(path, "tokenizer")
     found = {path.name.removeprefix("controlnet-"): path for path in sorted(root.glob("controlnet-*")) if path.is_dir()}
     found |= {kind: _folder(place, hub.CONTROLNET, offline) for kind, place in controlnets.items()}
     checked = {kind: _part(path, sd15.CONTROLNET, f"controlnet {kind}") for kind, path in sorted(found.items())}
@@ -100,8 +111,10 @@ def open_source(source: str, controlnets: Mapping[str, str], offline: bool = Fal
             f"the text encoder is {parts['text_encoder'].config['hidden_size']} wide but the UNet expects "
             f"{parts['unet'].config['cross_attention_dim']}: these parts are not of the same model"
         )
-    label = DEMO if source == DEMO else root.name if Path(source).is_dir() else source
-    return Source(label=label, tokenizer=root / "tokenizer", scheduler=scheduler, controlnets=checked, **parts)
+    label = DEMO if source == DEMO else one_line(root.name if Path(source).is_dir() else source)
+    return Source(
+        root=root, label=label, tokenizer=root / "tokenizer", scheduler=scheduler, controlnets=checked, **parts
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +127,10 @@ class ControlNetSource:
 
 def open_controlnet(source: str, kind: str, offline: bool = False) -> ControlNetSource:
     """Check a single ControlNet (a folder or a hub id) for hints of `kind`. Raises SourceRefused or HubUnreachable."""
-    root = _folder(source, hub.CONTROLNET, offline)
-    label = root.name if Path(source).is_dir() else source
-    return ControlNetSource(label, _part(root, sd15.CONTROLNET, f"controlnet {kind}"))
+    with refusing(f"controlnet {kind}"):
+        root = _folder(source, hub.CONTROLNET, offline)
+        label = one_line(root.name if Path(source).is_dir() else source)
+        return ControlNetSource(label, _part(root, sd15.CONTROLNET, f"controlnet {kind}"))
 
 
 def _folder(source: str, wanted: hub.Wanted, offline: bool) -> Path:
@@ -130,42 +144,43 @@ def _folder(source: str, wanted: hub.Wanted, offline: bool) -> Path:
 
 def _config(path: Path, what: str) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text("utf-8"))
+        return read_object(path, what)
     except FileNotFoundError:
         raise SourceRefused(f"{what}: {path.name} is missing. {sd15.EXPECTED}") from None
-    except (ValueError, OSError) as error:
-        raise SourceRefused(f"{what}: {path.name} is not readable JSON ({type(error).__name__})") from error
-    if not isinstance(config, dict):
-        raise SourceRefused(f"{what}: {path.name} is not a JSON object")
-    return config
 
 
 def _allowed(config: Mapping[str, Any], names: frozenset[str], what: str) -> None:
-    if config.get("_class_name") not in names:
+    found = config.get("_class_name")
+    if not isinstance(found, str) or found not in names:
         raise SourceRefused(
-            f"{what}: class {config.get('_class_name')!r} is not supported. {sd15.EXPECTED} "
+            f"{what}: class {shown(found)} is not supported. {sd15.EXPECTED} "
             f"Known for this file: {', '.join(sorted(names))}."
         )
 
 
 def _part(folder: Path, kind: str, what: str) -> Part:
     config = _config(folder / "config.json", what)
-    names = {config["_class_name"]} if "_class_name" in config else set(config.get("architectures") or ())
-    if names != {kind}:
-        raise SourceRefused(f"{what}: config.json names {sorted(map(str, names))}, not {kind}. {sd15.EXPECTED}")
+    named = config["_class_name"] if "_class_name" in config else config.get("architectures")
+    if named not in (kind, [kind]):
+        raise SourceRefused(f"{what}: config.json names {shown(named)}, not {kind}. {sd15.EXPECTED}")
     if "auto_map" in config:
         raise SourceRefused(f"{what}: config.json asks for custom code (auto_map), which is never loaded")
     missing = sorted(sd15.REQUIRED[kind] - config.keys())
     if missing:
         raise SourceRefused(f"{what}: config.json lacks {missing}. {sd15.EXPECTED}")
-    wrong = [key for key, fits in sd15.CHECKS[kind].items() if key in config and not fits(config[key])]
-    if wrong:
-        shown = ", ".join(f"{key}={config[key]!r}" for key in wrong)
-        raise SourceRefused(f"{what}: {shown} is not SD1.5-shaped. {sd15.EXPECTED}")
+    _settings(config, sd15.CHECKS[kind], what)
     return Part(folder, config, _weights(folder, what))
 
 
+def _settings(config: Mapping[str, Any], checks: Mapping[str, sd15.Check], what: str) -> None:
+    wrong = [key for key, fits in checks.items() if key in config and not fits(config[key])]
+    if wrong:
+        values = ", ".join(f"{key}={shown(config[key])}" for key in wrong)
+        raise SourceRefused(f"{what}: {values} is not SD1.5-shaped. {sd15.EXPECTED}")
+
+
 def _weights(folder: Path, what: str) -> Path:
+    require_plain_files(folder, what)
     files = {path.name: path for path in folder.iterdir() if path.is_file()}
     for name in hub.WEIGHTS:
         if name in files:
@@ -192,5 +207,6 @@ def _fits(control: Mapping[str, Any], unet: Mapping[str, Any], kind: str) -> Non
     for key in sd15.SAME_IN_CONTROLNET:
         if key in control and key in unet and control[key] != unet[key]:
             raise SourceRefused(
-                f"controlnet {kind}: {key} is {control[key]} but the UNet has {unet[key]}: it belongs to another model"
+                f"controlnet {kind}: {key} is {shown(control[key])} but the UNet has {shown(unet[key])}: it belongs to "
+                "another model"
             )

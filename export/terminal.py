@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from export.errors import ExportError
+from export.hostile import one_line
 from export.options import Progress
 
 REPOSITORY = Path(__file__).parents[1] / "model_repository"
@@ -49,7 +50,7 @@ def telling(console: Console, done: str) -> Iterator[None]:
         yield
     except ExportError as error:
         # Brackets in a message must not be read as markup.
-        console.print(f"[bold red]not {done}:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]not {done}:[/] {escape(one_line(str(error)))}", highlight=False, soft_wrap=True)
         raise typer.Exit(error.exit_code) from None
 
 

@@ -25,6 +25,7 @@ CARD_FILE = "annotator.json"
 IMAGE = Tensor("image", "UINT8", (ANY, ANY, 3))
 
 _WORD = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
+_LONGEST_NAME = 64
 
 HEADS: Mapping[str, tuple[Tensor, ...]] = {
     # Nearness on any scale that grows towards the camera, as MiDaS, DPT and Depth Anything return it.
@@ -111,8 +112,8 @@ class AnnotatorCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_name(name: str) -> bool:
-    """Whether `name` is a valid annotator name: lower-case letters, digits and single `_`."""
-    return _WORD.fullmatch(name) is not None
+    """Whether `name` is a valid annotator name: lower-case letters, digits and single `_`, 64 at most."""
+    return len(name) <= _LONGEST_NAME and _WORD.fullmatch(name) is not None
 
 
 def smallest_side(card: AnnotatorCard) -> int:
@@ -160,7 +161,7 @@ def read_card(repository: Path, name: str) -> AnnotatorCard:
             f"annotator {name!r} is not exported: {repository.name}/{folder_name(name)}/{CARD_FILE} is missing; see "
             "`python -m export annotator --help`"
         ) from None
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.MsgspecError, ValueError, OSError, RecursionError) as error:
         raise ManifestError(
             f"{repository.name}/{folder_name(name)}/{CARD_FILE} is not a valid card for this version ({error}); "
             "export the annotator again with --force"

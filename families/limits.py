@@ -63,6 +63,10 @@ STRENGTH = Range(0, 1)
 PREVIEW_EVERY = Range(0, 150)
 """Model calls between previews; 0 for no previews."""
 
+DEFAULT_STEPS = 20
+"""For models whose cards say nothing else."""
+DEFAULT_GUIDANCE = 7.5
+"""The default of diffusers' Stable Diffusion pipelines, for models whose cards say nothing else."""
 DEFAULT_STRENGTH = 0.8
 """The default of diffusers' image-to-image pipelines."""
 DEFAULT_WEIGHT = 1.0

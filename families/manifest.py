@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from families.defaults import Defaults, Size, check_sizes
+
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 
@@ -110,6 +112,20 @@ class Manifest(ModelFacts, frozen=True, kw_only=True):
     added: dict[str, Added] = {}
     """Those of `controls` that were added later, by name. The fingerprint and the versions do not cover them."""
 
+    defaults: Defaults = Defaults()
+    """Settings for requests that leave them to the model. Cards of older versions have none."""
+    trained_sizes: tuple[Size, ...] = ()
+    """Width and height of the pictures that the model was trained on, pixels; empty: its native size, square."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sizes(self.trained_sizes)
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """The sizes of the pictures that the model was trained on, one at least."""
+        return self.trained_sizes or ((self.native_size, self.native_size),)
+
     def takes(self, control: str) -> str:
         """The kind of control whose hints the ControlNet `control` takes: usually its own name."""
         added = self.added.get(control)
@@ -139,7 +155,7 @@ def read_manifest(repository: Path, name: str) -> Manifest:
             f"model {name!r} is not exported: {repository.name}/{name}/{MANIFEST_FILE} is missing. "
             f"Run `python -m export SOURCE --name {name}`."
         ) from None
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.MsgspecError, ValueError, OSError, RecursionError) as error:
         raise ManifestError(
             f"{repository.name}/{name}/{MANIFEST_FILE} is not a valid card for this version ({error}). "
             f"Run `python -m export SOURCE --name {name} --force`."

@@ -18,6 +18,7 @@ try:
     from gateway.server import run
     from gateway.settings import GatewaySettings
     from mesh.command import all_settings_of, plainly
+    from mesh.private_files import UMASK
     from mesh.settings import SettingsError
     from mesh.telemetry import configure
 except ModuleNotFoundError as missing:
@@ -32,6 +33,8 @@ def read(about: str | None, arguments: Sequence[str]) -> tuple[GatewaySettings, 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the process, or the command that the first argument names."""
+    # Records, pictures and keys are nobody else's.
+    os.umask(UMASK)
     if arguments[:1] == ["keys"]:
         key_command.run(list(arguments[1:]), lambda: read(None, ())[0].database_url)
     settings, dialect_settings = read(__doc__, arguments)

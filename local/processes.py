@@ -3,11 +3,15 @@
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from families.protocols import new_key
 from local.envoy import envoy_command, local_bootstrap
 from local.settings import LocalSettings
+from mesh.private_files import write_private
+from mesh.settings import variable
+from model_server.settings import ModelServerSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVOY_FILE = ROOT / "k8s" / "envoy" / "envoy.yaml"
@@ -21,6 +25,10 @@ ALONE = {
 # no longer holds; and who sets CN_GATEWAY_FETCH_ALLOW has said all about it.
 KEYLESS_FETCHES = {"CN_GATEWAY_FETCH_ALLOW_KEYLESS": "127.0.0.1:*,localhost:*"}
 _FETCHES = "CN_GATEWAY_FETCH_ALLOW"
+
+REPOSITORY_KEY = next(
+    variable(ModelServerSettings, field) for field in fields(ModelServerSettings) if field.name == "repository_key"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,8 @@ def processes(settings: LocalSettings, run: Path, environ: Mapping[str, str]) ->
         environ: the environment that the processes inherit; it takes precedence over ALONE.
     """
     bootstrap = run / "envoy.yaml"
-    bootstrap.write_text(
+    write_private(
+        bootstrap,
         local_bootstrap(
             ENVOY_FILE.read_text(),
             edge=settings.edge_address,
@@ -62,9 +71,11 @@ def processes(settings: LocalSettings, run: Path, environ: Mapping[str, str]) ->
                 "unet": settings.unet_address,
                 "vae": settings.vae_address,
             },
-        )
+        ),
     )
-    environments = _environments(settings)
+    # A key of this run, so that only unet_svc can have Triton load models; one that the environment sets is kept.
+    given = REPOSITORY_KEY in environ or REPOSITORY_KEY + "_FILE" in environ
+    environments = _environments(settings, {} if given else {REPOSITORY_KEY: new_key()})
     kept = {
         "CN_GATEWAY_DATABASE_URL": database_url(run),
         "CN_GATEWAY_STORAGE_URL": (run.resolve() / "assets").as_uri(),
@@ -89,7 +100,7 @@ def database_url(run: Path) -> str:
     return f"sqlite:///{run.resolve()}/records.db"
 
 
-def _environments(settings: LocalSettings) -> dict[str, dict[str, str]]:
+def _environments(settings: LocalSettings, repository_key: Mapping[str, str]) -> dict[str, dict[str, str]]:
     repository = str(Path(settings.model_repository).resolve())
     service_settings = {"TRITON_URL": f"127.0.0.1:{settings.triton_port}", "MODEL_REPOSITORY": repository}
     return {
@@ -98,6 +109,7 @@ def _environments(settings: LocalSettings) -> dict[str, dict[str, str]]:
             "CN_MODEL_SERVER_METRICS_PORT": str(settings.triton_metrics_port),
             "CN_MODEL_SERVER_ADMIN_PORT": str(settings.model_server_admin_port),
             "CN_MODEL_SERVER_REPOSITORY": repository,
+            **repository_key,
         },
         "preprocess_svc": _prefixed(
             "CN_PREPROCESS_",
@@ -112,7 +124,8 @@ def _environments(settings: LocalSettings) -> dict[str, dict[str, str]]:
             METRICS_ADDRESS=settings.unet_metrics_address,
             # One machine: /dev/shm is the same for both.
             SHARED_MEMORY="true",
-        ),
+        )
+        | repository_key,
         "vae_svc": _prefixed(
             "CN_VAE_", service_settings, ADDRESS=settings.vae_address, METRICS_ADDRESS=settings.vae_metrics_address
         ),

@@ -24,6 +24,7 @@ from gateway.settings import INSTANCE_HEADER, split_address
 from local import ports
 from local.processes import ROOT, Process, processes
 from local.settings import LocalSettings
+from mesh.private_files import UMASK, private_folder, tighten, write_private
 
 START_SECONDS = 180.0
 # A service's drain plus grace, see mesh/server.py; after that supervisord kills it.
@@ -33,6 +34,7 @@ _TICK_S = 0.2
 _FILES = 20_000
 # Above it PORT would move other ports past the last one.
 _HIGHEST_EDGE = 23_000
+CONFIG = "supervisord.conf"
 
 # Groups stop one after the other, the last one first: callers stop before the services that they call.
 GROUPS = {
@@ -83,14 +85,14 @@ class LocalMesh:
         Raises:
             MeshStartError: a port is taken, a process keeps dying, or nothing answers within START_SECONDS.
         """
-        (self.run / "logs").mkdir(parents=True, exist_ok=True)
+        private_run(self.run)
         self._take_pidfile()
         if taken := ports.faults(self.settings):
             *_, edge = split_address(self.settings.edge_address)
             raise MeshStartError("\n".join([*taken, f"or move all ports: PORT={_other(edge)} make up"]))
         rows = processes(self.settings, self.run, self._environ)
-        config = self.run / "supervisord.conf"
-        config.write_text(supervisord_config(rows, self.run))
+        config = self.run / CONFIG
+        write_private(config, supervisord_config(rows, self.run))
         command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)]
         # A separate session, so that Ctrl-C reaches only this process, which stops the others in order.
         self._supervisord = subprocess.Popen(
@@ -98,6 +100,7 @@ class LocalMesh:
             env=self._environ,
             cwd=ROOT,
             start_new_session=True,
+            umask=UMASK,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
         )
@@ -205,6 +208,20 @@ def _other(port: int) -> int:
     return port + 100 if port + 100 <= _HIGHEST_EDGE else port - 100
 
 
+def private_run(run: Path) -> None:
+    """Create the run folder and its logs for their owner alone, and take what older versions wrote from the others.
+
+    A folder that held no mesh before keeps its mode: it may be anything.
+    """
+    if (run / CONFIG).exists():
+        tighten(run)
+    private_folder(run)
+    tighten(private_folder(run / "logs"))
+    kept = (run / name for name in (CONFIG, "envoy.yaml", "supervisord.pid", "assets"))
+    for path in (*kept, *(run / "logs").iterdir(), *run.glob("records.db*")):
+        tighten(path)
+
+
 def running_pid(run: Path) -> int | None:
     """Process id of the supervisor of the mesh with run folder `run`; None if it is not running."""
     try:
@@ -248,6 +265,7 @@ def supervisord_config(rows: list[Process], run: Path) -> str:
         "logfile_maxbytes=10MB",
         "logfile_backups=1",
         f"minfds={_files()}",
+        f"umask={UMASK:03o}",
         "[unix_http_server]",
         f"file={run}/supervisor.sock",
         "chmod=0700",
@@ -269,6 +287,7 @@ def supervisord_config(rows: list[Process], run: Path) -> str:
             f"stopwaitsecs={STOP_SECONDS}",
             "stopasgroup=false",
             "killasgroup=true",
+            f"umask={UMASK:03o}",
             "redirect_stderr=true",
             f"stdout_logfile={run}/logs/{row.name}.log",
             "stdout_logfile_maxbytes=10MB",

@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -12,7 +14,7 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.instrumentation.grpc.filters import service_prefix
 
 from mesh.channels import MESSAGE_OPTIONS
-from mesh.errors import MeshError
+from mesh.errors import MeshError, Unavailable
 from mesh.interceptors import CallInterceptor
 from mesh.settings import Common, setting
 from mesh.telemetry import log, serve_metrics
@@ -21,6 +23,18 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 _NOT_READY_INTERVAL_S = 0.25
+# Between two questions to the backend while a check waits for it.
+_ASK_AGAIN_S = 1.0
+
+
+class Backend(Protocol):
+    """What a readiness check computes on: it tells a server that hangs from one with much to do."""
+
+    async def answers(self) -> None:
+        """Raise MeshError, within about a second, unless the backend answers."""
+
+    def busy(self) -> bool:
+        """Whether calls of requests wait for the backend at the moment, so that a check has to wait as well."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,11 @@ class ServerSettings(Common):
     address: str = setting("127.0.0.1:0", "host:port of the gRPC server.")
     metrics_address: str = setting("", "host:port of Prometheus' /metrics; unset: none.")
     probe_interval_s: float = setting(2.0, "Seconds between readiness checks.", env="CN_PROBE_INTERVAL_S")
+    probe_timeout_s: float = setting(
+        10.0,
+        "Seconds after which a readiness check has failed, unless the model server has requests of this service.",
+        env="CN_PROBE_TIMEOUT_S",
+    )
     drain_s: float = setting(
         2.5, "Seconds from reporting NOT_SERVING to refusing new calls at shutdown.", env="CN_DRAIN_S"
     )
@@ -42,6 +61,7 @@ async def serve(
     probe: Callable[[], Awaitable[None]],
     stop: asyncio.Event | None = None,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    backend: Backend | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or `stop`, then drain: NOT_SERVING, wait, refuse new calls, let the rest finish.
 
@@ -51,6 +71,7 @@ async def serve(
         probe: raises MeshError while the service could not answer a real request; its result is the service's health.
         stop: set it to stop the server; None creates one.
         interceptors: the service's own, which stand behind the common ones.
+        backend: what `probe` computes on; None if it has a limit of its own.
 
     Raises:
         SystemExit: the server can't listen on the address.
@@ -75,7 +96,8 @@ async def serve(
         serve_metrics(settings.metrics_address)
     await server.start()
     log.info("listening", address=settings.address)
-    watch = asyncio.create_task(_watch(checks, ["", *services], probe, settings.probe_interval_s))
+    check = partial(checked, probe, backend, settings.probe_timeout_s)
+    watch = asyncio.create_task(_watch(checks, ["", *services], check, settings.probe_interval_s))
     await stop.wait()
     watch.cancel()
     log.info("draining", seconds=settings.drain_s)
@@ -83,6 +105,45 @@ async def serve(
     await asyncio.sleep(settings.drain_s)
     await server.stop(settings.grace_s)
     log.info("stopped")
+
+
+async def checked(probe: Callable[[], Awaitable[None]], backend: Backend | None, timeout_s: float) -> None:
+    """Await a readiness check, but not for ever: a server that was stopped, or hangs, answers nothing at all.
+
+    While the check runs, the backend is asked whether it answers. A check that takes longer than `timeout_s` goes on
+    only while the backend is busy with requests, behind which the check has to wait.
+
+    Raises:
+        MeshError: what `probe` or `backend.answers` raises.
+        Unavailable: the check did not end in time.
+    """
+    check = asyncio.ensure_future(probe())
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        while not check.done():
+            if backend is not None:
+                await _first(check, backend.answers())
+            await asyncio.wait({check}, timeout=min(_ASK_AGAIN_S, timeout_s))
+            late = not check.done() and loop.time() - began >= timeout_s
+            if late and not (backend is not None and backend.busy()):
+                raise Unavailable(f"the readiness check did not end within {timeout_s:g} s", retry_after_s=2)
+        check.result()
+    finally:
+        check.cancel()
+        await asyncio.gather(check, return_exceptions=True)
+
+
+async def _first(check: "asyncio.Future[None]", question: Coroutine[Any, Any, None]) -> None:
+    """Await the answer to `question`, or `check` if that is done earlier. Raises what the answer raises."""
+    asked = asyncio.ensure_future(question)
+    try:
+        await asyncio.wait({check, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not check.done():
+            asked.result()
+    finally:
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
 
 
 async def _watch(
@@ -95,6 +156,10 @@ async def _watch(
             now, reason = True, ""
         except MeshError as error:
             now, reason = False, error.message
+        except Exception as error:
+            # Whatever nobody foresaw must not leave the last answer standing for ever.
+            log.error("unexpected error in the readiness check", exc_info=error)
+            now, reason = False, "the readiness check failed"
         if now != ready:
             ready = now
             for name in names:

@@ -64,10 +64,15 @@ class Arena:
     """Shared memory regions of this process registered with one Triton, reused by size so that registering is rare.
 
     Sizes are powers of two from 256 KiB; a released region serves the next request of its size.
+
+    Args:
+        stub: of Triton's service.
+        metadata: that its calls to register memory carry.
     """
 
-    def __init__(self, stub: Any) -> None:
+    def __init__(self, stub: Any, metadata: tuple[tuple[str, str], ...] = ()) -> None:
         self._stub = stub
+        self._metadata = metadata
         self._regions: dict[str, shared_memory.SharedMemory] = {}
         self._free: dict[int, list[shared_memory.SharedMemory]] = defaultdict(list)
 
@@ -102,7 +107,7 @@ class Arena:
             name=region.name, key=f"/{region.name}", offset=0, byte_size=region.size
         )
         try:
-            await self._stub.SystemSharedMemoryRegister(request, timeout=5)
+            await self._stub.SystemSharedMemoryRegister(request, timeout=5, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.ALREADY_EXISTS:
                 # The inference that needs the region will fail and report it; this line is the reason.
@@ -118,7 +123,7 @@ class Arena:
         for name, region in self._regions.items():
             try:
                 await self._stub.SystemSharedMemoryUnregister(
-                    service_pb2.SystemSharedMemoryUnregisterRequest(name=name), timeout=1
+                    service_pb2.SystemSharedMemoryUnregisterRequest(name=name), timeout=1, metadata=self._metadata
                 )
             except grpc.aio.AioRpcError as error:
                 log.debug("shared memory not unregistered", region=name, code=error.code().name)

@@ -23,6 +23,8 @@ Array = NDArray[np.generic]
 _NAMES = {"uint8": "UINT8", "int64": "INT64", "float16": "FP16", "float32": "FP32"}
 _CHANGE_TIMEOUT_S = 600.0
 """Time for reading a graph of gigabytes from disk and perhaps compiling it."""
+_ANSWER_TIMEOUT_S = 1.25
+"""Time for an answer that needs no computing; a server that was stopped gives none."""
 _DTYPES = {name: np.dtype(dtype) for dtype, name in _NAMES.items()}
 
 
@@ -34,13 +36,39 @@ class Triton:
         shared_memory: True where this process and Triton share /dev/shm (same machine or pod): `hold` then passes
             tensors by reference.
         timeout_s: deadline of one inference.
+        repository: metadata that calls carry which load models or register memory, where Triton asks for a key.
     """
 
-    def __init__(self, url: str, *, shared_memory: bool = False, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        shared_memory: bool = False,
+        timeout_s: float = 60.0,
+        repository: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         self._channel = grpc.aio.insecure_channel(url, options=MESSAGE_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._arena = Arena(self._stub) if shared_memory else None
+        self._arena = Arena(self._stub, repository) if shared_memory else None
+        self._repository = repository
         self._timeout_s = timeout_s
+        self._running = 0
+
+    async def answers(self) -> None:
+        """Check that the server answers, which it does however much it has to compute.
+
+        Raises:
+            Unavailable: no answer within about a second.
+        """
+        try:
+            await self._stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=_ANSWER_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            log.debug("model server silent", code=error.code().name)
+            raise _away() from error
+
+    def busy(self) -> bool:
+        """Whether more than one inference of this client is running: those of requests beside a readiness check's."""
+        return self._running > 1
 
     async def close(self) -> None:
         """Release the shared memory and close the channel."""
@@ -96,6 +124,7 @@ class Triton:
         for name in outputs:
             request.outputs.add(name=name)
         deadline = self._timeout_s if timeout_s is None else timeout_s
+        self._running += 1
         try:
             try:
                 response = await self._stub.ModelInfer(request, timeout=deadline)
@@ -111,6 +140,8 @@ class Triton:
                 # While it shuts down it still answers, but its graphs are unloaded.
                 translated = _away()
             raise translated from error
+        finally:
+            self._running -= 1
         return {
             tensor.name: np.frombuffer(content, _DTYPES[tensor.datatype]).reshape(tuple(tensor.shape))
             for tensor, content in zip(response.outputs, response.raw_output_contents, strict=True)
@@ -143,7 +174,7 @@ class Triton:
             request.parameters[path].bytes_param = content
         began = time.monotonic()
         try:
-            await self._stub.RepositoryModelLoad(request, timeout=self._timeout_s)
+            await self._stub.RepositoryModelLoad(request, timeout=self._timeout_s, metadata=self._repository)
         except grpc.aio.AioRpcError as error:
             raise _translated(error, model) from error
         log.info("graph registered", graph=model, seconds=round(time.monotonic() - began, 3))
@@ -171,14 +202,16 @@ class Triton:
             MeshError: as `infer`.
         """
         try:
-            index = await self._stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(ready=True), timeout=5)
+            index = await self._stub.RepositoryIndex(
+                service_pb2.RepositoryIndexRequest(ready=True), timeout=5, metadata=self._repository
+            )
         except grpc.aio.AioRpcError as error:
             raise _translated(error, "") from error
         return frozenset(model.name for model in index.models)
 
     async def _change(self, method: Any, request: Any) -> None:
         try:
-            await method(request, timeout=_CHANGE_TIMEOUT_S)
+            await method(request, timeout=_CHANGE_TIMEOUT_S, metadata=self._repository)
         except grpc.aio.AioRpcError as error:
             raise _translated(error, request.model_name) from error
 
@@ -192,6 +225,8 @@ def _translated(error: grpc.aio.AioRpcError, model: str) -> MeshError:
     # While the model server is down every probe would log this; the change of readiness logs it once.
     level = log.debug if code == grpc.StatusCode.UNAVAILABLE else log.warning
     level("model server refused", graph=model, code=code.name, details=details)
+    if "protocol is restricted" in details:
+        return InternalError("the model server asks for another repository key than this service has")
     # Triton returns UNAVAILABLE for a full queue and for a dead connection; only its message tells them apart.
     if "maximum queue size" in details:
         return Overloaded("the model's queue is full; try again shortly", retry_after_s=1)

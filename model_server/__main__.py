@@ -55,7 +55,9 @@ async def _serve(settings: ModelServerSettings) -> None:
     models = models_to_load(repository, settings.models)
     async with AsyncExitStack() as stack:
         cards: tuple[Card, ...] = (*list_manifests(repository), *list_annotators(repository))
-        canary = Canary(f"{settings.host}:{settings.grpc_port}", cards, settings.canary_timeout_s)
+        canary = Canary(
+            f"{settings.host}:{settings.grpc_port}", cards, settings.canary_timeout_s, settings.repository_key
+        )
         stack.push_async_callback(canary.close)
         watch = Watch(
             canary,
@@ -78,21 +80,23 @@ async def _serve(settings: ModelServerSettings) -> None:
                 start_timeout_s=settings.start_timeout_s,
                 stop_timeout_s=settings.stop_timeout_s,
                 shm_growth_mib=settings.shm_growth_mib,
+                repository_key=settings.repository_key,
                 report=_report,
             )
         )
         log.info("triton answers", url=triton.url, seconds=round(time.monotonic() - started, 1))
         ended = asyncio.create_task(triton.wait())
         watching = asyncio.create_task(watch.run())
+        listening = asyncio.create_task(watch.listen())
         try:
             await asyncio.wait({ended, watching}, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 raise StartError(f"Triton exited unexpectedly with status {ended.result()}")
             watching.result()
         finally:
-            for task in (ended, watching):
+            for task in (ended, watching, listening):
                 task.cancel()
-            await asyncio.gather(ended, watching, return_exceptions=True)
+            await asyncio.gather(ended, watching, listening, return_exceptions=True)
 
 
 def _report(line: Line) -> None:

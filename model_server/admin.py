@@ -9,7 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
-from model_server.watch import Watch
+from model_server.watch import TRITON, Watch
 
 Start = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -31,7 +31,8 @@ def admin_app(watch: Watch) -> Callable[[dict[str, Any], Start], Iterable[bytes]
         return True, {"alive": True}
 
     def readyz() -> tuple[bool, dict[str, Any]]:
-        return watch.ready, {"ready": watch.ready, "models": list(watch.models), "failing": watch.failing}
+        silent = {TRITON: "does not answer"} if watch.silent else {}
+        return watch.ready, {"ready": watch.ready, "models": list(watch.models), "failing": watch.failing | silent}
 
     pages = {"/healthz": healthz, "/readyz": readyz}
 

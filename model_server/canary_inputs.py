@@ -1,7 +1,7 @@
 """Make the smallest inputs that a graph accepts, from its configuration and its card."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
 
 import numpy as np
@@ -9,6 +9,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from families.annotators import AnnotatorCard, smallest_side
 from families.manifest import ModelFacts
+from families.soundness import is_flat, rough_latents
 
 # Latent cells per side, unless a model's deepest residual needs more; also the size of every other free dimension.
 EDGE = 8
@@ -17,6 +18,9 @@ _BYTES = {
     "TYPE_BOOL": 1, "TYPE_UINT8": 1, "TYPE_INT8": 1, "TYPE_INT32": 4, "TYPE_INT64": 8,
     "TYPE_FP16": 2, "TYPE_FP32": 4, "TYPE_FP64": 8,
 }  # fmt: skip
+
+# The input and the output of a VAE's decoder (families.graphs).
+_LATENTS, _PICTURE = "latents", "image"
 
 Dims = tuple[int, ...]
 Card = ModelFacts | AnnotatorCard
@@ -90,7 +94,8 @@ def input_dims(tensor: model_config_pb2.ModelInput, card: Card | None) -> Dims:
 
 
 def canary_request(config: model_config_pb2.ModelConfig, card: Card | None) -> service_pb2.ModelInferRequest:
-    """A request with one row of zeros for every input, for all outputs.
+    """A request with one row of zeros for every input, for all outputs; latents have content, so that a picture of
+    nothing is seen.
 
     Raises ValueError for an input type without a known size (strings).
     """
@@ -101,22 +106,53 @@ def canary_request(config: model_config_pb2.ModelConfig, card: Card | None) -> s
             raise ValueError(f"input {tensor.name!r} of {config.name!r} is {kind}, which the canary can't make")
         shape = ((1,) if config.max_batch_size else ()) + input_dims(tensor, card)
         request.inputs.add(name=tensor.name, datatype=kind.removeprefix("TYPE_"), shape=shape)
-        request.raw_input_contents.append(bytes(prod(shape) * _BYTES[kind]))
+        if tensor.name == _LATENTS and kind == "TYPE_FP32" and len(shape) == 4:
+            request.raw_input_contents.append(np.resize(rough_latents(shape[1], EDGE), shape).tobytes())
+        else:
+            request.raw_input_contents.append(bytes(prod(shape) * _BYTES[kind]))
     for tensor in config.output:
         request.outputs.add(name=tensor.name)
     return request
 
 
 def faults(config: model_config_pb2.ModelConfig, response: service_pb2.ModelInferResponse) -> str:
-    """What is wrong with an answer; empty if every output is present, has the right size and is finite."""
+    """What is wrong with an answer; empty if every output is present, has the right size, is finite and, if it is the
+    picture of a VAE, shows something."""
+    return incomplete(config, response) or unsound(config, response)
+
+
+def incomplete(config: model_config_pb2.ModelConfig, response: service_pb2.ModelInferResponse) -> str:
+    """Which output of an answer is missing or has another size than its shape; empty if none."""
+    for name, kind, shape, content in _outputs(config, response):
+        if content is None:
+            return f"output {name!r} is missing"
+        if kind in _BYTES and len(content) != prod(shape) * _BYTES[kind]:
+            return f"output {name!r} has {len(content)} bytes for shape {list(shape)}"
+    return ""
+
+
+def unsound(config: model_config_pb2.ModelConfig, response: service_pb2.ModelInferResponse) -> str:
+    """Which output of a complete answer is not finite or shows nothing; empty if none. No restart mends that."""
+    for name, kind, shape, content in _outputs(config, response):
+        if kind == "TYPE_FP32" and not np.isfinite(np.frombuffer(content or b"", np.float32)).all():
+            return f"output {name!r} is not finite"
+        picture = decodes(config) and (name, kind) == (_PICTURE, "TYPE_UINT8") and len(shape) == 4
+        if picture and is_flat(np.frombuffer(content or b"", np.uint8).reshape(shape)[0]):
+            return f"output {name!r} shows nothing: one flat colour for latents with content"
+    return ""
+
+
+def decodes(config: model_config_pb2.ModelConfig) -> bool:
+    """Whether a graph makes pictures of latents. An answer in bytes may be a picture of nothing and yet succeed."""
+    return any(tensor.name == _LATENTS for tensor in config.input)
+
+
+def _outputs(
+    config: model_config_pb2.ModelConfig, response: service_pb2.ModelInferResponse
+) -> Iterator[tuple[str, str, Dims, bytes | None]]:
+    """Name, type, shape and bytes of every output that `config` has; None for the bytes of one that is missing."""
     found = dict(zip((o.name for o in response.outputs), response.raw_output_contents, strict=False))
     shapes = {output.name: tuple(output.shape) for output in response.outputs}
     for tensor in config.output:
         kind = model_config_pb2.DataType.Name(tensor.data_type)
-        if tensor.name not in found:
-            return f"output {tensor.name!r} is missing"
-        if kind in _BYTES and len(found[tensor.name]) != prod(shapes[tensor.name]) * _BYTES[kind]:
-            return f"output {tensor.name!r} has {len(found[tensor.name])} bytes for shape {list(shapes[tensor.name])}"
-        if kind == "TYPE_FP32" and not np.isfinite(np.frombuffer(found[tensor.name], np.float32)).all():
-            return f"output {tensor.name!r} is not finite"
-    return ""
+        yield tensor.name, kind, shapes.get(tensor.name, ()), found.get(tensor.name)

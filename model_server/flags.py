@@ -1,11 +1,24 @@
 """Flags of tritonserver that are the same everywhere: on one machine and in the container."""
 
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-# Protocols that no service uses in a container. shared-memory is one of them unless a service shares the pod.
-CLOSED = ("shared-memory", "trace", "logging")
+
+class KeyMissing(Exception):
+    """The file of the repository key is missing or empty."""
+
+
+def read_key(file: Path | None) -> str:
+    """The key in `file`; empty for None. Raises KeyMissing."""
+    if file is None:
+        return ""
+    try:
+        key = file.read_text().strip()
+    except OSError as error:
+        raise KeyMissing(f"--repository-key-file {file} can't be read: {error.strerror}") from None
+    if not key:
+        raise KeyMissing(f"--repository-key-file {file} is empty")
+    return key
 
 
 def serving_flags(repository: Path, models: Iterable[str], host: str, grpc_port: int, metrics_port: int) -> list[str]:
@@ -25,8 +38,3 @@ def serving_flags(repository: Path, models: Iterable[str], host: str, grpc_port:
         f"--grpc-port={grpc_port}",
         *metrics,
     ]
-
-
-def closing_flag(protocols: Iterable[str] = CLOSED) -> str:
-    """Disable protocols of the gRPC service: they require a header with a random value that is not shared."""
-    return f"--grpc-restricted-protocol={','.join(protocols)}:admin-key={secrets.token_urlsafe(24)}"

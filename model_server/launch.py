@@ -16,6 +16,7 @@ from typing import Self
 
 import grpc
 
+from families import protocols
 from model_server.environment import TritonEnvironment
 from model_server.flags import serving_flags
 from model_server.triton_log import Line, load_failures, parse
@@ -31,6 +32,9 @@ KEPT_LINES = 400
 
 # Longest log line that is read, bytes.
 LONGEST_LINE = 1 << 20
+
+# Groups of Triton's calls that nothing on one machine uses; one of them writes files.
+UNUSED = ("trace", "logging")
 
 _counter = itertools.count()
 
@@ -49,6 +53,7 @@ class TritonProcess:
         grpc_port, metrics_port: free ports on `host`; metrics_port 0: no metrics.
         threads: threads inside one operator for graphs whose configuration does not set them; 0: every core.
         start_timeout_s, stop_timeout_s: time limits of `start` and of the drain in `stop`.
+        repository_key: key that callers need to load models and to register shared memory; empty: they need none.
         report: called with each line that Triton writes.
     """
 
@@ -65,6 +70,7 @@ class TritonProcess:
         start_timeout_s: float = 180.0,
         stop_timeout_s: float = 10.0,
         shm_growth_mib: int = 1,
+        repository_key: str = "",
         report: Callable[[Line], None] = lambda line: None,
     ) -> None:
         self.url = f"{host}:{grpc_port}"
@@ -78,6 +84,7 @@ class TritonProcess:
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._shm_growth_mib = shm_growth_mib
+        self._repository_key = repository_key
         self._report = report
         self._shm_prefix = f"{shm_prefix(os.getpid())}{next(_counter)}_"
         self._backends: Path | None = None
@@ -153,6 +160,7 @@ class TritonProcess:
         return [
             str(self._environment.server),
             *serving_flags(self._repository, self._models, self._host, self._grpc_port, self._metrics_port),
+            *protocols.flags(self._repository_key, UNUSED),
             f"--backend-directory={backends}",
             "--allow-gpu-metrics=false",
             f"--exit-timeout-secs={max(1, round(self._stop_timeout_s))}",

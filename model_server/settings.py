@@ -23,6 +23,11 @@ class ModelServerSettings(Common):
     grpc_port: int = setting(8001, "Port of Triton's gRPC service (KServe v2).")
     metrics_port: int = setting(8002, "Port of Triton's own Prometheus metrics; 0: none.")
     admin_port: int = setting(8003, "Port of /healthz, /readyz and /metrics of this process.")
+    repository_key: str = setting(
+        "",
+        "Key that callers of Triton need to load models and register memory; `make up` makes one; unset: none.",
+        env="CN_TRITON_REPOSITORY_KEY",
+    )
     threads: int = setting(
         0, "Threads inside one operator for graphs whose configuration does not set them; 0: every core."
     )

@@ -9,12 +9,14 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from mesh.telemetry import log
 from model_server.canary import Answer, Canary, Count, covering
+from model_server.canary_inputs import decodes
 
 READY = Gauge("cn_model_server_ready", "1 while every model answers its canary.")
 MISSES = Counter("cn_model_server_canary_misses_total", "Canary requests that a model failed.", ["model"])
 SECONDS = Histogram("cn_model_server_canary_seconds", "Time of an answered canary request.", ["model"])
 
 TRITON = "triton"
+_LISTEN_S = 1.0
 
 
 class ModelLost(Exception):
@@ -24,8 +26,8 @@ class ModelLost(Exception):
 class Watch:
     """Sends a canary request to every model periodically.
 
-    A model that answered real requests since the last round is skipped. One that is late while its graphs still finish
-    executions is busy, not dead, and counts as ready until `stall_s` passes without any.
+    A model that answered real requests since the last round is skipped, unless it makes pictures. One that is late
+    while its graphs still finish executions is busy, not dead, and counts as ready until `stall_s` passes without any.
 
     A load that fails at run time is the caller's fault and does not affect readiness, unless `required` names the
     model.
@@ -50,6 +52,7 @@ class Watch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.failing: dict[str, str] = {TRITON: "not checked yet"}
+        self.silent = False
         self.models: tuple[str, ...] = ()
         self._canary = canary
         self._required = tuple(required)
@@ -58,13 +61,21 @@ class Watch:
         self._stall_s = stall_s
         self._clock = clock
         self._misses: dict[str, int] = {}
+        self._unsound: set[str] = set()
         self._settled: dict[str, Count] = {}
         self._progress: dict[str, tuple[int, float]] = {}
 
     @property
     def ready(self) -> bool:
-        """Whether every model passed the last round."""
-        return not self.failing
+        """Whether every model passed the last round, and Triton has answered since."""
+        return not self.failing and not self.silent
+
+    async def listen(self) -> None:
+        """Ask Triton every second whether it answers: a round that waits for a server that hangs takes much longer."""
+        while True:
+            self.silent = not await self._canary.is_alive()
+            READY.set(self.ready)
+            await asyncio.sleep(_LISTEN_S)
 
     async def run(self) -> None:
         """Run rounds until a model is lost. Raises ModelLost, naming it and its last fault."""
@@ -93,27 +104,31 @@ class Watch:
             for name in targets:
                 if fault := await self._fault(name, counts.get(name)):
                     faults[name] = fault
-        self._misses = {name: self._misses.get(name, 0) + 1 for name in faults}
+        # A model whose answers are unsound can't serve, and would not after a restart, which costs the others theirs.
+        self._misses = {name: self._misses.get(name, 0) + 1 for name in faults if name not in self._unsound}
         self.failing = faults
         READY.set(self.ready)
         for name in faults:
             MISSES.labels(name).inc()
-            log.warning("canary missed", model=name, misses=self._misses[name], reason=faults[name])
+            log.warning("canary missed", model=name, misses=self._misses.get(name, 0), reason=faults[name])
         if self.ready and not was_ready:
             log.info("ready", models=list(self.models))
 
     async def _fault(self, name: str, count: Count | None) -> str:
         settled = self._settled.get(name)
-        if count and settled and count.answered > settled.answered and count.failed == settled.failed:
+        served = count and settled and count.answered > settled.answered and count.failed == settled.failed
+        # That Triton answered says nothing of what it answered.
+        if count and served and name not in self._unsound and not decodes(await self._canary.config(name)):
             self._settled[name] = count
             return ""
         started = self._clock()
         answer = await self._canary.ask(name)
+        (self._unsound.add if answer.unsound else self._unsound.discard)(name)
         if not answer.fault:
             SECONDS.labels(name).observe(self._clock() - started)
         if count:
             # Triton counts the canary's own answer, too, unless it failed.
-            own = 0 if answer.fault else 1
+            own = 0 if answer.fault and not answer.unsound else 1
             self._settled[name] = Count(count.answered + own, count.failed, count.executions)
         return "" if self._busy(name, answer) else answer.fault
 

@@ -42,7 +42,7 @@ async def main(settings: PreprocessSettings) -> None:
     }
     try:
         await decoders.start()
-        await serve(settings, services, servicer.probe)
+        await serve(settings, services, servicer.probe, backend=triton)
     finally:
         await decoders.close()
         await triton.close()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from families.annotators import HEADS, AnnotatorCard, best
 from families.limits import SIDE
 from mesh.errors import InvalidInput
 from mesh.pictures import Pixels
+from mesh.soundness import not_finite, sound
 from mesh.triton import Triton
 
 Map = NDArray[np.generic]
@@ -61,6 +63,7 @@ class Annotators:
 
         Raises:
             InvalidInput: `side` is out of range.
+            InternalError: the maps are not finite.
             MeshError: the model server fails, as Triton.infer.
         """
         card = self._best[head]
@@ -73,7 +76,8 @@ class Annotators:
         if self._triton is None:
             raise RuntimeError("annotators need a model server")
         outputs = [tensor.name for tensor in HEADS[head]]
-        found = await self._triton.infer(card.heads[head], {"image": fitted[None]}, outputs)
+        ask = partial(self._triton.infer, card.heads[head], {"image": fitted[None]}, outputs)
+        found = await sound(ask, not_finite("the annotator's maps", "send another picture, or a ready hint"))
         return Seen({name: array[0] for name, array in found.items()}, fitted, card)
 
 

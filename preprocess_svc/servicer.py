@@ -77,7 +77,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             if request.controls and request.controls[0].HasField("image"):
                 first = upright_size(request.controls[0].image.content, field="controls[0].image")
                 picture = picture or first
-            size = target_size(request.width, request.height, picture, model)
+            size = target_size(request.width, request.height, picture, model, model.defaults.size)
             mask = await self._mask(request, size)
             words = self._styles.enhance(
                 request.prompt, request.negative_prompt, request.enhance_prompt, request.enhance_style

@@ -9,13 +9,21 @@ from mesh.pictures import MAX_PIXELS, MAX_SIDE
 _PARTS = 8
 
 
-def target_size(width: int, height: int, picture: tuple[int, int] | None, facts: ModelFacts) -> tuple[int, int]:
+def target_size(
+    width: int,
+    height: int,
+    picture: tuple[int, int] | None,
+    facts: ModelFacts,
+    default: tuple[int, int] | None = None,
+) -> tuple[int, int]:
     """Width and height of the picture to generate, in pixels.
 
     Args:
         width, height: as requested; 0 if not given.
         picture: (width, height) of the picture whose proportions are used if a side is not given, if there is one.
-        facts: of the model, whose native size is the default of the shorter side.
+        facts: of the model.
+        default: the size without any other, whose shorter side is that of sizes with a picture's proportions; None:
+            the model's native size.
 
     Raises:
         InvalidInput: a requested side is out of range.
@@ -28,9 +36,8 @@ def target_size(width: int, height: int, picture: tuple[int, int] | None, facts:
     if width or height:
         ratio = picture[0] / picture[1] if picture else 1.0
         return width or _fit(height * ratio, SIDE.multiple), height or _fit(width / ratio, SIDE.multiple)
-    if picture is None:
-        return facts.native_size, facts.native_size
-    return fitted_size(picture, facts.native_size)
+    usual = default or (facts.native_size, facts.native_size)
+    return usual if picture is None else fitted_size(picture, min(usual))
 
 
 def picture_size(width: int, height: int) -> tuple[int, int] | None:

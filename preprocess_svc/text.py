@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from families import graphs, limits
 from families.manifest import Manifest, tokenizer_path
 from families.profiles import profile_of
 from mesh.errors import InvalidInput
+from mesh.soundness import not_finite, sound
 from mesh.triton import Triton
 from preprocess_svc.chunks import Tokens, chunk_capacity, chunks_needed, lay_out
 from preprocess_svc.tags import note, without_tags
 from preprocess_svc.weighting import PROMPT_WEIGHT, Piece, parse, weigh
+
+_BROKEN = not_finite("the text embeddings", "the weights of the model's text encoder may be broken")
 
 
 class TextEncoder:
@@ -78,6 +82,7 @@ class TextEncoder:
 
         Raises:
             InvalidInput: `clip_skip` is out of range or skips every layer.
+            InternalError: the encoder's answer is not finite.
         """
         facts = self._manifest
         if not limits.CLIP_SKIP.holds(clip_skip) or clip_skip >= facts.text_layers:
@@ -103,6 +108,7 @@ class TextEncoder:
                 "input_ids": part,
                 "layers_skipped": np.full((len(part), 1), clip_skip, np.int64),
             }
-            outputs = await self._triton.infer(graphs.text_encoder(self._manifest.name), inputs, ["hidden"])
+            ask = partial(self._triton.infer, graphs.text_encoder(self._manifest.name), inputs, ["hidden"])
+            outputs = await sound(ask, _BROKEN)
             parts.append(outputs["hidden"].astype(np.float32, copy=False))
         return np.concatenate(parts)

@@ -9,6 +9,7 @@ import torch
 
 from controlmesh.v1 import unet_pb2_grpc
 from families.manifest import list_manifests
+from families.protocols import repository_metadata
 from mesh.admission import Admission
 from mesh.command import settings_of
 from mesh.server import serve
@@ -24,7 +25,12 @@ async def main(settings: UnetSettings) -> None:
     configure("unet_svc", settings)
     # Scheduler arithmetic is small; more threads would only compete with the model server for cores.
     torch.set_num_threads(1)
-    triton = Triton(settings.triton_url, shared_memory=settings.shared_memory, timeout_s=settings.step_timeout_s)
+    triton = Triton(
+        settings.triton_url,
+        shared_memory=settings.shared_memory,
+        timeout_s=settings.step_timeout_s,
+        repository=repository_metadata(settings.repository_key),
+    )
     repository = Path(settings.model_repository)
     admission = Admission(settings.running, settings.waiting, "denoising loops")
     servicer = UnetServicer(list_manifests(repository), Denoiser(triton), admission, repository)
@@ -32,7 +38,7 @@ async def main(settings: UnetSettings) -> None:
         "controlmesh.v1.UnetService": lambda server: unet_pb2_grpc.add_UnetServiceServicer_to_server(servicer, server)
     }
     try:
-        await serve(settings, services, servicer.probe)
+        await serve(settings, services, servicer.probe, backend=triton)
     finally:
         await triton.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,15 @@ from families import graphs
 from families.manifest import Manifest, ModelFacts
 from mesh.errors import NotFound
 from mesh.shared_memory import Held
+from mesh.soundness import not_finite, sound
 from mesh.triton import Triton
 from unet_svc.task import Hint, Task
 
 Array = NDArray[np.generic]
+
+_BROKEN = not_finite(
+    "the model's predictions", "try other controls or lower weights; weights of the model or a ControlNet may be broken"
+)
 
 
 def residual_scale(hint: Hint, facts: ModelFacts, rows: int, guess_mode: bool = False) -> Array:
@@ -86,16 +92,18 @@ class Denoiser:
         """Run one step with `kinds`; a combination without an ensemble is registered on its first use.
 
         Raises:
+            InternalError: the prediction is not finite.
             MeshError: as `Triton.infer`.
         """
         name = graphs.denoise(facts.name, kinds)
+        ask = partial(self._triton.infer, name, inputs, ["prediction"], held)
         try:
-            return (await self._triton.infer(name, inputs, ["prediction"], held))["prediction"]
+            return (await sound(ask, _BROKEN))["prediction"]
         except NotFound:
             if tuple(sorted(kinds)) in graphs.ensemble_kinds(facts):
                 raise
         await self._register(facts, kinds)
-        return (await self._triton.infer(name, inputs, ["prediction"], held))["prediction"]
+        return (await sound(ask, _BROKEN))["prediction"]
 
     async def _register(self, facts: ModelFacts, kinds: Sequence[str]) -> None:
         name = graphs.denoise(facts.name, kinds)

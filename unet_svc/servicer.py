@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import Counter, Gauge
 
 from controlmesh.v1 import types_pb2, unet_pb2, unet_pb2_grpc
+from families.defaults import far_outside
 from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
@@ -51,6 +52,8 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         model = self._models.find(request.conditioning.model)
         task = read_task(request, model)
         denoising = Denoising(task)
+        size = (request.conditioning.width, request.conditioning.height)
+        notes = [*denoising.notes, *far_outside(model.name, model.sizes, model.defaults, size, task.guidance_scale)]
         async with self._admission, self._denoiser.open(task) as predict, aclosing(denoising.run(predict)) as steps:
             async for step in steps:
                 STEPS.labels(model.name).inc()
@@ -59,7 +62,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
                     progress.preview.CopyFrom(await asyncio.to_thread(make_preview, step.picture, model.preview))
                 yield unet_pb2.DenoiseResponse(progress=progress)
         latents = types_pb2.Latents(model=model.name, samples=to_message(step.latents))
-        yield unet_pb2.DenoiseResponse(latents=latents, notes=denoising.notes)
+        yield unet_pb2.DenoiseResponse(latents=latents, notes=notes)
 
     async def ListSchedulers(
         self, request: unet_pb2.ListSchedulersRequest, context: Any
@@ -90,9 +93,11 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
                     native_size=model.native_size,
                     controls=model.controls,
                     prediction_type=model.scheduler.get("prediction_type", "epsilon"),
-                    default_scheduler=default_scheduler(model.scheduler),
+                    default_scheduler=_scheduler_of(model),
                     latent_channels=model.latent_channels,
                     exported_at=self._models.exported_at(model.name),
+                    defaults=_defaults(model),
+                    trained_sizes=[unet_pb2.Size(width=width, height=height) for width, height in model.sizes],
                 )
                 for model in self._models.values()
             ]
@@ -128,3 +133,19 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
             log.warning("model can't be loaded or unloaded", model=card.name, reason=error.message)
             return False
         return True
+
+
+def _scheduler_of(model: Manifest) -> str:
+    own = model.defaults.scheduler
+    return own if own in SCHEDULERS else default_scheduler(model.scheduler)
+
+
+def _defaults(model: Manifest) -> unet_pb2.Defaults:
+    """The model's defaults; what its card leaves out stays unset, but for its size."""
+    width, height = model.defaults.size or (model.native_size, model.native_size)
+    return unet_pb2.Defaults(
+        size=unet_pb2.Size(width=width, height=height),
+        steps=model.defaults.steps,
+        guidance_scale=model.defaults.guidance_scale,
+        scheduler=_scheduler_of(model),
+    )

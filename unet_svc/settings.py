@@ -15,6 +15,9 @@ class UnetSettings(ServerSettings):
     address: str = setting("127.0.0.1:50052", "host:port of unet_svc's gRPC server.")
     metrics_address: str = setting("127.0.0.1:9092", "host:port of unet_svc's /metrics; empty: none.")
     triton_url: str = setting("127.0.0.1:8001", "host:port of Triton's gRPC service, as unet_svc sees it.")
+    repository_key: str = setting(
+        "", "Key that Triton asks for to load models and register memory; unset: none.", env="CN_TRITON_REPOSITORY_KEY"
+    )
     shared_memory: bool = setting(False, "Whether unet_svc and Triton share /dev/shm (same machine or pod).")
     model_repository: str = setting("model_repository", "Folder with the models' cards, as unet_svc sees it.")
     running: int = setting(64, "Concurrent denoising loops; Triton batches their steps.")

@@ -30,7 +30,7 @@ async def main(settings: VaeSettings) -> None:
     }
     try:
         await decoders.start()
-        await serve(settings, services, servicer.probe)
+        await serve(settings, services, servicer.probe, backend=triton)
     finally:
         await decoders.close()
         await triton.close()

@@ -17,7 +17,7 @@ from mesh.errors import InvalidInput
 from mesh.pictures import Format, Pixels, decode_fitted, encode
 from mesh.tensors import to_array, to_message
 from mesh.triton import Triton
-from vae_svc.vae import Array, decode_latents, encode_picture
+from vae_svc.vae import Array, check_decoder, decode_latents, encode_picture
 
 FORMATS: dict[int, Format] = {
     types_pb2.IMAGE_FORMAT_UNSPECIFIED: "PNG",
@@ -91,10 +91,10 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         return vae_pb2.EncodeResponse(posterior=posterior)
 
     async def probe(self) -> None:
-        """Raise MeshError while latents can't be decoded; every call tries the next model, and looks for new ones."""
+        """Raise MeshError while the VAE shows nothing; every call tries the next model, and looks for new ones."""
         await self._models.renew(self._is_served)
         facts = self._models.in_turn()
-        await decode_latents(self._triton, facts, np.zeros((1, facts.latent_channels, 8, 8), np.float32))
+        await check_decoder(self._triton, facts)
 
     async def _fitted(self, content: bytes, width: int, height: int) -> Pixels:
         return await self._decoding.run(decode_fitted, content, "image", width, height, field="image")

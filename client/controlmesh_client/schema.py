@@ -66,8 +66,8 @@ class GenerationSettings(TypedDict):
     controls: list[ControlSettings]
     width: int | None
     height: int | None
-    steps: int
-    guidance_scale: float
+    steps: int | None
+    guidance_scale: float | None
     true_guidance_scale: float | None
     scheduler: str
     seed: int
@@ -114,6 +114,22 @@ class GenerationList(TypedDict):
     next: str | None
 
 
+class SizeBody(TypedDict):
+    """The size of a picture, pixels."""
+
+    width: int
+    height: int
+
+
+class DefaultsBody(TypedDict):
+    """Settings for requests that leave them to the model."""
+
+    size: NotRequired[SizeBody | None]
+    steps: NotRequired[int | None]
+    guidance_scale: NotRequired[float | None]
+    scheduler: NotRequired[str]
+
+
 class ModelBody(TypedDict):
     """A loaded model."""
 
@@ -125,6 +141,8 @@ class ModelBody(TypedDict):
     default_scheduler: str
     latent_channels: int
     exported_at: str
+    defaults: NotRequired[DefaultsBody | None]
+    trained_sizes: NotRequired[list[SizeBody] | None]
 
 
 class ModelList(TypedDict):

@@ -13,6 +13,7 @@ from export.annotators.architecture import Loaded
 from export.annotators.source import Source
 from export.errors import Mismatch, SourceRefused
 from export.graph_writer import GRAPH_FILE, counted, graph_facts, threads
+from export.hostile import refusing
 from export.options import Options, Progress
 from families import annotators
 from families.manifest import GraphFacts
@@ -52,7 +53,8 @@ def load(source: Source) -> Loaded:
     """Read the weights. Raises SourceRefused if they, or a library that they need, are missing."""
     row = source.architecture
     try:
-        loaded = row.load(source.path)
+        with refusing("annotator", ModuleNotFoundError):
+            loaded = row.load(source.path)
     except ModuleNotFoundError as error:
         if not row.requires:
             raise

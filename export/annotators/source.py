@@ -10,6 +10,7 @@ from export import hub
 from export.annotators import demo_folder, table, transformers_folder
 from export.annotators.architecture import Architecture, Groups
 from export.errors import SourceRefused
+from export.hostile import one_line, refusing
 from export.source import DEMO
 
 _FILE = re.compile(r"[A-Za-z0-9][\w-]*(?:[./][\w-]+)*")
@@ -38,6 +39,11 @@ def open_source(kind: str, source: str | None = None, offline: bool = False) -> 
     rows = table.kinds().get(kind)
     if rows is None:
         raise SourceRefused(f"KIND {kind!r} is unknown; use one of {', '.join(table.kinds())}")
+    with refusing("annotator"):
+        return _opened(kind, source, rows, offline)
+
+
+def _opened(kind: str, source: str | None, rows: tuple[Architecture, ...], offline: bool) -> Source:
     path, label = _shipped(kind) if source is None else _found(source, rows, offline)
     row = next((row for row in rows if row.recognises(path)), None)
     if row is None:
@@ -59,7 +65,7 @@ def _shipped(kind: str) -> tuple[Path, str]:
 def _found(source: str, rows: tuple[Architecture, ...], offline: bool) -> tuple[Path, str]:
     path = Path(source)
     if path.exists():
-        return path, path.resolve().name
+        return path, one_line(path.resolve().name)
     repository, _, file = source.partition(":")
     if path.is_absolute() or source.startswith((".", "~")) or not hub.is_id(repository):
         raise SourceRefused(f"{source!r} is neither a folder, nor a file, nor a hub id like owner/name")

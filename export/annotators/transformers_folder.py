@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from export.errors import SourceRefused
+from export.hostile import read_object
 
 CONFIG = "config.json"
 PROCESSOR = "preprocessor_config.json"
@@ -61,13 +61,7 @@ def weights(source: Path) -> Path:
 
 def read(path: Path) -> dict[str, Any]:
     """Read a configuration file. Raises SourceRefused if it is not a JSON object."""
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except (ValueError, OSError) as error:
-        raise SourceRefused(f"{path.name} is not readable JSON ({type(error).__name__})") from error
-    if not isinstance(config, dict):
-        raise SourceRefused(f"{path.name} is not a JSON object")
-    return config
+    return read_object(path, "annotator")
 
 
 def variant(source: Path) -> str | None:

@@ -9,7 +9,6 @@ from gateway.database.connection import RecordsAway
 
 KEPT_S = 1.0
 """Seconds for which an answer is kept: anybody may ask, and each look asks three services and the database."""
-_DATABASE_S = 2.0
 
 
 class Readiness:
@@ -37,12 +36,16 @@ class Readiness:
 
     async def _now(self) -> list[str]:
         try:
-            missing = await self._gateway.services.missing()
-            try:
-                async with asyncio.timeout(_DATABASE_S):
-                    await self._gateway.database.probe()
-            except (RecordsAway, TimeoutError):
-                missing.append("database")
-            return missing
+            # Each part has a limit of its own.
+            services, database = await asyncio.gather(
+                self._gateway.services.missing(), self._gateway.database.probe(), return_exceptions=True
+            )
+            if isinstance(services, BaseException):
+                raise services
+            if database is None:
+                return services
+            if not isinstance(database, RecordsAway):
+                raise database
+            return [*services, "database"]
         finally:
             self._until = self._clock() + KEPT_S

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import cache, partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mesh.errors import Unavailable
+from mesh.private_files import private_file, private_folder, tighten
 from mesh.settings import SettingsError
 from mesh.telemetry import log
 
@@ -26,6 +27,7 @@ Result = TypeVar("Result")
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_S = 10
 _CONNECTIONS = 20
+_PROBE_S = 2.0
 
 
 class RecordsAway(Unavailable):
@@ -47,6 +49,7 @@ class Database:
         # under load some wait for seconds. One thread takes them first come, first served.
         threads = 1 if engine.dialect.name == "sqlite" else _CONNECTIONS
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="records")
+        self._probing: asyncio.Future[int] | None = None
 
     async def run(self, work: Callable[[Connection], Result]) -> Result:
         """Run `work` in one transaction, in a thread; commit if it returns.
@@ -63,8 +66,22 @@ class Database:
         return await running
 
     async def probe(self) -> None:
-        """Check that the database answers. RecordsAway if not."""
-        await self.run(lambda connection: connection.execute(select(1)).scalar_one())
+        """Check that the database answers.
+
+        Raises:
+            RecordsAway: it does not, or not within a limit of seconds.
+        """
+        # One question at a time: a database that hangs would hold a thread for each.
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.ensure_future(
+                self.run(lambda connection: connection.execute(select(1)).scalar_one())
+            )
+            self._probing.add_done_callback(_seen)
+        try:
+            async with asyncio.timeout(_PROBE_S):
+                await asyncio.shield(self._probing)
+        except TimeoutError:
+            raise RecordsAway("the database does not answer; try again later", retry_after_s=2) from None
 
     def close(self) -> None:
         """Wait for running work, which goes on even if its caller was cancelled, and close all connections."""
@@ -82,6 +99,12 @@ class Database:
             if error.connection_invalidated:
                 raise _away(error) from error
             raise
+
+
+def _seen(probing: "asyncio.Future[int]") -> None:
+    """Take note of how a question ended that nobody waits for any more."""
+    if not probing.cancelled():
+        probing.exception()
 
 
 def _away(error: Exception) -> RecordsAway:
@@ -180,16 +203,33 @@ def engine_url(url: str) -> str:
     if kind == "sqlite":
         if not parsed.database:
             raise SettingsError("CN_GATEWAY_DATABASE_URL names no file; write sqlite:////absolute/path")
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        private_folder(Path(parsed.database).parent)
         return url
     if kind in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     raise SettingsError(f"CN_GATEWAY_DATABASE_URL is of kind {kind!r}; use sqlite or postgresql")
 
 
+def private_database(url: str) -> None:
+    """Create the SQLite file of `url` for its owner alone, or take it from the others: it holds keys and prompts.
+
+    What can't be created is left to SQLite, which says why.
+    """
+    name = make_url(url).database or ""
+    if name == ":memory:" or name.startswith("file:"):
+        return
+    file = Path(name)
+    for suffix in ("-wal", "-shm", "-journal"):
+        tighten(file.with_name(file.name + suffix))
+    with suppress(OSError):
+        # SQLite gives the files beside it the same mode.
+        private_file(file)
+
+
 def _engine(url: str, durable: bool = True) -> Engine:
     url = engine_url(url)
     if url.startswith("sqlite"):
+        private_database(url)
         engine = create_engine(url, connect_args={"timeout": _BUSY_S, "check_same_thread": False})
         event.listen(engine, "connect", partial(_prepare, durable=durable))
         event.listen(engine, "begin", _begin)

@@ -25,16 +25,21 @@ BLOCKED = Counter("cn_fetch_blocked_total", "Failed requests to hosts named by c
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Everything that is not the public internet. Written out, because the standard library's is_global accepts NAT64,
-# 6to4 and site-local spellings of loopback.
+# Everything that is not the public internet: IANA's registries of special-purpose addresses, multicast, what is
+# reserved, and a cloud's platform service at a public address. Written out, because the standard library's is_global
+# accepts NAT64, 6to4 and site-local spellings of loopback. The network policy of components/fetch-urls lists the same.
 DENIED = tuple(
     ipaddress.ip_network(block)
     for block in (
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-        "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
-        "224.0.0.0/4", "240.0.0.0/4",
-        "::/128", "::1/128", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23",
-        "2001:db8::/32", "2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16",
+        "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24",
+        "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4",
+        "240.0.0.0/4",
+        # All but 2000::/3, the only block of global unicast: with it IPv4 addresses in IPv6 spelling, NAT64, segment
+        # routing, private, link-local, site-local and multicast addresses.
+        "::/3", "4000::/2", "8000::/1",
+        # Inside it: Teredo, ORCHID and other protocols, documentation twice, 6to4, AS112.
+        "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
     )
 )  # fmt: skip
 PORTS = frozenset({80, 443, 8080, 8443})

@@ -20,6 +20,7 @@ from obstore.store import LocalStore, S3Store
 from prometheus_client import Gauge
 
 from mesh.errors import Unavailable
+from mesh.private_files import private_folder, tighten
 from mesh.settings import SettingsError
 from mesh.telemetry import log
 
@@ -202,7 +203,7 @@ def open_store(url: str, access: S3Access | None = None) -> Iterator[LocalStore 
         )
     folder = unquote(parts.path)
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        tighten(private_folder(Path(folder)))
     except OSError as error:
         raise SettingsError(f"CN_GATEWAY_STORAGE_URL={url!r} can't be created: {error.strerror}") from None
     yield LocalStore(folder)

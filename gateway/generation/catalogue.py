@@ -157,7 +157,7 @@ class Catalogue:
         return models[0].name
 
     async def resolve(self, generation: Generation, task: Task = Task.PICTURES) -> Generation:
-        """`generation` with model, scheduler, strength and seed filled in, so that `task` is reproducible.
+        """`generation` with everything filled in that a reproducible `task` needs: model, scheduler, steps, seed...
 
         Raises:
             InvalidInput: an unknown model, scheduler, variant or control; the message lists the known ones. Also a
@@ -171,7 +171,7 @@ class Catalogue:
             raise unknown("model", name, [known.name for known in offer.models])
         if task == Task.HINT:
             # No ControlNet is used, so any kind is fine; preprocess_svc checks what the kind needs.
-            return replace(generation, model=name).with_seed()
+            return replace(generation, model=name).settled().with_seed()
         _check_controls(generation, offer, model.name)
         scheduler = offer.scheduler(generation.scheduler or model.default_scheduler)
         if scheduler is None:
@@ -189,7 +189,15 @@ class Catalogue:
         strength = generation.strength
         if strength is None and generation.image is not None and not scheduler.inverts:
             strength = DEFAULT_STRENGTH
-        return replace(generation, model=name, scheduler=scheduler.name, strength=strength).with_seed()
+        own = model.defaults
+        return (
+            replace(generation, model=name, scheduler=scheduler.name, strength=strength)
+            .settled(
+                own.steps if own.HasField("steps") else None,
+                own.guidance_scale if own.HasField("guidance_scale") else None,
+            )
+            .with_seed()
+        )
 
     async def _ask(self) -> Offer:
         unet, preprocess, again = self._services.unet, self._services.preprocess, self._services.retries.call

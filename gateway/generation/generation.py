@@ -3,11 +3,14 @@
 import secrets
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from controlmesh.v1 import types_pb2
 from families.limits import (
     CLIP_SKIP,
     DEFAULT_END,
+    DEFAULT_GUIDANCE,
+    DEFAULT_STEPS,
     DEFAULT_STRENGTH,
     DEFAULT_WEIGHT,
     FRACTION,
@@ -114,8 +117,14 @@ class Generation:
     controls: tuple[Control, ...] = nested(Control, MOST_CONTROLS, "The controls that steer the picture.")
     width: int | None = asked(optional(whole(SIDE)), _SIDE_WORDS, None)
     height: int | None = asked(optional(whole(SIDE)), _SIDE_WORDS, None)
-    steps: int = asked(whole(STEPS), "Denoising steps.", 20)
-    guidance_scale: float = asked(number(GUIDANCE), "Scale of classifier-free guidance; 1 is none.", 7.5)
+    steps: int | None = asked(
+        optional(whole(STEPS)), f"Denoising steps; left out: the model's default, else {DEFAULT_STEPS}.", None
+    )
+    guidance_scale: float | None = asked(
+        optional(number(GUIDANCE)),
+        f"Scale of classifier-free guidance; 1 is none; left out: the model's default, else {DEFAULT_GUIDANCE:g}.",
+        None,
+    )
     true_guidance_scale: float | None = asked(
         optional(number(TRUE_GUIDANCE)),
         "Classifier-free guidance by a second prediction, for models whose `guidance_scale` is an input of the model; "
@@ -123,7 +132,7 @@ class Generation:
         None,
     )
     # Compared with the known ones, however it is spelled: other programs' names have blanks and plus signs.
-    scheduler: str | None = asked(optional(label), "Name of a scheduler; left out: the model's own.", None)
+    scheduler: str | None = asked(optional(label), "Name of a scheduler; left out: the model's default.", None)
     seed: int | None = asked(optional(whole(SEED)), "Seed of the first picture; left out: random, and returned.", None)
     samples: int = asked(whole(SAMPLES), "Number of pictures; their seeds count up from `seed`.", 1)
     format: str = asked(one_of(tuple(FORMATS)), "File format of the pictures.", "png")
@@ -194,6 +203,14 @@ class Generation:
         first = self.seed if self.seed is not None else 0
         return [(first + index) % (int(SEED.maximum) + 1) for index in range(self.samples)]
 
+    def settled(self, steps: int | None = None, guidance_scale: float | None = None) -> "Generation":
+        """The request with steps and guidance: its own, else these, else the mesh's defaults."""
+        return replace(
+            self,
+            steps=_first(self.steps, steps, DEFAULT_STEPS),
+            guidance_scale=_first(self.guidance_scale, guidance_scale, DEFAULT_GUIDANCE),
+        )
+
     def with_seed(self) -> "Generation":
         """The request with a seed: its own, or a random one."""
         return self if self.seed is not None else replace(self, seed=secrets.randbelow(int(SEED.maximum) + 1))
@@ -209,6 +226,10 @@ def without_prompt() -> InvalidInput:
     return InvalidInput(
         "prompt is missing; describe the picture, or let the controls lead with guess_mode true", field="prompt"
     )
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
 
 
 def _check_control(at: str, control: Control, initial: bytes | None) -> None:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2, vae_pb2
+from families.limits import DEFAULT_GUIDANCE
 from gateway.generation.declared import pictures_of
 from gateway.generation.generation import FORMATS, Control, Generation
 from mesh.containers import upright_size
@@ -20,7 +21,7 @@ def prepare(generation: Generation) -> preprocess_pb2.PrepareRequest:
     return _filled(
         preprocess_pb2.PrepareRequest,
         generation,
-        guidance=generation.guidance_scale > 1,
+        guidance=(generation.guidance_scale or DEFAULT_GUIDANCE) > 1,
         controls=[_control(control, generation.picture_of(control)) for control in generation.controls],
         picture_width=picture_width,
         picture_height=picture_height,

@@ -83,6 +83,8 @@ class Exporter:
             stderr=asyncio.subprocess.STDOUT,
             limit=_LONGEST_LINE,
             start_new_session=True,
+            # The repository is read by others: Triton and the services.
+            umask=0o022,
         )
         try:
             async with asyncio.timeout(self._settings.export_timeout_s):

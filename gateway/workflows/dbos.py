@@ -18,7 +18,7 @@ from dbos._serialization import DBOSPortableJSONSerializer
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.database.connection import engine_url, why_not
+from gateway.database.connection import engine_url, private_database, why_not
 from gateway.workflows.port import (
     MOST,
     MOST_AN_OWNER,
@@ -288,6 +288,7 @@ def _workflows_url(url: str) -> str:
 
 def _log_ahead(url: str) -> None:
     # A lasting property of the file: readers and the writer no longer block each other.
+    private_database(url)
     connection = sqlite3.connect(make_url(url).database or "")
     try:
         connection.execute("PRAGMA journal_mode=WAL")

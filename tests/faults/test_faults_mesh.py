@@ -12,15 +12,18 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx2
+import psutil
 import pytest
 from PIL import Image
 
 from controlmesh.v1 import generation_pb2, generation_pb2_grpc
+from gateway.generation.services import SERVICES
 from local.demo import source_picture
 from local.supervision import LocalMesh
 from mesh.channels import open_channel
@@ -222,6 +225,49 @@ def test_the_model_server_is_away_and_comes_back(caller: httpx2.Client, frail: L
     frail.resume("model_server")
     frail.wait_ready(60)
     assert native(caller).status_code == 200
+
+
+SEEN_S = 5.0
+
+
+@contextmanager
+def hanging(pid: int) -> Iterator[None]:
+    """A process that is stopped: its kernel still takes connections, and nothing ever answers on them."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_model_server_that_hangs_is_seen_by_everybody(frail: LocalMesh) -> None:
+    frail.wait_ready(60)
+    launcher = psutil.Process(frail.pid("model_server"))
+    (triton,) = [p for p in launcher.children(recursive=True) if p.cmdline()[0].endswith("/tritonserver")]
+    own = f"http://127.0.0.1:{frail.settings.model_server_admin_port}/readyz"
+    with hanging(triton.pid):
+        began = time.monotonic()
+        assert eventually(lambda: not frail.ready(), SEEN_S)
+        rest = SEEN_S - (time.monotonic() - began)
+        assert eventually(lambda: set(httpx2.get(f"{frail.url}/readyz").json()["missing"]) >= set(SERVICES), rest)
+        assert httpx2.get(own).status_code == 503
+    frail.wait_ready(60)
+
+
+@pytest.mark.parametrize(("name", "service"), zip(("preprocess_svc", "unet_svc", "vae_svc"), SERVICES, strict=True))
+def test_a_service_that_hangs_is_seen(frail: LocalMesh, name: str, service: str) -> None:
+    frail.wait_ready(60)
+    with hanging(frail.pid(name)):
+        assert eventually(lambda: not frail.ready(), SEEN_S)
+        assert service in httpx2.get(f"{frail.url}/readyz", timeout=10).json()["missing"]
+    frail.wait_ready(60)
+
+
+def test_what_a_mesh_writes_is_its_owners(frail: LocalMesh) -> None:
+    assert frail.run.stat().st_mode & 0o077 == 0
+    kept = [*frail.run.glob("records.db*"), *(frail.run / "logs").iterdir(), frail.run / "assets"]
+    assert len(kept) > 8
+    assert [path.name for path in kept if path.stat().st_mode & 0o077] == []
 
 
 def test_a_killed_graph_process_brings_the_model_server_back(caller: httpx2.Client, frail: LocalMesh) -> None:

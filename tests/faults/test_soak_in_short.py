@@ -24,7 +24,7 @@ REQUESTS: tuple[tuple[str, str, Any, dict[str, str]], ...] = (
     ("POST", "/controlmesh/v1/hints", CONTROL, {}),
     ("POST", ENTERPRISE, SMALL, {}),
     ("POST", f"{GENERATE}/controlnet", BODY, {}),
-    ("POST", "/", PAYLOAD, PNG),
+    ("POST", "/", {**PAYLOAD, "num_inference_steps": 2}, PNG),
     ("POST", NATIVE, {"prompt": "a boat", "steps": -1}, {}),
     ("POST", ENTERPRISE, {**SMALL, "init_image": "no picture"}, {}),
     ("GET", f"{NATIVE}?limit=5", None, {}),

@@ -14,14 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from export import tokens
 from export.errors import Mismatch, SourceRefused
 from export.exporter import Outcome, export
+from export.made_for import Wished
 from export.options import Options
 from export.source import Source, open_source
 from families import graphs
+from families.defaults import Defaults
 from families.manifest import manifest_path, read_manifest, tokenizer_path
 from tests.rigs.tiny_sd15 import make
 
@@ -152,6 +155,33 @@ def test_weights_that_do_not_fit_their_configuration_are_refused(
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
     with pytest.raises(SourceRefused, match=f"{part}: the weights"):
         export(open_source(str(own), {}), Options(tmp_path / "repository", NAME))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(sd15_folder: Path, tmp_path: Path, value: float) -> None:
+    """A VAE of NaN would make a black picture of everything, and bytes show nothing of it."""
+    own = shutil.copytree(sd15_folder, tmp_path / "source")
+    path = own / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    name = sorted(name for name in tensors if name.startswith("decoder."))[0]
+    tensors[name] = np.full_like(tensors[name], value)
+    save_file(tensors, path)
+    with pytest.raises(SourceRefused, match=f"vae: weight {name} has numbers that are not finite"):
+        export(open_source(str(own), {}), Options(tmp_path / "repository", NAME))
+
+
+def test_what_a_model_is_made_for_is_in_its_card_and_traces_nothing(repository: Path, sd15_folder: Path) -> None:
+    before = export(open_source(str(sd15_folder), {}), Options(repository, NAME)).manifest
+    assert (before.defaults, before.trained_sizes) == (Defaults(), ())
+    wished = Wished("96x128", 12, 3.0, "UniPCMultistepScheduler", ("128", "96x128"))
+    changed = export(open_source(str(sd15_folder), {}), Options(repository, NAME, wished=wished))
+    assert changed.skipped
+    assert read_manifest(repository, NAME) == changed.manifest
+    assert changed.manifest.defaults == Defaults(
+        size=(96, 128), steps=12, guidance_scale=3.0, scheduler="UniPCMultistepScheduler"
+    )
+    assert changed.manifest.trained_sizes == ((128, 128), (96, 128))
+    assert export(open_source(str(sd15_folder), {}), Options(repository, NAME)).manifest == before
 
 
 def test_a_part_with_another_parts_weights_is_refused(sd15_folder: Path, tmp_path: Path) -> None:

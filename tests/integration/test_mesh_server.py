@@ -29,7 +29,8 @@ class Room(unet_pb2_grpc.UnetServiceServicer):
     """A servicer that does what the test says, and a probe that fails while `fault` is set."""
 
     error: Exception | None = None
-    fault: MeshError | None = None
+    fault: Exception | None = None
+    hangs: asyncio.Event | None = None
     ids: list[str] = field(default_factory=list)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
@@ -54,8 +55,27 @@ class Room(unet_pb2_grpc.UnetServiceServicer):
         yield unet_pb2.DenoiseResponse(progress=unet_pb2.DenoiseProgress(step=2, steps=2))
 
     async def probe(self) -> None:
+        if self.hangs is not None:
+            await self.hangs.wait()
         if self.fault:
             raise self.fault
+
+
+@dataclass
+class Stand:
+    """Stands where the model server would: it answers while `silent` is not set, and is as busy as the test says."""
+
+    silent: bool = False
+    much_to_do: bool = False
+    asked: int = 0
+
+    async def answers(self) -> None:
+        self.asked += 1
+        if self.silent:
+            raise Unavailable("the model server does not answer")
+
+    def busy(self) -> bool:
+        return self.much_to_do
 
 
 @dataclass
@@ -85,18 +105,21 @@ class Running:
 
 
 @asynccontextmanager
-async def running(room: Room, drain_s: float = 0.0, grace_s: float = 5.0) -> AsyncIterator[Running]:
+async def running(
+    room: Room, drain_s: float = 0.0, grace_s: float = 5.0, backend: Stand | None = None
+) -> AsyncIterator[Running]:
     port, metrics = free_ports(2)
     settings = ServerSettings(
         address=f"127.0.0.1:{port}",
         metrics_address=f"127.0.0.1:{metrics}",
         probe_interval_s=0.05,
+        probe_timeout_s=0.2,
         drain_s=drain_s,
         grace_s=grace_s,
     )
     stop = asyncio.Event()
     services = {NAME: lambda server: unet_pb2_grpc.add_UnetServiceServicer_to_server(room, server)}
-    ended = asyncio.create_task(serve(settings, services, room.probe, stop))
+    ended = asyncio.create_task(serve(settings, services, room.probe, stop, backend=backend))
     served = Running(room, settings.address, settings.metrics_address, stop, ended)
     async with open_channel(settings.address) as channel:
         await asyncio.wait_for(channel.channel_ready(), 10)
@@ -173,6 +196,44 @@ async def test_health_follows_the_probe() -> None:
         served.room.fault = None
         await served.becomes(health_pb2.HealthCheckResponse.SERVING)
         served.room.fault = Unavailable("gone again")
+        await served.becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+
+async def test_a_probe_that_never_ends_is_not_ready() -> None:
+    async with running(Room()) as served:
+        await served.becomes(health_pb2.HealthCheckResponse.SERVING)
+        served.room.hangs = asyncio.Event()
+        await served.becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
+        served.room.hangs = None
+        await served.becomes(health_pb2.HealthCheckResponse.SERVING)
+
+
+async def test_a_probe_that_nobody_foresaw_to_fail_is_not_ready() -> None:
+    async with running(Room()) as served:
+        await served.becomes(health_pb2.HealthCheckResponse.SERVING)
+        served.room.fault = KeyError("demo")
+        await served.becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+
+async def test_a_backend_that_answers_no_question_is_not_waited_for() -> None:
+    stand = Stand(much_to_do=True)
+    async with running(Room(), backend=stand) as served:
+        await served.becomes(health_pb2.HealthCheckResponse.SERVING)
+        served.room.hangs, stand.silent = asyncio.Event(), True
+        await served.becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+
+async def test_a_probe_behind_the_requests_of_a_busy_backend_is_waited_for() -> None:
+    stand, room = Stand(much_to_do=True), Room()
+    async with running(room, backend=stand) as served:
+        await served.becomes(health_pb2.HealthCheckResponse.SERVING)
+        room.hangs, asked = asyncio.Event(), stand.asked
+        # Twice as often as the limit allows a probe that nothing explains.
+        async with asyncio.timeout(10):
+            while stand.asked < asked + 4:  # noqa: ASYNC110 - the backend is asked in turns
+                await asyncio.sleep(0.02)
+        assert await served.health() == health_pb2.HealthCheckResponse.SERVING
+        stand.much_to_do = False
         await served.becomes(health_pb2.HealthCheckResponse.NOT_SERVING)
 
 

@@ -12,7 +12,9 @@ import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
+from families.protocols import repository_metadata
 from mesh.errors import DeadlineExceeded, InternalError, NotFound, Overloaded, Unavailable
+from mesh.server import checked
 from mesh.triton import Triton
 from model_server.environment import find_environment
 from model_server.launch import TritonProcess
@@ -24,8 +26,13 @@ PLANE = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
 GRAPHS = ("double", "negate", "crowded", "slow")
 
 
+KEY = "a-key-of-this-run"
+KEYED = repository_metadata(KEY)
+
+
 def start(repository: Path, port: int) -> TritonProcess:
-    return TritonProcess(find_environment(TRITON_ENVIRONMENT), repository, GRAPHS, grpc_port=port)
+    environment = find_environment(TRITON_ENVIRONMENT)
+    return TritonProcess(environment, repository, GRAPHS, grpc_port=port, repository_key=KEY)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,7 @@ async def server(graphs: Path) -> AsyncIterator[TritonProcess]:
 
 @pytest.fixture(params=[False, True], ids=["wire", "shared memory"])
 async def triton(server: TritonProcess, request: pytest.FixtureRequest) -> AsyncIterator[Triton]:
-    client = Triton(server.url, shared_memory=request.param, timeout_s=30)
+    client = Triton(server.url, repository=KEYED, shared_memory=request.param, timeout_s=30)
     yield client
     await client.close()
 
@@ -64,7 +71,7 @@ async def test_held_tensors_reach_the_graph_call_after_call(triton: Triton) -> N
 
 async def test_memory_is_reused_and_gone_at_the_end(server: TritonProcess) -> None:
     before = set(os.listdir("/dev/shm"))
-    client = Triton(server.url, shared_memory=True)
+    client = Triton(server.url, repository=KEYED, shared_memory=True)
     for _ in range(5):
         async with await client.hold({"x": PLANE}) as held:
             await client.infer("double", {}, ["y"], held)
@@ -108,7 +115,7 @@ async def test_errors_are_in_our_words(server: TritonProcess) -> None:
 
 
 async def test_an_ensemble_can_be_registered_while_it_runs(server: TritonProcess, tmp_path: Path) -> None:
-    client = Triton(server.url)
+    client = Triton(server.url, repository=KEYED)
     assert not await client.is_ready("both")
     write_ensemble(tmp_path, "both", ["double", "negate"])
     written = (tmp_path / "both" / "config.pbtxt").read_text()
@@ -123,7 +130,7 @@ async def test_an_ensemble_can_be_registered_while_it_runs(server: TritonProcess
 
 async def test_a_restarted_server_is_told_of_the_memory_again(graphs: Path) -> None:
     port = free_port()
-    client = Triton(f"127.0.0.1:{port}", shared_memory=True)
+    client = Triton(f"127.0.0.1:{port}", repository=KEYED, shared_memory=True)
     async with start(graphs, port):
         held = await client.hold({"x": PLANE})
         await client.infer("double", {}, ["y"], held)
@@ -136,7 +143,7 @@ async def test_a_restarted_server_is_told_of_the_memory_again(graphs: Path) -> N
 async def test_a_server_that_goes_away_is_away_and_has_not_lost_its_graphs(graphs: Path) -> None:
     refused = 0
     async with start(graphs, free_port()) as server:
-        client = Triton(server.url, timeout_s=30)
+        client = Triton(server.url, repository=KEYED, timeout_s=30)
         # Holds the server back in its end, where it has dropped what nobody uses.
         held_back = asyncio.create_task(client.infer("slow", {"x": np.ones((1, 64, 1024), np.float32)}, ["y"]))
         await client.infer("double", {"x": PLANE}, ["y"])
@@ -155,7 +162,7 @@ async def test_a_server_that_goes_away_is_away_and_has_not_lost_its_graphs(graph
 
 async def test_a_graph_whose_process_died_is_away(graphs: Path) -> None:
     async with start(graphs, free_port()) as server:
-        client = Triton(server.url, timeout_s=30)
+        client = Triton(server.url, repository=KEYED, timeout_s=30)
         (stub,) = [
             child
             for child in psutil.Process(server.pid).children(recursive=True)
@@ -167,3 +174,56 @@ async def test_a_graph_whose_process_died_is_away(graphs: Path) -> None:
                 await client.infer("double", {"x": PLANE}, ["y"])
         assert caught.value.retry_after_s
         await client.close()
+
+
+async def test_without_the_key_nothing_is_loaded_listed_or_unloaded(server: TritonProcess, tmp_path: Path) -> None:
+    """preprocess_svc and vae_svc decode strangers' pictures; whoever takes them over must not run code in Triton."""
+    for metadata in ((), repository_metadata("another")):
+        stranger = Triton(server.url, repository=metadata)
+        for change in (
+            stranger.loaded(),
+            stranger.load_stored("double"),
+            stranger.load("mine", "{}", {"file:1/model.py": b"import os"}),
+            stranger.unload("double"),
+        ):
+            with pytest.raises(InternalError, match="another repository key"):
+                await change
+        sharing = Triton(server.url, shared_memory=True, repository=metadata)
+        with pytest.raises(NotFound):
+            # Its memory would have to be registered.
+            async with await sharing.hold({"x": PLANE}) as held:
+                await sharing.infer("double", {}, ["y"], held)
+        await sharing.close()
+        assert await stranger.is_ready("double")
+        np.testing.assert_array_equal((await stranger.infer("double", {"x": PLANE}, ["y"]))["y"], PLANE * 2)
+        await stranger.close()
+
+
+def stopped(pid: int) -> bool:
+    """Whether every thread of a process is stopped: the signal reaches them one by one."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
+
+
+async def test_a_server_that_is_stopped_does_not_answer_and_one_that_computes_does(server: TritonProcess) -> None:
+    client = Triton(server.url, timeout_s=30)
+    await client.answers()
+    assert not client.busy()
+    calls = [asyncio.create_task(client.infer("slow", {"x": np.ones((1, 64, 1024), np.float32)}, ["y"])) for _ in "ab"]
+    await asyncio.sleep(0)
+    assert client.busy()
+    await client.answers()
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(5):
+            while not stopped(server.pid):  # noqa: ASYNC110 - another process gives no event
+                await asyncio.sleep(0.01)
+            with pytest.raises(Unavailable):
+                await client.answers()
+            with pytest.raises(Unavailable, match="does not answer"):
+                await checked(lambda: client.infer("double", {"x": PLANE}, ["y"]), client, 60)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    await asyncio.gather(*calls)
+    await client.answers()
+    await client.close()

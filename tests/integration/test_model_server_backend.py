@@ -37,6 +37,19 @@ def fill(repository: Path) -> None:
     write_scaling(repository, "negate", -1.0)
     write_scaling(repository, "eights", 3.0, FULL_BATCHES)
     write_scaling(repository, "by_openvino", 5.0, OPENVINO)
+    write_graph(
+        repository,
+        "renamed_by_openvino",
+        # Compiling drops the casts, so that the input and an output get the names of what follows and what precedes.
+        [
+            helper.make_node("Cast", ["time"], ["time_float"], to=1),
+            helper.make_node("Mul", ["x", "time_float"], ["total"]),
+            helper.make_node("Cast", ["total"], ["y"], to=1),
+        ],
+        [("time", "FP32", ("batch", 1)), ("x", "FP32", ("batch", 3))],
+        [("y", "FP32", ("batch", 3))],
+        extra=OPENVINO,
+    )
     write_ensemble(repository, "negated_double", ["double", "negate"])
     write_slow(repository, "slow", 200)
     write_graph(
@@ -219,6 +232,12 @@ async def test_the_openvino_accelerator_runs_openvino(triton: TritonProcess, cli
     mapped = {model: (process_of(triton, model) / "maps").read_text() for model in ("by_openvino", "double")}
     assert "libopenvino" in mapped["by_openvino"]
     assert "libopenvino" not in mapped["double"]
+
+
+async def test_openvino_knows_a_tensor_by_the_name_that_the_graphs_file_has(client) -> None:
+    time, x = np.float32([[2], [3]]), np.float32([[1, 2, 3], [4, 5, 6]])
+    answer = await infer(client, "renamed_by_openvino", time=time, x=x)
+    np.testing.assert_allclose(answer.as_numpy("y"), time * x, rtol=1e-6)
 
 
 async def test_a_graph_that_loses_rows_is_named(client) -> None:

@@ -135,6 +135,8 @@ class FakeRooms(
         hint_failure: raised by ExtractHint, if set.
         models: names of those on offer, alike but for that.
         added: ControlNets that came to all of them later, and the kinds whose hints they take.
+        defaults: of all of them; empty: their cards say nothing.
+        notes: with which every loop ends.
     """
 
     def __init__(self) -> None:
@@ -152,6 +154,8 @@ class FakeRooms(
         self.hint_failure: Exception | None = None
         self.models = ["demo"]
         self.added: dict[str, str] = {}
+        self.defaults = unet_pb2.Defaults()
+        self.notes: list[str] = []
         self.address = ""
 
     async def __aenter__(self) -> "FakeRooms":
@@ -311,7 +315,7 @@ class FakeRooms(
             self.seen.cancelled.set()
             raise
         latents = np.full((1, 4, asked.height // 8, asked.width // 8), request.seed % 251, np.float32)
-        notes = []
+        notes = list(self.notes)
         if request.use_karras_sigmas and not known.karras_sigmas:
             notes.append(f"use_karras_sigmas was not applied: {known.name} does not take it")
         if request.algorithm_type and request.algorithm_type not in known.algorithm_types:
@@ -332,9 +336,11 @@ class FakeRooms(
                     native_size=128,
                     controls=sorted((*CONTROLNETS, *self.added)),
                     prediction_type="v_prediction",
-                    default_scheduler="DDIMScheduler",
+                    default_scheduler=self.defaults.scheduler or "DDIMScheduler",
                     latent_channels=4,
                     exported_at=EXPORTED_AT,
+                    defaults=self.defaults if self.defaults.ByteSize() else None,
+                    trained_sizes=[self.defaults.size] if self.defaults.HasField("size") else [],
                 )
                 for name in self.models
             ]

@@ -9,6 +9,7 @@ from gateway.generation.checks import shown
 from mesh.errors import InvalidInput
 
 STEPS_DEFAULT = 30
+GUIDANCE_DEFAULT = 7.5
 # The published handler used one random generator with this seed for all calls; here every call starts with it.
 SEED_DEFAULT = 3
 CONTROL_TYPE = "normal"
@@ -21,7 +22,7 @@ PARAMETERS = (
         Type.NUMBER,
         sets("guidance_scale"),
         limits=GUIDANCE,
-        note="7.5; values below 1 count as 1: no guidance",
+        note=f"{GUIDANCE_DEFAULT:g}; values below 1 count as 1: no guidance",
     ),
     Field("height", Type.WHOLE, sets("height"), limits=SIDE, note="the model's own"),
     Field("width", Type.WHOLE, sets("width"), limits=SIDE, note="the model's own"),

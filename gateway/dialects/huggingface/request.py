@@ -23,6 +23,7 @@ from gateway.dialects.huggingface.declared import (
     CONTROL_PARAMETERS,
     CONTROL_TYPE,
     FIELDS,
+    GUIDANCE_DEFAULT,
     PARAMETERS,
     PHRASES,
     SEED_DEFAULT,
@@ -163,7 +164,12 @@ async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> 
         kind = _kind(fields.raw("controlnet_type"), offer, model or await gateway.catalogue.default_model())
         rule = _EXTRACTORS.get(kind)
         controls = (Control(kind=kind, image=picture, extractor=rule, **fields.passed(CONTROL_PARAMETERS)),)
-    defaults = {"prompt_weighting": False, "steps": STEPS_DEFAULT, "seed": SEED_DEFAULT}
+    defaults = {
+        "prompt_weighting": False,
+        "steps": STEPS_DEFAULT,
+        "guidance_scale": GUIDANCE_DEFAULT,
+        "seed": SEED_DEFAULT,
+    }
     generation = Generation(
         prompt=payload.prompt or "", model=model, controls=controls, **{**defaults, **wanted, **start}
     )

@@ -76,7 +76,11 @@ def _kind(kind: problem.Kind) -> dict[str, Any]:
 
 
 def _model(model: unet_pb2.Model) -> dict[str, Any]:
-    return {**_plain(model), "exported_at": datetime.fromtimestamp(model.exported_at, UTC)}
+    plain = {**_plain(model), "exported_at": datetime.fromtimestamp(model.exported_at, UTC)}
+    if not model.trained_sizes:
+        # An older unet_svc says nothing of either.
+        del plain["trained_sizes"]
+    return plain
 
 
 def _plain(message: Message) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def _answer(asked: HintRequest, hint: Hint) -> dict[str, Any]:
 
 
 def _headers(hint: Hint) -> dict[str, str]:
-    """Headers with the JSON's fields except the picture. Notes are ASCII JSON, so that any text fits in a header."""
+    """Headers with the JSON's fields except the picture."""
     timing = f"hint;dur={_milliseconds(hint.service_seconds)}, total;dur={_milliseconds(hint.seconds)}"
     told = {
         EXTRACTOR_HEADER: hint.extractor,

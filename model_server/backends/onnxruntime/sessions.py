@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from graph_options import GraphOptions
 from numpy.typing import NDArray
-from signature import Tensor
+from signature import Tensor, positions
 
 Array = NDArray[np.generic]
 
@@ -94,18 +94,24 @@ class _OpenVino:
         }
         if options.intra_op_threads:
             settings["INFERENCE_NUM_THREADS"] = options.intra_op_threads
-        compiled = core.compile_model(core.read_model(path), "CPU", settings)
+        graph = core.read_model(path)
+        # Compiling folds operators into inputs and outputs, which then have the operators' names, too.
+        named_in, named_out = ([port.get_any_name() for port in ports] for ports in (graph.inputs, graph.outputs))
+        compiled = core.compile_model(graph, "CPU", settings)
         self._request = compiled.create_infer_request()
         self._path = path
-        self.inputs = tuple(_from_openvino(port) for port in compiled.inputs)
-        self.outputs = tuple(_from_openvino(port) for port in compiled.outputs)
+        self._inputs = positions(named_in, [port.get_names() for port in compiled.inputs])
+        self._outputs = positions(named_out, [port.get_names() for port in compiled.outputs])
+        self.inputs = tuple(_from_openvino(name, compiled.inputs[at]) for name, at in self._inputs.items())
+        self.outputs = tuple(_from_openvino(name, compiled.outputs[at]) for name, at in self._outputs.items())
 
     def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
         try:
-            results = self._request.infer(feeds, share_inputs=True, share_outputs=True)
+            placed = {self._inputs[name]: array for name, array in feeds.items()}
+            results = self._request.infer(placed, share_inputs=True, share_outputs=True)
         except Exception as error:
             raise GraphError(f"OpenVINO could not run the graph: {_without_paths(error, self._path)}") from error
-        return [results[name] for name in names]
+        return [results[self._outputs[name]] for name in names]
 
 
 def _from_ort(arg: Any) -> Tensor:
@@ -113,11 +119,11 @@ def _from_ort(arg: Any) -> Tensor:
     return Tensor(arg.name, _OF_ORT.get(arg.type, arg.type), dims)
 
 
-def _from_openvino(port: Any) -> Tensor:
+def _from_openvino(name: str, port: Any) -> Tensor:
     shape = port.get_partial_shape()
     dims = tuple(size.get_length() if size.is_static else -1 for size in shape)
     dtype = port.get_element_type().get_type_name()
-    return Tensor(port.get_any_name(), _OF_OPENVINO.get(dtype, dtype), dims)
+    return Tensor(name, _OF_OPENVINO.get(dtype, dtype), dims)
 
 
 def _without_paths(error: Exception, path: Path) -> str:

@@ -1,6 +1,6 @@
 """Check that a graph and its `config.pbtxt` have the same tensors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,25 @@ def declared(config: Mapping[str, Any], side: str) -> tuple[Tensor, ...]:
         Tensor(entry["name"], entry["data_type"], batch + tuple(int(size) for size in entry["dims"]))
         for entry in config[side]
     )
+
+
+def positions(names: Sequence[str], ports: Sequence[Set[str]]) -> dict[str, int]:
+    """The position in `ports` of the port that has each name.
+
+    Args:
+        names: of a graph's inputs, or of its outputs, as its file has them.
+        ports: all names of each port of the compiled graph.
+
+    Raises:
+        SignatureError: no port has a name.
+    """
+    found: dict[str, int] = {}
+    for name in names:
+        at = next((place for place, held in enumerate(ports) if name in held), None)
+        if at is None:
+            raise SignatureError(f"the compiled graph has no input or output {name!r}")
+        found[name] = at
+    return found
 
 
 def require_match(config: Mapping[str, Any], inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:

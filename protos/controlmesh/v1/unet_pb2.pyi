@@ -322,6 +322,8 @@ class Model(_message.Message):
     DEFAULT_SCHEDULER_FIELD_NUMBER: _builtins.int
     LATENT_CHANNELS_FIELD_NUMBER: _builtins.int
     EXPORTED_AT_FIELD_NUMBER: _builtins.int
+    DEFAULTS_FIELD_NUMBER: _builtins.int
+    TRAINED_SIZES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, as in Conditioning.model."""
     family: _builtins.str
@@ -340,6 +342,14 @@ class Model(_message.Message):
     def controls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Control kinds for which it has a ControlNet, sorted."""
 
+    @_builtins.property
+    def defaults(self) -> Global___Defaults:
+        """Settings for requests that leave them to the model."""
+
+    @_builtins.property
+    def trained_sizes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Size]:
+        """Sizes of the pictures that it was trained on; requests far outside get a note."""
+
     def __init__(
         self,
         *,
@@ -351,11 +361,82 @@ class Model(_message.Message):
         default_scheduler: _builtins.str = ...,
         latent_channels: _builtins.int = ...,
         exported_at: _builtins.int = ...,
+        defaults: Global___Defaults | None = ...,
+        trained_sizes: _abc.Iterable[Global___Size] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["defaults", b"defaults"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "default_scheduler", b"default_scheduler", "exported_at", b"exported_at", "family", b"family", "latent_channels", b"latent_channels", "name", b"name", "native_size", b"native_size", "prediction_type", b"prediction_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "default_scheduler", b"default_scheduler", "defaults", b"defaults", "exported_at", b"exported_at", "family", b"family", "latent_channels", b"latent_channels", "name", b"name", "native_size", b"native_size", "prediction_type", b"prediction_type", "trained_sizes", b"trained_sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class Defaults(_message.Message):
+    """Defaults are settings of a model for requests that leave them to it. What is absent is the mesh's own default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    GUIDANCE_SCALE_FIELD_NUMBER: _builtins.int
+    SCHEDULER_FIELD_NUMBER: _builtins.int
+    steps: _builtins.int
+    """Denoising steps."""
+    guidance_scale: _builtins.float
+    """Scale of classifier-free guidance."""
+    scheduler: _builtins.str
+    """Name of a scheduler; the same as Model.default_scheduler."""
+    @_builtins.property
+    def size(self) -> Global___Size:
+        """Size of a picture for which neither a size nor a picture was sent."""
+
+    def __init__(
+        self,
+        *,
+        size: Global___Size | None = ...,
+        steps: _builtins.int | None = ...,
+        guidance_scale: _builtins.float | None = ...,
+        scheduler: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_guidance_scale", b"_guidance_scale", "_steps", b"_steps", "guidance_scale", b"guidance_scale", "size", b"size", "steps", b"steps"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guidance_scale", b"_guidance_scale", "_steps", b"_steps", "guidance_scale", b"guidance_scale", "scheduler", b"scheduler", "size", b"size", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__guidance_scale: _TypeAlias = _typing.Literal["guidance_scale"]  # noqa: Y015
+    _WhichOneofArgType__guidance_scale: _TypeAlias = _typing.Literal["_guidance_scale", b"_guidance_scale"]  # noqa: Y015
+    _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
+    _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__guidance_scale) -> _WhichOneofReturnType__guidance_scale | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
+
+Global___Defaults: _TypeAlias = Defaults  # noqa: Y015
+
+@_typing.final
+class Size(_message.Message):
+    """Size is the width and height of a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    width: _builtins.int
+    """Pixels from left to right."""
+    height: _builtins.int
+    """Pixels from top to bottom."""
+    def __init__(
+        self,
+        *,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Size: _TypeAlias = Size  # noqa: Y015

@@ -209,6 +209,30 @@ def test_beside_triton_unet_svc_is_the_same_container_with_shared_memory() -> No
     assert seconds(after["triton/triton"]) > seconds(beside), "Triton must outlive the loops of its pod"
 
 
+def test_triton_and_unet_svc_alone_have_the_key_that_loads_models(documents: list[Document]) -> None:
+    holders = set()
+    for name, template in pods(documents):
+        for volume in template["spec"]["volumes"]:
+            if volume.get("secret", {}).get("secretName") == "triton-repository-key":
+                assert not volume["secret"].get("optional"), "without the key nothing must start"
+                holders.add(name)
+    assert holders == ({"triton", "unet-svc"} & dict(pods(documents)).keys())
+    mounts = {
+        container["name"]
+        for _, container in containers(documents)
+        if any(mount["name"] == "repository-key" for mount in container["volumeMounts"])
+    }
+    assert mounts == {"triton", "unet-svc"}
+    triton = dict(containers(documents))["triton/triton"]
+    option = "--repository-key-file=/etc/repository-key/key"
+    for probe in ("startupProbe", "livenessProbe"):
+        assert option in triton[probe]["exec"]["command"]
+    assert option in triton["args"]
+    # A model that is busy, or that was exported a moment ago, is no reason to restart everybody's.
+    assert "--alive" in triton["livenessProbe"]["exec"]["command"]
+    assert "--alive" not in triton["startupProbe"]["exec"]["command"]
+
+
 def test_the_gpu_component_asks_for_one() -> None:
     resources = dict(containers(renderings()["gpu"]))["triton/triton"]["resources"]
     assert resources["limits"]["nvidia.com/gpu"] == resources["requests"]["nvidia.com/gpu"] == "1"

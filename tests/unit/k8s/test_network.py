@@ -1,8 +1,11 @@
 """Services, Envoy's clusters and network policies agree: the mesh's edges are open at both ends, and no others."""
 
+from ipaddress import ip_network
+
 import pytest
 import yaml
 
+from gateway.egress.hosts import DENIED
 from tests.rigs.k8s_rendering import K8S, VARIANTS, Document, containers, of_kind, pods, renderings
 
 
@@ -154,6 +157,14 @@ def test_callers_are_let_in_by_the_component_and_only_where_keys_are_asked_for(d
     callers = {"namespaceSelector": {"matchLabels": {"controlmesh/calls": "true"}}}
     assert reach(renderings()["internal-callers"], 8091) == [callers]
     assert reach(renderings()["base"], 8091) == []
+
+
+def test_the_way_out_leads_past_the_addresses_that_the_gateway_refuses() -> None:
+    (rule,) = of_kind(renderings()["fetch-urls"], "NetworkPolicy")["gateway-fetches"]["spec"]["egress"]
+    blocks = [peer["ipBlock"] for peer in rule["to"]]
+    assert [block["cidr"] for block in blocks] == ["0.0.0.0/0", "::/0"]
+    refused = [ip_network(network) for block in blocks for network in block["except"]]
+    assert refused == list(DENIED)
 
 
 def test_beside_triton_the_edges_are_the_same_at_the_new_pod() -> None:

@@ -1,6 +1,8 @@
 """What the canary sends, whom it asks, and when a late answer means a dead model."""
 
+import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from families import annotators, graphs
-from model_server.canary import Answer, Count, covering
+from model_server.canary import Answer, Count, covering, failing
 from model_server.canary_inputs import canary_request, card_of, faults
 from model_server.watch import ModelLost, Watch
 from tests.rigs.model_cards import annotator, facts
@@ -110,13 +112,15 @@ class ScriptedCanary:
         self.asked: list[str] = []
         self.ready: tuple[str, ...] = ("double",)
         self.broken: dict[str, str] = {}
+        self.answering = True
+        self.graph = model_config_pb2.ModelConfig()
         self.count = Count(answered=0, failed=0, executions=0)
 
     async def states(self) -> tuple[tuple[str, ...], dict[str, str]]:
         return self.ready, self.broken
 
     async def config(self, name: str) -> model_config_pb2.ModelConfig:
-        return model_config_pb2.ModelConfig(name=name)
+        return self.graph
 
     async def counts(self) -> dict[str, Count]:
         return {"double": self.count}
@@ -124,9 +128,12 @@ class ScriptedCanary:
     async def ask(self, name: str) -> Answer:
         self.asked.append(name)
         answer = self.answers.pop(0) if self.answers else Answer()
-        done = not answer.fault
+        done = not answer.fault or answer.unsound
         self.count = Count(self.count.answered + done, self.count.failed + (not done), self.count.executions + done)
         return answer
+
+    async def is_alive(self) -> bool:
+        return self.answering
 
 
 class Clock:
@@ -214,3 +221,94 @@ async def test_a_required_model_must_stay_loaded() -> None:
     canary.ready, canary.broken = (), {"double": "Internal: out of memory"}
     await watch.round()
     assert watch.failing == {"double": "Internal: out of memory"}
+
+
+async def test_a_server_that_stopped_is_not_ready_while_a_round_still_waits_for_it() -> None:
+    canary = ScriptedCanary()
+    watch = watch_over(canary, Clock())
+    await watch.round()
+    canary.answering = False
+    listening = asyncio.create_task(watch.listen())
+    async with asyncio.timeout(5):
+        while watch.ready:  # noqa: ASYNC110 - it listens in turns
+            await asyncio.sleep(0)
+    listening.cancel()
+    assert watch.failing == {}, "no round has noticed"
+
+
+NOTHING = Answer("output 'image' shows nothing", unsound=True)
+
+
+async def test_a_model_that_shows_nothing_is_not_ready_and_is_no_reason_to_restart() -> None:
+    canary = ScriptedCanary([NOTHING] * 9)
+    watch = watch_over(canary, Clock())
+    for _ in range(9):
+        # Probes of vae_svc are real requests, too, and Triton counts each as a success.
+        canary.count = Count(canary.count.answered + 5, canary.count.failed, canary.count.executions + 5)
+        await watch.round()
+        assert watch.failing == {"double": "output 'image' shows nothing"}
+    await watch.round()
+    assert watch.ready and not watch._misses
+
+
+async def test_a_decoder_is_asked_however_often_it_answered_others() -> None:
+    canary = ScriptedCanary()
+    canary.graph.input.add(name="latents")
+    watch = watch_over(canary, Clock())
+    for round in range(1, 4):
+        canary.count = Count(canary.count.answered + 5, canary.count.failed, canary.count.executions + 5)
+        await watch.round()
+        assert len(canary.asked) == round
+
+
+def decoded(picture: np.ndarray) -> str:
+    """What is wrong with a decoder that answers the canary with this picture."""
+    config = graphs.graph_config(FACTS, graphs.vae_decoder(FACTS.name))
+    sent = np.frombuffer(canary_request(config, FACTS).raw_input_contents[0], np.float32)
+    assert sent.std() > 0.5, "of latents with content"
+    response = service_pb2.ModelInferResponse(raw_output_contents=[picture.tobytes()])
+    response.outputs.add(name="image", datatype="UINT8", shape=picture.shape)
+    return faults(config, response)
+
+
+def test_a_decoder_that_makes_one_colour_of_everything_fails() -> None:
+    assert "shows nothing" in decoded(np.zeros((1, 64, 64, 3), np.uint8))
+    assert "shows nothing" in decoded(np.full((1, 64, 64, 3), (255, 127, 0), np.uint8))
+    one_pixel = np.zeros((1, 64, 64, 3), np.uint8)
+    one_pixel[0, 33, 5, 1] = 1
+    assert decoded(one_pixel) == ""
+
+
+class Script(ScriptedCanary):
+    """Answers of one probe, and counts of which each look takes the next."""
+
+    def __init__(self, answer: Answer, executions: list[int]) -> None:
+        super().__init__([answer])
+        self.executions = executions
+
+    async def counts(self) -> dict[str, Count]:
+        return {"double": Count(0, 0, self.executions.pop(0) if len(self.executions) > 1 else self.executions[0])}
+
+
+@pytest.mark.parametrize(
+    ("answer", "executions", "dead"),
+    [
+        (Answer(), [0], False),
+        (LATE, [7, 8], False),
+        (Answer("Exceeds maximum queue size", late=True), [7, 7, 8], False),
+        (LATE, [7, 7], True),
+        (DEAD, [7, 8], True),
+        (NOTHING, [7, 8], False),
+    ],
+)
+async def test_only_what_a_restart_mends_is_dead(answer: Answer, executions: list[int], dead: bool) -> None:
+    probing: Any = Script(answer, executions)
+    assert bool(await failing(probing, patience_s=0.05)) == dead
+    probing = Script(answer, executions)
+    assert bool(await failing(probing)) == bool(answer.fault), "a start waits for an answer"
+
+
+async def test_a_model_that_was_exported_a_moment_ago_is_no_reason_to_restart() -> None:
+    probing: Any = ScriptedCanary()
+    assert await failing(probing, required=["new"]) == {"new": "not loaded"}
+    assert await failing(probing, patience_s=0.05) == {}

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from model_server.container import command
+from model_server.flags import KeyMissing
 from model_server.repository import RepositoryError
 
 
@@ -48,3 +49,24 @@ def test_what_it_does_not_know_goes_to_triton(repository: Path) -> None:
 def test_an_empty_repository_starts_nothing(tmp_path: Path) -> None:
     with pytest.raises(RepositoryError, match="has no model card"):
         command(["--repository", str(tmp_path)])
+
+
+def restricted(line: list[str]) -> dict[str, str]:
+    """Groups of calls -> name and key that they need."""
+    flags = [flag.partition("=")[2] for flag in line if flag.startswith("--grpc-restricted-protocol=")]
+    return dict(flag.split(":", 1) for flag in flags)
+
+
+def test_loading_models_needs_the_key_of_the_file(repository: Path, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("s3cret\n")
+    arguments = ["--repository", str(repository), "--model", "demo_unet", "--repository-key-file", str(key)]
+    assert restricted(command(arguments))["model-repository"] == "repository-key=s3cret"
+    beside = restricted(command([*arguments, "--closed", "trace,logging"]))
+    assert beside["model-repository,shared-memory"] == "repository-key=s3cret", "who shares the pod has the key"
+    key.write_text("\n")
+    with pytest.raises(KeyMissing, match="is empty"):
+        command(arguments)
+    key.unlink()
+    closed = restricted(command(arguments))["model-repository"]
+    assert closed != restricted(command(arguments))["model-repository"], "a missing key opens nothing"

@@ -1,11 +1,13 @@
 """How pictures are fitted to what an annotator sees."""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
 
-from mesh.errors import InvalidInput
-from preprocess_svc.annotators import LONGEST, fit
+from mesh.errors import InternalError, InvalidInput
+from preprocess_svc.annotators import LONGEST, Annotators, fit
 from tests.rigs.annotator_maps import card
 
 
@@ -46,3 +48,13 @@ def test_a_thin_picture_costs_no_more_than_a_square_one(width: int, height: int)
 def test_a_side_out_of_range_is_refused(side: int) -> None:
     with pytest.raises(InvalidInput, match="detect_resolution must be 0 or 64 to 1024"):
         fitted(512, 512, side)
+
+
+async def test_maps_that_are_no_numbers_are_an_error() -> None:
+    class Broken:
+        async def infer(self, graph: str, inputs: dict[str, np.ndarray], outputs: list[str]) -> dict[str, np.ndarray]:
+            return {name: np.full((1, 64, 64), np.nan, np.float32) for name in outputs}
+
+    triton: Any = Broken()
+    with pytest.raises(InternalError, match="maps are not finite"):
+        await Annotators([card(["depth"])], triton).infer("depth", np.zeros((64, 64, 3), np.uint8))

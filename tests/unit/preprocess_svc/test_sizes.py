@@ -56,6 +56,13 @@ def test_without_picture_the_native_size_is_taken() -> None:
     assert target_size(0, 0, None, facts(native_size=128)) == (128, 128)
 
 
+def test_a_default_size_takes_the_place_of_the_native_one() -> None:
+    native = facts(native_size=512)
+    assert target_size(0, 0, None, native, (768, 640)) == (768, 640)
+    assert target_size(0, 0, (1000, 1000), native, (768, 640)) == (640, 640)
+    assert target_size(64, 72, None, native, (768, 640)) == (64, 72)
+
+
 @pytest.mark.parametrize(("width", "height"), [(63, 64), (1032, 512), (130, 128), (128, 56), (-8, 128)])
 def test_a_side_out_of_range_is_named(width: int, height: int) -> None:
     with pytest.raises(InvalidInput, match="64 to 1024, a multiple of 8"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from families.limits import PROMPT_CHUNKS
 from families.manifest import tokenizer_path
-from mesh.errors import InvalidInput
+from mesh.errors import InternalError, InvalidInput
 from preprocess_svc.chunks import Tokens, chunks_needed, lay_out
 from preprocess_svc.tags import note, without_tags
 from preprocess_svc.text import TextEncoder
@@ -204,3 +204,15 @@ def test_many_tags_are_counted_and_long_ones_cut() -> None:
     text, tags = without_tags("".join(f"<lora:{'n' * 100}{index}:1>" for index in range(1000)) + "<" * 10_000)
     assert (text, len(tags)) == ("<" * 10_000, 1000)
     assert len(note("prompt", tags)) < 400 and "and 997 more" in note("prompt", tags)
+
+
+async def test_embeddings_that_are_no_numbers_are_an_error(encoder: TextEncoder, tmp_path: Path) -> None:
+    class Broken(Encoder):
+        async def infer(self, model: str, inputs: dict[str, np.ndarray], outputs: list[str]) -> dict[str, Any]:
+            found = await super().infer(model, inputs, outputs)
+            return {"hidden": np.where(found["hidden"] > 1, np.nan, found["hidden"])}
+
+    broken: Any = Broken()
+    with pytest.raises(InternalError, match="text embeddings are not finite"):
+        await TextEncoder(FACTS, tmp_path, broken).encode([("prompt", "a red star")])
+    assert len(broken.calls) == 2, "asked once more"

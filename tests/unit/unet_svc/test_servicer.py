@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from controlmesh.v1 import types_pb2, unet_pb2
+from families.defaults import Defaults
 from families.manifest import ModelFacts
 from mesh.admission import Admission
-from mesh.errors import InvalidInput
+from mesh.errors import InternalError, InvalidInput
 from mesh.pictures import decode
 from mesh.tensors import to_array, to_message
 from tests.rigs.model_cards import card
@@ -36,18 +37,18 @@ class ExactDenoiser:
         yield self._predict
 
 
-def servicer(places: int = 4) -> UnetServicer:
-    model = card(**msgspec.structs.asdict(make_facts(CONFIGS["v"])), preview=COLOURS)
+def servicer(places: int = 4, **changes: Any) -> UnetServicer:
+    model = card(**msgspec.structs.asdict(make_facts(CONFIGS["v"])), preview=COLOURS, **changes)
     denoiser: Any = ExactDenoiser(CONFIGS["v"])
     return UnetServicer([model], denoiser, Admission(places, 0, "loops"))
 
 
-async def answers(**fields: Any) -> list[unet_pb2.DenoiseResponse]:
+async def answers(served: UnetServicer | None = None, **fields: Any) -> list[unet_pb2.DenoiseResponse]:
     text = to_message(np.zeros((2, 77, 8), np.float32))
     conditioning = types_pb2.Conditioning(model="x", text=text, width=96, height=64)
     whole = {"steps": 6, "guidance_scale": 7.5, "seed": 3, "scheduler": "DDIMScheduler", **fields}
     request = unet_pb2.DenoiseRequest(conditioning=conditioning, **whole)
-    return [answer async for answer in servicer().Denoise(request, None)]
+    return [answer async for answer in (served or servicer()).Denoise(request, None)]
 
 
 async def test_progress_then_latents() -> None:
@@ -63,6 +64,34 @@ async def test_progress_then_latents() -> None:
 async def test_notes_come_with_the_latents() -> None:
     *_, last = await answers(use_karras_sigmas=True, algorithm_type="deis")
     assert ["use_karras_sigmas" in note or "'deis'" in note for note in last.notes] == [True, True]
+
+
+async def test_a_request_far_outside_of_what_the_model_is_made_for_is_told_so() -> None:
+    own = servicer(defaults=Defaults(guidance_scale=3.0, scheduler="UniPCMultistepScheduler"))
+    *_, last = await answers(own)
+    assert [("guidance" in note) for note in last.notes] == [True]
+    *_, last = await answers(own, guidance_scale=3.0)
+    assert not last.notes
+    *_, last = await answers(servicer(trained_sizes=((512, 512),)))
+    assert [("trained at 512 x 512" in note) for note in last.notes] == [True]
+
+
+async def test_the_list_of_models_has_their_defaults() -> None:
+    (plain,) = (await servicer().ListModels(unet_pb2.ListModelsRequest(), None)).models
+    assert plain.default_scheduler == plain.defaults.scheduler == "DDIMScheduler"
+    assert not plain.defaults.HasField("steps") and not plain.defaults.HasField("guidance_scale")
+    assert (
+        [(size.width, size.height) for size in plain.trained_sizes]
+        == [(64, 64)]
+        == [(plain.defaults.size.width, plain.defaults.size.height)]
+    )
+    made = Defaults(size=(96, 64), steps=9, guidance_scale=3.0, scheduler="UniPCMultistepScheduler")
+    (model,) = (await servicer(defaults=made).ListModels(unet_pb2.ListModelsRequest(), None)).models
+    assert (model.defaults.size.width, model.defaults.steps, model.defaults.guidance_scale) == (96, 9, 3.0)
+    assert model.default_scheduler == "UniPCMultistepScheduler"
+    unknown = servicer(defaults=Defaults(scheduler="NobodysScheduler"))
+    (model,) = (await unknown.ListModels(unet_pb2.ListModelsRequest(), None)).models
+    assert model.default_scheduler == "DDIMScheduler", "a card may be of a newer version"
 
 
 async def test_a_preview_comes_every_so_many_calls() -> None:
@@ -133,3 +162,23 @@ async def test_the_probe_s_hints_have_their_kind_s_channels(kinds: tuple[str, ..
     facts: ModelFacts = make_facts(CONFIGS["v"])
     await Denoiser(triton).probe(facts, kinds)
     assert [triton.shapes[f"hint_{index}"] for index in range(len(kinds))] == [(1, n, 64, 64) for n in channels]
+
+
+class Broken:
+    """In the place of Triton: predictions of the values that come next."""
+
+    def __init__(self, *values: float) -> None:
+        self.values = list(values)
+
+    async def infer(self, model: str, inputs: Any, outputs: Sequence[str], held: Any) -> dict[str, Any]:
+        return {"prediction": np.full_like(inputs["sample"], self.values.pop(0))}
+
+
+async def test_a_prediction_that_is_no_number_is_asked_for_once_more_and_then_an_error() -> None:
+    facts: ModelFacts = make_facts(CONFIGS["v"])
+    triton: Any = Broken(np.nan, 1.0)
+    await Denoiser(triton).probe(facts, ("canny",))
+    assert triton.values == []
+    broken: Any = Broken(np.inf, np.nan)
+    with pytest.raises(InternalError, match="predictions are not finite numbers"):
+        await Denoiser(broken).probe(facts, ())

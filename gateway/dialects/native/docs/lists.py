@@ -4,6 +4,24 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from families.limits import DEFAULT_GUIDANCE, DEFAULT_STEPS
+
+
+class SizeBody(BaseModel):
+    """The size of a picture, pixels."""
+
+    width: int
+    height: int
+
+
+class DefaultsBody(BaseModel):
+    """Settings for requests that leave them to the model."""
+
+    size: SizeBody | None = Field(None, description="Of a picture for which neither a size nor a picture was sent.")
+    steps: int | None = Field(None, description=f"Denoising steps; absent: {DEFAULT_STEPS}.")
+    guidance_scale: float | None = Field(None, description=f"Guidance; absent: {DEFAULT_GUIDANCE:g}.")
+    scheduler: str = ""
+
 
 class ModelBody(BaseModel):
     """A loaded model."""
@@ -16,6 +34,10 @@ class ModelBody(BaseModel):
     default_scheduler: str
     latent_channels: int
     exported_at: datetime = Field(description="When it was exported.")
+    defaults: DefaultsBody | None = Field(None, description="Settings for requests that leave them to the model.")
+    trained_sizes: list[SizeBody] | None = Field(
+        None, description="Sizes at which it was trained; requests far outside get a note."
+    )
 
 
 class ModelList(BaseModel):

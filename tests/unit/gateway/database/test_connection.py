@@ -4,11 +4,13 @@ import asyncio
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from gateway.database.connection import RecordsAway, open_database
+from gateway.database.connection import Database, RecordsAway, open_database
 
 
 async def test_work_whose_asker_left_is_done_before_the_folder_goes() -> None:
@@ -60,3 +62,31 @@ async def test_a_passing_database_begins_empty_and_is_nobody_else_s() -> None:
     with open_database("") as one, open_database("") as other:
         await one.run(lambda connection: connection.exec_driver_sql("CREATE TABLE own (id INTEGER)").rowcount)
         assert "CREATE TABLE own (id INTEGER)" not in await other.run(_schema)
+
+
+class HangingEngine:
+    """Stands where SQLAlchemy's engine would: no transaction begins before `go`."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.begun = 0
+
+    def begin(self) -> Any:
+        self.begun += 1
+        assert self.go.wait(30)
+        raise PoolTimeout
+
+    def dispose(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_database_that_hangs_is_away_and_holds_one_thread() -> None:
+    engine: Any = HangingEngine()
+    database = Database(engine, durable=True)
+    answers = await asyncio.gather(*(database.probe() for _ in range(50)), return_exceptions=True)
+    assert all(isinstance(answer, RecordsAway) for answer in answers)
+    assert engine.begun == 1
+    engine.go.set()
+    with pytest.raises(RecordsAway):
+        await database.probe()
+    database.close()

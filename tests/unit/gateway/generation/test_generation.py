@@ -198,7 +198,19 @@ def test_an_error_says_the_range_and_what_was_sent() -> None:
 
 
 def test_defaults_are_those_of_the_documentation() -> None:
-    assert (PLAIN.steps, PLAIN.guidance_scale, PLAIN.samples, PLAIN.format, PLAIN.clip_skip) == (20, 7.5, 1, "png", 0)
+    assert (PLAIN.steps, PLAIN.guidance_scale, PLAIN.samples, PLAIN.format, PLAIN.clip_skip) == (
+        None,
+        None,
+        1,
+        "png",
+        0,
+    )
+    settled = PLAIN.settled()
+    assert (settled.steps, settled.guidance_scale) == (20, 7.5), "for a model that says nothing else"
+    settled = PLAIN.settled(30, 3.0)
+    assert (settled.steps, settled.guidance_scale) == (30, 3.0)
+    sent = replace(PLAIN, steps=2, guidance_scale=1.0).settled(30, 3.0)
+    assert (sent.steps, sent.guidance_scale) == (2, 1.0)
     assert (PLAIN.strength, PLAIN.prompt_weighting, PLAIN.enhance_prompt, PLAIN.preview_every) == (None, True, False, 0)
     assert (CANNY.weight, CANNY.start, CANNY.end, CANNY.auto_hint) == (1.0, 0.0, 1.0, True)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from model_server.backends.onnxruntime.graph_options import GraphOptions, OptionError, options_of
-from model_server.backends.onnxruntime.signature import SignatureError, Tensor, declared, require_match
+from model_server.backends.onnxruntime.signature import SignatureError, Tensor, declared, positions, require_match
 
 
 def parameters(**values: str) -> dict[str, Any]:
@@ -88,3 +88,10 @@ def test_an_extra_output_of_the_graph_is_no_fault() -> None:
 def test_a_difference_is_named(inputs: list[Tensor], outputs: list[Tensor], said: str) -> None:
     with pytest.raises(SignatureError, match=said):
         require_match(CONFIG, inputs, outputs)
+
+
+def test_a_port_is_known_by_any_of_its_names() -> None:
+    ports = [{"sample"}, {"/time_proj/Cast_output_0", "timestep"}, {"text"}]
+    assert positions(["timestep", "text", "sample"], ports) == {"timestep": 1, "text": 2, "sample": 0}
+    with pytest.raises(SignatureError, match="no input or output 'hint'"):
+        positions(["hint"], ports)
