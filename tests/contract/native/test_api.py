@@ -229,7 +229,8 @@ async def test_a_client_that_goes_away_takes_its_work_with_it(mesh: Running) -> 
     host, port = mesh.url.removeprefix("http://").split(":")
     body = json.dumps({"prompt": "a boat", "samples": 2}).encode()
     with socket.create_connection((host, int(port))) as client:
-        head = f"POST {API}/generations HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {API}/generations HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + body)
         await mesh.rooms.seen.started.wait()
     await asyncio.wait_for(mesh.rooms.seen.cancelled.wait(), 5)
