@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mesh.errors import InvalidInput
 from tests.contract.conftest import Running, Start
 from tests.rigs.enterprise_client import CONTROL, INIT, MASK, SENT, SILENT, ask, made, poll, rooms
 from tests.rigs.services import QUALITY, SCHEDULERS
@@ -157,3 +158,13 @@ async def test_hostile_values_are_answered_in_shape(shared: Running, field: str,
         assert field.replace("_", " ") in str(body["message"]).replace("_", " ")
     else:
         assert len(body.get("tip", "")) < 500
+
+
+async def test_what_the_model_can_not_skip_is_said_in_the_vendors_count(mesh: Running) -> None:
+    mesh.rooms.failure = InvalidInput("clip_skip must be 0 to 1 for this model, not 2", field="clip_skip")
+    body = await ask(mesh, **{**SILENT, "init_image": SENT[INIT], "clip_skip": 3})
+    assert body["message"] == "clip_skip must be 1 to 2 for this model, not 3"
+    mesh.rooms.failure = InvalidInput("clip_skip must be 0 to 1 for this model, not 7", field="clip_skip")
+    body = await ask(mesh, **{**SILENT, "init_image": SENT[INIT], "clip_skip": 20})
+    assert body["message"] == "clip_skip must be 1 to 2 for this model, not 8"
+    assert body["tip"] == "clip_skip was set to 8; it may be 1 to 8."

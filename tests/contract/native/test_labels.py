@@ -6,7 +6,7 @@ import orjson
 import pytest
 from PIL import Image
 
-from tests.contract.conftest import Running
+from tests.contract.conftest import Running, Start
 from tests.rigs.pairs import FILLED, PNG
 
 ASSETS = "/controlmesh/v1/assets"
@@ -32,13 +32,14 @@ async def test_an_asset_is_kept_by_its_bytes(shared: Running, label: str | None)
         assert (answer.status, body["media_type"]) == (201, "image/jpeg"), body
 
 
-@pytest.mark.parametrize("label", ["application/json", "text/plain", "application/x-www-form-urlencoded", None])
-async def test_json_is_read_under_every_label(shared: Running, label: str | None) -> None:
-    sent = orjson.dumps({"image": FILLED["$picture"], "name": "a"})
-    headers = {"Content-Type": label} if label else {}
-    skip = () if label else ("Content-Type",)
-    async with shared.http.post(ASSETS, data=sent, headers=headers, skip_auto_headers=skip) as answer:
-        assert (answer.status, (await answer.json())["name"]) == (201, "a")
+async def test_json_is_read_under_every_label_where_keys_are_asked_for(start: Start) -> None:
+    sent, key = orjson.dumps({"image": FILLED["$picture"], "name": "a"}), "k" * 32
+    async with start(api_keys=(key,)) as mesh:
+        for label in ("application/json", "text/plain", "application/x-www-form-urlencoded", None):
+            headers = {"Authorization": f"Bearer {key}", **({"Content-Type": label} if label else {})}
+            skip = () if label else ("Content-Type",)
+            async with mesh.http.post(ASSETS, data=sent, headers=headers, skip_auto_headers=skip) as answer:
+                assert (answer.status, (await answer.json())["name"]) == (201, "a")
 
 
 @pytest.mark.parametrize(
