@@ -245,8 +245,7 @@ TO_CLIENTS = (
         ("`make soak` writes `docs/soak.md`",),
     ),
     Promise(
-        40,
-        "a GPU is out of memory, has an error or is lost in a step",
+        40, "a GPU is out of memory, has an error or is lost in a step",
         "That request fails as an overload, the next small one is served; what stays broken is seen by the canary.",
         elsewhere="needs a GPU",
     ),
