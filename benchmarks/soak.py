@@ -46,10 +46,15 @@ LIMITS = {MEMORY: 1.0, DESCRIPTORS: 0.5, THREADS: 0.5, RECORDS: 1.0, FILES: 1.0}
 
 @dataclass
 class Measured:
-    """What a run has measured: (process, what) -> (seconds, value)."""
+    """What a run has measured.
+
+    Attributes:
+        points: (process, what) -> (seconds, value).
+        ended: processes that ended meanwhile.
+    """
 
     points: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
-    restarted: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
 
     def series(self, after_s: float) -> list[Series]:
         """All of it, from `after_s` seconds on."""
@@ -60,23 +65,21 @@ class Measured:
         return found
 
 
-def _processes(mesh: LocalMesh) -> dict[str, psutil.Process]:
-    """Name -> process, of all that the mesh has started, with their children."""
-    found: dict[str, psutil.Process] = {}
-    for name, state in mesh.states().items():
-        first = psutil.Process(int(state["pid"]))
-        found[name] = first
-        for child in first.children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                found[f"{name}: {_named(child)}"] = child
-    return found
+def _used(process: psutil.Process) -> dict[str, float]:
+    """What a process uses now; nothing, if it has ended."""
+    with contextlib.suppress(psutil.Error), process.oneshot():
+        return {
+            MEMORY: process.memory_info().rss / MIB,
+            DESCRIPTORS: float(process.num_fds()),
+            THREADS: float(process.num_threads()),
+        }
+    return {}
 
 
-def _named(process: psutil.Process) -> str:
-    """A child's name that tells it from its siblings: Triton's processes name their graph."""
-    words = process.cmdline()
-    graph = next((word.split("/")[-3] for word in words if word.endswith("model.py")), "")
-    return f"{process.name()} {graph or process.pid}".strip() if graph else f"{process.name()} {process.pid}"
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.Error):
+        return process.children(recursive=True)
+    return []
 
 
 def _bytes_of(folder: Path, pattern: str) -> int:
@@ -89,25 +92,23 @@ def _bytes_of(folder: Path, pattern: str) -> int:
 
 def _measure(mesh: LocalMesh, known: dict[str, psutil.Process], at_s: float, measured: Measured) -> None:
     for name, process in known.items():
-        try:
-            with process.oneshot():
-                values = {
-                    MEMORY: process.memory_info().rss / MIB,
-                    DESCRIPTORS: process.num_fds(),
-                    THREADS: process.num_threads(),
-                }
-        except psutil.Error:
-            if name not in measured.restarted:
-                measured.restarted.append(name)
-            continue
-        for what, value in values.items():
-            measured.points[name, what].append((at_s, float(value)))
+        used = _used(process)
+        if not used and name not in measured.ended:
+            measured.ended.append(name)
+        # Processes that decode are ended with their callers, and replaced: they are measured together.
+        others = [_used(child) for child in _children(process)]
+        for what, value in used.items():
+            measured.points[name, what].append((at_s, value))
+            if others:
+                total = sum(one.get(what, 0.0) for one in others)
+                measured.points[f"{name}: its children", what].append((at_s, total))
     measured.points["all gateways", RECORDS].append((at_s, _bytes_of(mesh.run, "*.db*") / MIB))
     measured.points["all gateways", FILES].append((at_s, _bytes_of(mesh.run / "assets", "**/*") / MIB))
 
 
 async def _sample(mesh: LocalMesh, began: float, measured: Measured, over: asyncio.Event) -> None:
-    known = await asyncio.to_thread(_processes, mesh)
+    states = await asyncio.to_thread(mesh.states)
+    known = {name: psutil.Process(int(state["pid"])) for name, state in states.items()}
     while not over.is_set():
         await asyncio.to_thread(_measure, mesh, known, time.monotonic() - began, measured)
         with contextlib.suppress(TimeoutError):
@@ -183,7 +184,7 @@ def main() -> None:
     found = measured.series(warm_s)
     broken = verdict(found)
     broken += [f"{count} of {asked[name]} failed: {name}" for name, count in failed.items()]
-    broken += [f"{name} ended meanwhile" for name in measured.restarted]
+    broken += [f"{name} ended meanwhile" for name in measured.ended]
     facts = _facts(asked_for.minutes, asked_for.retention, asked, failed, told)
     facts["warm-up"] = f"{warm_s / 60:.1f} minutes"
     facts["broken promises"] = "; ".join(broken) or "none"

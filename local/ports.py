@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -45,18 +44,21 @@ def faults(settings: LocalSettings) -> list[str]:
                 one.bind((host, port))
                 one.listen(1)
             except OSError as error:
-                why = (
-                    f"taken by {_holder(port)}" if error.errno == errno.EADDRINUSE else f"not usable ({error.strerror})"
-                )
-                found.append(f"port {port} of {host} is {why}; {name} moves it")
+                why = _holder(port) if error.errno == errno.EADDRINUSE else f"not usable ({error.strerror})"
+                # Somebody's connection to elsewhere may have the port for a moment; a server that meets it tries again.
+                if why:
+                    found.append(f"port {port} of {host} is {why}; {name} moves it")
     return found
 
 
 def _holder(port: int) -> str:
-    """Name and process id of who listens on `port`, as far as this user may know."""
+    """Who listens on `port`, by name and process id as far as this user may know; "" for nobody."""
     try:
         listening = [at for at in psutil.net_connections("tcp") if at.status == psutil.CONN_LISTEN]
-        pid = next((at.pid for at in listening if at.laddr.port == port and at.pid), None)
-        return f"{psutil.Process(pid).name()} (pid {pid})" if pid else "a process of another user"
+        pids = [at.pid for at in listening if at.laddr.port == port]
+        if not pids:
+            return ""
+        pid = next(filter(None, pids), None)
+        return f"taken by {psutil.Process(pid).name()} (pid {pid})" if pid else "taken by a process of another user"
     except (psutil.Error, OSError):
-        return f"a process that this user can't see (uid {os.getuid()})"
+        return "taken by a process that this user can't see"

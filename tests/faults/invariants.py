@@ -49,6 +49,7 @@ INVARIANTS = (
         "No request raises the memory of a process by more than the cap on its body and, for each pixel of its "
         "pictures, 10 bytes while they are decoded and 4 bytes afterwards.",
         ("tests/unit/preprocess_svc/test_peak_memory.py::test_memory_is_a_small_multiple_of_the_picture",
+         "tests/unit/mesh/test_decoders.py::test_memory_is_bounded",
          "tests/faults/test_memory_of_bodies.py::test_no_number_of_bodies_without_a_key_makes_the_process_large"),
     ),
     Invariant(
@@ -63,6 +64,8 @@ INVARIANTS = (
         "The mesh is not ready while a request for a picture would fail.",
         ("tests/contract/test_gateway_operation.py::test_ready_means_that_every_room_serves",
          "tests/integration/test_mesh_server.py::test_health_follows_the_probe",
+         "tests/faults/test_faults_mesh.py::test_a_model_server_that_hangs_is_seen_by_everybody",
+         "tests/unit/model_server/test_canary.py::test_a_model_that_shows_nothing_is_not_ready_and_is_no_reason_to_restart",
          "tests/integration/test_model_server_lifecycle.py::"
          "test_a_killed_model_process_fails_the_canary_and_ends_the_server"),
     ),

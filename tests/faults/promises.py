@@ -128,6 +128,12 @@ PROCESSES = (
         11,
         "Triton hangs",
         "Callers get their answer at their deadline, their places become free, and readiness goes within seconds.",
+        ("tests/faults/test_faults_mesh.py::test_a_model_server_that_hangs_is_seen_by_everybody",
+         "tests/integration/test_mesh_triton.py::test_a_server_that_is_stopped_does_not_answer_and_one_that_computes_does",
+         "tests/integration/test_mesh_server.py::test_a_backend_that_answers_no_question_is_not_waited_for",
+         "tests/unit/model_server/test_canary.py::test_a_late_model_that_finishes_nothing_is_lost_in_the_end",
+         "tests/faults/test_stopping.py::test_the_deadline_of_a_client_stops_the_work",),
+        partly="a deadline that passes is tested with services that stand still, not with Triton itself",
     ),
     Promise(
         12,

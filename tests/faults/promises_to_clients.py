@@ -1,6 +1,6 @@
 """Rows 20 to 45 of docs/faults.md: hostile bytes, addresses and names, tenants, time, and what needs other machines."""
 
-from tests.faults.promises import ENGINES, WEBHOOKS, Promise
+from tests.faults.promises import ENGINES, MESH, WEBHOOKS, Promise
 
 EDGE = "tests/integration/test_envoy_edge_limits.py"
 BODIES = "tests/faults/test_edge_bodies.py"
@@ -13,6 +13,11 @@ SECRETS = "tests/faults/test_secrets.py"
 SOURCE = "tests/unit/export/test_source.py"
 OPERATION = "tests/contract/test_gateway_operation.py"
 IDEMPOTENCY = "tests/contract/test_idempotency.py"
+PICTURES = "tests/unit/mesh/test_pictures.py"
+CONTAINERS = "tests/unit/mesh/test_containers.py"
+DECODERS = "tests/unit/mesh/test_decoders.py"
+DOORS = "tests/contract/test_picture_doors.py"
+NOTHING = "tests/unit/vae_svc/test_nothing.py"
 TENANTS = "tests/contract/test_tenants.py"
 
 TO_CLIENTS = (
@@ -20,12 +25,33 @@ TO_CLIENTS = (
         20,
         "pictures that are small as files and huge as pixels, and bombs in their chunks",
         "Refused by their headers, before a decoder sees them.",
+        (f"{PICTURES}::test_a_hundred_megapixels_are_refused_before_any_decoder",
+         f"{CONTAINERS}::test_what_contradicts_itself_or_is_without_bounds_is_refused_before_any_decoder",
+         f"{CONTAINERS}::test_no_metadata_reaches_a_decoder", f"{DECODERS}::test_a_bad_container_reaches_no_process",
+         f"{DECODERS}::test_memory_is_bounded", f"{DECODERS}::test_what_takes_too_long_is_ended_with_its_process",
+         f"{DOORS}::test_a_bad_container_is_refused_before_a_job_is_taken",
+         f"{DOORS}::test_a_bad_container_is_refused_over_grpc_too",
+         f"{DOORS}::test_no_codec_is_in_the_gateway_s_process",
+         f"{MESH}::test_a_picture_of_many_scans_reaches_no_decoder",
+         f"{MESH}::test_a_costly_picture_is_given_up_with_its_caller",),
+        ("`python -m benchmarks.intake` writes `docs/intake_benchmark.md`",),
     ),
     Promise(
         21,
         "pictures that are truncated, of other formats, animated, of odd colours and depths, turned by metadata",
         "The accepted ones become RGB of 8 bits, turned upright; the others are refused in one sentence without a "
         "decoder's words.",
+        (f"{PICTURES}::test_grey_palette_and_sixteen_bit_become_rgb",
+         f"{PICTURES}::test_the_ground_is_that_of_the_role",
+         f"{PICTURES}::test_what_is_no_picture_gets_one_clear_sentence",
+         f"{PICTURES}::test_broken_bytes_never_escape_as_another_error",
+         f"{CONTAINERS}::test_pixels_and_size_are_turned_alike_whatever_says_so",
+         f"{CONTAINERS}::test_every_orientation_is_pillow_s",
+         f"{CONTAINERS}::test_of_an_animation_the_first_picture_is_decoded",
+         f"{CONTAINERS}::test_what_is_behind_the_end_is_left_out",
+         f"{DOORS}::test_what_is_behind_a_picture_is_not_kept",
+         "tests/unit/mesh/test_fuzz_pictures.py::test_a_broken_file_is_a_picture_or_a_clear_refusal",
+         f"{MESH}::test_a_bad_picture_is_refused_in_every_dialect_s_shape",),
     ),
     Promise(
         22,
@@ -77,8 +103,7 @@ TO_CLIENTS = (
         "a picture's host drips, never ends, lies about its length, sends a page or something packed",
         "One error at the end of its time or size; it is not asked again.",
         (f"{FETCH}::test_a_body_without_end_is_cut",
-         f"{FETCH}::test_a_dripping_server_is_left_in_time",
-         f"{FETCH}::test_a_compressed_body_is_not_unpacked",
+         f"{FETCH}::test_a_dripping_server_is_left_in_time", f"{FETCH}::test_a_compressed_body_is_not_unpacked",
          f"{FETCH_ABUSE}::test_a_harmful_host_gives_one_error_in_time_and_is_not_asked_again",
          f"{FETCH_ABUSE}::test_what_is_no_picture_is_refused_without_being_unpacked"),
     ),
@@ -116,11 +141,11 @@ TO_CLIENTS = (
     ),
     Promise(
         30,
-        "clients that are slow with their headers or bodies, over HTTP/1.1 and HTTP/2",
+        "clients that are slow with their headers or bodies, or silent, over HTTP/1.1 and HTTP/2",
         "408 or a closed connection at the limit, however busily they drip; others are served meanwhile.",
         (f"{BODIES}::test_many_slow_clients_are_cut_and_others_are_served",
          f"{BODIES}::test_slow_heads_and_bodies_over_http2_are_cut",
-         f"{EDGE}::test_slow_headers_are_cut",
+         f"{EDGE}::test_a_connection_on_which_nothing_is_sent_lives_seconds", f"{EDGE}::test_slow_headers_are_cut",
          f"{EDGE}::test_a_slow_body_is_answered_408_in_json"),
     ),
     Promise(
@@ -137,8 +162,7 @@ TO_CLIENTS = (
         "paths and framings with two meanings: `//`, `..`, `%2f`, NUL, 40 kB, two lengths, a length and chunks",
         "One meaning reaches the gateway, or none.",
         (f"{BODIES}::test_a_path_has_one_meaning_or_none",
-         f"{BODIES}::test_no_request_has_another_one_in_it",
-         f"{EDGE}::test_the_gateway_sees_one_spelling_of_a_path",
+         f"{BODIES}::test_no_request_has_another_one_in_it", f"{EDGE}::test_the_gateway_sees_one_spelling_of_a_path",
          f"{EDGE}::test_escaped_slashes_are_sent_back_to_be_asked_for_plainly",
          f"{EDGE}::test_underscores_in_header_names_are_refused_in_json",
          f"{OPERATION}::test_unknown_paths_and_methods_are_plain_problems"),
@@ -221,8 +245,7 @@ TO_CLIENTS = (
         ("`make soak` writes `docs/soak.md`",),
     ),
     Promise(
-        40,
-        "a GPU is out of memory, has an error or is lost in a step",
+        40, "a GPU is out of memory, has an error or is lost in a step",
         "That request fails as an overload, the next small one is served; what stays broken is seen by the canary.",
         elsewhere="needs a GPU",
     ),
@@ -240,6 +263,12 @@ TO_CLIENTS = (
         42,
         "the VAE answers with numbers that are none, or with one colour",
         "Decoded once more, then an error; never a success.",
+        (f"{NOTHING}::test_one_that_shows_nothing_is_decoded_once_more",
+         f"{NOTHING}::test_one_that_shows_nothing_twice_is_an_error",
+         f"{NOTHING}::test_one_colour_of_the_latents_of_one_colour_is_right", f"{NOTHING}::test_the_probe_sees_it",
+         "tests/parity/test_parity_parts.py::test_latents_that_are_not_finite_are_never_a_picture",
+         "tests/unit/unet_svc/test_servicer.py::test_a_prediction_that_is_no_number_is_asked_for_once_more_and_then_an_error",
+         "tests/unit/model_server/test_canary.py::test_a_decoder_that_makes_one_colour_of_everything_fails",),
     ),
     Promise(
         43,
@@ -247,8 +276,7 @@ TO_CLIENTS = (
         "Keys and pictures as text are nowhere; prompts in the records alone; secrets of URLs in no log, span or "
         "metric; no answer names a path, an address or a source.",
         (f"{SECRETS}::test_keys_are_nowhere",
-         f"{SECRETS}::test_pictures_are_nowhere_as_text",
-         f"{SECRETS}::test_prompts_are_in_the_records_alone",
+         f"{SECRETS}::test_pictures_are_nowhere_as_text", f"{SECRETS}::test_prompts_are_in_the_records_alone",
          f"{SECRETS}::test_secrets_of_urls_are_in_no_log_no_span_and_no_metric",
          f"{SECRETS}::test_answers_say_nothing_of_the_inside",
          "tests/contract/test_key_secrecy.py::test_keys_stand_in_no_log_no_answer_no_file_and_no_metric",

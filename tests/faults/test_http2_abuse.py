@@ -1,4 +1,4 @@
-"""Known attacks on HTTP/2 against the edge: it bears them, ends them, and serves others as if there were none."""
+"""Known attacks on HTTP/2 against Envoy's listeners for clients: they are borne, ended, and others are served."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -154,14 +154,17 @@ FLOODS: Mapping[str, Flood] = {
     "priorities": priorities,
     "windows": windows,
 }
+DOORS = ("edge", "mesh")
+"""Listeners that clients reach: of HTTP, and of gRPC."""
 BOMBS: Mapping[str, Flood] = {"headers": header_bombs, "cookies": cookie_bombs}
 
 
-async def test_floods_are_ended_and_others_are_served(site: Site) -> None:
-    """All at once: each on a connection of its own, which the edge closes."""
+@pytest.mark.parametrize("door", DOORS)
+async def test_floods_are_ended_and_others_are_served(site: Site, door: str) -> None:
+    """All at once: each on a connection of its own, which Envoy closes."""
 
     async def attack(name: str) -> None:
-        async with attacking(site.envoy.edge) as attacker:
+        async with attacking(getattr(site.envoy, door)) as attacker:
             await attacker.flood(FLOODS[name](attacker))
             try:
                 await asyncio.wait_for(attacker.closed.wait(), 15)
@@ -176,17 +179,19 @@ async def test_floods_are_ended_and_others_are_served(site: Site) -> None:
     assert paths(site, "/reset") - before <= MOST_STREAMS
 
 
-async def test_a_header_block_without_end_is_given_up_at_its_limit(site: Site) -> None:
-    async with others(site), attacking(site.envoy.edge) as attacker:
+@pytest.mark.parametrize("door", DOORS)
+async def test_a_header_block_without_end_is_given_up_at_its_limit(site: Site, door: str) -> None:
+    async with others(site), attacking(getattr(site.envoy, door)) as attacker:
         await attacker.flood(continuations(attacker))
         await attacker.until(lambda: 1 in attacker.resets)
     assert paths(site, "/continued") == 0
 
 
 @pytest.mark.parametrize("name", BOMBS)
-async def test_headers_count_by_what_they_unpack_to(site: Site, name: str) -> None:
+@pytest.mark.parametrize("door", DOORS)
+async def test_headers_count_by_what_they_unpack_to(site: Site, door: str, name: str) -> None:
     before = paths(site, "/bomb")
-    async with others(site), attacking(site.envoy.edge) as attacker:
+    async with others(site), attacking(getattr(site.envoy, door)) as attacker:
         await attacker.flood(BOMBS[name](attacker))
         await attacker.until(lambda: len(attacker.resets) >= MOST_STREAMS or attacker.closed.is_set())
         # The first one only filled the table.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
-SETTLE_S = 5.0
+SETTLE_S = 30.0
 
 
 @dataclass(frozen=True)
