@@ -27,7 +27,7 @@ import psutil
 from rich.console import Console
 
 from benchmarks.rolling_load import STEPS, Asked, Load, Restart, in_rotation, roll
-from local.processes import ROOT, Process, processes
+from local.processes import REPOSITORY_KEY, ROOT, Process, processes
 from local.settings import LocalSettings
 from tests.rigs.envoy import running_envoy
 
@@ -98,11 +98,14 @@ async def rolling(a_second: float, repository: Path, folder: Path) -> tuple[Load
         shared |= {"CN_DRAIN_S": "2.5", "CN_GRACE_S": "30", "CN_GATEWAY_DEFAULT_MODEL": "demo"}
         mesh = {"CN_GATEWAY_MESH_ADDRESS": f"127.0.0.1:{envoy.mesh}"}
         rows = [{row.name: row for row in processes(one, folder, shared)} for one in (first, second)]
-        triton = rows[0]["model_server"].environment["CN_MODEL_SERVER_GRPC_PORT"]
+        of_triton = rows[0]["model_server"].environment
+        triton = of_triton["CN_MODEL_SERVER_GRPC_PORT"]
 
         def started(name: str, which: int) -> Started:
             row = rows[which][name]
             own = {key: f"127.0.0.1:{triton}" for key in row.environment if key.endswith("_TRITON_URL")}
+            # One Triton, which has one key.
+            own |= {key: of_triton[key] for key in row.environment if key == REPOSITORY_KEY}
             environ = {**shared, **row.environment, **own, **mesh}
             label = f"{name} {which + 1}"
             return Started(row, label, ports[which].get(name, {}), environ, folder / f"{label}.log")
