@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import grpc
@@ -31,9 +32,43 @@ _CLIENT_OPTIONS = (
 )
 
 
+_CALLS: ContextVar[list[Any]] = ContextVar("calls")
+
+
+class _Cancels(grpc.aio.UnaryUnaryClientInterceptor):
+    """Cancels a unary call whose caller is cancelled; stands before the interceptor of traces.
+
+    That one waits for the call's status, so a cancelled caller ends its waiting and leaves the call itself running.
+    """
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        calls: list[Any] = []
+        _CALLS.set(calls)
+        try:
+            return await continuation(client_call_details, request)
+        except asyncio.CancelledError:
+            for one in calls:
+                one.cancel()
+            raise
+
+
+class _Holds(grpc.aio.UnaryUnaryClientInterceptor):
+    """Holds the call itself for `_Cancels`; stands behind the interceptor of traces."""
+
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        made = await continuation(client_call_details, request)
+        _CALLS.get().append(made)
+        return made
+
+
 def open_channel(target: str) -> grpc.aio.Channel:
     """Open a channel to `target` (host:port) with the mesh's limits; calls carry the trace."""
-    return grpc.aio.insecure_channel(target, options=_CLIENT_OPTIONS, interceptors=aio_client_interceptors())  # type: ignore[no-untyped-call]
+    traces = aio_client_interceptors()  # type: ignore[no-untyped-call]
+    return grpc.aio.insecure_channel(target, options=_CLIENT_OPTIONS, interceptors=[_Cancels(), *traces, _Holds()])
 
 
 def outgoing() -> tuple[tuple[str, str], ...]:
