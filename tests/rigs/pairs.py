@@ -44,17 +44,20 @@ Kind = Callable[[Any], bool]
 CONTRACT = Path(__file__).parents[1] / "contract"
 
 
-def _grey(level: int, width: int = 64) -> bytes:
-    return encode(np.full((64, width, 3), level, np.uint8))
+def _square(level: int, width: int = 64) -> bytes:
+    """A light square on a ground of `level`: hints of flat pictures are empty, and a note says so."""
+    pixels = np.full((64, width, 3), level, np.uint8)
+    pixels[16:48, 16:48] = 255
+    return encode(pixels)
 
 
-PNG = _grey(0, 96)
+PNG = _square(0, 96)
 CONTENTS: Mapping[str, bytes] = {
     "$png": PNG,
     "$first_half": PNG[: len(PNG) // 2],
     "$second_half": PNG[len(PNG) // 2 :],
 }
-_SENT = {"picture": PNG, "control": _grey(20), "other": _grey(9), "mask": _grey(255)}
+_SENT = {"picture": PNG, "control": _square(20), "other": _square(9), "mask": _square(0)}
 _BASE64 = {name: base64.b64encode(content).decode() for name, content in _SENT.items()}
 FILLED: Mapping[str, Any] = {
     "$png_bytes": len(PNG),
