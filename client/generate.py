@@ -103,7 +103,7 @@ async def described() -> dict[str, Any]:
     """The schemas of the native API, as a gateway serves them."""
     async with open_gateway(GatewaySettings(), VOICES) as gateway:
         transport = httpx2.ASGITransport(make_app(gateway))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
             document: dict[str, Any] = (await http.get("/openapi.json")).raise_for_status().json()
     schemas: dict[str, Any] = document["components"]["schemas"]
     return schemas
