@@ -142,12 +142,12 @@ async def test_where_the_key_is_in_a_header_nothing_of_the_body_is_awaited(
     """The answer comes before a byte of the body was sent, and before the client was told to send one."""
     host, port = keyed.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {24 * MIB}", "Expect: 100-continue"]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {24 * MIB}", "Expect: 100-continue"]
     writer.write("\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "\r\n"]).encode())
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
     assert head.split()[1] == str(status).encode(), head
     # The connection goes on: the body is passed over, and the next request answered.
-    writer.write(b"x" * (24 * MIB) + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"x" * (24 * MIB) + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await asyncio.wait_for(writer.drain(), 10)
     assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\nok"), 10)
     writer.close()
@@ -208,9 +208,7 @@ async def send(mesh: Running, content_type: str, body: bytes) -> tuple[int, str]
     """POST it, and read the answer while it is still being sent."""
     host, port = mesh.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    head = (
-        f"POST {ENTERPRISE} HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    head = f"POST {ENTERPRISE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
     writer.write(head.encode())
 
     async def rest() -> None:
@@ -247,7 +245,7 @@ async def test_all_bodies_together_have_a_bound_and_strangers_leave_room_for_hol
     async with running(api_keys=(KEY,), max_body_bytes=2 * MIB, body_budget_bytes=16 * MIB) as mesh:
         host, port = mesh.url.removeprefix("http://").split(":")
         body = b'{"a":"' + b"x" * (2 * MIB - 10)
-        head = f"POST {ENTERPRISE} HTTP/1.1\r\nHost: x\r\nContent-Length: {2 * MIB}\r\n\r\n".encode()
+        head = f"POST {ENTERPRISE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2 * MIB}\r\n\r\n".encode()
         strangers = [await asyncio.open_connection(host, int(port)) for _ in range(12)]
         for _, writer in strangers:
             writer.write(head + body)
@@ -279,7 +277,7 @@ async def test_all_bodies_together_have_a_bound_and_strangers_leave_room_for_hol
 async def test_where_no_key_is_asked_for_small_requests_find_room_too() -> None:
     async with running(max_body_bytes=2 * MIB, body_budget_bytes=8 * MIB) as mesh:
         host, port = mesh.url.removeprefix("http://").split(":")
-        head = f"POST {ENTERPRISE} HTTP/1.1\r\nHost: x\r\nContent-Length: {2 * MIB}\r\n\r\n".encode()
+        head = f"POST {ENTERPRISE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2 * MIB}\r\n\r\n".encode()
         others = [await asyncio.open_connection(host, int(port)) for _ in range(12)]
         for _, writer in others:
             writer.write(head + b'{"a":"' + b"x" * MIB)
@@ -351,7 +349,9 @@ async def test_a_stranger_who_sends_no_more_is_told_so_within_seconds() -> None:
     async with running(api_keys=(KEY,), body_portion_s=0.1) as mesh:
         host, port = mesh.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(f"POST {ENTERPRISE} HTTP/1.1\r\nHost: x\r\nContent-Length: {MIB}\r\n\r\n".encode() + b'{"a":"x')
+        writer.write(
+            f"POST {ENTERPRISE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MIB}\r\n\r\n".encode() + b'{"a":"x'
+        )
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
         assert b" 408 " in head
         assert mesh.gateway.bodies.budget.held == 0

@@ -107,7 +107,7 @@ async def test_a_client_that_can_come_back_leaves_its_work_going_on(mesh: Runnin
     host, port = mesh.url.removeprefix("http://").split(":")
     body = json.dumps({"prompt": "a boat"})
     with socket.create_connection((host, int(port))) as client:
-        head = f"POST {GENERATIONS} HTTP/1.1\r\nHost: x\r\nIdempotency-Key: one\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {GENERATIONS} HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: one\r\nContent-Length: {len(body)}\r\n\r\n"
         client.sendall((head + body).encode())
         await mesh.rooms.seen.started.wait()
     again = asyncio.create_task(post(mesh, GENERATIONS, body))

@@ -19,7 +19,7 @@ async def stranger(address: str, body: bytes, announced: int) -> tuple[asyncio.S
     """A connection that announced a body and sent `body` of it, or as much as was taken."""
     host, port = address.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"POST {ENTERPRISE} HTTP/1.1\r\nHost: x\r\nContent-Length: {announced}\r\n\r\n".encode())
+    writer.write(f"POST {ENTERPRISE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {announced}\r\n\r\n".encode())
     with contextlib.suppress(OSError):
         for begin in range(0, len(body), MIB):
             writer.write(body[begin : begin + MIB])

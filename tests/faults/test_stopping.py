@@ -85,7 +85,7 @@ async def test_a_client_that_hangs_up_stops_the_work(opened: Open) -> None:
         host, port = mesh.url.removeprefix("http://").split(":")
         body = json.dumps({"prompt": "a boat"})
         with socket.create_connection((host, int(port))) as client:
-            head = f"POST {GENERATIONS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = f"POST {GENERATIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
             client.sendall((head + body).encode())
             await mesh.rooms.seen.started.wait()
         await ended(mesh, Status.CANCELLED)
