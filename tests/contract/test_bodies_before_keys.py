@@ -208,7 +208,13 @@ async def send(mesh: Running, content_type: str, body: bytes) -> tuple[int, str]
     """POST it, and read the answer while it is still being sent."""
     host, port = mesh.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    head = f"POST {ENTERPRISE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    lines = (
+        f"POST {ENTERPRISE} HTTP/1.1",
+        "Host: localhost",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+    )
+    head = "\r\n".join(lines) + "\r\n\r\n"
     writer.write(head.encode())
 
     async def rest() -> None:

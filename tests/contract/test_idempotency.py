@@ -107,7 +107,13 @@ async def test_a_client_that_can_come_back_leaves_its_work_going_on(mesh: Runnin
     host, port = mesh.url.removeprefix("http://").split(":")
     body = json.dumps({"prompt": "a boat"})
     with socket.create_connection((host, int(port))) as client:
-        head = f"POST {GENERATIONS} HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: one\r\nContent-Length: {len(body)}\r\n\r\n"
+        lines = (
+            f"POST {GENERATIONS} HTTP/1.1",
+            "Host: localhost",
+            "Idempotency-Key: one",
+            f"Content-Length: {len(body)}",
+        )
+        head = "\r\n".join(lines) + "\r\n\r\n"
         client.sendall((head + body).encode())
         await mesh.rooms.seen.started.wait()
     again = asyncio.create_task(post(mesh, GENERATIONS, body))
