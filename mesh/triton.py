@@ -232,6 +232,8 @@ def _translated(error: grpc.aio.AioRpcError, model: str) -> MeshError:
         return Overloaded("the model's queue is full; try again shortly", retry_after_s=1)
     if code == grpc.StatusCode.DEADLINE_EXCEEDED or "timeout expired" in details:
         return DeadlineExceeded("the model server did not answer in time; try again or ask for a smaller picture")
+    if "shared memory region" in details:
+        return InternalError("the model server can't read this service's memory; the log says why")
     if code == grpc.StatusCode.NOT_FOUND or "unknown model" in details or "is not ready" in details:
         return NotFound(f"the model server has no graph {model}; export and load it first")
     # A graph's Python process that died stays dead until the canary restarts the model server.
