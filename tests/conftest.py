@@ -57,7 +57,8 @@ def repository(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = ROOT / "build" / "test-repository"
     folder.mkdir(parents=True, exist_ok=True)
     # The documented pairs are of a model without defaults of its own, for which no size is far outside.
-    silent = ("--steps", "20", "--guidance", "7.5", "--scheduler", "DDIMScheduler", "--trained-size", "512x512")
+    trained = (option for side in (128, 512, 1024) for option in ("--trained-size", f"{side}x{side}"))
+    silent = ("--steps", "20", "--guidance", "7.5", "--scheduler", "DDIMScheduler", *trained)
     sources = ([DEMO_WEIGHTS, "--name", "demo", *silent], [tiny_weights, "--name", "tiny"], ["annotator", "demo"])
     with first(tmp_path_factory, "repository") as mine:
         for source in sources if mine else ():
