@@ -110,12 +110,14 @@ async def test_a_client_that_can_come_back_leaves_its_work_going_on(mesh: Runnin
         lines = (
             f"POST {GENERATIONS} HTTP/1.1",
             "Host: localhost",
+            "Content-Type: application/json",
             "Idempotency-Key: one",
             f"Content-Length: {len(body)}",
         )
         head = "\r\n".join(lines) + "\r\n\r\n"
         client.sendall((head + body).encode())
-        await mesh.rooms.seen.started.wait()
+        async with asyncio.timeout(30):
+            await mesh.rooms.seen.started.wait()
     again = asyncio.create_task(post(mesh, GENERATIONS, body))
     mesh.rooms.pace.set()
     assert (await again)[1]["status"] == "succeeded"

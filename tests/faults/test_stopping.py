@@ -85,9 +85,10 @@ async def test_a_client_that_hangs_up_stops_the_work(opened: Open) -> None:
         host, port = mesh.url.removeprefix("http://").split(":")
         body = json.dumps({"prompt": "a boat"})
         with socket.create_connection((host, int(port))) as client:
-            head = f"POST {GENERATIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-            client.sendall((head + body).encode())
-            await mesh.rooms.seen.started.wait()
+            kind = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+            client.sendall(f"POST {GENERATIONS} HTTP/1.1\r\n{kind}\r\n\r\n{body}".encode())
+            async with asyncio.timeout(30):
+                await mesh.rooms.seen.started.wait()
         await ended(mesh, Status.CANCELLED)
 
 
