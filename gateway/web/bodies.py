@@ -17,7 +17,7 @@ from gateway.web.json_bodies import BYTE_ORDER_MARK, JsonScan
 from gateway.web.malformed import BodyCompressed, BodyTooLarge, BodyTooSlow
 from gateway.web.multipart import MultipartScan
 from gateway.web.origin import origin
-from gateway.web.urlencoded import UrlencodedScan
+from gateway.web.urlencoded import URLENCODED, UrlencodedScan
 from mesh.errors import Cancelled
 
 T = TypeVar("T")
@@ -216,7 +216,7 @@ def scan_of(content_type: str, wanted: str = "") -> Scan:
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return MultipartScan(content_type, wanted)
-    return FormOrJson(wanted) if kind == "application/x-www-form-urlencoded" else JsonScan(wanted)
+    return FormOrJson(wanted) if kind == URLENCODED else JsonScan(wanted)
 
 
 def _cut_off(limit: asyncio.Timeout) -> None:

@@ -11,10 +11,11 @@ from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from gateway.web.malformed import Malformed
+from gateway.web.urlencoded import URLENCODED
 
 _SHOWN = 80
 # A browser asks first, with a preflight request, before a page may send any other type (Fetch standard, section 2.2.2).
-_UNASKED = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
+_UNASKED = frozenset({"text/plain", URLENCODED, "multipart/form-data"})
 _MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")
 _SAFE = frozenset({"GET", "HEAD"})
 

@@ -6,6 +6,7 @@ from urllib.parse import unquote_to_bytes
 from gateway.web.json_bodies import BYTE_ORDER_MARK, LONGEST_TEXT
 from gateway.web.malformed import Malformed
 
+URLENCODED = "application/x-www-form-urlencoded"
 MOST_FORM_FIELDS = 200
 _REFUSED = f"the body is not a valid form of at most {MOST_FORM_FIELDS} fields in UTF-8"
 _ESCAPED_CHARACTER = len(b"%6b")

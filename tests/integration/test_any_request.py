@@ -192,6 +192,8 @@ def assert_names(answer: httpx2.Response, field: str) -> None:
 def test_the_endpoint_dialect_refuses_in_its_own_shape(client: httpx2.Client, field: str, value: Any) -> None:
     # To diffusers any guidance up to 1 means none.
     assume(not (field == "guidance_scale" and value == -1))
+    # A whole number, however it is written.
+    assume(not (field == "seed" and value == 1e9))
     body = {"inputs": "a star", "image": pixels(1, 64, 64), "controlnet_type": "canny_edge", field: value}
     answer = client.post("/hf/tiny", json=body, headers={"accept": "image/png"})
     assert answer.status_code == 400, answer.content[:100]
