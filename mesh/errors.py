@@ -8,6 +8,7 @@ import grpc
 
 FIELD_METADATA = "controlmesh-field"
 RETRY_METADATA = "retry-after-s"
+BEGUN_METADATA = "controlmesh-begun"
 
 
 class MeshError(Exception):
@@ -143,9 +144,15 @@ def from_rpc(error: grpc.aio.AioRpcError) -> MeshError:
 
 
 def is_unseen(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the call may not have reached a service: the transport, a proxy or a closing server refused it."""
-    metadata = dict(error.trailing_metadata() or ())
-    return error.code() == grpc.StatusCode.UNAVAILABLE and "controlmesh-error" not in metadata
+    """Whether the call may not have reached a service: the transport, a proxy or a closing server refused it.
+
+    A stream that a service has begun says so: what may have ended that service is not sent to the next one.
+    """
+    begun = dict(error.initial_metadata() or ())
+    said = dict(error.trailing_metadata() or ())
+    return (
+        error.code() == grpc.StatusCode.UNAVAILABLE and BEGUN_METADATA not in begun and "controlmesh-error" not in said
+    )
 
 
 def unexpected(request_id: str = "") -> InternalError:

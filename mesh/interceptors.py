@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from grpc.aio import ServerInterceptor
 
-from mesh.errors import FIELD_METADATA, RETRY_METADATA, MeshError, unexpected
+from mesh.errors import BEGUN_METADATA, FIELD_METADATA, RETRY_METADATA, MeshError, unexpected
 from mesh.telemetry import REQUEST_ID_METADATA, RPC_SECONDS, RPCS, log, request_id
 
 # Health checks come every second; they are neither logged nor counted.
@@ -51,6 +51,7 @@ class CallInterceptor(ServerInterceptor):
             async def streaming(request: Any, context: Any) -> AsyncIterator[Any]:
                 with _observed(method, call_id) as outcome:
                     try:
+                        await context.send_initial_metadata(((BEGUN_METADATA, "1"),))
                         async with aclosing(stream(request, context)) as messages:
                             async for message in messages:
                                 yield message

@@ -9,7 +9,7 @@ import pytest
 from grpc.aio import AioRpcError, Metadata
 
 from mesh.channels import Retries
-from mesh.errors import InternalError, MeshError, Overloaded, Unavailable
+from mesh.errors import BEGUN_METADATA, InternalError, MeshError, Overloaded, Unavailable
 
 AT_ONCE = (0.0, 0.0, 0.0)
 SERVED = Metadata(("controlmesh-error", "Unavailable"))
@@ -87,6 +87,15 @@ async def test_what_a_service_may_have_seen_is_not(failure: AioRpcError, kind: t
         with pytest.raises(kind):
             await ask(calls)
         assert calls.made == 1
+
+
+async def test_a_stream_that_a_service_has_begun_is_not_begun_elsewhere() -> None:
+    """Its server may have died of it."""
+    begun = AioRpcError(grpc.StatusCode.UNAVAILABLE, Metadata((BEGUN_METADATA, "1")), Metadata(), "connection reset")
+    calls = Calls(begun)
+    with pytest.raises(Unavailable):
+        await streamed(Retries(pauses_s=AT_ONCE), calls.stream)
+    assert calls.made == 1
 
 
 async def test_a_stream_that_has_begun_is_not() -> None:
