@@ -118,6 +118,12 @@ class BodyCompressed(Problem):
     kind, usual_status = "body-compressed", 415
 
 
+class Misdirected(Problem):
+    """The request names another server in `Host`, which a mesh without keys does not answer."""
+
+    kind, usual_status = "misdirected", 421
+
+
 class Invalid(Problem):
     """`field` names the part of the request to change, the message what it must be."""
 

@@ -35,6 +35,12 @@ SHAPES: dict[str, set[str]] = {
 }
 
 
+async def is_ready(mesh: Running) -> bool:
+    """Whether /readyz says so; its answer is kept for a second."""
+    async with mesh.http.get("/readyz") as ready:
+        return ready.status == 200
+
+
 @asynccontextmanager
 async def grpc_of(mesh: Running) -> AsyncIterator[Any]:
     """A stub of the gateway's gRPC face."""
@@ -80,8 +86,7 @@ async def test_submissions_are_refused_while_it_is_away_and_taken_when_it_is_bac
             assert dict(refused.value.trailing_metadata() or ())["retry-after-s"] == "2"
 
             await asyncio.to_thread(server.start)
-            async with mesh.http.get("/readyz") as ready:
-                assert ready.status == 200
+            await eventually(lambda: is_ready(mesh))
             for name in REQUESTS:
                 status, _, body = await ask(mesh, name)
                 assert status in (200, 202), (name, body)

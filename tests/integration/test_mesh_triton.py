@@ -189,7 +189,7 @@ async def test_without_the_key_nothing_is_loaded_listed_or_unloaded(server: Trit
             with pytest.raises(InternalError, match="another repository key"):
                 await change
         sharing = Triton(server.url, shared_memory=True, repository=metadata)
-        with pytest.raises(NotFound):
+        with pytest.raises(InternalError, match="can't read this service's memory"):
             # Its memory would have to be registered.
             async with await sharing.hold({"x": PLANE}) as held:
                 await sharing.infer("double", {}, ["y"], held)
