@@ -2,21 +2,15 @@
 
 import asyncio
 import json
-import multiprocessing
 import os
 import signal
-import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from tests.rigs import job_worker
-
-# Forked from a process that has imported everything: a start takes no second and a half of imports.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([job_worker.__name__])
+WORKER = Path(__file__).resolve().parent / "job_worker.py"
 PATIENCE_S = 60
 
 
@@ -27,16 +21,15 @@ class Worker:
         said: every line so far.
     """
 
-    def __init__(self, process: BaseProcess, lines: asyncio.StreamReader, asking: asyncio.StreamWriter) -> None:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._lines = lines
-        self._asking = asking
         self.said: list[dict[str, Any]] = []
         self._news = asyncio.Condition()
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        async for line in self._lines:
+        assert self._process.stdout
+        async for line in self._process.stdout:
             # The logs go the same way.
             with suppress(json.JSONDecodeError):
                 said = json.loads(line)
@@ -64,7 +57,8 @@ class Worker:
         return sum(name in line and value in (None, line[name]) for line in self.said)
 
     def tell(self, **line: Any) -> None:
-        self._asking.write(json.dumps(line).encode() + b"\n")
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(line).encode() + b"\n")
 
     async def submit(self, prompt: str, **order: Any) -> str:
         """Submit a job; its id."""
@@ -80,35 +74,34 @@ class Worker:
     async def kill(self) -> None:
         """End it as a power cut does."""
         self._process.kill()
-        await asyncio.to_thread(self._process.join)
-        # What it had not read breaks the connection, after everything that it said.
-        with suppress(ConnectionResetError):
-            await self._reading
-        self._asking.close()
+        await self._process.wait()
+        await self._reading
 
     def freeze(self) -> None:
         """Let it stand still, and not notice."""
-        os.kill(self._pid(), signal.SIGSTOP)
+        os.kill(self._process.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        os.kill(self._pid(), signal.SIGCONT)
-
-    def _pid(self) -> int:
-        assert self._process.pid
-        return self._process.pid
+        os.kill(self._process.pid, signal.SIGCONT)
 
 
 @asynccontextmanager
 async def worker(url: str, folder: Path, manner: str, places: int = 4) -> AsyncIterator[Worker]:
     """A process that has opened the records at `url`; killed at the end, if it still lives."""
-    ours, its = socket.socketpair()
-    process = FORKS.Process(target=job_worker.run, args=(its, url, str(folder), manner, str(places)))
-    await asyncio.to_thread(process.start)
-    its.close()
-    started = Worker(process, *await asyncio.open_unix_connection(sock=ours))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(WORKER),
+        url,
+        str(folder),
+        manner,
+        str(places),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    started = Worker(process)
     try:
         await started.hear("open")
         yield started
     finally:
-        if process.is_alive():
+        if process.returncode is None:
             await started.kill()

@@ -1,4 +1,4 @@
-"""A process with an engine of jobs, for tests that kill it; tests/rigs/job_processes.py starts it.
+"""A process with an engine of jobs, for tests that kill it: `python job_worker.py URL FOLDER MANNER [PLACES]`.
 
 MANNER is "finishes", "sticks" (pictures are done once it is told to go) or "holds" (pictures are done at once, and the
 end is never written). PLACES is how many pictures it makes at once.
@@ -11,12 +11,12 @@ others may pass; {"go": true}.
 
 import asyncio
 import json
-import os
-import socket
 import sys
 import threading
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from sqlalchemy import Connection
 
@@ -99,9 +99,5 @@ async def main(url: str, folder: str, manner: str, places: str = "4") -> None:
             await webhooks.close()
 
 
-def run(caller: socket.socket, *arguments: str) -> None:
-    """Be such a process, which hears and says through `caller`."""
-    sys.stdin = caller.makefile("r")
-    # Under the number of standard output, since the logs are written there.
-    os.dup2(caller.fileno(), 1)
-    asyncio.run(main(*arguments))
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
