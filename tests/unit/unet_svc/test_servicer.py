@@ -14,6 +14,7 @@ from families.manifest import ModelFacts
 from mesh.admission import Admission
 from mesh.errors import InternalError, InvalidInput
 from mesh.pictures import decode
+from mesh.shared_memory import Held
 from mesh.tensors import to_array, to_message
 from tests.rigs.model_cards import card
 from tests.rigs.unet_tasks import CONFIGS, exact, latents_of, make_facts, make_task
@@ -149,6 +150,9 @@ class Recorded:
     def __init__(self) -> None:
         self.shapes: dict[str, tuple[int, ...]] = {}
 
+    async def hold(self, tensors: Any) -> Held:
+        return Held.inline(tensors)
+
     async def infer(self, model: str, inputs: Any, outputs: Sequence[str], held: Any) -> dict[str, Any]:
         self.shapes = {name: array.shape for name, array in {**inputs, **held.inlined}.items()}
         return {"prediction": inputs["sample"]}
@@ -164,10 +168,11 @@ async def test_the_probe_s_hints_have_their_kind_s_channels(kinds: tuple[str, ..
     assert [triton.shapes[f"hint_{index}"] for index in range(len(kinds))] == [(1, n, 64, 64) for n in channels]
 
 
-class Broken:
+class Broken(Recorded):
     """In the place of Triton: predictions of the values that come next."""
 
     def __init__(self, *values: float) -> None:
+        super().__init__()
         self.values = list(values)
 
     async def infer(self, model: str, inputs: Any, outputs: Sequence[str], held: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.database.connection import Database, RecordsAway, open_database
@@ -68,6 +69,7 @@ class HangingEngine:
     """Stands where SQLAlchemy's engine would: no transaction begins before `go`."""
 
     def __init__(self) -> None:
+        self.dialect = sqlite.dialect()
         self.go = threading.Event()
         self.begun = 0
 

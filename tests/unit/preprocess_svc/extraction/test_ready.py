@@ -186,7 +186,8 @@ def test_what_is_neither_stays_and_is_said(look: Callable[[], np.ndarray]) -> No
     sent = look()
     hint, notes = ready("scribble", sent)
     np.testing.assert_array_equal(hint, sent)
-    assert len(notes) == 1
+    # Of one colour, it is also said to steer nothing.
+    assert 1 <= len(notes) <= 2
     assert "doesn't look like a scribble hint" in notes[0]
     assert "auto_hint on" in notes[0]
 
