@@ -151,7 +151,8 @@ TO_CLIENTS = (
     Promise(
         31,
         "attacks on HTTP/2: rapid resets, a thousand streams, CONTINUATION without end, HPACK bombs, floods of frames",
-        "The connection is closed or the stream refused; Envoy's memory stays; others are served meanwhile.",
+        "The connection is closed, the stream refused, or the frames cost nothing; "
+        "Envoy's memory stays; others are served meanwhile.",
         (f"{ABUSE}::test_floods_are_ended_and_others_are_served",
          f"{ABUSE}::test_a_header_block_without_end_is_given_up_at_its_limit",
          f"{ABUSE}::test_headers_count_by_what_they_unpack_to",
