@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from pebble import ProcessExpired, ProcessPool
 from prometheus_client import Counter
 
-from mesh.containers import MAX_PIXELS, examine
+from mesh.containers import MAX_PIXELS, examined
 from mesh.errors import InvalidInput, Unavailable
 from mesh.parcel import Parcel
 from mesh.pixel_budget import PixelBudget
@@ -31,8 +31,6 @@ T = TypeVar("T")
 
 DECODES = Counter("cn_decodes_total", "Pictures given to decoders, by how it ended.", ["outcome"])
 
-# Examining more than this is worth a thread: until then it takes less than a millisecond.
-_LARGE = 256 * 1024
 # A process takes so many pictures, then a fresh one takes its place.
 _TASKS = 500
 # Seconds after the limit at which a process ends itself, should nobody be left to end it.
@@ -162,10 +160,7 @@ class Decoders:
         Raises:
             Overloaded: too many pictures wait.
         """
-        if len(content) > _LARGE:
-            layout = await asyncio.to_thread(examine, content, field=field)
-        else:
-            layout = examine(content, field=field)
+        layout = await examined(content, field=field)
         pixels = layout.width * layout.height
         await self._budget.take(pixels)
         try:

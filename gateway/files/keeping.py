@@ -13,7 +13,7 @@ from gateway.files.names import media_type, new_name, path_of
 from gateway.files.quota import Quota
 from gateway.files.records import AssetRecord
 from gateway.files.stores import Files
-from mesh.containers import examine
+from mesh.containers import examined
 from mesh.errors import TooOften
 
 
@@ -32,7 +32,7 @@ class Kept:
 
 async def keep(files: Files, database: Database, quota: Quota, kept: Kept) -> AssetRecord:
     """Store a picture without what is behind its end, and its record; see Assets.keep."""
-    layout = await asyncio.to_thread(examine, kept.content)
+    layout = await examined(kept.content)
     content, (width, height) = kept.content[: layout.end], layout.upright
     digest = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
     kind = "\0".join((kept.owner, kept.source, "kept" if kept.expires_s is None else "passing", digest))

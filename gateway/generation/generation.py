@@ -203,6 +203,11 @@ class Generation:
         first = self.seed if self.seed is not None else 0
         return [(first + index) % (int(SEED.maximum) + 1) for index in range(self.samples)]
 
+    @property
+    def planned_steps(self) -> int:
+        """Denoising steps of one picture: its own, else the mesh's default."""
+        return self.steps or DEFAULT_STEPS
+
     def settled(self, steps: int | None = None, guidance_scale: float | None = None) -> "Generation":
         """The request with steps and guidance: its own, else these, else the mesh's defaults."""
         return replace(

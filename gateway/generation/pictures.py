@@ -1,12 +1,11 @@
 """Reads picture fields of requests: data URL, base64 or http(s) URL to checked bytes. No pixels are decoded here."""
 
-import asyncio
 import re
 
 import pybase64
 
 from gateway.egress.fetch import Fetcher
-from mesh.containers import MAX_BYTES, accepted
+from mesh.containers import MAX_BYTES, examined
 from mesh.errors import InvalidInput
 from mesh.quantities import sized
 
@@ -23,8 +22,6 @@ _PATH = re.compile(r"(?:[a-z]:)?[\\/.~]|[^/]{1,100}\.(?:png|jpe?g|webp|gif|bmp|t
 _OTHER = re.compile(r"[^A-Za-z0-9+/]")
 _ENCODED = {"%2B": "+", "%2b": "+", "%2F": "/", "%2f": "/", "%3D": "=", "%3d": "="}
 _URL_STARTS = ("http://", "https://")
-# Examining more than this is worth a thread: until then it takes less than a millisecond.
-_LARGE = 256 * 1024
 
 
 class Pictures:
@@ -61,9 +58,7 @@ class Pictures:
 
 async def checked(content: bytes, field: str) -> bytes:
     """The picture without what is behind its end. Raises InvalidInput if its container is none, or not sound."""
-    if len(content) <= _LARGE:
-        return accepted(content, field=field)
-    return await asyncio.to_thread(accepted, content, field=field)
+    return content[: (await examined(content, field=field)).end]
 
 
 def is_url(value: str) -> bool:

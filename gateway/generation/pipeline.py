@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from controlmesh.v1 import preprocess_pb2, types_pb2, unet_pb2
-from families.limits import DEFAULT_STEPS
 from gateway.generation import messages
 from gateway.generation.generation import Generation, Task
 from gateway.generation.hints import HintRequest, extract
@@ -187,7 +186,7 @@ class _Steps:
     def __init__(self, generation: Generation, progress: Progress) -> None:
         self._done = [0] * generation.samples
         # Some schedulers make more model calls than steps, a strength below 1 fewer; the first report corrects this.
-        self._all = [generation.steps or DEFAULT_STEPS] * generation.samples
+        self._all = [generation.planned_steps] * generation.samples
         self._progress = progress
 
     def report(self, index: int, progress: unet_pb2.DenoiseProgress) -> None:

@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass, field
 from itertools import count
 
-from families.limits import DEFAULT_STEPS
 from gateway.generation.generation import Generation, Task
 
 _STEPS, _PIXELS = 20, 512 * 512
@@ -21,7 +20,7 @@ def cost(generation: Generation, task: Task) -> int:
     if task == Task.HINT:
         return 1
     pixels = (generation.width or 512) * (generation.height or 512)
-    return generation.samples * max(1, math.ceil((generation.steps or DEFAULT_STEPS) / _STEPS * pixels / _PIXELS))
+    return generation.samples * max(1, math.ceil(generation.planned_steps / _STEPS * pixels / _PIXELS))
 
 
 @dataclass(eq=False)

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from families.limits import DEFAULT_STEPS
 from gateway.database.locks import lock
 from gateway.database.paging import newest
 from gateway.database.tables import JOBS, now
@@ -89,7 +88,7 @@ def place(
         "at_once": order.at_once,
         "attempts": 0,
         "step": 0,
-        "steps": (generation.steps or DEFAULT_STEPS) * generation.samples,
+        "steps": generation.planned_steps * generation.samples,
         "pictures": [],
         "notes": [],
         "webhook": order.webhook,

@@ -9,7 +9,6 @@ from typing import Any
 
 from obstore.store import LocalStore
 
-from families.limits import DEFAULT_STEPS
 from gateway.database.connection import Database, open_database
 from gateway.files.assets import Assets
 from gateway.generation.generation import Generation, Task
@@ -59,7 +58,7 @@ class Conductor:
         self.most = max(self.most, self.pictures)
         self.news.set()
         try:
-            progress(1, (generation.steps or DEFAULT_STEPS), None)
+            progress(1, generation.planned_steps, None)
             await (asyncio.Event() if generation.prompt.startswith("stuck") else self.go).wait()
             if self.failures:
                 raise self.failures.pop(0)
