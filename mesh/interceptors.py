@@ -1,4 +1,4 @@
-"""Turns errors into gRPC status, and gives each call its request id, metrics and log line."""
+"""Turns errors into gRPC status, gives each call its request id, metrics and log line, and ends streams cleanly."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
-from typing import Any
+from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, cast
 
 import grpc
 from grpc.aio import ServerInterceptor
@@ -17,6 +18,8 @@ from mesh.telemetry import REQUEST_ID_METADATA, RPC_SECONDS, RPCS, log, request_
 
 # Health checks come every second; they are neither logged nor counted.
 _QUIET = "/grpc."
+_ENDS: ContextVar[AsyncExitStack] = ContextVar("ends")
+"""What closes with a call of StreamsEnd: the tracing interceptor between it and the service closes nothing itself."""
 
 
 class CallInterceptor(ServerInterceptor):
@@ -52,7 +55,9 @@ class CallInterceptor(ServerInterceptor):
                 with _observed(method, call_id) as outcome:
                     try:
                         await context.send_initial_metadata(((BEGUN_METADATA, "1"),))
-                        async with aclosing(stream(request, context)) as messages:
+                        async with AsyncExitStack() as own:
+                            ends = _ENDS.get(None) or own
+                            messages = await ends.enter_async_context(aclosing(stream(request, context)))
                             async for message in messages:
                                 yield message
                     except Exception as error:
@@ -63,6 +68,39 @@ class CallInterceptor(ServerInterceptor):
                 build = grpc.stream_stream_rpc_method_handler
             return build(streaming, handler.request_deserializer, handler.response_serializer)
         return handler
+
+
+class StreamsEnd(ServerInterceptor):
+    """Ends a stream's generator in the task that ran it, also if its caller leaves while a message is being sent.
+
+    grpc.aio leaves such a generator to the garbage collector, which closes it in another context: there a span can't be
+    taken off again, and OpenTelemetry logs a traceback. It has to stand before all other interceptors.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = await continuation(details)
+        stream: Any = handler and (handler.unary_stream or handler.stream_stream)
+        # Health.Watch and reflection are written otherwise.
+        if handler is None or stream is None or details.method.startswith(_QUIET):
+            return handler
+
+        async def written(request: Any, context: Any) -> None:
+            async with aclosing(stream(request, context)) as messages, AsyncExitStack() as ends:
+                _ENDS.set(ends)
+                async for message in messages:
+                    await context.write(message)
+
+        build: Any = grpc.unary_stream_rpc_method_handler
+        if handler.stream_stream is not None:
+            build = grpc.stream_stream_rpc_method_handler
+        return cast(
+            "grpc.RpcMethodHandler[Any, Any]",
+            build(written, handler.request_deserializer, handler.response_serializer),
+        )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.grpc.filters import service_prefix
 
 from mesh.channels import MESSAGE_OPTIONS
 from mesh.errors import MeshError, Unavailable
-from mesh.interceptors import CallInterceptor
+from mesh.interceptors import CallInterceptor, StreamsEnd
 from mesh.settings import Common, setting
 from mesh.telemetry import log, serve_metrics
 
@@ -82,7 +82,9 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     # Our own services only: the interceptor expects every stream to be a generator, which Health.Watch is not.
     traces = aio_server_interceptor(filter_=service_prefix("controlmesh."))  # type: ignore[no-untyped-call]
-    server = grpc.aio.server(interceptors=[traces, CallInterceptor(), *interceptors], options=MESSAGE_OPTIONS)
+    server = grpc.aio.server(
+        interceptors=[StreamsEnd(), traces, CallInterceptor(), *interceptors], options=MESSAGE_OPTIONS
+    )
     for add in services.values():
         add(server)
     checks = health.aio.HealthServicer()

@@ -1,6 +1,7 @@
 """The HTTP application: the dialects' routes, the stored files, health and metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -12,21 +13,19 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Match
 
 from gateway.app.files import asset_routes
 from gateway.app.middleware import RequestObserver, hide_query
 from gateway.app.openapi import NATIVE, Documents
-from gateway.app.pages import CORS, ForeignPages, Refuse
+from gateway.app.pages import CORS, ForeignPages
 from gateway.app.readiness import Readiness
-from gateway.app.unknown import Unknown
+from gateway.app.unknown import Unknown, render
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.dialect import Dialect
 from gateway.dialects.common.entry import Entry
 from gateway.dialects.table import DIALECTS
 from gateway.settings import INSTANCE_HEADER
 from gateway.web import problem
-from gateway.web.pages import Refused
 from mesh.errors import MeshError, unexpected
 from mesh.telemetry import log, request_id
 
@@ -44,12 +43,10 @@ def make_app(gateway: Gateway, dialect_settings: Mapping[str, Any] | None = None
     app = FastAPI(redirect_slashes=False, openapi_url=None)
     routers: dict[str, list[APIRouter]] = {NATIVE: [_own_routes(gateway), asset_routes(gateway)]}
     speaking: list[tuple[Entry, Dialect]] = []
-    dialects: list[tuple[Dialect, APIRouter]] = []
     for entry in DIALECTS.values():
         dialect = entry.dialect(gateway, dialect_settings or {})
         speaking.append((entry, dialect))
-        dialects.append((dialect, dialect.routes()))
-        routers.setdefault(entry.name, []).append(dialects[-1][1])
+        routers.setdefault(entry.name, []).append(dialect.routes())
     for router in (router for several in routers.values() for router in several):
         app.include_router(router)
     app.include_router(Documents(routers).routes())
@@ -67,7 +64,7 @@ def make_app(gateway: Gateway, dialect_settings: Mapping[str, Any] | None = None
         keyless=lambda: not gateway.keys.asked_for,
         public_url=gateway.settings.public_url,
         origins=gateway.settings.origins,
-        refuse=_refusal(dialects),
+        refuse=partial(render, speaking),
     )
     app.add_middleware(RequestObserver)
     return app
@@ -109,18 +106,6 @@ def _own_routes(gateway: Gateway) -> APIRouter:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-def _refusal(dialects: Sequence[tuple[Dialect, APIRouter]]) -> Refuse:
-    """Renders refusals as the dialect whose path was asked for does, and as problems at other paths."""
-
-    def refuse(request: Request, error: Refused) -> Response:
-        for dialect, router in dialects:
-            if any(route.matches(request.scope)[0] != Match.NONE for route in router.routes):
-                return dialect.render_error(request, error)
-        return problem.respond(error)
-
-    return refuse
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.dialects.common.notes import HEADER as NOTES_HEADER
+from gateway.dialects.native.docs.routes import ANNOTATOR_HEADER, EXTRACTOR_HEADER
 from gateway.web.pages import Refused, check_host, check_page
 
 CORS: Mapping[str, Any] = {
@@ -17,8 +19,7 @@ CORS: Mapping[str, Any] = {
     "allow_headers": ("*",),
     "expose_headers": (
         *("Allow", "Content-Disposition", "Link", "Location", "Preference-Applied", "Retry-After", "Server-Timing"),
-        *("WWW-Authenticate", "X-ControlMesh-Annotator", "X-ControlMesh-Extractor", "X-ControlMesh-Notes"),
-        "X-Request-Id",
+        *("WWW-Authenticate", "X-Request-Id", ANNOTATOR_HEADER, EXTRACTOR_HEADER, NOTES_HEADER),
     ),
     # A public page asks whether it may reach an address on loopback or in a private network.
     "allow_private_network": True,

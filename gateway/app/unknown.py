@@ -1,4 +1,4 @@
-"""Answers to requests for unknown paths, and with methods that a path does not take, in the words of their API."""
+"""Answers to requests that reach no route, in the shape and words of the API whose paths begin like theirs."""
 
 import difflib
 import re
@@ -13,6 +13,7 @@ from gateway.dialects.common.dialect import Dialect
 from gateway.dialects.common.entry import Entry
 from gateway.web import problem
 from gateway.web.malformed import NoRoute
+from mesh.errors import MeshError
 
 _LONGEST = 120
 """Longer paths are not compared with those that exist."""
@@ -40,6 +41,12 @@ STRANGERS: Mapping[str, str] = {
     "/v2/models": "an inference server's own API",
     "/invocations": "a model container's own API",
 }
+
+
+def render(dialects: Sequence[tuple[Entry, Dialect]], request: Request, error: MeshError) -> Response:
+    """`error` as the API does whose paths begin like the request's, as a problem at other paths."""
+    found = next((dialect for entry, dialect in dialects if entry.owns(request.url.path)), None)
+    return problem.respond(error) if found is None else found.render_error(request, error)
 
 
 class Unknown:
@@ -70,8 +77,7 @@ class Unknown:
             return problem.plain(error.status_code, "the request can't be handled", headers)
         words = self._unknown(request) if error.status_code == 404 else _other(request, headers["Allow"])
         fault = NoRoute(words, error.status_code)
-        found = next((one for entry, one in self._dialects if entry.owns(request.url.path)), None)
-        answer = problem.respond(fault) if found is None else found.render_error(request, fault)
+        answer = render(self._dialects, request, fault)
         answer.headers.update(headers)
         return answer
 

@@ -22,6 +22,9 @@ SHAPES: Mapping[str, set[str]] = {
     SCENARIO: {"reason", "message", "trace_id"},
     "/": {"error"},
     "/nothing-here": {"type", "title", "status", "detail"},
+    # Below an API's paths, whether there is such a route or not.
+    f"{ENTERPRISE}/nothing-here": {"status", "message", "messege"},
+    "/v1/generate/nothing-here": {"reason", "message", "trace_id"},
 }
 EVIL = "https://evil.example"
 PAGES: tuple[dict[str, str], ...] = (

@@ -92,6 +92,20 @@ async def test_reflection_shows_the_service_that_callers_use(mesh: Mesh) -> None
     assert found.file_descriptor_response.file_descriptor_proto
 
 
+async def test_what_asks_for_no_key_takes_small_messages_alone(mesh: Mesh) -> None:
+    """The room's own server would read 4 MiB of it; Envoy ends the call before, and its 413 is gRPC's UNKNOWN."""
+    large = "x" * 1_000_000
+    check = health_pb2_grpc.HealthStub(mesh.internal).Check(health_pb2.HealthCheckRequest(service=large), timeout=5)
+    assert await failure(check) in {grpc.StatusCode.UNKNOWN, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    asked = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=large)]
+    call = reflection_pb2_grpc.ServerReflectionStub(mesh.internal).ServerReflectionInfo(iter(asked), timeout=5)
+    assert await failure(drain(call)) in {grpc.StatusCode.UNKNOWN, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    # The service that asks for keys takes pictures.
+    pictured = generation_pb2.GenerateRequest(prompt=large)
+    generate = generation_pb2_grpc.GenerationServiceStub(mesh.internal).Generate(pictured, timeout=5)
+    assert len(await drain(generate)) == 1
+
+
 async def test_a_room_that_does_not_serve_is_unavailable_until_it_does(mesh: Mesh) -> None:
     (vae,) = mesh.rooms["vae"]
     await vae.say(serving=False)

@@ -12,7 +12,7 @@ from gateway.dialects.enterprise.paths import PATHS
 from mesh.pictures import check
 from tests.contract.conftest import Running, Start
 from tests.rigs.enterprise_client import ALIASES, CONTENT, META, PATH, PICTURE, SAMPLE, SUCCESS, ask, shaped
-from tests.rigs.services import QUALITY
+from tests.rigs.offer import QUALITY
 
 
 async def test_the_documented_sample_succeeds_with_the_documented_answer(start: Start) -> None:

@@ -8,7 +8,7 @@ from gateway.dialects.enterprise.kinds import KINDS, WITHOUT_TYPE
 from mesh.errors import InvalidInput
 from tests.contract.conftest import Running
 from tests.rigs.enterprise_client import CONTROL, INIT, MASK, SENT, SILENT, ask, made, rooms
-from tests.rigs.services import CONTROLNETS, UNLOADED
+from tests.rigs.offer import CONTROLNETS, UNLOADED
 
 # The vendor's lists of 2023 to 2026.
 DOCUMENTED = {

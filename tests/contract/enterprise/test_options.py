@@ -7,7 +7,7 @@ import pytest
 from mesh.errors import InvalidInput
 from tests.contract.conftest import Running, Start
 from tests.rigs.enterprise_client import CONTROL, INIT, MASK, SENT, SILENT, ask, made, poll, rooms
-from tests.rigs.services import QUALITY, SCHEDULERS
+from tests.rigs.offer import QUALITY, SCHEDULERS
 
 
 @pytest.mark.parametrize("name", sorted(set(SCHEDULERS) - {"DDIMInverseScheduler"}))

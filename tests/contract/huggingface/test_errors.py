@@ -10,7 +10,7 @@ from gateway.dialects.huggingface.request import ALIASES, CONTROL_TYPES
 from mesh.errors import DeadlineExceeded, InvalidInput, Overloaded
 from tests.contract.conftest import Running, Start
 from tests.rigs.huggingface_client import CONTROL, PAYLOAD, PICTURE, PNG, SENT, refused
-from tests.rigs.services import UNLOADED
+from tests.rigs.offer import UNLOADED
 
 
 @pytest.mark.parametrize(

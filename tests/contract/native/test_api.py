@@ -16,7 +16,7 @@ from gateway.jobs.job import Filter, Status
 from mesh.errors import InvalidInput, Unavailable
 from mesh.pictures import check, decode, encode
 from tests.contract.conftest import Running, Start
-from tests.rigs.services import KINDS, UNLOADED
+from tests.rigs.offer import KINDS, UNLOADED
 
 API = "/controlmesh/v1"
 PICTURE = base64.b64encode(encode(np.zeros((64, 96, 3), np.uint8))).decode()

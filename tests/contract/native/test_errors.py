@@ -7,7 +7,7 @@ import pytest
 from mesh.errors import DeadlineExceeded, Overloaded, Unavailable
 from tests.contract.conftest import Running
 from tests.contract.native.test_api import API, CANNY, PICTURE
-from tests.rigs.services import UNLOADED
+from tests.rigs.offer import UNLOADED
 
 INPAINT = {"kind": "inpaint", "image": PICTURE}
 

@@ -11,7 +11,7 @@ from mesh.errors import Overloaded
 from mesh.pictures import check, decode, encode
 from tests.contract.conftest import Running
 from tests.contract.native.test_api import API
-from tests.rigs.services import HINT_SECONDS, UNLOADED
+from tests.rigs.offer import HINT_SECONDS, UNLOADED
 
 PICTURE = encode(np.full((64, 96, 3), 50, np.uint8))
 SENT = base64.b64encode(PICTURE).decode()
