@@ -23,7 +23,8 @@ import numpy as np
 
 from export.verify import LATENTS, Size, example
 from families import annotators, graphs
-from families.manifest import ModelFacts, read_manifest
+from families.facts import ModelFacts
+from families.manifest import read_manifest
 from families.profiles import profile_of
 from model_server.workspace import BACKEND
 

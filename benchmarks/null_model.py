@@ -13,7 +13,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from families import graphs
-from families.manifest import Manifest, read_manifest, tokenizer_path, write_manifest
+from families.manifest import Manifest, read_manifest, tokenizer_paths, write_manifest
+from families.tensors import Tensor, stride_of
 
 NAME = "null"
 _TYPES = {"FP32": TensorProto.FLOAT, "UINT8": TensorProto.UINT8, "INT64": TensorProto.INT64}
@@ -35,12 +36,13 @@ def build(source: Path, repository: Path, model: str = "demo") -> Manifest:
     for graph in graphs.graph_names(twin):
         path = repository / graph / "1" / "model.onnx"
         original_path = source / graph.replace(NAME, model, 1) / "1" / "model.onnx"
-        if graph in (graphs.unet(NAME), *(graphs.controlnet(NAME, kind) for kind in twin.controls)):
+        if graph in (graphs.unet(NAME), *(graphs.controlnet(NAME, net.name) for net in twin.nets)):
             onnx.save(_idle(twin, graph), path)
         else:
             shutil.copy(original_path, path)
     (repository / NAME).mkdir()
-    shutil.copy(tokenizer_path(source, model), tokenizer_path(repository, NAME))
+    for theirs, ours in zip(tokenizer_paths(source, original), tokenizer_paths(repository, twin), strict=True):
+        shutil.copy(theirs, ours)
     write_manifest(repository / NAME, twin)
     return twin
 
@@ -67,7 +69,8 @@ def _zero_residuals(facts: Manifest) -> tuple[list[onnx.NodeProto], list[onnx.Te
         helper.make_node("Shape", ["sample"], ["cells"], start=2, end=4),
     ]
     constants = [numpy_helper.from_array(np.array([1], np.int64), "one")]
-    for index, (channels, stride) in enumerate(facts.residuals):
+    for index, (_, channels, height, _) in enumerate(facts.residuals):
+        stride = stride_of(height)
         constants += [
             numpy_helper.from_array(np.array([channels], np.int64), f"channels_{index}"),
             numpy_helper.from_array(np.array([stride], np.int64), f"stride_{index}"),
@@ -84,7 +87,7 @@ def _zero_residuals(facts: Manifest) -> tuple[list[onnx.NodeProto], list[onnx.Te
     return nodes, constants
 
 
-def _value(tensor: graphs.Tensor) -> onnx.ValueInfoProto:
+def _value(tensor: Tensor) -> onnx.ValueInfoProto:
     dims: list[str | int] = ["batch"]
-    dims += [f"{tensor.name}_{axis}" if size == graphs.ANY else size for axis, size in enumerate(tensor.dims)]
+    dims += [f"{tensor.name}_{axis}" if isinstance(size, str) else size for axis, size in enumerate(tensor.dims)]
     return helper.make_tensor_value_info(tensor.name, _TYPES[tensor.dtype], dims)

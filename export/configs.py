@@ -6,7 +6,8 @@ from pathlib import Path
 
 from families import additions
 from families import graphs as names
-from families.manifest import ManifestError, ModelFacts, read_manifest
+from families.facts import ModelFacts
+from families.manifest import ManifestError, read_manifest
 from families.profiles import RUNTIMES
 
 CONFIG_FILE = "config.pbtxt"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,21 +9,22 @@ import typer
 from rich.console import Console
 
 from export import configs
-from export.errors import Misfit, SourceRefused
-from export.facts import residuals
+from export.errors import SourceRefused
+from export.families.table import FAMILIES
 from export.hostile import refusing
 from export.options import Options, Progress, quiet
+from export.parts import ControlNetSource
 from export.place import Placement
-from export.source import ControlNetSource, open_controlnet
+from export.source import open_controlnet
 from export.terminal import REPOSITORY, InRepository, Offline, Threads, showing, telling
 from families import graphs
 from families.additions import folders, with_control, without
+from families.facts import MASKED_CONTROLS, Net, is_name
 from families.manifest import (
     Added,
     GraphFacts,
     Manifest,
     ManifestError,
-    is_name,
     list_manifests,
     read_manifest,
     write_manifest,
@@ -57,7 +57,8 @@ def main(
     """
     console = Console(stderr=True)
     with telling(console, "added"):
-        opened = open_controlnet(source, kind, offline)
+        check_name(model, model)
+        opened = open_controlnet(source, kind, FAMILIES[_card(repository, model).family], offline)
         options = Options(repository, model, threads=threads)
         with showing(console) as progress:
             card = add(opened, kind, name or kind, options, progress)
@@ -79,14 +80,14 @@ def add(source: ControlNetSource, kind: str, name: str, options: Options, progre
     with placement.exclusive():
         before = _card(repository, model)
         _check_free(repository, before, name)
-        _check_fit(source, before)
+        family = FAMILIES[before.family]
+        family.check_fit(source.part.config, before, source.label)
         stage = placement.new_stage()
-        added = Added(takes=kind, source=source.label)
-        pooled = bool(source.part.config.get("global_pool_conditions"))
+        added, net = Added(takes=kind, source=source.label), family.net(source.part, name)
         # The graph is written for the new card, which needs facts of the graph: blank ones until it is written.
         blank = GraphFacts(sha256="", bytes=0, max_abs_error=0.0)
-        facts = with_control(before, name, added, blank, pooled)
-        after = with_control(before, name, added, _made(source, facts, kind, name, options, stage, progress), pooled)
+        facts = with_control(before, net, added, blank)
+        after = with_control(before, net, added, _made(source, facts, net, options, stage, progress))
         for folder in sorted(folders(after, without(before, name))):
             (stage / folder / "1").mkdir(parents=True, exist_ok=True)
             (stage / folder / configs.CONFIG_FILE).write_text(configs.texts(after, before.target)[folder], "utf-8")
@@ -101,7 +102,7 @@ def check_name(name: str, kind: str) -> None:
     for word in (name, kind):
         if not is_name(word):
             raise SourceRefused(f"{word!r} is not a valid name: use lower-case letters, digits and single '-' or '_'")
-    if {name, kind} & graphs.MASKED_CONTROLS and name != kind:
+    if {name, kind} & MASKED_CONTROLS and name != kind:
         # The control's name alone tells whether its hint has a mask.
         raise SourceRefused(
             f"{name!r} can't take hints of {kind!r}: a control whose hint has a mask must be named {kind!r}"
@@ -124,42 +125,18 @@ def _check_free(repository: Path, card: Manifest, name: str) -> None:
             raise SourceRefused(f"{name!r} is {what}; give another --name")
 
 
-def _check_fit(source: ControlNetSource, card: Manifest) -> None:
-    config = source.part.config
-    shape = residuals(config["block_out_channels"], config["layers_per_block"])
-    if shape != card.residuals or config["cross_attention_dim"] != card.text_width:
-        raise Misfit(
-            f"{source.label} belongs to another family of models than {card.name!r}: it has text width "
-            f"{config['cross_attention_dim']} and residuals of {[channels for channels, _ in shape]} channels; "
-            f"the model has {card.text_width} and {[channels for channels, _ in card.residuals]}"
-        )
-
-
 def _made(
-    source: ControlNetSource,
-    facts: Manifest,
-    kind: str,
-    name: str,
-    options: Options,
-    stage: Path,
-    progress: Progress,
+    source: ControlNetSource, facts: Manifest, net: Net, options: Options, stage: Path, progress: Progress
 ) -> GraphFacts:
     # Imported late, so that a refusal does not wait for torch.
     from export import graph_writer as making
-    from export import load
-    from export.graphs import controlnet, table
 
+    family = FAMILIES[facts.family]
     begin = making.counted(progress, 3)
     begin("loading weights")
-    with refusing(f"controlnet {name}"):
-        module = load.load_controlnet(source.part, name)
-    making.require_finite(f"controlnet {name}", module)
-    graph = graphs.controlnet(facts.name, name)
-    row = table.Row(
-        graphs.part(facts, graph),
-        controlnet.ControlNet(module, masked=kind in graphs.MASKED_CONTROLS),
-        partial(controlnet.reference, module),
-    )
+    with refusing(f"controlnet {net.name}"):
+        module = family.load_net(source.part, net.name)
+    making.require_finite(f"controlnet {net.name}", module)
     with making.threads(options.threads):
-        _, worst = making.make_graph(row, facts, options, stage, begin)
-    return making.graph_facts(stage / graph, worst)
+        _, worst = making.make_graph(family, family.net_row(facts, net, module), facts, options, stage, begin)
+    return making.graph_facts(stage / graphs.controlnet(facts.name, net.name), worst)

@@ -15,13 +15,8 @@ from export.options import Options, Progress, quiet
 from export.place import Placement
 from export.source import Source
 from families import graphs as names
-from families.manifest import (
-    Manifest,
-    ManifestError,
-    ModelFacts,
-    read_manifest,
-    write_manifest,
-)
+from families.facts import ModelFacts
+from families.manifest import Manifest, ManifestError, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from export.graph_writer import Made

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from export.source import Source
+from export.parts import Source
 from families import graphs as names
 from families.additions import as_exported
-from families.manifest import Manifest, ManifestError, ModelFacts, read_manifest, tokenizer_path
+from families.facts import ModelFacts
+from families.manifest import Manifest, ManifestError, read_manifest, tokenizer_paths
 
 PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "onnx", "onnxruntime")
 
@@ -38,6 +39,7 @@ def inputs_of(source: Source, facts: ModelFacts) -> str:
         path
         for path in (
             *_HERE.glob("graphs/*.py"),
+            _HERE / "families" / f"{facts.family}.py",
             *(_HERE / name for name in ("load.py", "preview.py", "tokens.py", "trace.py")),
         )
     )
@@ -59,7 +61,7 @@ def up_to_date(repository: Path, facts: ModelFacts, fingerprint: str) -> Manifes
         return None
     if card.fingerprint != fingerprint or set(as_exported(card).graphs) != set(names.graph_names(facts)):
         return None
-    if not tokenizer_path(repository, facts.name).is_file():
+    if not all(path.is_file() for path in tokenizer_paths(repository, facts)):
         return None
     for graph, made in card.graphs.items():
         files = graph_files(repository / graph)

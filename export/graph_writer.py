@@ -12,14 +12,16 @@ import numpy as np
 import onnxruntime
 import torch
 
-from export import chain, fingerprint, load, preview, tokens, trace, verify
+from export import chain, fingerprint, preview, tokens, trace, verify
 from export.errors import Mismatch, SourceRefused
-from export.graphs import attention, table
+from export.families.family import ExportFamily, Row
+from export.families.table import FAMILIES
 from export.hostile import refusing
 from export.options import Options, Progress
-from export.source import Source
+from export.parts import Source
 from families import graphs as names
-from families.manifest import TOKENIZER_FILE, GraphFacts, ModelFacts
+from families.facts import ModelFacts
+from families.manifest import GraphFacts
 
 GRAPH_FILE = "model.onnx"
 
@@ -37,36 +39,31 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
 
     Raises Mismatch for the first that differs, SourceRefused for weights or a tokenizer that do not load.
     """
-    tolerance = _tolerance(options)
+    tolerance, family = _tolerance(options), FAMILIES[source.family]
     chains = chain.combinations(facts)
     begin = counted(progress, 3 + 2 * len(names.graph_names(facts)) + len(chains))
     begin("tokenizer")
     (stage / facts.name).mkdir()
-    with refusing("tokenizer"):
-        tokens.write(source.tokenizer, stage / facts.name / TOKENIZER_FILE, tokens.special_ids(source.tokenizer))
+    for folder, encoder in zip(source.tokenizers.values(), facts.encoders, strict=True):
+        with refusing("tokenizer"):
+            tokens.write(folder, stage / facts.name / encoder.tokenizer, tokens.special_ids(folder))
     begin("loading weights")
     with refusing("weights"):
-        modules = load.load(source)
-    for name, module in modules_of(modules):
+        modules = family.load(source)
+    for name, module in modules.named().items():
         require_finite(name, module)
     sessions, worst = {}, {}
     with threads(options.threads):
-        for row in table.rows(facts, modules):
+        for row in family.rows(facts, modules):
             graph = row.part.graph
-            sessions[graph], worst[graph] = make_graph(row, facts, options, stage, begin)
-        for kinds in chains:
-            begin(f"{names.denoise(facts.name, kinds)}: verifying")
-            chain.check(facts, modules, sessions, kinds, tolerance)
+            sessions[graph], worst[graph] = make_graph(family, row, facts, options, stage, begin)
+        for nets in chains:
+            begin(f"{names.denoise(facts.name, nets)}: verifying")
+            chain.check(family, facts, modules, sessions, nets, tolerance)
     begin("fitting previews")
     encoder = sessions[names.vae_encoder(facts.name)]
     fitted = preview.fit(lambda pictures: np.asarray(encoder.run(["mean"], {"image": pictures})[0]), facts.downscale)
     return Made({graph: graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}, fitted)
-
-
-def modules_of(modules: load.Modules) -> Iterator[tuple[str, Any]]:
-    """Each torch module with the name of its part."""
-    yield from (("text_encoder", modules.text_encoder), ("unet", modules.unet), ("vae", modules.vae))
-    yield from ((f"controlnet {kind}", module) for kind, module in modules.controlnets.items())
 
 
 def require_finite(what: str, module: Any) -> None:
@@ -77,7 +74,7 @@ def require_finite(what: str, module: Any) -> None:
 
 
 def make_graph(
-    row: table.Row, facts: ModelFacts, options: Options, stage: Path, begin: Callable[[str], None]
+    family: ExportFamily, row: Row, facts: ModelFacts, options: Options, stage: Path, begin: Callable[[str], None]
 ) -> tuple[onnxruntime.InferenceSession, float]:
     """Write one graph under `stage` and compare it with its reference; returns its session and the largest difference.
 
@@ -88,9 +85,9 @@ def make_graph(
     path = stage / graph / "1" / GRAPH_FILE
     path.parent.mkdir(parents=True)
     begin(f"{graph}: tracing")
-    inputs = verify.example(row.part, facts, trace.TRACED)
+    inputs = verify.example(row.part.inputs, facts, trace.TRACED)
     try:
-        with attention.written_for_graphs(row.module):
+        with family.written_for_graphs(row.module):
             trace.trace(row.module, row.part, inputs, path, external_over)
     except (ValueError, RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
         raise Mismatch(f"{graph} cannot be written as a graph: {error}") from error

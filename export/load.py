@@ -5,56 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig
 from transformers.utils import logging as transformers_logging
 
-from export import sd15
 from export.errors import SourceRefused
-from export.source import Part, Source
-
-
-@dataclass(frozen=True, slots=True)
-class Modules:
-    """The torch modules of one source."""
-
-    text_encoder: Any
-    unet: Any
-    vae: Any
-    controlnets: dict[str, Any]
-
-
-def load(source: Source) -> Modules:
-    """Load every part of a checked source; only safetensors, only from its folder, never code.
-
-    Raises SourceRefused for weights that are not exactly those that the configuration asks for: the libraries would
-    fill what is missing with random numbers.
-    """
-    with _quietly():
-        return Modules(
-            text_encoder=_text_encoder(source.text_encoder),
-            unet=_diffusers(UNet2DConditionModel, source.unet, "unet"),
-            vae=_diffusers(AutoencoderKL, source.vae, "vae"),
-            controlnets={
-                kind: _diffusers(ControlNetModel, part, f"controlnet {kind}")
-                for kind, part in source.controlnets.items()
-            },
-        )
-
-
-def load_controlnet(part: Part, kind: str) -> Any:
-    """A checked ControlNet alone; raises as `load`."""
-    with _quietly():
-        return _diffusers(ControlNetModel, part, f"controlnet {kind}")
+from export.families.checks import CLIP_SETTINGS
+from export.parts import Part
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
+    """Without the libraries' progress bars and warnings."""
     diffusers_logging.set_verbosity_error()
     diffusers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -64,7 +29,12 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def _diffusers(cls: Any, part: Part, what: str) -> Any:
+def diffusers_model(cls: Any, part: Part, what: str) -> Any:
+    """Load a checked part as the diffusers class `cls`; only safetensors, only from its folder, never code.
+
+    Raises SourceRefused for weights that are not exactly those that the configuration asks for: the libraries would
+    fill what is missing with random numbers.
+    """
     return _whole(
         what,
         cls.from_pretrained,
@@ -77,12 +47,13 @@ def _diffusers(cls: Any, part: Part, what: str) -> Any:
     )
 
 
-def _text_encoder(part: Part) -> Any:
+def clip(cls: Any, part: Part, what: str) -> Any:
+    """Load a checked CLIP text encoder as the transformers class `cls`; raises as `diffusers_model`."""
     # The configuration is built here from an allow-list, so that no key of the file can name code to import.
-    config = CLIPTextConfig(**{key: part.config[key] for key in sd15.CLIP_SETTINGS if key in part.config})
+    config = CLIPTextConfig(**{key: part.config[key] for key in CLIP_SETTINGS if key in part.config})
     return _whole(
-        "text_encoder",
-        CLIPTextModel.from_pretrained,
+        what,
+        cls.from_pretrained,
         part.folder,
         config=config,
         dtype=torch.float32,

@@ -12,8 +12,9 @@ from export.errors import SourceRefused
 from export.place import Placement
 from export.terminal import REPOSITORY, InRepository, telling
 from families.additions import folders, without
+from families.facts import is_name
 from families.graphs import repository_names
-from families.manifest import ManifestError, is_name, list_manifests, manifest_path, read_manifest, write_manifest
+from families.manifest import ManifestError, list_manifests, manifest_path, read_manifest, write_manifest
 
 PROGRAM = "python -m export remove"
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)

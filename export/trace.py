@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from export.verify import Size
-from families.graphs import ANY, Part
+from families.tensors import Part
 
 OPSET = 18
 EXTERNAL_OVER = 1 << 30
@@ -37,7 +37,8 @@ def trace(
     """
     names = [tensor.name for tensor in part.outputs]
     axes = {
-        tensor.name: {0: "B"} | {i: f"{tensor.name}_{i}" for i, dim in enumerate(tensor.dims, 1) if dim == ANY}
+        tensor.name: {0: "B"}
+        | {i: f"{tensor.name}_{i}" for i, dim in enumerate(tensor.dims, 1) if isinstance(dim, str)}
         for tensor in (*part.inputs, *part.outputs)
     }
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

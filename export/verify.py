@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 from export.errors import Mismatch
-from families.graphs import Part
-from families.manifest import ModelFacts
+from families.facts import ModelFacts
+from families.tensors import Part
+from families.tensors import Tensor as Declared
 
 Inputs = dict[str, Tensor]
 Reference = Callable[..., Any]
@@ -29,6 +31,7 @@ LATENTS = ((16, 16), (9, 13), (12, 20))
 """Verified latent sizes: square, odd, not square."""
 BATCHES = (1, 2, 3)
 ROWS = (1, 2)
+_NUMBERED = re.compile(r"(.+)_(\d+)")
 LONG_TEXT = 2
 """Chunks of the longer text that is verified as well, at the second latent size and batch."""
 
@@ -50,47 +53,43 @@ class Size:
 
 def sizes(part: Part) -> Iterator[Size]:
     """The sizes at which a graph is verified; rows, latents and chunks vary only if the graph has them."""
-    names = {tensor.name for tensor in part.inputs}
-    rows = ROWS if names & {"text", "a_0"} else (1,)
-    latents = LATENTS if "input_ids" not in names else LATENTS[:1]
+    free = {size for tensor in part.inputs for size in tensor.dims if isinstance(size, str)}
+    rows = ROWS if "rows" in free else (1,)
+    latents = LATENTS if free & {"h", "H"} else LATENTS[:1]
     for (height, width), batch, count in itertools.product(latents, BATCHES, rows):
         yield Size(batch, count, height, width)
-    if "text" in names:
+    if "tokens" in free:
         for count in rows:
             yield Size(BATCHES[1], count, *LATENTS[1], LONG_TEXT)
 
 
-def example(part: Part, facts: ModelFacts, size: Size) -> Inputs:
-    """Random inputs for a graph, in the graph's order; the same tensors for the same arguments."""
-    batch, rows, height, width = size.batch, size.rows, size.height, size.width
-    seed = torch.Generator().manual_seed(hash((batch, rows, height, width, size.chunks)) & 0x7FFFFFFF)
-    channels_of = {tensor.name: tensor.dims[0] for tensor in part.inputs}
+def example(tensors: Sequence[Declared], facts: ModelFacts, size: Size) -> Inputs:
+    """Random inputs for `tensors` of a graph, in their order; the same ones for the same arguments."""
+    seed = torch.Generator().manual_seed(
+        hash((size.batch, size.rows, size.height, size.width, size.chunks)) & 0x7FFFFFFF
+    )
+    free = facts.dimensions(height=size.height, width=size.width, rows=size.rows, chunks=size.chunks)
+    return {tensor.name: _random(tensor, (size.batch, *tensor.sized(free)), facts, seed) for tensor in tensors}
 
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=seed)
 
-    def whole(low: int, high: int, *shape: int) -> Tensor:
-        return torch.randint(low, high, shape, generator=seed)
-
-    def residual(name: str) -> Tensor:
-        channels, stride = facts.residuals[int(name.rsplit("_", 1)[1])]
-        return 0.3 * normal(batch, rows, channels, -(-height // stride), -(-width // stride))
-
-    pixels = (height * facts.downscale, width * facts.downscale)
-    latent = (batch, facts.latent_channels, height, width)
-    makers: Mapping[str, Callable[[], Tensor]] = {
-        "sample": lambda: normal(*latent),
-        "latents": lambda: normal(*latent),
-        "timestep": lambda: whole(0, 1000, batch, 1).float(),
-        "text": lambda: normal(batch, rows, facts.text_tokens * size.chunks, facts.text_width),
-        "guidance": lambda: 1.0 + 9.0 * torch.rand((batch, 1), generator=seed),
-        "scale": lambda: 1.5 * torch.rand((batch, rows, len(facts.residuals)), generator=seed),
-        "hint": lambda: whole(0, 256, batch, channels_of["hint"], *pixels).to(torch.uint8),
-        "image": lambda: whole(0, 256, batch, *pixels, 3).to(torch.uint8),
-        "input_ids": lambda: whole(0, facts.eos_token_id + 1, batch, facts.text_tokens),
-        "layers_skipped": lambda: whole(0, facts.text_layers, batch, 1),
-    }
-    return {t.name: makers[t.name]() if t.name in makers else residual(t.name) for t in part.inputs}
+def _random(tensor: Declared, shape: tuple[int, ...], facts: ModelFacts, seed: torch.Generator) -> Tensor:
+    """Numbers of the kind that the tensor of this name has in use."""
+    numbered = _NUMBERED.fullmatch(tensor.name)
+    name, place = (numbered[1], int(numbered[2])) if numbered else (tensor.name, 0)
+    if tensor.dtype == "UINT8":
+        return torch.randint(0, 256, shape, generator=seed).to(torch.uint8)
+    if name == "input_ids":
+        return torch.randint(0, facts.encoders[place].eos + 1, shape, generator=seed)
+    if name == "layers_skipped":
+        return torch.randint(0, min(encoder.layers for encoder in facts.encoders), shape, generator=seed)
+    if name == "timestep":
+        return torch.randint(0, 1000, shape, generator=seed).float()
+    if name == "guidance":
+        return 1.0 + 9.0 * torch.rand(shape, generator=seed)
+    if name == "scale":
+        return 1.5 * torch.rand(shape, generator=seed)
+    spread = 0.3 if name in ("residual", "a", "b") else 1.0
+    return spread * torch.randn(shape, generator=seed)
 
 
 def session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -121,7 +120,7 @@ def check(
     signature(graph, part)
     worst = 0.0
     for size in sizes(part):
-        inputs = example(part, facts, size)
+        inputs = example(part.inputs, facts, size)
         with torch.no_grad():
             expected = reference(*inputs.values())
         expected = expected if isinstance(expected, (tuple, list)) else (expected,)

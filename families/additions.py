@@ -5,45 +5,43 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from families import graphs
+from families.facts import Net
 from families.manifest import Added, GraphFacts, Manifest
 
 
-def with_control(card: Manifest, control: str, added: Added, graph: GraphFacts, pooled: bool) -> Manifest:
-    """The card with the ControlNet `control`, which replaces an added one of the same name.
+def with_control(card: Manifest, net: Net, added: Added, graph: GraphFacts) -> Manifest:
+    """The card with the ControlNet `net`, which replaces an added one of the same name.
 
     Args:
         card: the model's card.
-        control: its name in requests.
+        net: its facts.
         added: its kind and source.
         graph: facts of its graph.
-        pooled: whether its residuals are averaged over the picture.
     """
-    card = without(card, control)
+    card = without(card, net.name)
     return replace(
         card,
-        controls=tuple(sorted((*card.controls, control))),
-        pooled_controls=tuple(sorted((*card.pooled_controls, *([control] if pooled else [])))),
-        graphs=dict(sorted({**card.graphs, graphs.controlnet(card.name, control): graph}.items())),
-        added={**card.added, control: added},
+        nets=tuple(sorted((*card.nets, net), key=lambda one: one.name)),
+        graphs=dict(sorted({**card.graphs, graphs.controlnet(card.name, net.name): graph}.items())),
+        added={**card.added, net.name: added},
     )
 
 
-def without(card: Manifest, control: str) -> Manifest:
-    """The card without the ControlNet `control`."""
-    removed = graphs.controlnet(card.name, control)
+def without(card: Manifest, name: str) -> Manifest:
+    """The card without the ControlNet `name`."""
+    removed = graphs.controlnet(card.name, name)
     return replace(
         card,
-        controls=tuple(kind for kind in card.controls if kind != control),
-        pooled_controls=tuple(kind for kind in card.pooled_controls if kind != control),
-        graphs={name: graph for name, graph in card.graphs.items() if name != removed},
-        added={kind: one for kind, one in card.added.items() if kind != control},
+        nets=tuple(net for net in card.nets if net.name != name),
+        graphs={graph: facts for graph, facts in card.graphs.items() if graph != removed},
+        added={other: one for other, one in card.added.items() if other != name},
     )
 
 
 def as_exported(card: Manifest) -> Manifest:
     """The card without any added ControlNet."""
-    for control in card.added:
-        card = without(card, control)
+    for name in card.added:
+        card = without(card, name)
     return card
 
 

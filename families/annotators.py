@@ -17,42 +17,42 @@ from pathlib import Path
 import msgspec
 from tritonclient.grpc import model_config_pb2 as triton
 
-from families.graphs import ANY, Part, Tensor, part_config
+from families.graphs import PICTURE, part_config
 from families.manifest import GraphFacts, ManifestError, write_card
 from families.profiles import CPU, Profile, Runtime
+from families.tensors import Part, Tensor, stride_of
 
 CARD_FILE = "annotator.json"
-IMAGE = Tensor("image", "UINT8", (ANY, ANY, 3))
 
 _WORD = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
 _LONGEST_NAME = 64
 
 HEADS: Mapping[str, tuple[Tensor, ...]] = {
     # Nearness on any scale that grows towards the camera, as MiDaS, DPT and Depth Anything return it.
-    "depth": (Tensor("depth", "FP32", (ANY, ANY)),),
+    "depth": (Tensor("depth", "FP32", ("H", "W")),),
     # Unit vectors; the hint's colour is (vector + 1) / 2.
-    "normal": (Tensor("normal", "FP32", (3, ANY, ANY)),),
+    "normal": (Tensor("normal", "FP32", (3, "H", "W")),),
     # Index of each pixel's class in the card's `palette`.
-    "segmentation": (Tensor("classes", "UINT8", (ANY, ANY)),),
+    "segmentation": (Tensor("classes", "UINT8", ("H", "W")),),
     # Probability of an edge, 0 to 1.
-    "softedge": (Tensor("softedge", "FP32", (ANY, ANY)),),
-    "hed": (Tensor("hed", "FP32", (ANY, ANY)),),
+    "softedge": (Tensor("softedge", "FP32", ("H", "W")),),
+    "hed": (Tensor("hed", "FP32", ("H", "W")),),
     # A drawing on paper, 0 dark line to 1 blank, as the networks of informative drawings return it.
-    "lineart": (Tensor("lineart", "FP32", (ANY, ANY)),),
-    "lineart_anime": (Tensor("lineart_anime", "FP32", (ANY, ANY)),),
+    "lineart": (Tensor("lineart", "FP32", ("H", "W")),),
+    "lineart_anime": (Tensor("lineart_anime", "FP32", ("H", "W")),),
     # M-LSD's map at half the picture's size: the score of a line's centre (a logit), then the displacements
     # (x, y) of its start and its end, in cells.
-    "mlsd": (Tensor("lines", "FP32", (5, ANY, ANY)),),
+    "mlsd": (Tensor("lines", "FP32", (5, "H/2", "W/2")),),
     # OpenPose at an eighth of the picture's size: affinities of limbs, then heatmaps of 18 parts and the background.
-    "body": (Tensor("affinities", "FP32", (38, ANY, ANY)), Tensor("parts", "FP32", (19, ANY, ANY))),
+    "body": (Tensor("affinities", "FP32", (38, "H/8", "W/8")), Tensor("parts", "FP32", (19, "H/8", "W/8"))),
     # Heatmaps at an eighth of the picture's size: of 21 points of a hand or 70 of a face, and of the background.
-    "hand": (Tensor("hand", "FP32", (22, ANY, ANY)),),
-    "face": (Tensor("face", "FP32", (71, ANY, ANY)),),
+    "hand": (Tensor("hand", "FP32", (22, "H/8", "W/8")),),
+    "face": (Tensor("face", "FP32", (71, "H/8", "W/8")),),
 }
 """Head -> the outputs of a graph that finds it, without the batch dimension."""
 
-STRIDES: Mapping[str, int] = {"mlsd": 2, "body": 8, "hand": 8, "face": 8}
-"""Head -> pixels of the picture per side of a map's cell, where that is not 1."""
+STRIDES: Mapping[str, int] = {head: stride_of(tensors[0].dims[-1]) for head, tensors in HEADS.items()}
+"""Head -> pixels of the picture per side of a map's cell."""
 
 SMALLEST = 64
 """Shorter side in pixels of the smallest picture that every graph is verified with, before rounding up to the card's
@@ -137,7 +137,7 @@ def part(graph: str, heads: Iterable[str]) -> Part:
     if unknown := wanted - HEADS.keys():
         raise KeyError(sorted(unknown)[0])
     outputs = tuple(tensor for head, tensors in HEADS.items() if head in wanted for tensor in tensors)
-    return Part(graph, "annotator", (IMAGE,), outputs)
+    return Part(graph, "annotator", (PICTURE,), outputs)
 
 
 def parts(heads: Mapping[str, str]) -> tuple[Part, ...]:

@@ -2,23 +2,22 @@
 
 What every service shares: the name of each graph, which tensors go in and out, and how ensembles connect the graphs.
 Rows are requests; R is the 1 or 2 text rows of a request (negative, positive); h and w are latent cells.
+
+Tensors that are called alike in two graphs are one tensor in an ensemble; a hint, its scale and its mode are each
+control's own, and the controls' residuals are summed. So an ensemble follows from the signatures of its graphs.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
-from families.manifest import ModelFacts
+from families.facts import ModelFacts, Net
 from families.profiles import CPU, Profile, Runtime, profile_of
-
-ANY = -1
-"""A dimension whose size depends on the request."""
-
+from families.tensors import Part, Tensor
 
 # --- names ------------------------------------------------------------------------------------------------------
 
@@ -27,8 +26,8 @@ def text_encoder(model: str) -> str:
     return f"{model}_text_encoder"
 
 
-def controlnet(model: str, kind: str) -> str:
-    return f"{model}_controlnet_{kind}"
+def controlnet(model: str, net: str) -> str:
+    return f"{model}_controlnet_{net}"
 
 
 def no_control(model: str) -> str:
@@ -51,18 +50,18 @@ def vae_encoder(model: str) -> str:
     return f"{model}_vae_encoder"
 
 
-def denoise(model: str, kinds: Sequence[str] = ()) -> str:
-    """Name of the ensemble that runs one denoising step with these controls; `hint_i` belongs to the i-th sorted kind.
+def denoise(model: str, nets: Sequence[str] = ()) -> str:
+    """Name of the ensemble of one denoising step with these ControlNets; `hint_i` belongs to the i-th sorted one.
 
-    A kind may occur more than once (two canny maps, each with its own scale).
+    A ControlNet may occur more than once (two canny maps, each with its own scale).
     """
-    return "__".join((f"{model}_denoise", *sorted(kinds)))
+    return "__".join((f"{model}_denoise", *sorted(nets)))
 
 
-def kinds_of(model: str, name: str) -> tuple[str, ...] | None:
-    """The controls of the ensemble `name`, the inverse of `denoise`; None if it is not an ensemble of `model`."""
-    ensemble, *kinds = name.split("__")
-    return tuple(kinds) if ensemble == denoise(model) else None
+def nets_of(model: str, name: str) -> tuple[str, ...] | None:
+    """The ControlNets of the ensemble `name`, the inverse of `denoise`; None if it is not an ensemble of `model`."""
+    ensemble, *nets = name.split("__")
+    return tuple(nets) if ensemble == denoise(model) else None
 
 
 def residual(index: int) -> str:
@@ -82,17 +81,18 @@ def graph_names(facts: ModelFacts) -> tuple[str, ...]:
     return tuple(sorted(part.graph for part in _parts(facts)))
 
 
-def ensemble_kinds(facts: ModelFacts) -> tuple[tuple[str, ...], ...]:
-    """The combinations of controls whose ensembles are on disk: none, each kind, each pair of different kinds.
+def ensemble_nets(facts: ModelFacts) -> tuple[tuple[str, ...], ...]:
+    """The combinations of ControlNets whose ensembles are on disk: none, each one, each pair of different ones.
 
     Any other combination is registered at run time from `denoise_config`.
     """
-    return tuple(kinds for count in (0, 1, 2) for kinds in itertools.combinations(facts.controls, count))
+    nets = [net.name for net in facts.nets]
+    return tuple(chosen for count in (0, 1, 2) for chosen in itertools.combinations(nets, count))
 
 
 def ensemble_names(facts: ModelFacts) -> tuple[str, ...]:
     """Names of the ensembles on disk, sorted."""
-    return tuple(sorted(denoise(facts.name, kinds) for kinds in ensemble_kinds(facts)))
+    return tuple(sorted(denoise(facts.name, nets) for nets in ensemble_nets(facts)))
 
 
 def repository_names(facts: ModelFacts) -> tuple[str, ...]:
@@ -102,97 +102,81 @@ def repository_names(facts: ModelFacts) -> tuple[str, ...]:
 
 # --- tensors ----------------------------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """One input or output of a graph. `dims` exclude the leading batch dimension; ANY depends on the request."""
-
-    name: str
-    dtype: str
-    dims: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A graph with its own `model.onnx`, as Triton sees it."""
-
-    graph: str
-    role: str
-    """Its key in the profile's tables: text_encoder, denoiser, vae or annotator."""
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-
-
-def _latents(facts: ModelFacts, name: str) -> Tensor:
-    return Tensor(name, "FP32", (facts.latent_channels, ANY, ANY))
-
-
-def _text(facts: ModelFacts) -> Tensor:
-    """The number of tokens depends on the request: a long prompt takes several lengths of the text encoder."""
-    return Tensor("text", "FP32", (ANY, ANY, facts.text_width))
-
-
-MASKED_CONTROLS = frozenset({"inpaint"})
-"""Kinds whose ControlNet reads -1 wherever the picture is to be repainted (Zhang's ControlNet 1.1 inpaint). Bytes can't
-represent -1, so their hint has a fourth channel, 255 there, and the graph combines the two."""
-
 TIMESTEP = Tensor("timestep", "FP32", (1,))
 GUIDANCE = Tensor("guidance", "FP32", (1,))
+PICTURE = Tensor("image", "UINT8", ("H", "W", 3))
 
 
-def hint_channels(kind: str) -> int:
-    """Channels of a control's hint: RGB, and a mask for the kinds that repaint."""
-    return 4 if kind in MASKED_CONTROLS else 3
+def latents(facts: ModelFacts, name: str) -> Tensor:
+    return Tensor(name, "FP32", (facts.latent_channels, "h", "w"))
 
 
-def _hint(name: str, kind: str) -> Tensor:
-    return Tensor(name, "UINT8", (hint_channels(kind), ANY, ANY))
+def steering(facts: ModelFacts) -> tuple[Tensor, ...]:
+    """What every ControlNet and the denoiser itself read. The number of tokens depends on the request: a long prompt
+    takes several lengths of the text encoder."""
+    return (latents(facts, "sample"), TIMESTEP, Tensor("text", "FP32", ("rows", "tokens", facts.text_width)))
 
 
-def _scale(facts: ModelFacts, name: str) -> Tensor:
-    return Tensor(name, "FP32", (ANY, len(facts.residuals)))
-
-
-def residual_tensors(facts: ModelFacts, prefix: str = "residual") -> tuple[Tensor, ...]:
-    """`<prefix>_i` FP32 [R, C_i, h_i, w_i], in diffusers' order; the last one is the mid block's."""
-    return tuple(
-        Tensor(f"{prefix}_{index}", "FP32", (ANY, channels, ANY, ANY))
-        for index, (channels, _) in enumerate(facts.residuals)
+def control_inputs(facts: ModelFacts, net: Net, at: str = "") -> tuple[Tensor, ...]:
+    """What is a control's own: its hint and its scale; `at` is the ending of their names in an ensemble."""
+    return (
+        Tensor(f"hint{at}", "UINT8", (net.channels, "H", "W")),
+        Tensor(f"scale{at}", "FP32", ("rows", len(facts.residuals))),
     )
 
 
+def residual_tensors(facts: ModelFacts, prefix: str = "residual") -> tuple[Tensor, ...]:
+    """`<prefix>_i` FP32 in diffusers' order, as `facts.residuals` says."""
+    return tuple(Tensor(f"{prefix}_{index}", "FP32", dims) for index, dims in enumerate(facts.residuals))
+
+
 def _parts(facts: ModelFacts) -> tuple[Part, ...]:
-    """The tensors of every sd15 graph, one row each."""
-    m = facts.name
-    sample, text, residuals = _latents(facts, "sample"), _text(facts), residual_tensors(facts)
-    picture = Tensor("image", "UINT8", (ANY, ANY, 3))
-    tokens = Tensor("input_ids", "INT64", (facts.text_tokens,))
+    """The tensors of every graph, one row each."""
+    m, residuals, shared = facts.name, residual_tensors(facts), steering(facts)
+    sample, text = shared[0], next(tensor for tensor in shared if tensor.name == "text")
+    tokens = tuple(
+        Tensor("input_ids" if len(facts.encoders) == 1 else f"input_ids_{index}", "INT64", (encoder.length,))
+        for index, encoder in enumerate(facts.encoders)
+    )
     skipped = Tensor("layers_skipped", "INT64", (1,))
     hidden = Tensor("hidden", "FP32", (facts.text_tokens, facts.text_width))
     addends = (*residual_tensors(facts, "a"), *residual_tensors(facts, "b"))
-    steering = (sample, TIMESTEP, text)
     return (
-        Part(text_encoder(m), "text_encoder", (tokens, skipped), (hidden,)),
+        Part(text_encoder(m), "text_encoder", (*tokens, skipped), (hidden,)),
         *(
-            Part(controlnet(m, kind), "denoiser", (*steering, _hint("hint", kind), _scale(facts, "scale")), residuals)
-            for kind in facts.controls
+            Part(controlnet(m, net.name), "denoiser", (*shared, *control_inputs(facts, net)), residuals)
+            for net in facts.nets
         ),
         Part(no_control(m), "denoiser", (sample, text), residuals),
         Part(add_residuals(m), "denoiser", addends, residuals),
-        Part(
-            unet(m),
-            "denoiser",
-            (sample, TIMESTEP, text, GUIDANCE, *residuals),
-            (_latents(facts, "prediction"),),
-        ),
-        Part(vae_decoder(m), "vae", (_latents(facts, "latents"),), (picture,)),
-        Part(vae_encoder(m), "vae", (picture,), (_latents(facts, "mean"), _latents(facts, "deviation"))),
+        Part(unet(m), "denoiser", (*shared, GUIDANCE, *residuals), (latents(facts, "prediction"),)),
+        Part(vae_decoder(m), "vae", (latents(facts, "latents"),), (PICTURE,)),
+        Part(vae_encoder(m), "vae", (PICTURE,), (latents(facts, "mean"), latents(facts, "deviation"))),
     )
 
 
 def part(facts: ModelFacts, graph: str) -> Part:
     """The tensors of one graph by its full name. Raises KeyError if the model has no such graph."""
     return {row.graph: row for row in _parts(facts)}[graph]
+
+
+def step_inputs(facts: ModelFacts, nets: Sequence[str] = ()) -> tuple[Tensor, ...]:
+    """Inputs of one denoising step with `nets` (sorted, may repeat): the denoiser's, then each control's own.
+
+    Raises KeyError for a ControlNet that the model does not have.
+    """
+    residuals = {tensor.name for tensor in residual_tensors(facts)}
+    own = tuple(t for place, name in enumerate(nets) for t in control_inputs(facts, facts.net(name), f"_{place}"))
+    return (*(tensor for tensor in part(facts, unet(facts.name)).inputs if tensor.name not in residuals), *own)
+
+
+def tensors_of(facts: ModelFacts, name: str) -> tuple[Tensor, ...]:
+    """Inputs of the graph or ensemble `name`; none if the model has neither."""
+    nets = nets_of(facts.name, name)
+    try:
+        return part(facts, name).inputs if nets is None else step_inputs(facts, nets)
+    except KeyError:
+        return ()
 
 
 # --- configurations ---------------------------------------------------------------------------------------------
@@ -214,47 +198,42 @@ def part_config(row: Part, profile: Profile, runtime: Runtime = CPU) -> triton.M
     return config
 
 
-def denoise_config(facts: ModelFacts, kinds: Sequence[str] = ()) -> triton.ModelConfig:
-    """`config.pbtxt` of the ensemble `denoise(facts.name, kinds)`: ControlNets, the sum of their residuals, the UNet.
+def denoise_config(facts: ModelFacts, nets: Sequence[str] = ()) -> triton.ModelConfig:
+    """`config.pbtxt` of the ensemble `denoise(facts.name, nets)`: ControlNets, the sum of their residuals, the UNet.
 
-    Inputs: sample, timestep, text, guidance, then hint_i and scale_i for the i-th kind in sorted order.
-    Output: prediction. Kinds may repeat; without any the step has no control.
-    Raises ValueError for a kind the model has no ControlNet for.
+    Its inputs are those of `step_inputs`, its output is prediction. ControlNets may repeat; without any the step has no
+    control. Raises ValueError for one that the model does not have.
     """
-    kinds = tuple(sorted(kinds))
-    unknown = sorted(set(kinds) - set(facts.controls))
-    if unknown:
-        raise ValueError(f"model {facts.name!r} has no ControlNet for {unknown}; it has {list(facts.controls)}")
+    nets, known = tuple(sorted(nets)), [net.name for net in facts.nets]
+    if unknown := sorted(set(nets) - set(known)):
+        raise ValueError(f"model {facts.name!r} has no ControlNet {unknown}; it has {known}")
     m, count = facts.name, len(facts.residuals)
-    shared = (_latents(facts, "sample"), TIMESTEP, _text(facts), GUIDANCE)
-    hints = tuple(t for i, kind in enumerate(kinds) for t in (_hint(hint(i), kind), _scale(facts, scale(i))))
-    config = _blank(
-        denoise(m, kinds),
-        shared + hints,
-        (_latents(facts, "prediction"),),
-        profile_of(facts).batch["denoiser"],
-    )
+    main = part(facts, unet(m))
+    config = _blank(denoise(m, nets), step_inputs(facts, nets), main.outputs, profile_of(facts).batch["denoiser"])
     config.platform = "ensemble"
-    for index, kind in enumerate(kinds):
-        inputs = {"sample": "sample", "timestep": "timestep", "text": "text"}
-        inputs |= {"hint": hint(index), "scale": scale(index)}
-        _step(config, controlnet(m, kind), inputs, _residual_map("residual", f"control_{index}", count))
-    if not kinds:
-        inputs = {"sample": "sample", "text": "text"}
-        _step(config, no_control(m), inputs, _residual_map("residual", "control_0", count))
+    for place, name in enumerate(nets):
+        own = {tensor.name: f"{tensor.name}_{place}" for tensor in control_inputs(facts, facts.net(name))}
+        graph = part(facts, controlnet(m, name))
+        inputs = {tensor.name: own.get(tensor.name, tensor.name) for tensor in graph.inputs}
+        _step(config, graph.graph, inputs, _residual_map("residual", f"control_{place}", count))
+    if not nets:
+        graph = part(facts, no_control(m))
+        inputs = {tensor.name: tensor.name for tensor in graph.inputs}
+        _step(config, graph.graph, inputs, _residual_map("residual", "control_0", count))
     total = "control_0"
-    for index in range(1, len(kinds)):
-        addends = _residual_map("a", total, count) | _residual_map("b", f"control_{index}", count)
-        total = f"sum_{index}"
+    for place in range(1, len(nets)):
+        addends = _residual_map("a", total, count) | _residual_map("b", f"control_{place}", count)
+        total = f"sum_{place}"
         _step(config, add_residuals(m), addends, _residual_map("residual", total, count))
-    inputs = {tensor.name: tensor.name for tensor in shared} | _residual_map("residual", total, count)
+    added = _residual_map("residual", total, count)
+    inputs = {tensor.name: added.get(tensor.name, tensor.name) for tensor in main.inputs}
     _step(config, unet(m), inputs, {"prediction": "prediction"})
     return config
 
 
 def configs(facts: ModelFacts, runtime: Runtime = CPU) -> dict[str, triton.ModelConfig]:
     """Every `config.pbtxt` of the model that is on disk, by folder name."""
-    ensembles = (denoise_config(facts, kinds) for kinds in ensemble_kinds(facts))
+    ensembles = (denoise_config(facts, nets) for nets in ensemble_nets(facts))
     graphs = (graph_config(facts, graph, runtime) for graph in graph_names(facts))
     return {config.name: config for config in (*graphs, *ensembles)}
 
@@ -274,7 +253,7 @@ def _blank(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], max_b
     config.version_policy.latest.num_versions = 1
     for field, tensors in ((config.input, inputs), (config.output, outputs)):
         for tensor in tensors:
-            field.add(name=tensor.name, data_type=f"TYPE_{tensor.dtype}", dims=tensor.dims)
+            field.add(name=tensor.name, data_type=f"TYPE_{tensor.dtype}", dims=tensor.free)
     return config
 
 

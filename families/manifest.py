@@ -8,71 +8,19 @@ graph has its own folder, `<repository>/<name>_<part>/`.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from families.defaults import Defaults, Size, check_sizes
+from families.facts import ModelFacts, Net, skips
 
 MANIFEST_FILE = "manifest.json"
-TOKENIZER_FILE = "tokenizer.json"
-
-# Model names and kinds become folder names and are joined by `__`, so neither may contain it.
-_WORD = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
-
-
-_LONGEST_NAME = 64
-
-
-def is_name(text: str) -> bool:
-    """Whether `text` is a valid name of a model or kind: lower-case letters, digits, single `-` or `_`, 64 at most."""
-    return len(text) <= _LONGEST_NAME and _WORD.fullmatch(text) is not None
 
 
 class ManifestError(Exception):
     """A card that is missing, unreadable or invalid; the message says what to do about it."""
-
-
-class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts of one model that shape its graphs; read from its configuration files alone, without weights."""
-
-    name: str
-    """Prefix of the model's graphs, e.g. `demo`: lower-case letters, digits and single `-` or `_`."""
-    family: str
-    """Its architecture, which determines its graphs and their tensors, e.g. `sd15`."""
-    native_size: int
-    """Side of the square picture the model was trained on, pixels."""
-    latent_channels: int
-    downscale: int
-    """Pixels per side of a latent cell: 8 for every Stable Diffusion VAE."""
-    text_tokens: int
-    """Length of every prompt in tokens, start and end tokens included: 77 for CLIP."""
-    text_width: int
-    """Channels of one token's hidden state."""
-    text_layers: int
-    """Transformer layers of the text encoder; `layers_skipped` (diffusers' clip_skip) stays below it."""
-    pad_token_id: int
-    bos_token_id: int
-    eos_token_id: int
-    residuals: tuple[tuple[int, int], ...]
-    """(channels, stride) of each ControlNet residual, stride in latent cells; the last one is the mid block's.
-    At latent height h a residual is ceil(h / stride) high."""
-    controls: tuple[str, ...]
-    """Kinds of control that the model has a ControlNet for, sorted."""
-    pooled_controls: tuple[str, ...] = ()
-    """Controls whose residuals are averaged over the picture (diffusers' global_pool_conditions, `shuffle`): for
-    these diffusers always uses guess mode, in which no residuals are added to the negative row."""
-    scheduler: dict[str, Any]
-    """The model's own scheduler_config.json: prediction type, betas, timestep spacing."""
-
-    def __post_init__(self) -> None:
-        for word in (self.name, *self.controls):
-            if not _WORD.fullmatch(word):
-                raise ValueError(f"{word!r} is not a valid name: use lower-case letters, digits and single '-' or '_'")
-        if tuple(sorted(set(self.controls))) != self.controls:
-            raise ValueError(f"controls must be sorted and without duplicates, not {list(self.controls)}")
 
 
 class GraphFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +57,7 @@ class Manifest(ModelFacts, frozen=True, kw_only=True):
     """One hash over sources, versions and options; an export with the same fingerprint has nothing to do."""
     target: str
     """`cpu` or `gpu`: the machine for which the `config.pbtxt` files were written."""
-    added: dict[str, Added] = {}
+    added: dict[str, Added] = msgspec.field(default_factory=dict)
     """Those of `controls` that were added later, by name. The fingerprint and the versions do not cover them."""
 
     defaults: Defaults = Defaults()
@@ -137,9 +85,9 @@ def manifest_path(repository: Path, name: str) -> Path:
     return repository / name / MANIFEST_FILE
 
 
-def tokenizer_path(repository: Path, name: str) -> Path:
-    """Path of the `tokenizer.json` of `name`, for the `tokenizers` library."""
-    return repository / name / TOKENIZER_FILE
+def tokenizer_paths(repository: Path, facts: ModelFacts) -> tuple[Path, ...]:
+    """Path of each encoder's tokenizer, for the `tokenizers` library."""
+    return tuple(repository / facts.name / encoder.tokenizer for encoder in facts.encoders)
 
 
 def read_manifest(repository: Path, name: str) -> Manifest:
@@ -149,17 +97,36 @@ def read_manifest(repository: Path, name: str) -> Manifest:
     """
     path = manifest_path(repository, name)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return msgspec.convert(_as_written_today(msgspec.json.decode(path.read_bytes())), Manifest)
     except FileNotFoundError:
         raise ManifestError(
             f"model {name!r} is not exported: {repository.name}/{name}/{MANIFEST_FILE} is missing. "
             f"Run `python -m export SOURCE --name {name}`."
         ) from None
-    except (msgspec.MsgspecError, ValueError, OSError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise ManifestError(
             f"{repository.name}/{name}/{MANIFEST_FILE} is not a valid card for this version ({error}). "
             f"Run `python -m export SOURCE --name {name} --force`."
         ) from error
+
+
+def _as_written_today(card: Any) -> Any:
+    """A card of a version that knew one text encoder, and one ControlNet a kind, in today's form."""
+    if not isinstance(card, dict) or "encoders" in card or "text_layers" not in card:
+        return card
+    kept = dict(card)
+    encoder = {
+        "length": kept["text_tokens"],
+        "width": kept["text_width"],
+        "layers": kept.pop("text_layers"),
+        "pad": kept.pop("pad_token_id"),
+        "bos": kept.pop("bos_token_id"),
+        "eos": kept.pop("eos_token_id"),
+    }
+    pooled = kept.pop("pooled_controls", ())
+    nets = [Net(name=kind, kinds={kind: None}, pooled=kind in pooled) for kind in kept.pop("controls")]
+    strides = tuple((int(channels), int(stride)) for channels, stride in kept["residuals"])
+    return kept | {"encoders": [encoder], "nets": msgspec.to_builtins(nets), "residuals": skips(strides)}
 
 
 def list_manifests(repository: Path) -> list[Manifest]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tritonclient.grpc import model_config_pb2 as triton
 
-from families.manifest import ModelFacts
+from families.facts import ModelFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
 """Make the smallest inputs that a graph accepts, from its configuration and its card."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from math import prod
 
 import numpy as np
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from families.annotators import AnnotatorCard, smallest_side
-from families.manifest import ModelFacts
+from families.facts import ModelFacts
+from families.graphs import tensors_of
 from families.soundness import is_flat, rough_latents
+from families.tensors import stride_of
 
 # Latent cells per side, unless a model's deepest residual needs more; also the size of every other free dimension.
 EDGE = 8
@@ -24,43 +25,6 @@ _LATENTS, _PICTURE = "latents", "image"
 
 Dims = tuple[int, ...]
 Card = ModelFacts | AnnotatorCard
-Filler = Callable[[ModelFacts, Dims, int, int], Dims]
-
-
-def _latents(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
-    return (dims[0], edge, edge)
-
-
-def _hint(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
-    return (dims[0], edge * facts.downscale, edge * facts.downscale)
-
-
-def _image(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
-    return (edge * facts.downscale, edge * facts.downscale, dims[2])
-
-
-def _per_text_row(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
-    return (1, *dims[1:])
-
-
-def _text(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
-    return (1, facts.text_tokens, dims[2])
-
-
-def _residual(facts: ModelFacts, dims: Dims, edge: int, index: int) -> Dims:
-    side = -(-edge // facts.residuals[index][1])
-    return (1, dims[1], side, side)
-
-
-# Names of a graph's inputs (families.graphs) -> how to size their free dimensions.
-_FILLERS: tuple[tuple[re.Pattern[str], Filler], ...] = (
-    (re.compile(r"sample|latents"), _latents),
-    (re.compile(r"hint(_\d+)?"), _hint),
-    (re.compile(r"image"), _image),
-    (re.compile(r"text"), _text),
-    (re.compile(r"scale(_\d+)?"), _per_text_row),
-    (re.compile(r"(?:residual|a|b)_(?P<index>\d+)"), _residual),
-)
 
 
 def card_of(name: str, cards: Iterable[Card]) -> Card | None:
@@ -76,20 +40,18 @@ def card_of(name: str, cards: Iterable[Card]) -> Card | None:
     return max(owners, key=lambda card: len(card.name), default=None)
 
 
-def input_dims(tensor: model_config_pb2.ModelInput, card: Card | None) -> Dims:
-    """The sizes of one input, without the batch dimension.
+def input_dims(tensor: model_config_pb2.ModelInput, card: Card | None, graph: str) -> Dims:
+    """The sizes of one input of `graph`, without the batch dimension.
 
-    A free dimension (-1) follows the card's rule for the name if there is one, else it is EDGE.
+    A free dimension (-1) is what the card's declaration of the graph says at the smallest latents, else EDGE.
     """
     dims = tuple(tensor.dims)
     if isinstance(card, AnnotatorCard):
         return tuple(smallest_side(card) if size == -1 else size for size in dims)
-    if -1 in dims and card is not None:
-        edge = max(EDGE, *(stride for _, stride in card.residuals)) if card.residuals else EDGE
-        for pattern, fill in _FILLERS:
-            if match := pattern.fullmatch(tensor.name):
-                dims = fill(card, dims, edge, int(match.groupdict().get("index") or 0))
-                break
+    declared = {one.name: one for one in tensors_of(card, graph)} if card is not None else {}
+    if card is not None and tensor.name in declared and declared[tensor.name].free == dims:
+        edge = max(EDGE, *(stride_of(dim) for residual in card.residuals for dim in residual), 1)
+        return declared[tensor.name].sized(card.dimensions(height=edge, width=edge))
     return tuple(EDGE if size == -1 else size for size in dims)
 
 
@@ -104,7 +66,7 @@ def canary_request(config: model_config_pb2.ModelConfig, card: Card | None) -> s
         kind = model_config_pb2.DataType.Name(tensor.data_type)
         if kind not in _BYTES:
             raise ValueError(f"input {tensor.name!r} of {config.name!r} is {kind}, which the canary can't make")
-        shape = ((1,) if config.max_batch_size else ()) + input_dims(tensor, card)
+        shape = ((1,) if config.max_batch_size else ()) + input_dims(tensor, card, config.name)
         request.inputs.add(name=tensor.name, datatype=kind.removeprefix("TYPE_"), shape=shape)
         if tensor.name == _LATENTS and kind == "TYPE_FP32" and len(shape) == 4:
             request.raw_input_contents.append(np.resize(rough_latents(shape[1], EDGE), shape).tobytes())

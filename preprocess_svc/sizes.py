@@ -1,7 +1,7 @@
 """The size of the picture to generate when the request does not give it."""
 
+from families.facts import ModelFacts
 from families.limits import SIDE
-from families.manifest import ModelFacts
 from mesh.errors import InvalidInput
 from mesh.pictures import MAX_PIXELS, MAX_SIDE
 

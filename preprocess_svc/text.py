@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from families import graphs, limits
-from families.manifest import Manifest, tokenizer_path
+from families.manifest import Manifest, tokenizer_paths
 from families.profiles import profile_of
 from mesh.errors import InvalidInput
 from mesh.soundness import not_finite, sound
@@ -35,7 +35,9 @@ class TextEncoder:
         self._manifest = manifest
         self._triton = triton
         self._batch = profile_of(manifest).batch["text_encoder"]
-        self._tokenizer = Tokenizer.from_file(str(tokenizer_path(repository, manifest.name)))
+        (self._encoder,) = manifest.encoders
+        (path,) = tokenizer_paths(repository, manifest)
+        self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 
@@ -57,7 +59,7 @@ class TextEncoder:
         for piece, encoding in zip(pieces, encodings, strict=True):
             tokens.ids.extend(encoding.ids)
             tokens.weights.extend([PROMPT_WEIGHT.clamp(piece.weight)] * len(encoding.ids))
-        capacity = chunk_capacity(self._manifest) * (limits.PROMPT_CHUNKS if weighting else 1)
+        capacity = chunk_capacity(self._encoder) * (limits.PROMPT_CHUNKS if weighting else 1)
         if dropped := max(0, len(tokens.ids) - capacity):
             notes.append(
                 f"{field} has {capacity + dropped} tokens; the model reads {capacity}: the last {dropped} were dropped"
@@ -84,9 +86,9 @@ class TextEncoder:
             InvalidInput: `clip_skip` is out of range or skips every layer.
             InternalError: the encoder's answer is not finite.
         """
-        facts = self._manifest
-        if not limits.CLIP_SKIP.holds(clip_skip) or clip_skip >= facts.text_layers:
-            most = min(int(limits.CLIP_SKIP.maximum), facts.text_layers - 1)
+        facts, encoder = self._manifest, self._encoder
+        if not limits.CLIP_SKIP.holds(clip_skip) or clip_skip >= encoder.layers:
+            most = min(int(limits.CLIP_SKIP.maximum), encoder.layers - 1)
             raise InvalidInput(f"clip_skip must be 0 to {most} for this model, not {clip_skip}", field="clip_skip")
         read, notes = [], []
         for field, text in prompts:
@@ -94,8 +96,8 @@ class TextEncoder:
             tokens, remarks = await asyncio.to_thread(self.tokenize, field, text, weighting)
             read.append(tokens)
             notes += remarks
-        chunks = max(chunks_needed(tokens, facts) for tokens in read)
-        rows = [lay_out(tokens, chunks, facts) for tokens in read]
+        chunks = max(chunks_needed(tokens, encoder) for tokens in read)
+        rows = [lay_out(tokens, chunks, encoder) for tokens in read]
         hidden = await self._hidden(np.concatenate([ids for ids, _ in rows]), clip_skip)
         whole = hidden.reshape(len(prompts), chunks * facts.text_tokens, facts.text_width)
         return np.stack([weigh(states, weights) for states, (_, weights) in zip(whole, rows, strict=True)]), notes

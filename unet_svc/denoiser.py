@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from families import graphs
-from families.manifest import Manifest, ModelFacts
+from families.facts import ModelFacts
+from families.manifest import Manifest
 from mesh.errors import NotFound
 from mesh.shared_memory import Held
 from mesh.soundness import not_finite, sound
@@ -23,6 +24,13 @@ _BROKEN = not_finite(
 )
 
 
+MOVING = ("sample", "timestep")
+"""Inputs of a step that another one has otherwise; the rest is placed once."""
+_BLANK = frozenset({"sample", "text"})
+_CELLS = 8
+_DTYPES = {"FP32": np.float32, "UINT8": np.uint8, "INT64": np.int64}
+
+
 def residual_scale(hint: Hint, facts: ModelFacts, rows: int, guess_mode: bool = False) -> Array:
     """The scale of each residual of a control, FLOAT32 [1, rows, residuals].
 
@@ -30,7 +38,7 @@ def residual_scale(hint: Hint, facts: ModelFacts, rows: int, guess_mode: bool = 
     full weight at the mid block's. A control whose residuals are pooled over the picture always skips the negative row
     and never rises.
     """
-    pooled, count = hint.kind in facts.pooled_controls, len(facts.residuals)
+    pooled, count = facts.net_of(hint.kind).pooled, len(facts.residuals)
     rise = np.logspace(-1, 0, count) if guess_mode and not pooled else np.ones(count)
     scale = np.tile((rise * hint.weight).astype(np.float32), (1, rows, 1))
     if rows == 2 and (guess_mode or pooled):
@@ -56,9 +64,9 @@ class Prediction:
         for place, index in enumerate(active):
             names[graphs.hint(place)] = graphs.hint(index)
             names[graphs.scale(place)] = graphs.scale(index)
-        kinds = [self._task.hints[index].kind for index in active]
+        nets = [self._task.facts.net_of(self._task.hints[index].kind).name for index in active]
         inputs = {"sample": sample, "timestep": np.array([[timestep]], np.float32)}
-        return await self._denoiser.infer(self._task.facts, kinds, inputs, self._held.renamed(names))
+        return await self._denoiser.infer(self._task.facts, nets, inputs, self._held.renamed(names))
 
 
 class Denoiser:
@@ -88,30 +96,30 @@ class Denoiser:
         async with await self._triton.hold(tensors) as held:
             yield Prediction(self, task, held)
 
-    async def infer(self, facts: ModelFacts, kinds: Sequence[str], inputs: dict[str, Array], held: Held) -> Array:
-        """Run one step with `kinds`; a combination without an ensemble is registered on its first use.
+    async def infer(self, facts: ModelFacts, nets: Sequence[str], inputs: dict[str, Array], held: Held) -> Array:
+        """Run one step with `nets`, sorted; a combination without an ensemble is registered on its first use.
 
         Raises:
             InternalError: the prediction is not finite.
             MeshError: as `Triton.infer`.
         """
-        name = graphs.denoise(facts.name, kinds)
+        name = graphs.denoise(facts.name, nets)
         ask = partial(self._triton.infer, name, inputs, ["prediction"], held)
         try:
             return (await sound(ask, _BROKEN))["prediction"]
         except NotFound:
-            if tuple(sorted(kinds)) in graphs.ensemble_kinds(facts):
+            if tuple(sorted(nets)) in graphs.ensemble_nets(facts):
                 raise
-        await self._register(facts, kinds)
+        await self._register(facts, nets)
         return (await sound(ask, _BROKEN))["prediction"]
 
-    async def _register(self, facts: ModelFacts, kinds: Sequence[str]) -> None:
-        name = graphs.denoise(facts.name, kinds)
+    async def _register(self, facts: ModelFacts, nets: Sequence[str]) -> None:
+        name = graphs.denoise(facts.name, nets)
         # Two loops with the same new combination must not both load it: a load resets its statistics.
         async with self._registering:
             if not await self._triton.is_ready(name):
                 # The load API requires a file beside the configuration, with any content.
-                config = graphs.to_json(graphs.denoise_config(facts, kinds))
+                config = graphs.to_json(graphs.denoise_config(facts, nets))
                 await self._triton.load(name, config, {"file:1/ensemble": b"\n"})
             self._registered.add(name)
 
@@ -129,10 +137,10 @@ class Denoiser:
         for name in graphs.repository_names(card):
             if name not in loaded:
                 await self._triton.load_stored(name)
-        removed = set(before.controls) - set(card.controls) if before is not None else set()
+        removed = {net.name for net in before.nets} - {net.name for net in card.nets} if before is not None else set()
         if removed:
-            dropped = [graphs.controlnet(card.name, kind) for kind in sorted(removed)]
-            await self._drop(dropped, lambda kinds: not removed.isdisjoint(kinds), card.name)
+            dropped = [graphs.controlnet(card.name, net) for net in sorted(removed)]
+            await self._drop(dropped, lambda nets: not removed.isdisjoint(nets), card.name)
 
     async def unload(self, facts: ModelFacts) -> None:
         """Unload a model's graphs from the model server.
@@ -140,36 +148,31 @@ class Denoiser:
         Raises:
             MeshError: as `Triton.infer`.
         """
-        await self._drop(graphs.graph_names(facts), lambda kinds: True, facts.name)
+        await self._drop(graphs.graph_names(facts), lambda nets: True, facts.name)
 
     async def _drop(self, names: Sequence[str], uses: Callable[[Sequence[str]], bool], model: str) -> None:
         """Unload the graphs `names`, and first the model's ensembles, stored or registered, that `uses` selects."""
         loaded = await self._triton.loaded() | self._registered
-        kinds_of = {name: kinds for name in loaded if (kinds := graphs.kinds_of(model, name)) is not None}
-        ensembles = sorted(name for name, kinds in kinds_of.items() if uses(kinds))
+        nets_of = {name: nets for name in loaded if (nets := graphs.nets_of(model, name)) is not None}
+        ensembles = sorted(name for name, nets in nets_of.items() if uses(nets))
         for name in (*ensembles, *names):
             if name in loaded:
                 await self._triton.unload(name)
                 self._registered.discard(name)
 
-    async def probe(self, facts: ModelFacts, kinds: Sequence[str]) -> None:
+    async def probe(self, facts: ModelFacts, nets: Sequence[str]) -> None:
         """Run one tiny real step, so that readiness is proved by inference. Raises MeshError if it fails."""
-        cells = 8
-        pixels = cells * facts.downscale
-        inputs: dict[str, Array] = {
-            "sample": np.zeros((1, facts.latent_channels, cells, cells), np.float32),
-            "timestep": np.ones((1, 1), np.float32),
+        free = facts.dimensions(height=_CELLS, width=_CELLS)
+        tensors = {
+            tensor.name: (np.zeros if tensor.name in _BLANK or tensor.dtype == "UINT8" else np.ones)(
+                (1, *tensor.sized(free)), _DTYPES[tensor.dtype]
+            )
+            for tensor in graphs.step_inputs(facts, sorted(nets))
         }
-        tensors: dict[str, Array] = {
-            "text": np.zeros((1, 1, facts.text_tokens, facts.text_width), np.float32),
-            "guidance": np.ones((1, 1), np.float32),
-        }
-        for index, kind in enumerate(sorted(kinds)):
-            tensors[graphs.hint(index)] = np.zeros((1, graphs.hint_channels(kind), pixels, pixels), np.uint8)
-            tensors[graphs.scale(index)] = np.ones((1, 1, len(facts.residuals)), np.float32)
+        inputs = {name: tensors.pop(name) for name in MOVING}
         # By the way that requests take: what the model server can't read shows here.
         async with await self._triton.hold(tensors) as held:
-            await self.infer(facts, kinds, inputs, held)
+            await self.infer(facts, sorted(nets), inputs, held)
 
 
 def _differs(card: Manifest, before: Manifest) -> bool:

@@ -43,7 +43,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         self._models = LoadedModels(models, repository)
         self._denoiser = denoiser
         self._admission = admission
-        self._kinds = itertools.count()
+        self._turns = itertools.count()
         self._renewing: asyncio.Task[None] | None = None
         LOOPS.set_function(lambda: admission.inside)
 
@@ -104,16 +104,16 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         )
 
     async def probe(self) -> None:
-        """Raise MeshError while a step would fail; each call tries the next model and control, round robin.
+        """Raise MeshError while a step would fail; each call tries the next model and ControlNet, round robin.
 
         Each call also looks for added and removed models; loading them runs in the background.
         """
         if self._renewing is None or self._renewing.done():
             self._renewing = asyncio.create_task(self._renew())
         model = self._models.in_turn()
-        # One more than there are controls, for a step without any.
-        place = next(self._kinds) // len(self._models) % (len(model.controls) + 1)
-        await self._denoiser.probe(model, model.controls[place - 1 : place] if place else ())
+        # One more than there are ControlNets, for a step without any.
+        place = next(self._turns) // len(self._models) % (len(model.nets) + 1)
+        await self._denoiser.probe(model, [net.name for net in model.nets[place - 1 : place]] if place else ())
 
     async def _renew(self) -> None:
         """Load added models and unload removed ones; only this service asks the model server to do so."""

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controlmesh.v1 import types_pb2, unet_pb2
-from families import graphs, limits
-from families.manifest import ModelFacts
+from families import limits
+from families.facts import ModelFacts, hint_channels
 from mesh.errors import InvalidInput
 from mesh.tensors import to_array
 
@@ -18,7 +18,7 @@ Array = NDArray[np.generic]
 class Hint:
     """One control's hint, its weight, and the steps at which it acts.
 
-    kind: control kind; pixels: UINT8 [channels, height, width], with `graphs.hint_channels(kind)` channels;
+    kind: control kind; pixels: UINT8 [channels, height, width], with `hint_channels(kind)` channels;
     weight: conditioning scale; start, end: fractions of the steps between which it acts.
     """
 
@@ -166,7 +166,7 @@ def _read_hint(hint: types_pb2.Hint, conditioning: types_pb2.Conditioning, facts
         known = ", ".join(facts.controls) or "none"
         raise InvalidInput(f"model {facts.name!r} has no ControlNet for {hint.kind!r}; it has: {known}", field="kind")
     pixels = to_array(hint.pixels, field=f"hint {hint.kind}", ndim=3, dtype="uint8")
-    expected = (graphs.hint_channels(hint.kind), conditioning.height, conditioning.width)
+    expected = (hint_channels(hint.kind), conditioning.height, conditioning.width)
     if pixels.shape != expected:
         raise InvalidInput(f"hint {hint.kind} must be {list(expected)}, not {list(pixels.shape)}", field="hints")
     for field, value, allowed in (

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from families import graphs
-from families.manifest import ModelFacts
+from families.facts import ModelFacts
 from families.soundness import is_flat, is_smooth, rough_latents
 from mesh.errors import InternalError
 from mesh.pictures import Pixels

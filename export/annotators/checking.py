@@ -13,8 +13,8 @@ from torch.nn import functional
 from export import verify
 from export.annotators.architecture import Graph, Loaded
 from export.errors import Mismatch
-from families.annotators import IMAGE, SMALLEST, STRIDES
-from families.graphs import Part
+from families.annotators import SMALLEST, STRIDES
+from families.graphs import PICTURE, Part
 
 TOLERANCE = 1e-4
 """Largest difference of a map, as a share of the map's largest magnitude: a fortieth of a grey level."""
@@ -74,7 +74,7 @@ def check(
     or shapes are not those that `part` declares.
     """
     verify.signature(session, part)
-    stride = max(STRIDES.get(head, 1) for head in graph.heads)
+    stride = max(STRIDES[head] for head in graph.heads)
     worst = 0.0
     for size in sizes(loaded):
         image = pictures(size)
@@ -82,7 +82,7 @@ def check(
             expected = graph.reference(image)
         where = f"{part.graph} at {size}"
         try:
-            found = verify.run(session, {IMAGE.name: image})
+            found = verify.run(session, {PICTURE.name: image})
         except Exception as error:  # ONNX Runtime has no public base class of its errors
             raise Mismatch(f"{where}: ONNX Runtime cannot run it: {error}") from error
         for tensor, ours, theirs in zip(part.outputs, found, expected, strict=True):

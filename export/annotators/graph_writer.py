@@ -16,6 +16,7 @@ from export.graph_writer import GRAPH_FILE, counted, graph_facts, threads
 from export.hostile import refusing
 from export.options import Options, Progress
 from families import annotators
+from families.graphs import PICTURE
 from families.manifest import GraphFacts
 
 
@@ -38,7 +39,7 @@ def make_graphs(
             path = stage / part.graph / "1" / GRAPH_FILE
             path.parent.mkdir(parents=True)
             begin(f"{part.graph}: tracing")
-            inputs = {annotators.IMAGE.name: checking.pictures(checking.traced(loaded))}
+            inputs = {PICTURE.name: checking.pictures(checking.traced(loaded))}
             try:
                 trace.trace(graph.module, part, inputs, path, external_over)
             except (ValueError, RuntimeError, torch.onnx.errors.OnnxExporterError) as error:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from families.tensors import Dim, stride_of
+
 
 class NoControl(nn.Module):
     """Zeros in the residuals' shapes: a step outside every control's window goes through the same UNet graph."""
 
-    def __init__(self, residuals: tuple[tuple[int, int], ...]) -> None:
+    def __init__(self, residuals: tuple[tuple[Dim, ...], ...]) -> None:
         super().__init__()
-        self.residuals = residuals
+        self.residuals = [(int(channels), stride_of(height)) for _, channels, height, _ in residuals]
 
     def forward(self, sample: Tensor, text: Tensor) -> tuple[Tensor, ...]:
         """sample FP32 [B,4,h,w], text FP32 [B,R,T,D] -> n residuals FP32 [B,R,C_i,ceil(h/s_i),ceil(w/s_i)]."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from families.manifest import is_name
+from families.facts import is_name
 from gateway.database.connection import Database
 from gateway.generation.catalogue import Catalogue, Offer
 from gateway.models import loads

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from families.graphs import MASKED_CONTROLS
+from families.facts import MASKED_CONTROLS
 from mesh.errors import InvalidInput
 from mesh.pictures import Pixels
 from preprocess_svc.annotators import Annotators

@@ -6,7 +6,8 @@ import pytest
 
 from export.exporter import export
 from export.options import Options
-from export.source import Source, open_source
+from export.parts import Source
+from export.source import open_source
 from tests.rigs.once import first, of_run
 
 

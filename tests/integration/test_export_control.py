@@ -14,10 +14,12 @@ from export.control import add
 from export.errors import Busy, Misfit, Mismatch, SourceRefused
 from export.exporter import export
 from export.facts import facts_of
+from export.families.table import FAMILIES
 from export.options import Options
+from export.parts import ControlNetSource, Source
 from export.place import Placement
 from export.remove import remove
-from export.source import ControlNetSource, Source, open_controlnet
+from export.source import open_controlnet
 from families import graphs
 from families.manifest import read_manifest
 
@@ -34,7 +36,7 @@ def repository(exported: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def edges(sd15_folder: Path) -> ControlNetSource:
     """The tiny model's own ControlNet for edges, alone."""
-    return open_controlnet(str(sd15_folder / "controlnet-canny"), "canny")
+    return open_controlnet(str(sd15_folder / "controlnet-canny"), "canny", FAMILIES["sd15"])
 
 
 def digests(repository: Path) -> dict[str, str]:
@@ -56,7 +58,9 @@ def test_it_comes_beside_what_is_there_and_goes_again(
     )  # fmt: skip
     assert shown.returncode == 0 and "t: my-edges added" in shown.stderr, shown.stderr
     card = read_manifest(repository, NAME)
-    assert card.controls == ("canny", "inpaint", "my-edges", "shuffle") and card.pooled_controls == ("shuffle",)
+    assert card.controls == ("canny", "inpaint", "my-edges", "shuffle") and [
+        net.name for net in card.nets if net.pooled
+    ] == ["shuffle"]
     assert (card.takes("my-edges"), card.takes("canny")) == ("canny", "canny")
     assert card.added["my-edges"].source == "controlnet-canny"
     # The same weights under two names: the same computation, compared with torch both times.
@@ -119,7 +123,7 @@ def test_a_controlnet_of_another_family_is_refused(repository: Path, edges: Cont
         own = shutil.copytree(edges.part.folder, tmp_path / "own", dirs_exist_ok=True)
         (own / "config.json").write_text(json.dumps({**edges.part.config, **change}))
         with pytest.raises(Misfit, match="belongs to another family of models than 't'"):
-            add(open_controlnet(str(own), "canny"), "canny", "mine", Options(repository, NAME))
+            add(open_controlnet(str(own), "canny", FAMILIES["sd15"]), "canny", "mine", Options(repository, NAME))
     assert digests(repository) == before
 
 
@@ -130,5 +134,5 @@ def test_what_fails_or_waits_changes_nothing(repository: Path, edges: ControlNet
     with Placement(repository, NAME).exclusive(), pytest.raises(Busy):
         add(edges, "canny", "mine", Options(repository, NAME))
     with pytest.raises(SourceRefused, match="is missing"):
-        open_controlnet(str(sd15_folder), "canny")
+        open_controlnet(str(sd15_folder), "canny", FAMILIES["sd15"])
     assert digests(repository) == before

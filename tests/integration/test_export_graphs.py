@@ -12,12 +12,13 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from tokenizers import Tokenizer
 
-from export import chain, load, trace, verify
+from export import chain, trace, verify
 from export.errors import Mismatch
+from export.families.table import FAMILIES
 from export.graphs import residuals
-from export.source import Source
+from export.parts import Source
 from families import graphs
-from families.manifest import Manifest, read_manifest, tokenizer_path
+from families.manifest import Manifest, read_manifest, tokenizer_paths
 
 NAME = "t"
 
@@ -40,7 +41,8 @@ def run(repository: Path, graph: str, **inputs: torch.Tensor) -> list[torch.Tens
 @pytest.mark.parametrize("skipped", [0, 1, 2])
 def test_text_is_what_the_pipeline_encodes(exported: Path, pipeline: Any, skipped: int) -> None:
     prompts = ["a red circle", "", "two squares " * 60]
-    tokenizer = Tokenizer.from_file(str(tokenizer_path(exported, NAME)))
+    (path,) = tokenizer_paths(exported, read_manifest(exported, NAME))
+    tokenizer = Tokenizer.from_file(str(path))
     ids = torch.tensor([encoded.ids for encoded in tokenizer.encode_batch(prompts)])
     # diffusers' clip_skip still asks for the `text_model` that CLIPTextModel was wrapped in before transformers 5.
     pipeline.text_encoder.__dict__["text_model"] = pipeline.text_encoder
@@ -90,7 +92,7 @@ def test_an_inpaint_hint_is_diffusers_inpaint_condition(
     """`make_inpaint_condition` as diffusers documents it, over pictures as Pillow has them, into ControlNetModel."""
     card = read_manifest(exported, NAME)
     part = graphs.part(card, graphs.controlnet(NAME, "inpaint"))
-    inputs = verify.example(part, card, verify.Size(batch=1, rows=2, height=9, width=13))
+    inputs = verify.example(part.inputs, card, verify.Size(batch=1, rows=2, height=9, width=13))
     hint = inputs["hint"][0].numpy()
     hint[3] = np.where(hint[3] < first_repainted, 0, hint[3])
     picture, mask = Image.fromarray(hint[:3].transpose(1, 2, 0)), Image.fromarray(hint[3])
@@ -98,12 +100,16 @@ def test_an_inpaint_hint_is_diffusers_inpaint_condition(
     image[np.array(mask.convert("L")).astype(np.float32) / 255.0 > 0.5] = -1.0
     condition = torch.from_numpy(np.expand_dims(image, 0).transpose(0, 3, 1, 2))
     with torch.no_grad():
-        down, middle = load.load(sd15_source).controlnets["inpaint"](
-            inputs["sample"].repeat(2, 1, 1, 1),
-            inputs["timestep"][0],
-            encoder_hidden_states=inputs["text"][0],
-            controlnet_cond=condition.repeat(2, 1, 1, 1),
-            return_dict=False,
+        down, middle = (
+            FAMILIES[sd15_source.family]
+            .load(sd15_source)
+            .controlnets["inpaint"](
+                inputs["sample"].repeat(2, 1, 1, 1),
+                inputs["timestep"][0],
+                encoder_hidden_states=inputs["text"][0],
+                controlnet_cond=condition.repeat(2, 1, 1, 1),
+                return_dict=False,
+            )
         )
     ours = run(exported, part.graph, **{**inputs, "scale": torch.ones_like(inputs["scale"])})
     for found, theirs in zip(ours, (*down, middle), strict=True):
@@ -113,7 +119,7 @@ def test_an_inpaint_hint_is_diffusers_inpaint_condition(
 def test_what_lies_under_the_mask_does_not_reach_the_control(exported: Path) -> None:
     card = read_manifest(exported, NAME)
     part = graphs.part(card, graphs.controlnet(NAME, "inpaint"))
-    inputs = verify.example(part, card, verify.Size(batch=1, rows=1, height=8, width=8))
+    inputs = verify.example(part.inputs, card, verify.Size(batch=1, rows=1, height=8, width=8))
     inputs["hint"][:, 3] = 0
     inputs["hint"][:, 3, 16:48, 16:48] = 255
     other, shown = inputs["hint"].clone(), inputs["hint"].clone()
@@ -130,10 +136,10 @@ def test_a_graph_that_takes_one_length_of_text_is_noticed(exported: Path, tmp_pa
     card = read_manifest(exported, NAME)
     part = graphs.part(card, graphs.no_control(NAME))
     assert {size.chunks for size in verify.sizes(part)} == {1, 2}
-    fixed = tuple(replace(t, dims=(-1, 77, t.dims[2])) if t.name == "text" else t for t in part.inputs)
+    fixed = tuple(replace(t, dims=("rows", 77, t.dims[2])) if t.name == "text" else t for t in part.inputs)
     module = residuals.NoControl(card.residuals)
     path = tmp_path / "model.onnx"
-    trace.trace(module, replace(part, inputs=fixed), verify.example(part, card, trace.TRACED), path)
+    trace.trace(module, replace(part, inputs=fixed), verify.example(part.inputs, card, trace.TRACED), path)
     with pytest.raises(Mismatch, match="chunks 2: ONNX Runtime cannot run it"):
         verify.check(verify.session(path), part, card, module)
 
@@ -145,19 +151,20 @@ def test_a_step_is_what_diffusers_multi_controlnet_makes(
     exported: Path, sd15_source: Source, sessions: dict[str, Any], kinds: tuple[str, ...]
 ) -> None:
     card = read_manifest(exported, NAME)
-    modules = load.load(sd15_source)
-    assert chain.check(card, modules, sessions, kinds) < 1e-4
+    family = FAMILIES[sd15_source.family]
+    modules = family.load(sd15_source)
+    assert chain.check(family, card, modules, sessions, kinds) < 1e-4
     if kinds:
         # The check can fail: other weights in one ControlNet are another step.
         torch.nn.init.normal_(modules.controlnets[kinds[0]].controlnet_mid_block.weight)
         with pytest.raises(Mismatch):
-            chain.check(card, modules, sessions, kinds)
+            chain.check(family, card, modules, sessions, kinds)
 
 
 def test_rows_of_a_batch_do_not_touch_each_other(exported: Path) -> None:
     card: Manifest = read_manifest(exported, NAME)
     part = graphs.part(card, graphs.controlnet(NAME, "canny"))
-    inputs = verify.example(part, card, verify.Size(batch=3, rows=2, height=9, width=13))
+    inputs = verify.example(part.inputs, card, verify.Size(batch=3, rows=2, height=9, width=13))
     together = run(exported, part.graph, **inputs)
     for row in range(3):
         alone = run(exported, part.graph, **{key: value[row : row + 1] for key, value in inputs.items()})

@@ -22,10 +22,11 @@ from export.errors import Mismatch, SourceRefused
 from export.exporter import Outcome, export
 from export.made_for import Wished
 from export.options import Options
-from export.source import Source, open_source
+from export.parts import Source
+from export.source import open_source
 from families import graphs
 from families.defaults import Defaults
-from families.manifest import manifest_path, read_manifest, tokenizer_path
+from families.manifest import manifest_path, read_manifest, tokenizer_paths
 from tests.rigs.tiny_sd15 import make
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ def test_the_card_names_every_graph_and_how_near_it_came(exported: Path) -> None
     assert set(card.graphs) == set(graphs.graph_names(card))
     assert len(card.residuals) == 13
     assert card.scheduler["prediction_type"] == "epsilon"
-    assert card.pooled_controls == ("shuffle",)
+    assert [net.name for net in card.nets if net.pooled] == ["shuffle"]
     assert np.shape(card.preview) == (card.latent_channels + 1, 3)
     floats = {name: made.max_abs_error for name, made in card.graphs.items() if not name.endswith("decoder")}
     assert max(floats.values()) < 1e-4
@@ -96,7 +97,8 @@ def remove_graph(repository: Path, _: Path) -> None:
 
 
 def remove_tokenizer(repository: Path, _: Path) -> None:
-    tokenizer_path(repository, NAME).unlink()
+    (path,) = tokenizer_paths(repository, read_manifest(repository, NAME))
+    path.unlink()
 
 
 def spoil_card(repository: Path, _: Path) -> None:

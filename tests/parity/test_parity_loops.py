@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from families.facts import skips
 from tests.rigs.tiny_sd15 import make
 from tests.rigs.unet_tasks import latents_of, make_facts
 from unet_svc.denoiser import residual_scale
@@ -24,7 +25,7 @@ from unet_svc.task import Hint, Posterior, Task
 
 SIDE, SEED, STEPS, GUIDANCE = 64, 7, 5, 4.0
 KINDS = ("canny", "shuffle")
-RESIDUALS = ((32, 1),) * 13
+RESIDUALS = skips(((32, 1),) * 13)
 COMPARED = [name for name, kind in SCHEDULERS.items() if kind.loop is CommonLoop]
 
 
@@ -47,7 +48,7 @@ class Side:
             text_width=32,
             residuals=RESIDUALS,
             controls=KINDS,
-            pooled_controls=("shuffle",),
+            pooled=("shuffle",),
         )
 
     def posterior(self) -> Posterior:

@@ -1,9 +1,23 @@
 """Cards of models and annotators that exist on paper only, for tests that need the facts and no weights."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from families.annotators import AnnotatorCard
-from families.manifest import GraphFacts, Manifest, ModelFacts
+from families.facts import Encoder, ModelFacts, Net, skips
+from families.manifest import GraphFacts, Manifest
+
+
+def encoder(**changes: Any) -> Encoder:
+    """A small CLIP text encoder, but for `changes`."""
+    settings: dict[str, Any] = {"length": 77, "width": 32, "layers": 2, "pad": 1, "bos": 0, "eos": 1}
+    return Encoder(**settings | changes)
+
+
+def nets(*kinds: str, pooled: Sequence[str] = ()) -> tuple[Net, ...]:
+    """A ControlNet for each of `kinds`, called like it."""
+    return tuple(Net(name=kind, kinds={kind: None}, pooled=kind in pooled) for kind in sorted(kinds))
+
 
 _FACTS: dict[str, Any] = {
     "name": "small",
@@ -11,14 +25,11 @@ _FACTS: dict[str, Any] = {
     "native_size": 128,
     "latent_channels": 4,
     "downscale": 8,
+    "encoders": (encoder(),),
     "text_tokens": 77,
     "text_width": 32,
-    "text_layers": 2,
-    "pad_token_id": 1,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "residuals": ((16, 1), (32, 2)),
-    "controls": ("canny",),
+    "residuals": skips(((16, 1), (32, 2))),
+    "nets": nets("canny"),
     "scheduler": {},
 }
 _EXPORTED: dict[str, Any] = {
@@ -32,13 +43,20 @@ _EXPORTED: dict[str, Any] = {
 
 
 def facts(**changes: Any) -> ModelFacts:
-    """A small model of SD1.5's family, but for `changes`."""
-    return ModelFacts(**{**_FACTS, **changes})
+    """A small model of SD1.5's family, but for `changes`; `controls` gives it a ControlNet for each of these kinds."""
+    return ModelFacts(**_with_nets(changes))
 
 
 def card(**changes: Any) -> Manifest:
     """The same, exported."""
-    return Manifest(**{**_FACTS, **_EXPORTED, **changes})
+    return Manifest(**{**_EXPORTED, **_with_nets(changes)})
+
+
+def _with_nets(changes: dict[str, Any]) -> dict[str, Any]:
+    made = {**_FACTS, **changes}
+    if (controls := made.pop("controls", None)) is not None:
+        made["nets"] = nets(*controls, pooled=made.pop("pooled", ()))
+    return made
 
 
 def annotator(name: str, /, **changes: Any) -> AnnotatorCard:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from families.manifest import ModelFacts
+from families.facts import ModelFacts, skips
 from tests.rigs.model_cards import facts
 from unet_svc.denoising import Denoising, Step
 from unet_svc.loops.contract import Predict
@@ -43,9 +43,9 @@ def make_facts(config: dict[str, Any], **changes: Any) -> ModelFacts:
             "name": "x",
             "native_size": 64,
             "text_width": 8,
-            "residuals": ((4, 1), (8, 2), (8, 2)),
+            "residuals": skips(((4, 1), (8, 2), (8, 2))),
             "controls": ("canny", "inpaint", "shuffle"),
-            "pooled_controls": ("shuffle",),
+            "pooled": ("shuffle",),
             "scheduler": config,
             **changes,
         }

@@ -20,6 +20,7 @@ from export.annotators.source import open_source as open_annotator
 from export.control import app as control_app
 from export.errors import SourceRefused
 from export.facts import facts_of
+from export.families.table import FAMILIES
 from export.hostile import LONGEST_MESSAGE, MOST_BYTES, one_line
 from export.source import DEMO_WEIGHTS, open_controlnet, open_source
 from families.annotators import read_card
@@ -228,7 +229,7 @@ def test_a_name_can_write_nothing_but_text_to_a_terminal(model: Path) -> None:
 def test_a_folders_name_is_text_in_the_card(model: Path, tmp_path: Path) -> None:
     odd = shutil.copytree(model, tmp_path / "a\x1b[31m\nb")
     assert open_source(str(odd), {}).label.isprintable()
-    assert open_controlnet(str(odd / "controlnet-canny"), "canny").label.isprintable()
+    assert open_controlnet(str(odd / "controlnet-canny"), "canny", FAMILIES["sd15"]).label.isprintable()
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "x\ny", "../x", "-"])

@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 
 from export import hub
 from export.errors import HubUnreachable, SourceRefused
-from export.facts import facts_of, residuals
+from export.facts import facts_of
+from export.families.unet import residuals
 from export.source import DEMO_WEIGHTS, default_name, open_source
 from tests.rigs.mesh import DEMO_CONTROLS, ROOT
 
@@ -68,7 +69,7 @@ def test_pickle_weights_are_refused_and_never_opened(model: Path, name: str) -> 
 
 def test_a_pickle_beside_safetensors_is_passed_over(model: Path) -> None:
     (model / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"pickle")
-    assert open_source(str(model), {}).unet.weights.name == WEIGHTS
+    assert open_source(str(model), {}).parts["unet"].weights.name == WEIGHTS
 
 
 @pytest.mark.parametrize(
@@ -81,8 +82,8 @@ def test_a_file_that_only_calls_itself_safetensors_is_refused(model: Path, conte
 
 def test_half_precision_files_are_taken_where_there_are_no_others(model: Path) -> None:
     (model / "unet" / WEIGHTS).rename(model / "unet" / "diffusion_pytorch_model.fp16.safetensors")
-    assert open_source(str(model), {}).unet.variant == "fp16"
-    assert open_source(str(model), {}).vae.variant is None
+    assert open_source(str(model), {}).parts["unet"].variant == "fp16"
+    assert open_source(str(model), {}).parts["vae"].variant is None
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_stable_diffusion_15_has_twelve_residuals_and_the_middle() -> None:
 
 def test_facts_come_from_the_configurations(model: Path) -> None:
     facts = facts_of(open_source(str(model), {}), "some")
-    assert (facts.native_size, facts.downscale, facts.text_width, facts.text_layers) == (128, 8, 128, 2)
+    assert (facts.native_size, facts.downscale, facts.text_width, facts.encoders[0].layers) == (128, 8, 128, 2)
     assert facts.scheduler["prediction_type"] == "v_prediction"
     assert facts.controls == DEMO_CONTROLS
 

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from controlmesh.v1 import preprocess_pb2, types_pb2
 from families import graphs
 from families.additions import as_exported, folders, with_control, without
-from families.manifest import Added, GraphFacts, Manifest, tokenizer_path
+from families.facts import Net
+from families.manifest import Added, GraphFacts, Manifest, tokenizer_paths
 from mesh.admission import Admission
 from mesh.errors import InvalidInput
 from mesh.pictures import encode
@@ -18,7 +20,7 @@ from mesh.tensors import to_array
 from preprocess_svc.controls import CONTROLS
 from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.styles import load_styles
-from tests.rigs.model_cards import card
+from tests.rigs.model_cards import card, encoder
 from unet_svc.denoiser import Denoiser
 
 
@@ -28,21 +30,18 @@ def facts(content: str = "0") -> GraphFacts:
 
 def model(**changes: Any) -> Manifest:
     made = card(controls=("canny", "depth"), text_width=2, **changes)
-    return card(
-        controls=made.controls,
-        text_width=2,
-        **{"graphs": {name: facts() for name in graphs.graph_names(made)}, **changes},
-    )
+    return replace(made, graphs=changes.get("graphs", {name: facts() for name in graphs.graph_names(made)}))
 
 
 def steered(before: Manifest, name: str = "mine", content: str = "0", pooled: bool = False) -> Manifest:
-    return with_control(before, name, Added(takes="canny", source="owner/edges"), facts(content), pooled)
+    net = Net(name=name, kinds={name: None}, pooled=pooled)
+    return with_control(before, net, Added(takes="canny", source="owner/edges"), facts(content))
 
 
 def test_a_card_with_and_without() -> None:
     before = model()
     after = steered(before, "a", pooled=True)
-    assert (after.controls, after.pooled_controls) == (("a", "canny", "depth"), ("a",))
+    assert after.controls == ("a", "canny", "depth") and [net.name for net in after.nets if net.pooled] == ["a"]
     assert set(after.graphs) == set(graphs.graph_names(after)) and list(after.graphs) == sorted(after.graphs)
     assert steered(after, "a", pooled=True) == after and without(after, "a") == before
     assert as_exported(steered(after, "b")) == before
@@ -54,8 +53,8 @@ def test_a_card_with_and_without() -> None:
 
 def test_an_ensemble_tells_its_controls() -> None:
     for kinds in ((), ("canny",), ("canny", "canny", "my-edges")):
-        assert graphs.kinds_of("m", graphs.denoise("m", kinds)) == kinds
-    assert graphs.kinds_of("m", "m_unet") is None and graphs.kinds_of("m", graphs.denoise("m2", ("canny",))) is None
+        assert graphs.nets_of("m", graphs.denoise("m", kinds)) == kinds
+    assert graphs.nets_of("m", "m_unet") is None and graphs.nets_of("m", graphs.denoise("m2", ("canny",))) is None
 
 
 class ModelServer:
@@ -102,8 +101,8 @@ async def test_another_graph_of_the_model_has_all_loaded_anew() -> None:
 
 @pytest.fixture
 def servicer(tmp_path: Path) -> PreprocessServicer:
-    loaded = steered(card(controls=("depth",), text_width=2, pad_token_id=707, bos_token_id=706, eos_token_id=707))
-    target = tokenizer_path(tmp_path, loaded.name)
+    loaded = steered(card(controls=("depth",), text_width=2, encoders=(encoder(width=2, pad=707, bos=706, eos=707),)))
+    (target,) = tokenizer_paths(tmp_path, loaded)
     target.parent.mkdir()
     shutil.copyfile(Path(__file__).parents[3] / "demo/weights/tokenizer/tokenizer.json", target)
     server: Any = ModelServer()

@@ -8,16 +8,17 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from families import graphs
-from families.manifest import ModelFacts
+from families.facts import ModelFacts, hint_channels, skips
 from families.profiles import GPU, PROFILES, profile_of
+from tests.rigs.model_cards import encoder
 from tests.rigs.model_cards import facts as small
 
 
 def facts(**changes: object) -> ModelFacts:
     settings = {
         "name": "m",
-        "text_layers": 3,
-        "residuals": ((32, 1), (32, 2), (64, 2)),
+        "encoders": (encoder(layers=3),),
+        "residuals": skips(((32, 1), (32, 2), (64, 2))),
         "controls": ("canny", "depth", "inpaint"),
     }
     return small(**{**settings, **changes})
@@ -72,7 +73,7 @@ def test_a_hint_that_marks_what_to_repaint_has_a_fourth_channel(kinds: Sequence[
     inputs = {t.name: t.dims[0] for t in graphs.denoise_config(facts(), kinds).input}
     expected = {"canny": 3, "depth": 3, "inpaint": 4}
     assert [inputs[graphs.hint(i)] for i in range(len(kinds))] == [expected[kind] for kind in sorted(kinds)]
-    assert all(graphs.hint_channels(kind) == channels for kind, channels in expected.items())
+    assert all(hint_channels(kind) == channels for kind, channels in expected.items())
 
 
 def test_texts_of_several_chunks_fit_every_graph_that_reads_one() -> None:

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from families.facts import Net, skips
 from families.manifest import (
     GraphFacts,
     Manifest,
@@ -14,6 +16,7 @@ from families.manifest import (
     read_manifest,
     write_manifest,
 )
+from tests.rigs.model_cards import encoder, nets
 
 
 def card(**changes: Any) -> Manifest:
@@ -23,14 +26,11 @@ def card(**changes: Any) -> Manifest:
         "native_size": 512,
         "latent_channels": 4,
         "downscale": 8,
+        "encoders": (encoder(width=768, layers=12, pad=1, bos=2, eos=1),),
         "text_tokens": 77,
         "text_width": 768,
-        "text_layers": 12,
-        "pad_token_id": 1,
-        "bos_token_id": 2,
-        "eos_token_id": 1,
-        "residuals": ((320, 1), (320, 2)),
-        "controls": ("canny", "depth"),
+        "residuals": skips(((320, 1), (320, 2))),
+        "nets": nets("canny", "depth", pooled=("depth",)),
         "scheduler": {"_class_name": "PNDMScheduler", "prediction_type": "epsilon"},
         "preview": ((0.3, 0.2, 0.1),) * 4 + ((0.5, 0.5, 0.5),),
         "graphs": {"some_unet": GraphFacts(sha256="0" * 64, bytes=10, max_abs_error=1e-6)},
@@ -86,7 +86,21 @@ def test_a_name_that_could_leave_its_folder_or_split_a_graph_name_is_refused(nam
         card(name=name)
 
 
-@pytest.mark.parametrize("controls", [("depth", "canny"), ("canny", "canny"), ("canny__x",)])
-def test_controls_are_sorted_single_words(controls: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "controls", [(("depth",), ("canny",)), (("canny",), ("canny",)), (("canny__x",),), (("a", "canny"), ("b", "canny"))]
+)
+def test_nets_are_sorted_single_words_and_every_kind_has_one(controls: tuple[tuple[str, ...], ...]) -> None:
     with pytest.raises(ValueError):
-        card(controls=controls)
+        card(nets=tuple(Net(name=kinds[0], kinds=dict.fromkeys(kinds)) for kinds in controls))
+
+
+def test_a_card_of_a_version_with_one_text_encoder_is_read_as_todays(tmp_path: Path) -> None:
+    wanted = card()
+    old = msgspec.to_builtins(wanted)
+    (words,) = old.pop("encoders")
+    old |= {"text_layers": words["layers"], **{f"{role}_token_id": words[role] for role in ("pad", "bos", "eos")}}
+    old |= {"controls": ["canny", "depth"], "pooled_controls": ["depth"], "residuals": [[320, 1], [320, 2]]}
+    del old["nets"]
+    (tmp_path / "some").mkdir()
+    manifest_path(tmp_path, "some").write_bytes(msgspec.json.encode(old))
+    assert read_manifest(tmp_path, "some") == wanted

@@ -10,13 +10,14 @@ import pytest
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from families import annotators, graphs
+from families.facts import skips
 from model_server.canary import Answer, Count, covering, failing
 from model_server.canary_inputs import canary_request, card_of, faults
 from model_server.watch import ModelLost, Watch
 from tests.rigs.model_cards import annotator, facts
 
 FACTS = facts(
-    residuals=((16, 1), (16, 1), (32, 2), (64, 16), (64, 16)),
+    residuals=skips(((16, 1), (16, 1), (32, 2), (64, 16), (64, 16))),
     controls=("canny", "depth"),
 )
 CONFIGS = graphs.configs(FACTS)

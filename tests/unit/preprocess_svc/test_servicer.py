@@ -8,7 +8,7 @@ import pytest
 
 from controlmesh.v1 import preprocess_pb2, types_pb2
 from families.limits import PROMPT_CHARACTERS
-from families.manifest import tokenizer_path
+from families.manifest import tokenizer_paths
 from mesh.admission import Admission
 from mesh.decoders import Decoding
 from mesh.errors import InvalidInput
@@ -18,14 +18,12 @@ from preprocess_svc.controls import CONTROLS
 from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.styles import load_styles
 from tests.rigs.hints import usual
-from tests.rigs.model_cards import card
+from tests.rigs.model_cards import card, encoder
 
 MODEL = card(
     name="demo",
     text_width=2,
-    pad_token_id=707,
-    bos_token_id=706,
-    eos_token_id=707,
+    encoders=(encoder(width=2, pad=707, bos=706, eos=707),),
     controls=("canny", "inpaint"),
 )
 PICTURE = np.random.default_rng(1).integers(0, 256, (64, 128, 3), np.uint8)
@@ -41,7 +39,7 @@ class Encoder:
 
 
 def made(tmp_path: Path, decoding: Decoding | None = None) -> PreprocessServicer:
-    target = tokenizer_path(tmp_path, "demo")
+    (target,) = tokenizer_paths(tmp_path, MODEL)
     target.parent.mkdir()
     shutil.copyfile(Path(__file__).parents[3] / "demo/weights/tokenizer/tokenizer.json", target)
     admission = Admission(2, 2, "requests in preparation")

@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from families.limits import PROMPT_CHUNKS
-from families.manifest import tokenizer_path
+from families.manifest import tokenizer_paths
 from mesh.errors import InternalError, InvalidInput
 from preprocess_svc.chunks import Tokens, chunks_needed, lay_out
 from preprocess_svc.tags import note, without_tags
 from preprocess_svc.text import TextEncoder
-from tests.rigs.model_cards import card
+from tests.rigs.model_cards import card, encoder
 
 TOKENIZER = Path("demo/weights/tokenizer/tokenizer.json")
 BOS, EOS, PAD, WIDTH = 706, 707, 5, 8
 
-FACTS = card(name="demo", text_width=WIDTH, pad_token_id=PAD, bos_token_id=BOS, eos_token_id=EOS)
+FACTS = card(name="demo", text_width=WIDTH, encoders=(encoder(pad=PAD, bos=BOS, eos=EOS),))
 
 
 class Encoder:
@@ -48,7 +48,7 @@ def triton() -> Encoder:
 
 @pytest.fixture
 def encoder(tmp_path: Path, triton: Encoder) -> TextEncoder:
-    target = tokenizer_path(tmp_path, "demo")
+    (target,) = tokenizer_paths(tmp_path, FACTS)
     target.parent.mkdir()
     shutil.copyfile(Path(__file__).parents[3] / TOKENIZER, target)
     return TextEncoder(FACTS, tmp_path, triton)
@@ -154,8 +154,8 @@ async def test_skipping_more_layers_than_there_are_is_refused(encoder: TextEncod
 @given(st.lists(st.tuples(st.integers(0, 700), st.floats(0, 10, width=32)), max_size=400), st.integers(0, 2))
 def test_chunks_hold_every_token_once_with_its_weight(drawn: list[tuple[int, float]], empty: int) -> None:
     tokens = Tokens([token for token, _ in drawn], [weight for _, weight in drawn])
-    chunks = chunks_needed(tokens, FACTS) + empty
-    ids, weights = lay_out(tokens, chunks, FACTS)
+    chunks = chunks_needed(tokens, FACTS.encoders[0]) + empty
+    ids, weights = lay_out(tokens, chunks, FACTS.encoders[0])
     assert ids.shape == (chunks, 77)
     assert weights.shape == (chunks * 77,)
     rows = weights.reshape(chunks, 77)

@@ -10,7 +10,7 @@ import pytest
 
 from controlmesh.v1 import types_pb2, unet_pb2
 from families.defaults import Defaults
-from families.manifest import ModelFacts
+from families.facts import ModelFacts
 from mesh.admission import Admission
 from mesh.errors import InternalError, InvalidInput
 from mesh.pictures import decode

@@ -1,0 +1,103 @@
+"""What the exporter asks of a family of models.
+
+A family is one class in a file of its own here, one row of `export.families.table`, and its facts in `families/`.
+Methods that need torch import it themselves: a refusal, and a run that has nothing to do, must not wait for it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from export.families.checks import Check
+from export.parts import Modules, Part, Source
+from families.facts import ModelFacts, Net
+from families.tensors import Part as Graph
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A graph to make: the module to trace and the computation it is held against."""
+
+    part: Graph
+    module: nn.Module
+    reference: Callable[..., Any]
+
+
+class ExportFamily(ABC):
+    """A family: the sources that it takes, and the graphs that it makes of them."""
+
+    name: ClassVar[str]
+    """Its row in `families.table`."""
+    shape: ClassVar[str]
+    """What its configurations are called in refusals, such as `SD1.5-shaped`."""
+    expected: ClassVar[str]
+    """A sentence that says what a source must be."""
+    pipelines: ClassVar[frozenset[str]]
+    """`_class_name` of model_index.json."""
+    schedulers: ClassVar[frozenset[str]]
+    """`_class_name` of scheduler_config.json."""
+    scheduler_checks: ClassVar[Mapping[str, Check]]
+    parts: ClassVar[Mapping[str, str]]
+    """Sub-folder of the source -> the only class that it may name."""
+    tokenizers: ClassVar[tuple[str, ...]]
+    """Sub-folders with a tokenizer, in the order of the encoders that read them."""
+    controlnets: ClassVar[frozenset[str]]
+    """Classes of its ControlNets."""
+    settings: ClassVar[Mapping[str, Mapping[str, Check]]]
+    """Class -> setting -> check of its value. A missing setting has the library's default, which is valid, except for
+    those in `required`."""
+    required: ClassVar[Mapping[str, frozenset[str]]]
+
+    @abstractmethod
+    def check(self, source: Source) -> None:
+        """Raise SourceRefused if parts of `source` do not belong together."""
+
+    @abstractmethod
+    def check_net(self, config: Mapping[str, Any], source: Source, name: str) -> None:
+        """Raise SourceRefused if the ControlNet `name` with this configuration belongs to another model."""
+
+    @abstractmethod
+    def check_fit(self, config: Mapping[str, Any], facts: ModelFacts, label: str) -> None:
+        """Raise Misfit if a ControlNet, called `label`, does not fit the exported model of `facts`."""
+
+    @abstractmethod
+    def facts(self, source: Source, name: str) -> ModelFacts:
+        """The facts of a model. Raises SourceRefused for an unusable tokenizer, ValueError for facts that are none."""
+
+    @abstractmethod
+    def net(self, part: Part, name: str) -> Net:
+        """The facts of a ControlNet that is called `name` in requests."""
+
+    @abstractmethod
+    def load(self, source: Source) -> Modules:
+        """Load the torch modules. Raises SourceRefused for weights that are not those of the configuration."""
+
+    @abstractmethod
+    def load_net(self, part: Part, name: str) -> Any:
+        """Load one ControlNet; raises as `load`."""
+
+    @abstractmethod
+    def rows(self, facts: ModelFacts, modules: Modules) -> list[Row]:
+        """Every graph of the model, in the order in which they are made."""
+
+    @abstractmethod
+    def net_row(self, facts: ModelFacts, net: Net, module: Any) -> Row:
+        """The graph of one ControlNet."""
+
+    @abstractmethod
+    def step(self, facts: ModelFacts, modules: Modules, nets: Sequence[str], inputs: Mapping[str, Tensor]) -> Tensor:
+        """One guided denoising step by diffusers' own classes, with `nets` (sorted, may repeat).
+
+        inputs: by the names of `families.graphs.step_inputs`; returns the prediction FP32 [B, channels, h, w].
+        """
+
+    @abstractmethod
+    def written_for_graphs(self, module: nn.Module) -> AbstractContextManager[None]:
+        """Within it, layers of `module` that a tracer writes badly are written otherwise, with the same results."""

@@ -1,0 +1,14 @@
+"""Stable Diffusion 1.5 and what is shaped like it (Rombach et al. 2022; ControlNet: Zhang et al. 2023)."""
+
+from families.family import Family
+from families.limits import DEFAULT_GUIDANCE, DEFAULT_STEPS, MOST_CONTROLS, SIDE
+
+SD15 = Family(
+    name="sd15",
+    title="Stable Diffusion 1.5",
+    side=SIDE,
+    most_pixels=1024 * 1024,
+    steps=DEFAULT_STEPS,
+    guidance=DEFAULT_GUIDANCE,
+    most_controls=MOST_CONTROLS,
+)
