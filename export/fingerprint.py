@@ -39,7 +39,7 @@ def inputs_of(source: Source, facts: ModelFacts) -> str:
         path
         for path in (
             *_HERE.glob("graphs/*.py"),
-            _HERE / "families" / f"{facts.family}.py",
+            *(_HERE / "families" / f"{name}.py" for name in (facts.family, "unet")),
             *(_HERE / name for name in ("load.py", "preview.py", "tokens.py", "trace.py")),
         )
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import HubUnreachable, SourceRefused
+from export.parts import TOKENIZER_FILES
 
 WEIGHTS = (
     "diffusion_pytorch_model.safetensors",
@@ -32,15 +33,11 @@ _DIFFUSERS = "in diffusers layout (config.json and *.safetensors files are enoug
 
 PIPELINE = Wanted(
     f"a pipeline {_DIFFUSERS}",
-    ("text_encoder/", "unet/", "vae/"),
+    ("text_encoder/", "text_encoder_2/", "unet/", "vae/"),
     (
         "model_index.json",
         "scheduler/scheduler_config.json",
-        "tokenizer/tokenizer.json",
-        "tokenizer/vocab.json",
-        "tokenizer/merges.txt",
-        "tokenizer/tokenizer_config.json",
-        "tokenizer/special_tokens_map.json",
+        *(f"{folder}/{name}" for folder in ("tokenizer", "tokenizer_2") for name in TOKENIZER_FILES),
     ),
 )
 CONTROLNET = Wanted(f"a ControlNet {_DIFFUSERS}", ("",), ())

@@ -39,13 +39,14 @@ class Part:
 class Source:
     """A checked model in the folder `root`.
 
-    `label` names it without any path; `family` is a row of the families' table; `parts` and `tokenizers` have the names
-    of sub-folders as keys, `controlnets` kinds of control.
+    `label` names it without any path; `family` is a row of the families' table; `index` is model_index.json; `parts`
+    and `tokenizers` have the names of sub-folders as keys, `controlnets` kinds of control, or names of unions.
     """
 
     root: Path
     label: str
     family: str
+    index: Mapping[str, Any]
     parts: Mapping[str, Part]
     tokenizers: Mapping[str, Path]
     scheduler: Mapping[str, Any]

@@ -44,7 +44,7 @@ def open_source(source: str, controlnets: Mapping[str, str], offline: bool = Fal
 
 def _opened(source: str, controlnets: Mapping[str, str], offline: bool) -> Source:
     root = DEMO_WEIGHTS if source == DEMO else _folder(source, hub.PIPELINE, offline)
-    family = _family(root)
+    family, index = _family(root)
     parts = {name: _part(root / name, family, frozenset({kind}), name) for name, kind in family.parts.items()}
     scheduler = _config(root / "scheduler" / "scheduler_config.json", "scheduler", family)
     _allowed(scheduler, family.schedulers, "scheduler", family)
@@ -55,6 +55,7 @@ def _opened(source: str, controlnets: Mapping[str, str], offline: bool) -> Sourc
         root=root,
         label=DEMO if source == DEMO else one_line(root.name if Path(source).is_dir() else source),
         family=family.name,
+        index=index,
         parts=parts,
         tokenizers={name: _tokenizer(root / name, name) for name in family.tokenizers},
         scheduler=scheduler,
@@ -68,17 +69,18 @@ def _opened(source: str, controlnets: Mapping[str, str], offline: bool) -> Sourc
     return opened
 
 
-def _family(root: Path) -> ExportFamily:
-    """The family of the pipeline that model_index.json names."""
+def _family(root: Path) -> tuple[ExportFamily, Mapping[str, Any]]:
+    """The family of the pipeline that model_index.json names, and that file's content."""
     index = "model_index.json"
     try:
-        named = read_object(root / index, index).get("_class_name")
+        found = read_object(root / index, index)
     except FileNotFoundError:
         expected = " ".join(family.expected for family in FAMILIES.values())
         raise SourceRefused(f"{index}: {index} is missing. {expected}") from None
+    named = found.get("_class_name")
     for family in FAMILIES.values():
         if isinstance(named, str) and named in family.pipelines:
-            return family
+            return family, found
     expected = " ".join(family.expected for family in FAMILIES.values())
     known = sorted(name for family in FAMILIES.values() for name in family.pipelines)
     raise SourceRefused(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from export.errors import Mismatch
-from families.facts import ModelFacts
+from families.facts import SIZE_NUMBERS, ModelFacts
 from families.tensors import Part
 from families.tensors import Tensor as Declared
 
@@ -84,7 +84,14 @@ def _random(tensor: Declared, shape: tuple[int, ...], facts: ModelFacts, seed: t
         return torch.randint(0, min(encoder.layers for encoder in facts.encoders), shape, generator=seed)
     if name == "timestep":
         return torch.randint(0, 1000, shape, generator=seed).float()
-    if name == "guidance":
+    if name == "mode":
+        modes = [mode for net in facts.nets for mode in net.kinds.values() if mode is not None]
+        return torch.randint(0, max(modes) + 1, shape, generator=seed)
+    if name == "vector" and facts.vector is not None and facts.vector.sizes:
+        pooled = torch.randn((*shape[:-1], facts.vector.pooled), generator=seed)
+        pixels = torch.randint(0, 1024, (*shape[:-1], SIZE_NUMBERS), generator=seed).float()
+        return torch.cat([pooled, pixels], dim=-1)
+    if name in ("guidance", "distilled"):
         return 1.0 + 9.0 * torch.rand(shape, generator=seed)
     if name == "scale":
         return 1.5 * torch.rand(shape, generator=seed)

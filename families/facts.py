@@ -58,6 +58,8 @@ class Net(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kinds: dict[str, int | None]
     """Kind -> its mode, for a net that serves several (a union); None for one that knows only one."""
+    reads_vector: bool = True
+    """Whether it reads the model's `vector`, if that has one: small SDXL ControlNets do not."""
     pooled: bool = False
     """Whether its residuals are averaged over the picture (diffusers' global_pool_conditions, `shuffle`): for these
     diffusers always uses guess mode, in which no residuals are added to the negative row."""
@@ -77,6 +79,24 @@ class Net(msgspec.Struct, frozen=True, kw_only=True):
     def channels(self) -> int:
         """Channels of its hints in pixels; all of its kinds are alike in that."""
         return max(map(hint_channels, self.kinds))
+
+
+class Vector(msgspec.Struct, frozen=True, kw_only=True):
+    """What a denoiser reads of a text and its picture besides the tokens: one vector a text row."""
+
+    pooled: int
+    """Channels of the text encoder's answer for the text as a whole."""
+    sizes: bool = False
+    """Whether six numbers follow: height and width of the original picture, top and left of its crop, height and width
+    of the picture to make, pixels (SDXL: Podell et al. 2023, section 2.2)."""
+
+    @property
+    def width(self) -> int:
+        """Channels of the vector."""
+        return self.pooled + (SIZE_NUMBERS if self.sizes else 0)
+
+
+SIZE_NUMBERS = 6
 
 
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +121,14 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Named dimensions of each ControlNet residual, without the batch; of a UNet's the last one is the mid block's."""
     nets: tuple[Net, ...] = ()
     """Its ControlNets, sorted by name; each kind of control has one."""
+    vector: Vector | None = None
+    """None: the denoiser reads tokens alone."""
+    zero_negative: bool = False
+    """Whether an empty negative prompt is zeros in place of its encoding (diffusers' force_zeros_for_empty_prompt)."""
+    distilled: bool = False
+    """Whether the guidance scale is an input of the denoiser, which then needs no negative row."""
+    concat_channels: int = 0
+    """Channels that the denoiser reads beside the latents."""
     scheduler: dict[str, Any]
     """The model's own scheduler_config.json: prediction type, betas, timestep spacing."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from families.limits import Range
 
@@ -24,3 +25,14 @@ class Family:
     guidance: float
     most_controls: int
     """ControlNets at once."""
+    skips: Literal["both", "positive"] = "both"
+    """Which prompts leave out layers of the text encoder: in diffusers' SDXL pipelines the positive one alone."""
+
+    def check_size(self, width: int, height: int) -> tuple[str, str] | None:
+        """(field, what is wrong) with the size of a picture in pixels; None if it is one that the family makes."""
+        for field, side in (("width", width), ("height", height)):
+            if not self.side.holds(side):
+                return field, f"{field} must be {self.side}, not {side}"
+        if width * height > self.most_pixels:
+            return "width", f"width times height must be at most {self.most_pixels}, not {width * height}"
+        return None

@@ -76,6 +76,10 @@ def scale(index: int) -> str:
     return f"scale_{index}"
 
 
+def mode(index: int) -> str:
+    return f"mode_{index}"
+
+
 def graph_names(facts: ModelFacts) -> tuple[str, ...]:
     """Every graph that has a `model.onnx`, sorted."""
     return tuple(sorted(part.graph for part in _parts(facts)))
@@ -114,7 +118,10 @@ def latents(facts: ModelFacts, name: str) -> Tensor:
 def steering(facts: ModelFacts) -> tuple[Tensor, ...]:
     """What every ControlNet and the denoiser itself read. The number of tokens depends on the request: a long prompt
     takes several lengths of the text encoder."""
-    return (latents(facts, "sample"), TIMESTEP, Tensor("text", "FP32", ("rows", "tokens", facts.text_width)))
+    text = Tensor("text", "FP32", ("rows", "tokens", facts.text_width))
+    vector = [Tensor("vector", "FP32", ("rows", facts.vector.width))] if facts.vector else []
+    distilled = [Tensor("distilled", "FP32", (1,))] if facts.distilled else []
+    return (latents(facts, "sample"), TIMESTEP, text, *vector, *distilled)
 
 
 def control_inputs(facts: ModelFacts, net: Net, at: str = "") -> tuple[Tensor, ...]:
@@ -122,12 +129,17 @@ def control_inputs(facts: ModelFacts, net: Net, at: str = "") -> tuple[Tensor, .
     return (
         Tensor(f"hint{at}", "UINT8", (net.channels, "H", "W")),
         Tensor(f"scale{at}", "FP32", ("rows", len(facts.residuals))),
+        *([Tensor(f"mode{at}", "INT64", (1,))] if net.union else []),
     )
 
 
 def residual_tensors(facts: ModelFacts, prefix: str = "residual") -> tuple[Tensor, ...]:
     """`<prefix>_i` FP32 in diffusers' order, as `facts.residuals` says."""
     return tuple(Tensor(f"{prefix}_{index}", "FP32", dims) for index, dims in enumerate(facts.residuals))
+
+
+def _read_by(net: Net, shared: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(tensor for tensor in shared if net.reads_vector or tensor.name != "vector")
 
 
 def _parts(facts: ModelFacts) -> tuple[Part, ...]:
@@ -139,17 +151,19 @@ def _parts(facts: ModelFacts) -> tuple[Part, ...]:
         for index, encoder in enumerate(facts.encoders)
     )
     skipped = Tensor("layers_skipped", "INT64", (1,))
-    hidden = Tensor("hidden", "FP32", (facts.text_tokens, facts.text_width))
+    words = [Tensor("hidden", "FP32", (facts.text_tokens, facts.text_width))]
+    words += [Tensor("pooled", "FP32", (facts.vector.pooled,))] if facts.vector else []
+    concat = [Tensor("concat", "FP32", (facts.concat_channels, "h", "w"))] if facts.concat_channels else []
     addends = (*residual_tensors(facts, "a"), *residual_tensors(facts, "b"))
     return (
-        Part(text_encoder(m), "text_encoder", (*tokens, skipped), (hidden,)),
+        Part(text_encoder(m), "text_encoder", (*tokens, skipped), tuple(words)),
         *(
-            Part(controlnet(m, net.name), "denoiser", (*shared, *control_inputs(facts, net)), residuals)
+            Part(controlnet(m, net.name), "denoiser", (*_read_by(net, shared), *control_inputs(facts, net)), residuals)
             for net in facts.nets
         ),
         Part(no_control(m), "denoiser", (sample, text), residuals),
         Part(add_residuals(m), "denoiser", addends, residuals),
-        Part(unet(m), "denoiser", (*shared, GUIDANCE, *residuals), (latents(facts, "prediction"),)),
+        Part(unet(m), "denoiser", (*shared, GUIDANCE, *concat, *residuals), (latents(facts, "prediction"),)),
         Part(vae_decoder(m), "vae", (latents(facts, "latents"),), (PICTURE,)),
         Part(vae_encoder(m), "vae", (PICTURE,), (latents(facts, "mean"), latents(facts, "deviation"))),
     )

@@ -45,8 +45,10 @@ WEIGHT = Range(0, 20)
 """Conditioning scale of a control."""
 FRACTION = Range(0, 1)
 """Share of the steps at which a control begins or ends."""
-SIDE = Range(64, 1024, multiple=8)
-"""Width and height of a picture, pixels."""
+SIDE = Range(64, 2048, multiple=8)
+"""Width and height of a picture, pixels, whatever the model; each family narrows it."""
+ORIGINAL_SIDE = Range(0, 16_384)
+"""Sides and edges of the picture that one is to look as if it was cut from (SDXL), pixels; 0: as it is."""
 STEPS = Range(1, 150)
 GUIDANCE = Range(1, 20)
 """Guidance scale; 1 means no guidance."""

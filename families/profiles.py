@@ -42,10 +42,20 @@ _LARGE = Profile(
     cpu_threads={"text_encoder": 2, "denoiser": 4, "vae": 4},
 )
 
+# An estimate as well: of a picture of 1024 px two rows fill a large GPU, and a CPU with one.
+_HUGE = Profile(
+    batch={"text_encoder": 8, "denoiser": 2, "vae": 1},
+    queue_delay_us={"text_encoder": 0, "denoiser": 500, "vae": 0},
+    queue_size=64,
+    cpu_threads={"text_encoder": 2, "denoiser": 4, "vae": 4},
+)
+
 # (family, largest native size in pixels that the row is for, profile); the first row that fits is used.
 PROFILES: tuple[tuple[str, int, Profile], ...] = (
     ("sd15", 256, _SMALL),
     ("sd15", 1024, _LARGE),
+    ("sdxl", 256, _SMALL),
+    ("sdxl", 2048, _HUGE),
 )
 
 

@@ -2,8 +2,15 @@
 
 from collections.abc import Mapping
 
+from families.facts import ModelFacts
 from families.family import Family
 from families.sd15 import SD15
+from families.sdxl import SDXL
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (SD15,)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (SD15, SDXL)}
 """Name in cards -> family."""
+
+
+def family_of(facts: ModelFacts) -> Family:
+    """The family of a model."""
+    return FAMILIES[facts.family]

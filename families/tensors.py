@@ -59,3 +59,8 @@ class Part:
     """Its key in the profile's tables: text_encoder, denoiser, vae or annotator."""
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs, in their order."""
+        return tuple(tensor.name for tensor in self.inputs)

@@ -10,7 +10,15 @@ from prometheus_client import Histogram
 
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
 from families import graphs
-from families.limits import DEFAULT_END, DEFAULT_WEIGHT, MOST_CONTROLS, MOST_HINTS, PROMPT_CHARACTERS, SIDE
+from families.limits import (
+    DEFAULT_END,
+    DEFAULT_WEIGHT,
+    MOST_CONTROLS,
+    MOST_HINTS,
+    ORIGINAL_SIDE,
+    PROMPT_CHARACTERS,
+    SIDE,
+)
 from families.loaded import LoadedModels
 from families.manifest import Manifest
 from mesh.admission import Admission
@@ -28,7 +36,7 @@ from preprocess_svc.hints import MadeHint, Wish, find_control, make_hint
 from preprocess_svc.remarks import on_mask
 from preprocess_svc.sizes import fitted_size, picture_size, target_size
 from preprocess_svc.styles import StyleBook
-from preprocess_svc.text import TextEncoder
+from preprocess_svc.text import NEGATIVE, Encoded, TextEncoder
 
 HINT_SECONDS = Histogram("cn_hint_duration_seconds", "Time to make one hint.", ["kind"])
 _DEFAULT_SHORT_SIDE = 512
@@ -72,6 +80,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         model = await self._models.seek(request.model, self._is_served)
         _check_prompts(request)
         _check_controls(request, model)
+        _check_sizes(request, model)
         picture = picture_size(request.picture_width, request.picture_height)
         async with self._admission:
             if request.controls and request.controls[0].HasField("image"):
@@ -83,11 +92,11 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                 request.prompt, request.negative_prompt, request.enhance_prompt, request.enhance_style
             )
             prompts = [("prompt", words.prompt)]
-            if request.guidance:
-                prompts.insert(0, ("negative_prompt", words.negative_prompt))
+            if request.guidance and not model.distilled:
+                prompts.insert(0, (NEGATIVE, words.negative_prompt))
             weighting = request.prompt_weighting if request.HasField("prompt_weighting") else True
             # The first that fails stops the others: nobody waits for their pictures any more.
-            (text, notes), made = await both(
+            encoded, made = await both(
                 self._encoders[model.name].encode(prompts, request.clip_skip, weighting),
                 together(
                     self._made(control, size, f"controls[{i}]", model, mask.pixels if mask else None)
@@ -97,7 +106,8 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         return preprocess_pb2.PrepareResponse(
             conditioning=types_pb2.Conditioning(
                 model=model.name,
-                text=to_message(text),
+                text=to_message(encoded.text),
+                vector=_vector(encoded, model, request, size),
                 hints=[_hint(control, hint) for control, hint in zip(request.controls, made, strict=True)],
                 width=size[0],
                 height=size[1],
@@ -105,7 +115,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             ),
             notes=[
                 *words.notes,
-                *notes,
+                *encoded.notes,
                 *(on_mask(mask) if mask else ()),
                 *(note for hint in made for note in hint.notes),
             ],
@@ -258,6 +268,29 @@ def _hint(control: types_pb2.Control, made: MadeHint) -> types_pb2.Hint:
         start=control.start,
         end=control.end if control.HasField("end") else DEFAULT_END,
     )
+
+
+def _vector(
+    encoded: Encoded, model: Manifest, request: preprocess_pb2.PrepareRequest, size: tuple[int, int]
+) -> types_pb2.Tensor | None:
+    """What the model reads besides tokens; None if it reads nothing else."""
+    if model.vector is None or encoded.pooled is None:
+        return None
+    if not model.vector.sizes:
+        return to_message(encoded.pooled)
+    width, height = size
+    original = (request.original_height or height, request.original_width or width)
+    sizes = np.array([*original, request.crop_top, request.crop_left, height, width], np.float32)
+    return to_message(np.concatenate([encoded.pooled, np.tile(sizes, (len(encoded.pooled), 1))], axis=1))
+
+
+def _check_sizes(request: preprocess_pb2.PrepareRequest, model: Manifest) -> None:
+    for field in ("original_width", "original_height", "crop_left", "crop_top"):
+        pixels = getattr(request, field)
+        if pixels and (model.vector is None or not model.vector.sizes):
+            raise InvalidInput(f"{field} is not supported by model {model.name!r}: remove it", field=field)
+        if not ORIGINAL_SIDE.holds(pixels):
+            raise InvalidInput(f"{field} must be {ORIGINAL_SIDE}, not {pixels}", field=field)
 
 
 def _check_prompts(request: preprocess_pb2.PrepareRequest) -> None:

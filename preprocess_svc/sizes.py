@@ -1,12 +1,16 @@
 """The size of the picture to generate when the request does not give it."""
 
+from dataclasses import replace
+
 from families.facts import ModelFacts
-from families.limits import SIDE
+from families.limits import SIDE, Range
+from families.table import family_of
 from mesh.errors import InvalidInput
 from mesh.pictures import MAX_PIXELS, MAX_SIDE
 
 # For a 512-px model, sizes derived from a picture are multiples of 64, as in Hugging Face's ControlNet handler.
 _PARTS = 8
+_LONGEST = 1024
 
 
 def target_size(
@@ -26,18 +30,27 @@ def target_size(
             the model's native size.
 
     Raises:
-        InvalidInput: a requested side is out of range.
+        InvalidInput: a requested side is out of range, or both together.
     """
+    family = family_of(facts)
     for field, side in (("width", width), ("height", height)):
-        if side and not SIDE.holds(side):
-            raise InvalidInput(f"{field} must be {SIDE}, not {side}", field=field)
+        if side and not family.side.holds(side):
+            raise InvalidInput(f"{field} must be {family.side}, not {side}", field=field)
     if width and height:
+        if wrong := family.check_size(width, height):
+            raise InvalidInput(wrong[1], field=wrong[0])
         return width, height
     if width or height:
-        ratio = picture[0] / picture[1] if picture else 1.0
-        return width or _fit(height * ratio, SIDE.multiple), height or _fit(width / ratio, SIDE.multiple)
+        ratio, multiple = picture[0] / picture[1] if picture else 1.0, family.side.multiple
+        width, height = (
+            width or _fit(height * ratio, multiple, family.side),
+            height or _fit(width / ratio, multiple, family.side),
+        )
+        if wrong := family.check_size(width, height):
+            raise InvalidInput(wrong[1], field=wrong[0])
+        return width, height
     usual = default or (facts.native_size, facts.native_size)
-    return usual if picture is None else fitted_size(picture, min(usual))
+    return usual if picture is None else fitted_size(picture, min(usual), family.side)
 
 
 def picture_size(width: int, height: int) -> tuple[int, int] | None:
@@ -61,7 +74,7 @@ def picture_size(width: int, height: int) -> tuple[int, int] | None:
     return width, height
 
 
-def fitted_size(picture: tuple[int, int], short_side: int) -> tuple[int, int]:
+def fitted_size(picture: tuple[int, int], short_side: int, side: Range | None = None) -> tuple[int, int]:
     """Scale `picture` (width, height) to a shorter side of `short_side`, each side rounded to an eighth of that.
 
     At 512 this is the rule of the Hugging Face ControlNet handler (`resize_image` of the ControlNet annotators): half
@@ -71,10 +84,12 @@ def fitted_size(picture: tuple[int, int], short_side: int) -> tuple[int, int]:
 
     An eighth is rounded down to a multiple of what sides must be a multiple of, so that every result is valid.
     """
+    # A hint that is for no model is at most twice as long as wide, but for small ones.
+    side = side or replace(SIDE, maximum=min(max(_LONGEST, 2 * short_side), SIDE.maximum))
     factor = short_side / min(picture)
-    multiple = max(SIDE.multiple, short_side // _PARTS // SIDE.multiple * SIDE.multiple)
-    return _fit(picture[0] * factor, multiple), _fit(picture[1] * factor, multiple)
+    multiple = max(side.multiple, short_side // _PARTS // side.multiple * side.multiple)
+    return _fit(picture[0] * factor, multiple, side), _fit(picture[1] * factor, multiple, side)
 
 
-def _fit(side: float, multiple: int) -> int:
-    return int(min(max(round(side / multiple) * multiple, SIDE.minimum), SIDE.maximum))
+def _fit(pixels: float, multiple: int, side: Range) -> int:
+    return int(min(max(round(pixels / multiple) * multiple, side.minimum), side.maximum))

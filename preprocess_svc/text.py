@@ -1,7 +1,8 @@
-"""Turn prompts into text embeddings: CLIP tokens here, the encoder in Triton."""
+"""Turn prompts into text embeddings: tokens here, the encoders in Triton."""
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from families import graphs, limits
+from families.facts import Encoder
 from families.manifest import Manifest, tokenizer_paths
 from families.profiles import profile_of
+from families.table import family_of
 from mesh.errors import InvalidInput
 from mesh.soundness import not_finite, sound
 from mesh.triton import Triton
@@ -20,10 +23,25 @@ from preprocess_svc.tags import note, without_tags
 from preprocess_svc.weighting import PROMPT_WEIGHT, Piece, parse, weigh
 
 _BROKEN = not_finite("the text embeddings", "the weights of the model's text encoder may be broken")
+NEGATIVE = "negative_prompt"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Prompts as a denoiser reads them.
+
+    text: FLOAT32 [prompts, tokens, width], where `tokens` is the text encoder's length times the chunks of the longest
+    prompt, and the others end in empty chunks; pooled: FLOAT32 [prompts, channels], the first chunk of each as a whole,
+    None for models that don't read it; notes: on prompts that were too long or had weights out of range.
+    """
+
+    text: NDArray[np.float32]
+    pooled: NDArray[np.float32] | None
+    notes: list[str]
 
 
 class TextEncoder:
-    """One model's tokenizer and text encoder.
+    """One model's tokenizers and text encoders.
 
     Args:
         manifest: the model's card.
@@ -35,14 +53,13 @@ class TextEncoder:
         self._manifest = manifest
         self._triton = triton
         self._batch = profile_of(manifest).batch["text_encoder"]
-        (self._encoder,) = manifest.encoders
-        (path,) = tokenizer_paths(repository, manifest)
-        self._tokenizer = Tokenizer.from_file(str(path))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._encoders = [
+            (encoder, _tokenizer(path))
+            for encoder, path in zip(manifest.encoders, tokenizer_paths(repository, manifest), strict=True)
+        ]
 
-    def tokenize(self, field: str, text: str, weighting: bool) -> tuple[Tokens, list[str]]:
-        """Tokenize one prompt without its tags, up to what the model reads; also returns notes on what was dropped.
+    def tokenize(self, field: str, text: str, weighting: bool) -> tuple[list[Tokens], list[str]]:
+        """Tokenize one prompt without its tags for each encoder, up to what it reads; also notes on what was dropped.
 
         Args:
             field: the prompt's field, for the notes.
@@ -54,63 +71,100 @@ class TextEncoder:
         pieces = parse(text) if weighting else [Piece(text, 1.0)]
         if not all(PROMPT_WEIGHT.holds(piece.weight) for piece in pieces):
             notes.append(f"weights in {field} must be {PROMPT_WEIGHT}; those outside were set to the nearest limit")
-        tokens = Tokens([], [])
-        encodings = self._tokenizer.encode_batch([piece.text for piece in pieces], add_special_tokens=False)
-        for piece, encoding in zip(pieces, encodings, strict=True):
-            tokens.ids.extend(encoding.ids)
-            tokens.weights.extend([PROMPT_WEIGHT.clamp(piece.weight)] * len(encoding.ids))
-        capacity = chunk_capacity(self._encoder) * (limits.PROMPT_CHUNKS if weighting else 1)
-        if dropped := max(0, len(tokens.ids) - capacity):
-            notes.append(
-                f"{field} has {capacity + dropped} tokens; the model reads {capacity}: the last {dropped} were dropped"
-            )
-        return tokens.first(capacity), notes
+        read = []
+        for encoder, tokenizer in self._encoders:
+            tokens = Tokens([], [])
+            encodings = tokenizer.encode_batch([piece.text for piece in pieces], add_special_tokens=False)
+            for piece, encoding in zip(pieces, encodings, strict=True):
+                tokens.ids.extend(encoding.ids)
+                tokens.weights.extend([PROMPT_WEIGHT.clamp(piece.weight)] * len(encoding.ids))
+            capacity = chunk_capacity(encoder) * (limits.PROMPT_CHUNKS if weighting else 1)
+            if dropped := max(0, len(tokens.ids) - capacity):
+                notes.append(
+                    f"{field} has {capacity + dropped} tokens; the model reads {capacity}: the last {dropped} were "
+                    "dropped"
+                )
+            read.append(tokens.first(capacity))
+        return read, list(dict.fromkeys(notes))
 
-    async def encode(
-        self, prompts: Sequence[tuple[str, str]], clip_skip: int = 0, weighting: bool = True
-    ) -> tuple[NDArray[np.float32], list[str]]:
-        """Encode several prompts, all in one call if they fit into a batch.
+    async def encode(self, prompts: Sequence[tuple[str, str]], clip_skip: int = 0, weighting: bool = True) -> Encoded:
+        """Encode several prompts, all in one call if they fit into a batch, as diffusers' `encode_prompt`.
 
         Args:
-            prompts: (field's name, text) pairs.
-            clip_skip: how many of the encoder's last layers to skip, 0 to 8, fewer than it has.
+            prompts: (field's name, text) pairs. An empty NEGATIVE is zeros where the model's card says so.
+            clip_skip: how many of the encoders' last layers to skip, 0 to 8, fewer than they have.
             weighting: True parses weights (`weighting.py`) and uses up to PROMPT_CHUNKS chunks; False takes the text
                 literally and uses one chunk.
-
-        Returns:
-            FLOAT32 [prompts, tokens, width] after the final layer norm, as diffusers' `encode_prompt`, and notes on
-            prompts that were too long or had weights out of range. `tokens` is the text encoder's length times the
-            chunks of the longest prompt; the others end in empty chunks.
 
         Raises:
             InvalidInput: `clip_skip` is out of range or skips every layer.
             InternalError: the encoder's answer is not finite.
         """
-        facts, encoder = self._manifest, self._encoder
-        if not limits.CLIP_SKIP.holds(clip_skip) or clip_skip >= encoder.layers:
-            most = min(int(limits.CLIP_SKIP.maximum), encoder.layers - 1)
+        facts = self._manifest
+        layers = min(encoder.layers for encoder, _ in self._encoders)
+        if not limits.CLIP_SKIP.holds(clip_skip) or clip_skip >= layers:
+            most = min(int(limits.CLIP_SKIP.maximum), layers - 1)
             raise InvalidInput(f"clip_skip must be 0 to {most} for this model, not {clip_skip}", field="clip_skip")
         read, notes = [], []
-        for field, text in prompts:
+        for field, sent in prompts:
             # Off the event loop: the longest allowed prompt, full of weights, takes tens of milliseconds.
-            tokens, remarks = await asyncio.to_thread(self.tokenize, field, text, weighting)
+            tokens, remarks = await asyncio.to_thread(self.tokenize, field, sent, weighting)
             read.append(tokens)
             notes += remarks
-        chunks = max(chunks_needed(tokens, encoder) for tokens in read)
-        rows = [lay_out(tokens, chunks, encoder) for tokens in read]
-        hidden = await self._hidden(np.concatenate([ids for ids, _ in rows]), clip_skip)
+        encoders = [encoder for encoder, _ in self._encoders]
+        chunks = max(
+            chunks_needed(tokens, encoder)
+            for of_prompt in read
+            for tokens, encoder in zip(of_prompt, encoders, strict=True)
+        )
+        rows = [
+            [lay_out(tokens, chunks, encoder) for tokens, encoder in zip(of_prompt, encoders, strict=True)]
+            for of_prompt in read
+        ]
+        ids = [np.concatenate([row[place][0] for row in rows]) for place in range(len(encoders))]
+        positive_only = family_of(facts).skips == "positive"
+        skipped = [0 if positive_only and field == NEGATIVE else clip_skip for field, _ in prompts]
+        hidden, pooled = await self._hidden(ids, np.repeat(np.array(skipped, np.int64), chunks))
         whole = hidden.reshape(len(prompts), chunks * facts.text_tokens, facts.text_width)
-        return np.stack([weigh(states, weights) for states, (_, weights) in zip(whole, rows, strict=True)]), notes
+        text = np.stack([_weighed(states, row, encoders) for states, row in zip(whole, rows, strict=True)])
+        firsts = None if pooled is None else pooled[::chunks].copy()
+        if facts.zero_negative:
+            for place, (field, words) in enumerate(prompts):
+                if field == NEGATIVE and not words.strip():
+                    text[place] = 0
+                    if firsts is not None:
+                        firsts[place] = 0
+        return Encoded(text, firsts, notes)
 
-    async def _hidden(self, ids: NDArray[np.int64], clip_skip: int) -> NDArray[np.float32]:
-        parts = []
-        for start in range(0, len(ids), self._batch):
-            part = ids[start : start + self._batch]
-            inputs: dict[str, NDArray[np.generic]] = {
-                "input_ids": part,
-                "layers_skipped": np.full((len(part), 1), clip_skip, np.int64),
-            }
-            ask = partial(self._triton.infer, graphs.text_encoder(self._manifest.name), inputs, ["hidden"])
-            outputs = await sound(ask, _BROKEN)
-            parts.append(outputs["hidden"].astype(np.float32, copy=False))
-        return np.concatenate(parts)
+    async def _hidden(
+        self, ids: Sequence[NDArray[np.int64]], skipped: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Hidden states and pooled ones (None without) of rows of token ids, one array an encoder."""
+        graph = graphs.part(self._manifest, graphs.text_encoder(self._manifest.name))
+        names = [tensor.name for tensor in graph.outputs]
+        parts: list[dict[str, NDArray[np.generic]]] = []
+        for start in range(0, len(skipped), self._batch):
+            rows = slice(start, start + self._batch)
+            given = [*(part[rows] for part in ids), skipped[rows, None]]
+            inputs: dict[str, NDArray[np.generic]] = dict(zip(graph.input_names, given, strict=True))
+            parts.append(await sound(partial(self._triton.infer, graph.graph, inputs, names), _BROKEN))
+        made = [np.concatenate([part[name] for part in parts]).astype(np.float32, copy=False) for name in names]
+        return made[0], made[1] if len(made) > 1 else None
+
+
+def _tokenizer(path: Path) -> Tokenizer:
+    read = Tokenizer.from_file(str(path))
+    read.no_truncation()
+    read.no_padding()
+    return read
+
+
+def _weighed(
+    states: NDArray[np.float32],
+    row: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
+    encoders: Sequence[Encoder],
+) -> NDArray[np.float32]:
+    """A prompt's hidden states [tokens, width], those of each encoder weighed for themselves."""
+    edges = np.cumsum([encoder.width for encoder in encoders])[:-1]
+    parts = np.split(states, edges, axis=1)
+    return np.concatenate([weigh(part, weights) for part, (_, weights) in zip(parts, row, strict=True)], axis=1)

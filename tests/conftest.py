@@ -51,15 +51,30 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def repository(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model repository with the demo model, its annotator and the tiny random model; kept in build/, so a second run
+def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model of SDXL's shape in diffusers format."""
+    folder = ROOT / "build" / "tiny-sdxl"
+    with first(tmp_path_factory, "tiny-sdxl") as mine:
+        if mine:
+            subprocess.run([sys.executable, "-m", "tests.rigs.tiny_sdxl", folder], check=True, cwd=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository(tiny_weights: Path, tiny_sdxl: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with the demo model, its annotator and the tiny random models; kept in build/, so a second run
     is quick."""
     folder = ROOT / "build" / "test-repository"
     folder.mkdir(parents=True, exist_ok=True)
     # The documented pairs are of a model without defaults of its own, for which no size is far outside.
     trained = (option for side in (128, 512, 1024) for option in ("--trained-size", f"{side}x{side}"))
     silent = ("--steps", "20", "--guidance", "7.5", "--scheduler", "DDIMScheduler", *trained)
-    sources = ([DEMO_WEIGHTS, "--name", "demo", *silent], [tiny_weights, "--name", "tiny"], ["annotator", "demo"])
+    sources = (
+        [DEMO_WEIGHTS, "--name", "demo", *silent],
+        [tiny_weights, "--name", "tiny"],
+        [tiny_sdxl, "--name", "tiny-sdxl"],
+        ["annotator", "demo"],
+    )
     with first(tmp_path_factory, "repository") as mine:
         for source in sources if mine else ():
             subprocess.run([sys.executable, "-m", "export", *source, "--repository", folder], check=True, cwd=ROOT)

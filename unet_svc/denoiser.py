@@ -1,7 +1,7 @@
 """The model as the loop sees it: latents and a timestep in, one guided prediction out, one Triton call per step."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -46,13 +46,35 @@ def residual_scale(hint: Hint, facts: ModelFacts, rows: int, guess_mode: bool = 
     return scale
 
 
+def _constant(task: Task) -> dict[str, Array]:
+    """What every step of a task reads alike, whatever controls act: by the names that the model's graphs declare."""
+    known: dict[str, Array | None] = {
+        "text": task.text[None],
+        "vector": None if task.vector is None else task.vector[None],
+        "guidance": np.array([[1.0 if task.facts.distilled else task.guidance_scale]], np.float32),
+        "distilled": np.array([[task.guidance_scale]], np.float32),
+    }
+    declared = [tensor.name for tensor in graphs.step_inputs(task.facts) if tensor.name not in MOVING]
+    return {name: value for name in declared if (value := known[name]) is not None}
+
+
+def _with_channels(pixels: Array, channels: int) -> Array:
+    """A hint [c, h, w] for a net that reads `channels`: a mask that marks nothing where it has none of its own."""
+    missing = channels - pixels.shape[0]
+    if not missing:
+        return pixels
+    return np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), pixels.dtype)])
+
+
 class Prediction:
     """The denoiser for one loop: the model server holds everything except latents and timestep."""
 
-    def __init__(self, denoiser: "Denoiser", task: Task, held: Held) -> None:
+    def __init__(self, denoiser: "Denoiser", task: Task, held: Held, placed: Collection[str]) -> None:
         self._denoiser = denoiser
         self._task = task
         self._held = held
+        self._placed = frozenset(placed)
+        self._shared = tuple(tensor.name for tensor in graphs.step_inputs(task.facts) if tensor.name not in MOVING)
 
     async def __call__(self, sample: Array, timestep: float, step: int, steps: int) -> Array:
         """The guided prediction, FLOAT32 [1, channels, h, w], for `sample` (same shape) at `timestep`.
@@ -60,10 +82,11 @@ class Prediction:
         A control outside its window isn't computed: the ensemble without it gives the same numbers at lower cost.
         """
         active = [index for index, hint in enumerate(self._task.hints) if hint.acts(step, steps)]
-        names = {"text": "text", "guidance": "guidance"}
+        names = {name: name for name in self._shared}
         for place, index in enumerate(active):
-            names[graphs.hint(place)] = graphs.hint(index)
-            names[graphs.scale(place)] = graphs.scale(index)
+            for own in (graphs.hint, graphs.scale, graphs.mode):
+                if own(index) in self._placed:
+                    names[own(place)] = own(index)
         nets = [self._task.facts.net_of(self._task.hints[index].kind).name for index in active]
         inputs = {"sample": sample, "timestep": np.array([[timestep]], np.float32)}
         return await self._denoiser.infer(self._task.facts, nets, inputs, self._held.renamed(names))
@@ -86,15 +109,15 @@ class Denoiser:
     async def open(self, task: Task) -> AsyncIterator[Prediction]:
         """Place the task's constant tensors and yield its `Prediction`; leaving the context frees the memory."""
         rows = task.text.shape[0]
-        tensors: dict[str, Array] = {
-            "text": task.text[None],
-            "guidance": np.array([[task.guidance_scale]], np.float32),
-        }
+        tensors = _constant(task)
         for index, hint in enumerate(task.hints):
-            tensors[graphs.hint(index)] = hint.pixels[None]
+            net = task.facts.net_of(hint.kind)
+            tensors[graphs.hint(index)] = _with_channels(hint.pixels, net.channels)[None]
             tensors[graphs.scale(index)] = residual_scale(hint, task.facts, rows, task.guess_mode)
+            if net.union:
+                tensors[graphs.mode(index)] = np.array([[net.kinds[hint.kind]]], np.int64)
         async with await self._triton.hold(tensors) as held:
-            yield Prediction(self, task, held)
+            yield Prediction(self, task, held, tensors)
 
     async def infer(self, facts: ModelFacts, nets: Sequence[str], inputs: dict[str, Array], held: Held) -> Array:
         """Run one step with `nets`, sorted; a combination without an ensemble is registered on its first use.

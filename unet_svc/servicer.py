@@ -13,6 +13,7 @@ from controlmesh.v1 import types_pb2, unet_pb2, unet_pb2_grpc
 from families.defaults import far_outside
 from families.loaded import LoadedModels
 from families.manifest import Manifest
+from families.table import family_of
 from mesh.admission import Admission
 from mesh.errors import MeshError
 from mesh.telemetry import log
@@ -97,6 +98,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
                     latent_channels=model.latent_channels,
                     exported_at=self._models.exported_at(model.name),
                     defaults=_defaults(model),
+                    limits=_limits(model),
                     trained_sizes=[unet_pb2.Size(width=width, height=height) for width, height in model.sizes],
                 )
                 for model in self._models.values()
@@ -140,12 +142,25 @@ def _scheduler_of(model: Manifest) -> str:
     return own if own in SCHEDULERS else default_scheduler(model.scheduler)
 
 
+def _limits(model: Manifest) -> unet_pb2.Limits:
+    family = family_of(model)
+    return unet_pb2.Limits(
+        least_side=int(family.side.minimum),
+        most_side=int(family.side.maximum),
+        multiple=family.side.multiple,
+        most_pixels=family.most_pixels,
+        most_controls=family.most_controls,
+        reads_sizes=model.vector is not None and model.vector.sizes,
+    )
+
+
 def _defaults(model: Manifest) -> unet_pb2.Defaults:
-    """The model's defaults; what its card leaves out stays unset, but for its size."""
-    width, height = model.defaults.size or (model.native_size, model.native_size)
+    """The model's defaults, those of its family where its card says nothing."""
+    own, family = model.defaults, family_of(model)
+    width, height = own.size or (model.native_size, model.native_size)
     return unet_pb2.Defaults(
         size=unet_pb2.Size(width=width, height=height),
-        steps=model.defaults.steps,
-        guidance_scale=model.defaults.guidance_scale,
+        steps=family.steps if own.steps is None else own.steps,
+        guidance_scale=family.guidance if own.guidance_scale is None else own.guidance_scale,
         scheduler=_scheduler_of(model),
     )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from controlmesh.v1 import types_pb2, unet_pb2
 from families import limits
 from families.facts import ModelFacts, hint_channels
+from families.table import family_of
 from mesh.errors import InvalidInput
 from mesh.tensors import to_array
 
@@ -45,9 +46,9 @@ class Posterior:
 class Task:
     """Everything that one loop needs; sizes are in latent cells.
 
-    text: FLOAT32 [rows, tokens, width]; noise: FLOAT32 [1, channels, h, w] of unit variance, used instead of the
-    seed's; mask: UINT8 [height, width] in pixels, 255 where the initial picture is repainted; the others as in
-    DenoiseRequest.
+    text: FLOAT32 [rows, tokens, width]; vector: FLOAT32 [rows, width], None for models that read none;
+    noise: FLOAT32 [1, channels, h, w] of unit variance, used instead of the seed's; mask: UINT8 [height, width] in
+    pixels, 255 where the initial picture is repainted; the others as in DenoiseRequest.
     """
 
     facts: ModelFacts
@@ -67,6 +68,7 @@ class Task:
     use_karras_sigmas: bool | None = None
     algorithm_type: str = ""
     preview_every: int = 0
+    vector: Array | None = None
 
     @property
     def share(self) -> float:
@@ -96,28 +98,32 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
             f"true_guidance_scale is not supported by model {facts.name!r}, which has guidance_scale only: remove it",
             field="true_guidance_scale",
         )
+    family = family_of(facts)
+    if wrong := family.check_size(conditioning.width, conditioning.height):
+        raise InvalidInput(wrong[1], field=wrong[0])
     _check_ranges(
-        ("width", conditioning.width, limits.SIDE),
-        ("height", conditioning.height, limits.SIDE),
         ("steps", request.steps, limits.STEPS),
         ("guidance_scale", request.guidance_scale, limits.GUIDANCE),
         ("strength", request.strength, limits.STRENGTH),
         ("preview_every", request.preview_every, limits.PREVIEW_EVERY),
     )
-    text = _read_text(conditioning, facts)
-    if request.guidance_scale > 1 and text.shape[0] == 1:
+    text, guided = _read_text(conditioning, facts), request.guidance_scale > 1 and not facts.distilled
+    if guided and text.shape[0] == 1:
         raise InvalidInput("guidance_scale above 1 needs two text rows, negative and positive", field="guidance_scale")
-    if len(conditioning.hints) > limits.MOST_CONTROLS:
+    if len(conditioning.hints) > family.most_controls:
         sent = len(conditioning.hints)
-        raise InvalidInput(f"at most {limits.MOST_CONTROLS} hints are allowed, not {sent}", field="hints")
+        raise InvalidInput(f"at most {family.most_controls} hints are allowed, not {sent}", field="hints")
     cells = (1, facts.latent_channels, conditioning.height // facts.downscale, conditioning.width // facts.downscale)
     task = Task(
         facts=facts,
         # Without guidance the negative row would be computed and discarded.
-        text=text if request.guidance_scale > 1 else text[-1:],
+        text=text if guided else text[-1:],
         # Ensembles take kinds in sorted order; a stable sort keeps two hints of one kind in the caller's order.
         hints=tuple(
-            sorted((_read_hint(hint, conditioning, facts) for hint in conditioning.hints), key=lambda h: h.kind)
+            sorted(
+                (_read_hint(hint, conditioning, facts) for hint in conditioning.hints),
+                key=lambda hint: (facts.net_of(hint.kind).name, hint.kind),
+            )
         ),
         latent_height=cells[2],
         latent_width=cells[3],
@@ -133,6 +139,7 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         use_karras_sigmas=request.use_karras_sigmas if request.HasField("use_karras_sigmas") else None,
         algorithm_type=request.algorithm_type,
         preview_every=request.preview_every,
+        vector=_read_vector(conditioning, facts, rows=2 if guided else 1),
     )
     for field, sent in (("mask", task.mask is not None), ("strength", task.strength is not None)):
         if sent and task.initial is None:
@@ -159,6 +166,22 @@ def _read_text(conditioning: types_pb2.Conditioning, facts: ModelFacts) -> Array
             field="text",
         )
     return text
+
+
+def _read_vector(conditioning: types_pb2.Conditioning, facts: ModelFacts, rows: int) -> Array | None:
+    """The last `rows` of the vector; None for models that read none."""
+    if facts.vector is None:
+        return None
+    if not conditioning.HasField("vector"):
+        raise InvalidInput(
+            f"conditioning.vector is missing: model {facts.name!r} reads one; take all of what Prepare answers",
+            field="vector",
+        )
+    vector = to_array(conditioning.vector, field="conditioning.vector", ndim=2)
+    expected = (conditioning.text.shape[0], facts.vector.width)
+    if vector.shape != expected:
+        raise InvalidInput(f"conditioning.vector must be {list(expected)}, not {list(vector.shape)}", field="vector")
+    return vector[-rows:]
 
 
 def _read_hint(hint: types_pb2.Hint, conditioning: types_pb2.Conditioning, facts: ModelFacts) -> Hint:

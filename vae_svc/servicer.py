@@ -8,9 +8,10 @@ import numpy as np
 
 from controlmesh.v1 import types_pb2, vae_pb2, vae_pb2_grpc
 from families import graphs
-from families.limits import SAMPLES, SIDE
+from families.limits import SAMPLES
 from families.loaded import LoadedModels
 from families.manifest import Manifest
+from families.table import family_of
 from mesh.admission import Admission
 from mesh.decoders import Decoding, Threads
 from mesh.errors import InvalidInput
@@ -59,8 +60,7 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         if not SAMPLES.holds(latents.shape[0]) or latents.shape[1] != facts.latent_channels:
             expected = f"[{SAMPLES}, {facts.latent_channels}, h, w]"
             raise InvalidInput(f"latents must be {expected}, not {list(latents.shape)}", field="latents")
-        _check_side("latents", latents.shape[3] * facts.downscale)
-        _check_side("latents", latents.shape[2] * facts.downscale)
+        _check_size(facts, latents.shape[3] * facts.downscale, latents.shape[2] * facts.downscale, "latents")
         format = FORMATS.get(request.format)
         if format is None:
             raise InvalidInput("format must be PNG, JPEG or WEBP", field="format")
@@ -82,8 +82,7 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
     async def Encode(self, request: vae_pb2.EncodeRequest, context: Any) -> vae_pb2.EncodeResponse:
         """Encode a picture to its posterior; see the .proto."""
         facts = await self._models.seek(request.model, self._is_served)
-        _check_side("width", request.width)
-        _check_side("height", request.height)
+        _check_size(facts, request.width, request.height)
         async with self._admission:
             pixels = await self._fitted(request.image.content, request.width, request.height)
             mean, deviation = await encode_picture(self._triton, facts, pixels)
@@ -122,6 +121,7 @@ def _merged(pictures: Array, original: Pixels, mask: Pixels) -> Array:
     return np.where((mask >= 128)[None, :, :, None], pictures, original[None])
 
 
-def _check_side(field: str, side: int) -> None:
-    if not SIDE.holds(side):
-        raise InvalidInput(f"{field}: each side must be {SIDE} pixels, not {side}", field=field)
+def _check_size(facts: Manifest, width: int, height: int, field: str = "") -> None:
+    if wrong := family_of(facts).check_size(width, height):
+        name, reason = wrong
+        raise InvalidInput(f"{field}: {reason}" if field else reason, field=field or name)

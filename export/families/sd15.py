@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from export.errors import SourceRefused
 from export.families import checks, unet
 from export.families.family import Row
 from export.parts import Modules, Part, Source
 from families import graphs as names
-from families.facts import ModelFacts, Net, skips
+from families.facts import ModelFacts, skips
 from families.sd15 import SD15
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 _NETWORK: Mapping[str, checks.Check] = {
     **unet.NETWORK,
@@ -78,7 +74,7 @@ class Sd15(unet.UNetFamily):
     def facts(self, source: Source, name: str) -> ModelFacts:
         network, vae = source.parts["unet"].config, source.parts["vae"].config
         downscale = 2 ** (len(vae["block_out_channels"]) - 1)
-        encoder = unet.clip_encoder(source, "text_encoder", "tokenizer", "tokenizer.json")
+        (encoder,) = unet.clip_encoders(source, ("text_encoder",))
         return ModelFacts(
             name=name,
             family=self.name,
@@ -89,7 +85,7 @@ class Sd15(unet.UNetFamily):
             text_tokens=encoder.length,
             text_width=encoder.width,
             residuals=skips(unet.residuals(network["block_out_channels"], network["layers_per_block"])),
-            nets=tuple(self.net(part, kind) for kind, part in sorted(source.controlnets.items())),
+            nets=self.nets(source),
             scheduler=dict(source.scheduler),
         )
 
@@ -118,63 +114,12 @@ class Sd15(unet.UNetFamily):
         with load.quietly():
             return load.diffusers_model(ControlNetModel, part, f"controlnet {name}")
 
-    def rows(self, facts: ModelFacts, modules: Modules) -> list[Row]:
-        from export.graphs import residuals, text_encoder, vae
-        from export.graphs import unet as denoiser
+    def text_row(self, facts: ModelFacts, modules: Modules) -> Row:
+        from export.graphs import text_encoder
 
-        m, words, network, pictures = facts.name, *(modules.parts[part] for part in self.parts)
-        no_control, add, decoder = residuals.NoControl(facts.residuals), residuals.AddResiduals(), vae.Decoder(pictures)
-        part = partial(names.part, facts)
-        return [
-            Row(
-                part(names.text_encoder(m)),
-                text_encoder.TextEncoder(words),
-                partial(text_encoder.reference, words),
-            ),
-            *(self.net_row(facts, net, modules.controlnets[net.name]) for net in facts.nets),
-            Row(part(names.no_control(m)), no_control, no_control),
-            Row(part(names.add_residuals(m)), add, add),
-            Row(part(names.unet(m)), denoiser.UNet(network), partial(denoiser.reference, network)),
-            Row(part(names.vae_decoder(m)), decoder, decoder),
-            Row(part(names.vae_encoder(m)), vae.Encoder(pictures), partial(vae.reference_posterior, pictures)),
-        ]
-
-    def net_row(self, facts: ModelFacts, net: Net, module: Any) -> Row:
-        from export.graphs import controlnet
-
+        words = modules.parts["text_encoder"]
         return Row(
-            names.part(facts, names.controlnet(facts.name, net.name)),
-            controlnet.ControlNet(module, masked=net.channels == 4),
-            partial(controlnet.reference, module),
+            names.part(facts, names.text_encoder(facts.name)),
+            text_encoder.TextEncoder(words),
+            partial(text_encoder.reference, words),
         )
-
-    def step(self, facts: ModelFacts, modules: Modules, nets: Sequence[str], inputs: Mapping[str, Tensor]) -> Tensor:
-        from diffusers import MultiControlNetModel
-
-        from export.graphs import controlnet, rows
-        from export.graphs import unet as denoiser
-
-        count = inputs["text"].shape[1]
-        sample, timestep = rows.repeat(inputs["sample"], count), rows.repeat(inputs["timestep"], count).reshape(-1)
-        text, added = rows.merge(inputs["text"]), {}
-        if nets:
-            hints = [inputs[names.hint(place)] for place in range(len(nets))]
-            # One weight a control here, whatever residual and row: that is all diffusers' class can.
-            scales = [float(inputs[names.scale(place)].flatten()[0]) for place in range(len(nets))]
-            down, middle = MultiControlNetModel([modules.controlnets[net] for net in nets])(
-                sample,
-                timestep,
-                encoder_hidden_states=text,
-                controlnet_cond=[rows.repeat(controlnet.conditioning(hint), count) for hint in hints],
-                conditioning_scale=scales,
-                return_dict=False,
-            )
-            added = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
-        network = modules.parts["unet"]
-        predicted = network(sample, timestep, encoder_hidden_states=text, return_dict=False, **added)[0]
-        return denoiser.guided(rows.split(predicted, count), inputs["guidance"])
-
-    def written_for_graphs(self, module: nn.Module) -> AbstractContextManager[None]:
-        from export.graphs import attention
-
-        return attention.written_for_graphs(module)

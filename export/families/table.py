@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from export.families.family import ExportFamily
 from export.families.sd15 import Sd15
+from export.families.sdxl import Sdxl
 
-FAMILIES: Mapping[str, ExportFamily] = {family.name: family for family in (Sd15(),)}
+FAMILIES: Mapping[str, ExportFamily] = {family.name: family for family in (Sd15(), Sdxl())}
 """Name in cards -> family."""

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec.structs import replace
 
 from export import tokens
 from export.errors import Misfit, SourceRefused
 from export.families import checks
 from export.families.checks import Check
-from export.families.family import ExportFamily
+from export.families.family import ExportFamily, Row
 from export.hostile import shown
-from export.parts import Part, Source
+from export.parts import Modules, Part, Source
+from families import graphs as names
 from families.facts import Encoder, ModelFacts, Net, skips
+from families.tensors import Dim
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 DOWN = checks.only("DownBlock2D", "CrossAttnDownBlock2D")
 UP = checks.only("UpBlock2D", "CrossAttnUpBlock2D")
@@ -81,13 +92,19 @@ def residuals(block_out_channels: Sequence[int], layers_per_block: int) -> tuple
     return (*rows, (block_out_channels[-1], 2 ** (len(block_out_channels) - 1)))
 
 
-def clip_encoder(source: Source, folder: str, tokenizer: str, file: str) -> Encoder:
-    """Facts of a CLIP text encoder and its tokenizer, which the export writes as `file`.
+def clip_encoders(source: Source, folders: Sequence[str], layers_left_out: int = 0) -> tuple[Encoder, ...]:
+    """Facts of the CLIP text encoders in `folders`, each with the source's tokenizer at the same place.
 
-    Raises SourceRefused if the tokenizer's files are unreadable or do not fit.
+    `layers_left_out` are never read. Raises SourceRefused if a tokenizer's files are unreadable or do not fit.
     """
-    config = source.parts[folder].config
-    ids = tokens.special_ids(source.tokenizers[tokenizer])
+    return tuple(
+        _clip_encoder(source.parts[folder].config, tokenizer, name, layers_left_out)
+        for folder, (name, tokenizer) in zip(folders, source.tokenizers.items(), strict=True)
+    )
+
+
+def _clip_encoder(config: Mapping[str, Any], tokenizer: Path, name: str, layers_left_out: int) -> Encoder:
+    ids = tokens.special_ids(tokenizer)
     if max(ids.values()) >= config["vocab_size"]:
         raise SourceRefused(
             f"tokenizer and text encoder do not match: token {max(ids.values())} for {config['vocab_size']} embeddings"
@@ -95,12 +112,28 @@ def clip_encoder(source: Source, folder: str, tokenizer: str, file: str) -> Enco
     return Encoder(
         length=config.get("max_position_embeddings", 77),
         width=config["hidden_size"],
-        layers=config["num_hidden_layers"],
+        layers=config["num_hidden_layers"] - layers_left_out,
         pad=ids["pad"],
         bos=ids["bos"],
         eos=ids["eos"],
-        tokenizer=file,
+        tokenizer=f"{name}.json",
     )
+
+
+def misfit(label: str, facts: ModelFacts, width: int | None, shape: Sequence[Sequence[Dim]]) -> str:
+    """Says that a ControlNet does not fit: its text is so wide (None: it reads none), its residuals have this shape."""
+    words = f"text width {width} and " if width else ""
+    return (
+        f"{label} belongs to another family of models than {facts.name!r}: it has {words}residuals of "
+        f"{[dims[1] for dims in shape]} channels; the model has {facts.text_width} and "
+        f"{[dims[1] for dims in facts.residuals]}"
+    )
+
+
+def _without(net: Net, kinds: Collection[str]) -> Net | None:
+    """A union without `kinds`; None if it has no other."""
+    kept = {kind: mode for kind, mode in net.kinds.items() if kind not in kinds}
+    return replace(net, kinds=kept) if kept else None
 
 
 class UNetFamily(ExportFamily):
@@ -121,11 +154,87 @@ class UNetFamily(ExportFamily):
     def check_fit(self, config: Mapping[str, Any], facts: ModelFacts, label: str) -> None:
         shape = skips(residuals(config["block_out_channels"], config["layers_per_block"]))
         if shape != facts.residuals or config["cross_attention_dim"] != facts.text_width:
-            raise Misfit(
-                f"{label} belongs to another family of models than {facts.name!r}: it has text width "
-                f"{config['cross_attention_dim']} and residuals of {[dims[1] for dims in shape]} channels; "
-                f"the model has {facts.text_width} and {[dims[1] for dims in facts.residuals]}"
-            )
+            raise Misfit(misfit(label, facts, config["cross_attention_dim"], shape))
 
     def net(self, part: Part, name: str) -> Net:
         return Net(name=name, kinds={name: None}, pooled=bool(part.config.get("global_pool_conditions")))
+
+    def nets(self, source: Source) -> tuple[Net, ...]:
+        """Facts of all ControlNets of a source. A kind that several take goes to the one that takes nothing else."""
+        nets = [self.net(part, name) for name, part in sorted(source.controlnets.items())]
+        alone = {kind for net in nets if not net.union for kind in net.kinds}
+        taken = [net if not net.union else _without(net, alone) for net in nets]
+        return tuple(net for net in taken if net is not None)
+
+    @abstractmethod
+    def text_row(self, facts: ModelFacts, modules: Modules) -> Row:
+        """The graph of the text encoders."""
+
+    def rows(self, facts: ModelFacts, modules: Modules) -> list[Row]:
+        from export.graphs import residuals, vae
+        from export.graphs import unet as denoiser
+
+        m, network, pictures = facts.name, modules.parts["unet"], modules.parts["vae"]
+        no_control, add, decoder = residuals.NoControl(facts.residuals), residuals.AddResiduals(), vae.Decoder(pictures)
+        part = partial(names.part, facts)
+        return [
+            self.text_row(facts, modules),
+            *(self.net_row(facts, net, modules.controlnets[net.name]) for net in facts.nets),
+            Row(part(names.no_control(m)), no_control, no_control),
+            Row(part(names.add_residuals(m)), add, add),
+            Row(
+                main := part(names.unet(m)),
+                denoiser.UNet(network, main.input_names),
+                partial(denoiser.reference, network, main.input_names),
+            ),
+            Row(part(names.vae_decoder(m)), decoder, decoder),
+            Row(part(names.vae_encoder(m)), vae.Encoder(pictures), partial(vae.reference_posterior, pictures)),
+        ]
+
+    def net_row(self, facts: ModelFacts, net: Net, module: Any) -> Row:
+        from export.graphs import controlnet
+
+        part = names.part(facts, names.controlnet(facts.name, net.name))
+        return Row(
+            part,
+            controlnet.ControlNet(module, part.input_names, masked=net.channels == 4),
+            partial(controlnet.reference, module, part.input_names),
+        )
+
+    def step(self, facts: ModelFacts, modules: Modules, nets: Sequence[str], inputs: Mapping[str, Tensor]) -> Tensor:
+        from export.graphs import unet as denoiser
+
+        added: dict[str, Any] = {}
+        if nets:
+            down, middle = self.steered(modules, nets, inputs)
+            added = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+        return denoiser.step(modules.parts["unet"], inputs, added)
+
+    def steered(self, modules: Modules, nets: Sequence[str], inputs: Mapping[str, Tensor]) -> tuple[Any, Any]:
+        """Residuals of the down blocks and of the mid block by diffusers' MultiControlNetModel."""
+        from diffusers import MultiControlNetModel
+
+        from export.graphs import controlnet, rows
+        from export.graphs import unet as denoiser
+
+        count, models = inputs["text"].shape[1], [modules.controlnets[net] for net in nets]
+        hints = [inputs[names.hint(place)] for place in range(len(nets))]
+        # One weight a control here, whatever residual and row: that is all diffusers' class can.
+        scales = [float(inputs[names.scale(place)].flatten()[0]) for place in range(len(nets))]
+        conditions = denoiser.conditions(modules.parts["unet"], inputs)
+        conditions.pop("timestep_cond", None)
+        down, middle = MultiControlNetModel(models)(
+            rows.repeat(inputs["sample"], count),
+            rows.repeat(inputs["timestep"], count).reshape(-1),
+            encoder_hidden_states=rows.merge(inputs["text"]),
+            controlnet_cond=[rows.repeat(controlnet.conditioning(hint), count) for hint in hints],
+            conditioning_scale=scales,
+            return_dict=False,
+            **conditions,
+        )
+        return down, middle
+
+    def written_for_graphs(self, module: nn.Module) -> AbstractContextManager[None]:
+        from export.graphs import attention
+
+        return attention.written_for_graphs(module)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from export.graphs import rows, trunk
+from families.facts import SIZE_NUMBERS
 
 
 def guided(rows_of_request: Tensor, guidance: Tensor) -> Tensor:
@@ -20,44 +22,88 @@ def guided(rows_of_request: Tensor, guidance: Tensor) -> Tensor:
 
 
 class UNet(nn.Module):
-    """UNet2DConditionModel over all rows of all requests, with guidance at its end."""
+    """UNet2DConditionModel over all rows of all requests, with guidance at its end.
 
-    def __init__(self, model: Any) -> None:
+    Args:
+        model: the UNet2DConditionModel.
+        names: of the graph's inputs, in their order.
+    """
+
+    def __init__(self, model: Any, names: Sequence[str]) -> None:
         super().__init__()
         self.model = model
+        self.names = tuple(names)
 
-    def forward(self, sample: Tensor, timestep: Tensor, text: Tensor, guidance: Tensor, *residuals: Tensor) -> Tensor:
-        """sample FP32 [B,4,h,w], timestep FP32 [B,1], text FP32 [B,R,T,D], guidance FP32 [B,1],
-        n residuals FP32 [B,R,C_i,h_i,w_i] -> prediction FP32 [B,4,h,w]."""
-        model = self.model
-        temb = trunk.time_embedding(model, timestep)
-        skips, x, temb = trunk.down_and_middle(model, model.conv_in(sample), temb, text)
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """sample FP32 [B,4,h,w], timestep FP32 [B,1], text FP32 [B,R,T,D], vector FP32 [B,R,P+6], distilled FP32 [B,1],
+        guidance FP32 [B,1], concat FP32 [B,C,h,w], as far as `names` has them, and n residuals FP32 [B,R,C_i,h_i,w_i]
+        -> prediction FP32 [B,4,h,w]."""
+        model, inputs = self.model, dict(zip(self.names, tensors, strict=True))
+        residuals = _residuals(inputs)
+        emb = trunk.embedding(model, inputs)
+        skips, x, emb = trunk.down_and_middle(
+            model, model.conv_in(read(inputs)), emb, inputs["text"], trunk.reads_vector(model)
+        )
         joined = [rows.merge(skip + residual) for skip, residual in zip(skips, residuals[:-1], strict=True)]
         x = x + rows.merge(residuals[-1])
-        context = rows.merge(text)
+        context = rows.merge(inputs["text"])
         for block in model.up_blocks:
             count = len(block.resnets)
             taken, joined = tuple(joined[-count:]), joined[:-count]
             # The next skip's own size, always: an odd latent is not twice its half.
             size = joined[-1].shape[2:] if joined else None
-            attended = {"encoder_hidden_states": context} if getattr(block, "has_cross_attention", False) else {}
-            x = block(hidden_states=x, temb=temb, res_hidden_states_tuple=taken, upsample_size=size, **attended)
+            attends = trunk.attending(block, context)
+            x = block(hidden_states=x, temb=emb, res_hidden_states_tuple=taken, upsample_size=size, **attends)
         x = model.conv_out(model.conv_act(model.conv_norm_out(x)))
-        return guided(rows.split(x, text.shape[1]), guidance)
+        return guided(rows.split(x, inputs["text"].shape[1]), inputs["guidance"])
 
 
-def reference(
-    model: Any, sample: Tensor, timestep: Tensor, text: Tensor, guidance: Tensor, *residuals: Tensor
-) -> Tensor:
+def read(inputs: Mapping[str, Tensor]) -> Tensor:
+    """What the first convolution reads: the latents, and behind them what stands beside them all along (mask and
+    masked picture of a network of nine channels)."""
+    return torch.cat([inputs["sample"], inputs["concat"]], dim=1) if "concat" in inputs else inputs["sample"]
+
+
+def _residuals(inputs: Mapping[str, Tensor]) -> list[Tensor]:
+    return [tensor for name, tensor in inputs.items() if name.startswith("residual_")]
+
+
+def reference(model: Any, names: Sequence[str], *tensors: Tensor) -> Tensor:
     """The same through UNet2DConditionModel.forward, every row on its own account."""
-    count = text.shape[1]
-    merged = [rows.merge(residual) for residual in residuals]
+    inputs = dict(zip(names, tensors, strict=True))
+    merged = [rows.merge(residual) for residual in _residuals(inputs)]
+    added = {"down_block_additional_residuals": tuple(merged[:-1]), "mid_block_additional_residual": merged[-1]}
+    return step(model, inputs, added)
+
+
+def step(model: Any, inputs: Mapping[str, Tensor], added: Mapping[str, Any]) -> Tensor:
+    """One guided prediction by UNet2DConditionModel.forward with the residuals `added`, as diffusers' pipelines do it.
+
+    inputs: as of `UNet.forward`, by name.
+    """
+    count = inputs["text"].shape[1]
     predicted = model(
-        rows.repeat(sample, count),
-        rows.repeat(timestep, count).reshape(-1),
-        encoder_hidden_states=rows.merge(text),
-        down_block_additional_residuals=tuple(merged[:-1]),
-        mid_block_additional_residual=merged[-1],
+        rows.repeat(read(inputs), count),
+        rows.repeat(inputs["timestep"], count).reshape(-1),
+        encoder_hidden_states=rows.merge(inputs["text"]),
         return_dict=False,
+        **conditions(model, inputs),
+        **added,
     )[0]
-    return guided(rows.split(torch.as_tensor(predicted), count), guidance)
+    return guided(rows.split(torch.as_tensor(predicted), count), inputs["guidance"])
+
+
+def conditions(model: Any, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Arguments of diffusers' forward passes for what is added to the timestep's embedding."""
+    made: dict[str, Any] = {}
+    if trunk.reads_vector(model):
+        vector = rows.merge(inputs["vector"])
+        pooled, sizes = vector[:, :-SIZE_NUMBERS], vector[:, -SIZE_NUMBERS:]
+        made["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": sizes}
+    if model.config.get("time_cond_proj_dim"):
+        from diffusers import StableDiffusionXLPipeline
+
+        scale = rows.repeat(inputs["distilled"], inputs["text"].shape[1]).reshape(-1) - 1
+        embed = StableDiffusionXLPipeline.get_guidance_scale_embedding
+        made["timestep_cond"] = embed(None, scale, model.config.time_cond_proj_dim)  # type: ignore[arg-type]
+    return made

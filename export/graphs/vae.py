@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,8 +18,31 @@ class Decoder(nn.Module):
         self.model = model
 
     def forward(self, latents: Tensor) -> Tensor:
-        """latents FP32 [B,4,h,w] as the scheduler leaves them -> image UINT8 [B,8h,8w,3]."""
-        return to_bytes(self.model.decode(latents / self.model.config.scaling_factor, return_dict=False)[0])
+        """latents FP32 [B,C,h,w] as the scheduler leaves them -> image UINT8 [B,8h,8w,3]."""
+        return to_bytes(self.model.decode(as_encoded(self.model, latents), return_dict=False)[0])
+
+
+def as_encoded(model: Any, latents: Tensor) -> Tensor:
+    """Latents as the denoiser knows them -> as AutoencoderKL has them: without scale, shift, mean and deviation."""
+    config = model.config
+    if config.latents_mean is not None and config.latents_std is not None:
+        return latents * _channels(config.latents_std) / config.scaling_factor + _channels(config.latents_mean)
+    unscaled = latents / config.scaling_factor
+    return unscaled if config.shift_factor is None else unscaled + config.shift_factor
+
+
+def as_denoised(model: Any, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse, for a posterior's mean and standard deviation."""
+    config = model.config
+    if config.latents_mean is not None and config.latents_std is not None:
+        scale = config.scaling_factor / _channels(config.latents_std)
+        return (mean - _channels(config.latents_mean)) * scale, deviation * scale
+    shifted = mean if config.shift_factor is None else mean - config.shift_factor
+    return shifted * config.scaling_factor, deviation * config.scaling_factor
+
+
+def _channels(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1)
 
 
 def to_bytes(picture: Tensor) -> Tensor:
@@ -39,15 +63,14 @@ class Encoder(nn.Module):
         self.model = model
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """image UINT8 [B,8h,8w,3] -> mean and standard deviation FP32 [B,4,h,w], scaled as the UNet expects latents:
-        `mean + deviation * noise` is a draw, `mean` the mode."""
+        """image UINT8 [B,8h,8w,3] -> mean and standard deviation FP32 [B,C,h,w], scaled as the denoiser expects
+        latents: `mean + deviation * noise` is a draw, `mean` the mode."""
         posterior = self.model.encode(from_bytes(image)).latent_dist
-        scale = self.model.config.scaling_factor
-        return posterior.mean * scale, posterior.std * scale
+        return as_denoised(self.model, posterior.mean, posterior.std)
 
 
 def reference_posterior(model: Any, image: Tensor) -> tuple[Tensor, Tensor]:
     """The same through VaeImageProcessor and AutoencoderKL.encode, as diffusers' image-to-image pipelines call them."""
     pixels = VaeImageProcessor(do_resize=False).preprocess(image.permute(0, 3, 1, 2).float() / 255)
     posterior = model.encode(pixels).latent_dist
-    return posterior.mode() * model.config.scaling_factor, posterior.std * model.config.scaling_factor
+    return as_denoised(model, posterior.mode(), posterior.std)

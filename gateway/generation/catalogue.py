@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from controlmesh.v1 import preprocess_pb2, unet_pb2
-from families.limits import DEFAULT_STRENGTH
+from families.limits import DEFAULT_STRENGTH, SIDE, Range
+from gateway.generation.checks import whole, wrong
 from gateway.generation.foreign import KINDS
 from gateway.generation.generation import Generation, Task
 from gateway.generation.refusals import Refusal, unknown
@@ -27,6 +28,13 @@ class Offer:
     def model(self, name: str) -> unet_pb2.Model | None:
         """The loaded model of that name, or None."""
         return next((model for model in self.models if model.name == name), None)
+
+    def side(self, model: str) -> Range:
+        """Width and height of the pictures that a model makes; those of any model if it does not say, or is unknown."""
+        loaded = self.model(model)
+        if loaded is None or not loaded.HasField("limits"):
+            return SIDE
+        return Range(loaded.limits.least_side, loaded.limits.most_side, loaded.limits.multiple or 1)
 
     def scheduler(self, name: str) -> unet_pb2.Scheduler | None:
         """The scheduler of that name, or None."""
@@ -173,6 +181,7 @@ class Catalogue:
             # No ControlNet is used, so any kind is fine; preprocess_svc checks what the kind needs.
             return replace(generation, model=name).settled().with_seed()
         _check_controls(generation, offer, model.name)
+        _check_limits(generation, offer.side(model.name), model.limits if model.HasField("limits") else None)
         scheduler = offer.scheduler(generation.scheduler or model.default_scheduler)
         if scheduler is None:
             sent = generation.scheduler or model.default_scheduler
@@ -209,6 +218,27 @@ class Catalogue:
             again(lambda: preprocess.ListStyles(preprocess_pb2.ListStylesRequest(), timeout=t, metadata=m)),
         )
         return Offer(models.models, controls.controls, schedulers.schedulers, styles.styles)
+
+
+def _check_limits(generation: Generation, side: Range, limits: unet_pb2.Limits | None) -> None:
+    """Raise InvalidInput for a size, or a number of controls, that the model does not make."""
+    for field, pixels in (("width", generation.width), ("height", generation.height)):
+        if pixels is not None:
+            whole(side)(field, pixels)
+    if limits is None:
+        return
+    for field in ("original_width", "original_height", "crop_left", "crop_top"):
+        if getattr(generation, field) and not limits.reads_sizes:
+            raise InvalidInput(f"{field} is not supported by this model, which reads no sizes: remove it", field=field)
+    pixels = (generation.width or 0) * (generation.height or 0)
+    if limits.most_pixels and pixels > limits.most_pixels:
+        raise wrong("width", f"so that width times height is at most {limits.most_pixels}", generation.width)
+    if limits.most_controls and len(generation.controls) > limits.most_controls:
+        raise InvalidInput(
+            f"controls: {generation.model or 'the model'} takes at most {limits.most_controls} at once, not "
+            f"{len(generation.controls)}",
+            field="controls",
+        )
 
 
 def _check_controls(generation: Generation, offer: Offer, model: str) -> None:

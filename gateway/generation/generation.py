@@ -17,6 +17,7 @@ from families.limits import (
     GUIDANCE,
     HINT_CHARACTERS,
     MOST_CONTROLS,
+    ORIGINAL_SIDE,
     PREVIEW_EVERY,
     SAMPLES,
     SEED,
@@ -53,6 +54,11 @@ FORMATS: dict[str, types_pb2.ImageFormat.ValueType] = {
 MOST_PICTURE_BYTES = MAX_MESSAGE_BYTES - 1024 * 1024
 """Maximum total size of a request's pictures: they are sent in one message, together with the text."""
 PICTURE_WORDS = "PNG, JPEG or WebP as base64, data URL, http(s) URL or `asset:ID` of a stored file; at most 16 MiB."
+_ORIGINAL_WORDS = (
+    "Pixels that the picture is to look as if it had before it was scaled, for models that read sizes (SDXL); left "
+    "out: its own. Other models refuse it."
+)
+_CROP_WORDS = "Pixels that it is to look as if they were cut off there, as `original_width`; left out: 0."
 _SIDE_WORDS = "Pixels; left out: as `image`, else as the first control's picture."
 
 
@@ -167,6 +173,11 @@ class Generation:
     keep_unmasked: bool = asked(
         flag, "Keep the unmasked area of `image` pixel for pixel; false: as the VAE decodes it.", False
     )
+
+    original_width: int | None = asked(optional(whole(ORIGINAL_SIDE)), _ORIGINAL_WORDS, None)
+    original_height: int | None = asked(optional(whole(ORIGINAL_SIDE)), _ORIGINAL_WORDS, None)
+    crop_left: int | None = asked(optional(whole(ORIGINAL_SIDE)), _CROP_WORDS, None)
+    crop_top: int | None = asked(optional(whole(ORIGINAL_SIDE)), _CROP_WORDS, None)
 
     def __post_init__(self) -> None:
         check_fields(self)

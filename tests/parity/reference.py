@@ -4,7 +4,7 @@ import base64
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import diffusers
 import numpy as np
@@ -53,12 +53,14 @@ class Asked:
     mask: Pixels | None = None
     strength: float | None = None
     guess_mode: bool = False
+    clip_skip: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     """Of the scheduler: use_karras_sigmas, algorithm_type."""
 
     def request(self, model: str) -> dict[str, Any]:
         """The native request for it."""
         plain = ("scheduler", "prompt", "negative_prompt", "seed", "width", "height", "steps", "guidance_scale")
+        plain = (*plain, "clip_skip")
         body: dict[str, Any] = {name: getattr(self, name) for name in plain} | {"model": model} | self.options
         body["controls"] = [_control(control) for control in self.controls]
         for name in ("image", "mask"):
@@ -76,6 +78,9 @@ class Reference:
         weights: diffusers folder with `controlnet-<kind>` subfolders.
     """
 
+    prefix = "StableDiffusion"
+    unused: ClassVar[dict[str, Any]] = {"requires_safety_checker": False}
+
     def __init__(self, weights: Path) -> None:
         self._weights = weights
 
@@ -85,8 +90,9 @@ class Reference:
 
     @cache  # noqa: B019
     def plain(self) -> Any:
-        """StableDiffusionPipeline over the weights."""
-        return diffusers.StableDiffusionPipeline.from_pretrained(self._weights, dtype=torch.float32)
+        """The family's plain pipeline over the weights."""
+        cls = getattr(diffusers, f"{self.prefix}Pipeline")
+        return cls.from_pretrained(self._weights, dtype=torch.float32)
 
     def picture(self, asked: Asked, embeddings: tuple[torch.Tensor, torch.Tensor] | None = None) -> Pixels:
         """UINT8 [height, width, 3] of the diffusers pipeline that makes what is asked.
@@ -96,19 +102,22 @@ class Reference:
         parts = dict(self.plain().components)
         kind = getattr(diffusers, asked.scheduler)
         parts["scheduler"] = kind.from_config(parts["scheduler"].config, **_scheduler_options(asked.options))
-        if asked.controls:
-            nets = [self._controlnet(control.kind) for control in asked.controls]
-            parts["controlnet"] = nets if len(nets) > 1 else nets[0]
-        name = f"StableDiffusion{'ControlNet' if asked.controls else ''}{_purpose(asked)}Pipeline"
-        pipeline = getattr(diffusers, name)(**parts, requires_safety_checker=False)
-        pipeline.set_progress_bar_config(disable=True)
         arguments = _arguments(asked)
+        steered = self._steered(asked, parts, arguments) if asked.controls else ""
+        pipeline = getattr(diffusers, f"{self.prefix}{steered}{_purpose(asked)}Pipeline")(**parts, **self.unused)
+        pipeline.set_progress_bar_config(disable=True)
         if embeddings is not None:
             arguments |= {"prompt": None, "negative_prompt": None}
             arguments |= dict(zip(("prompt_embeds", "negative_prompt_embeds"), embeddings, strict=True))
         if asked.scheduler == "DDIMInverseScheduler":
             arguments |= {"latents": self.mean(asked.image)}
         return np.asarray(pipeline(**arguments).images[0])
+
+    def _steered(self, asked: Asked, parts: dict[str, Any], arguments: dict[str, Any]) -> str:
+        """Add ControlNets to a pipeline's parts and arguments; what such a pipeline has in its name."""
+        nets = [self._controlnet(control.kind) for control in asked.controls]
+        parts["controlnet"] = nets if len(nets) > 1 else nets[0]
+        return "ControlNet"
 
     def mean(self, image: Any) -> torch.Tensor:
         """Scaled mean of the VAE's posterior of a picture UINT8 [h, w, 3]."""
@@ -151,6 +160,7 @@ def _arguments(asked: Asked) -> dict[str, Any]:
         "negative_prompt": asked.negative_prompt,
         "num_inference_steps": asked.steps,
         "guidance_scale": asked.guidance_scale,
+        "clip_skip": asked.clip_skip or None,
         "generator": torch.Generator("cpu").manual_seed(asked.seed),
     }
     purpose = _purpose(asked)

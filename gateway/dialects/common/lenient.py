@@ -111,27 +111,27 @@ class Lenient(Reader):
             return word in _YES
         raise self._phrases.wrong(name, "yes or no", value)
 
-    def number(self, name: str, default: float | None = None) -> float:
-        """A number, clamped to the declared limits; `default` if not set, else the declared default.
+    def number(self, name: str, default: float | None = None, limits: Range | None = None) -> float:
+        """A number, clamped to `limits`, else the declared ones; `default` if not set, else the declared default.
 
         Raises:
             InvalidInput: not a number.
         """
         field, value = self.declared(name, Type.NUMBER, Type.WHOLE), self.raw(name)
         if value is not None:
-            return self.clamped(name, value)
+            return self.clamped(name, value, limits)
         if default is None and field.default is None:
             raise Undeclared(f"{name} has no default")
         return float(field.default if default is None else default)
 
-    def whole(self, name: str, default: int | None = None) -> int:
-        """A whole number, rounded down and clamped to the declared limits, with a remark if it was changed.
+    def whole(self, name: str, default: int | None = None, limits: Range | None = None) -> int:
+        """A whole number, rounded down and clamped as `number`, with a remark if it was changed.
 
         Raises:
             InvalidInput: not a number.
         """
         self.declared(name, Type.WHOLE)
-        number = self.number(name, default)
+        number = self.number(name, default, limits)
         if number % 1:
             self.remarks.append(f"{name} was set to {int(number)}; it must be a whole number.")
         return int(number)
@@ -145,9 +145,9 @@ class Lenient(Reader):
         self.declared(name, Type.NUMBERS)
         return [None if word is None else self.clamped(name, word) for word in self.places(name)]
 
-    def clamped(self, name: str, value: Any) -> float:
-        """`value` as a number within the field's limits, with a remark if it was clamped."""
-        limits = self.declared(name).limits
+    def clamped(self, name: str, value: Any, limits: Range | None = None) -> float:
+        """`value` as a number within `limits`, else the field's own, with a remark if it was clamped."""
+        limits = limits or self.declared(name).limits
         if limits is None:
             raise Undeclared(f"{name} has no limits")
         number = _number(value)

@@ -81,8 +81,8 @@ class Strict(Reader):
         self.tell(name, value)
         return float(value)
 
-    def whole(self, name: str) -> int:
-        """A whole number within the declared limits.
+    def whole(self, name: str, limits: Range | None = None) -> int:
+        """A whole number within `limits`, else the declared ones.
 
         Raises:
             InvalidInput: not a whole number, or out of range.
@@ -90,7 +90,7 @@ class Strict(Reader):
         field, value = self.declared(name, Type.WHOLE), self.raw(name)
         if value is None:
             return int(_known(name, "default", None, field.default))
-        limits, number = _known(name, "limits", None, field.limits), numbers.whole(value)
+        limits, number = _known(name, "limits", limits, field.limits), numbers.whole(value)
         if number is None or not limits.holds(number):
             raise self._phrases.wrong(name, f"a whole number from {limits}", value)
         self.tell(name, number)

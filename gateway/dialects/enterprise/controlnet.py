@@ -52,7 +52,7 @@ async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Read
         # Inverting does not use a default strength.
         strength=strength if starts and (fields.raw("strength") is not None or not solver.inverts) else None,
         guess_mode=guess_mode,
-        **enterprise_request.common(fields, around, solver),
+        **enterprise_request.common(fields, around, solver, name),
     )
     # Last, because pictures may have to be fetched.
     generation = _with_pictures(generation, offer, await enterprise_pictures.read(roles, pictures))

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from families.limits import SIDE
+from families.limits import Range
 from gateway.dialects.common import seeds
 from gateway.dialects.common.lenient import SAYS_NO, Lenient
 from gateway.dialects.enterprise import paths as enterprise_paths
@@ -96,14 +96,14 @@ def strength(fields: Lenient, around: Circumstances) -> float:
     return fields.number("strength", default=around.default_strength)
 
 
-def common(fields: Lenient, around: Circumstances, solver: Solver) -> dict[str, Any]:
+def common(fields: Lenient, around: Circumstances, solver: Solver, name: str) -> dict[str, Any]:
     """The fields of the canonical request that do not depend on the task. Deviations from what was sent, and requested
-    features that are not available, are added to the remarks of `fields`.
+    features that are not available, are added to the remarks of `fields`. `name` is that of the loaded model.
 
     Raises:
         InvalidInput: naming the vendor's field.
     """
-    width, height = _size(fields, around)
+    width, height = _size(fields, around, around.offer.side(name))
     tier = enterprise_paths.tier(around.path)
     known = {
         "negative_prompt": fields.text("negative_prompt"),
@@ -124,12 +124,12 @@ def common(fields: Lenient, around: Circumstances, solver: Solver) -> dict[str, 
     return known
 
 
-def _size(fields: Lenient, around: Circumstances) -> tuple[int, int]:
+def _size(fields: Lenient, around: Circumstances, side: Range) -> tuple[int, int]:
     ratio = _aspect_ratio(fields) if around.version == "7" else 1.0
     # As many pixels as the default size, in the requested proportions.
-    default = [int(SIDE.clamp(SIZE * factor)) for factor in (math.sqrt(ratio), 1 / math.sqrt(ratio))]
-    width = fields.whole("width", default=default[0])
-    return width, fields.whole("height", default=default[1])
+    default = [int(side.clamp(SIZE * factor)) for factor in (math.sqrt(ratio), 1 / math.sqrt(ratio))]
+    width = fields.whole("width", default[0], side)
+    return width, fields.whole("height", default[1], side)
 
 
 def _aspect_ratio(fields: Lenient) -> float:

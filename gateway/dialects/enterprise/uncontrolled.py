@@ -37,7 +37,7 @@ async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Read
     name = enterprise_request.model(fields, around)
     solver = enterprise_solver.read(fields, around.offer, name, task == "img2img", "img2img's init_image")
     strength = enterprise_request.strength(fields, around)
-    common = enterprise_request.common(fields, around, solver)
+    common = enterprise_request.common(fields, around, solver, name)
     # Last, because pictures may have to be fetched.
     content = {name: await pictures.read(value, name) for name, value in sent.items()}
     starts = "init_image" in content

@@ -27,49 +27,49 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63ontrolmesh/v1/generation.proto\x12\x0e\x63ontrolmesh.v1\x1a\x1a\x63ontrolmesh/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x06\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x03 \x01(\t\x12)\n\x08\x63ontrols\x18\x04 \x03(\x0b\x32\x17.controlmesh.v1.Control\x12\x12\n\x05width\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06height\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x11\n\tscheduler\x18\x07 \x01(\t\x12\x12\n\x05steps\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\t \x01(\x02H\x03\x88\x01\x01\x12\x11\n\x04seed\x18\n \x01(\x04H\x04\x88\x01\x01\x12\x14\n\x07samples\x18\x0b \x01(\x05H\x05\x88\x01\x01\x12+\n\x06\x66ormat\x18\x0c \x01(\x0e\x32\x1b.controlmesh.v1.ImageFormat\x12\x16\n\tclip_skip\x18\r \x01(\x05H\x06\x88\x01\x01\x12$\n\x05image\x18\x0e \x01(\x0b\x32\x15.controlmesh.v1.Image\x12#\n\x04mask\x18\x0f \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x15\n\x08strength\x18\x10 \x01(\x01H\x07\x88\x01\x01\x12\x12\n\nguess_mode\x18\x11 \x01(\x08\x12\x1e\n\x11use_karras_sigmas\x18\x12 \x01(\x08H\x08\x88\x01\x01\x12\x16\n\x0e\x61lgorithm_type\x18\x13 \x01(\t\x12\x1d\n\x10prompt_weighting\x18\x14 \x01(\x08H\t\x88\x01\x01\x12\x16\n\x0e\x65nhance_prompt\x18\x15 \x01(\x08\x12\x15\n\renhance_style\x18\x16 \x01(\t\x12\x15\n\rpreview_every\x18\x17 \x01(\x05\x12\x15\n\rkeep_unmasked\x18\x18 \x01(\x08\x12 \n\x13true_guidance_scale\x18\x19 \x01(\x02H\n\x88\x01\x01\x42\x08\n\x06_widthB\t\n\x07_heightB\x08\n\x06_stepsB\x11\n\x0f_guidance_scaleB\x07\n\x05_seedB\n\n\x08_samplesB\x0c\n\n_clip_skipB\x0b\n\t_strengthB\x14\n\x12_use_karras_sigmasB\x13\n\x11_prompt_weightingB\x16\n\x14_true_guidance_scale\"\x83\x01\n\x10GenerateResponse\x12\x34\n\x08progress\x18\x01 \x01(\x0b\x32 .controlmesh.v1.GenerateProgressH\x00\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32\x1e.controlmesh.v1.GenerateResultH\x00\x42\x07\n\x05\x65vent\"k\n\x10GenerateProgress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\r\n\x05steps\x18\x02 \x01(\x05\x12&\n\x07preview\x18\x03 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x12\n\npreview_of\x18\x04 \x01(\x05\"\x84\x01\n\x0eGenerateResult\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x06images\x18\x02 \x03(\x0b\x32\x1e.controlmesh.v1.GeneratedImage\x12\r\n\x05notes\x18\x03 \x03(\t\x12\x0e\n\x06prompt\x18\x04 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x05 \x01(\t\"Q\n\x0eGeneratedImage\x12$\n\x05image\x18\x01 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x0b\n\x03url\x18\x03 \x01(\t\"\xa0\x03\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x06status\x18\x02 \x01(\x0e\x32\x19.controlmesh.v1.JobStatus\x12\x32\n\x08progress\x18\x03 \x01(\x0b\x32 .controlmesh.v1.GenerateProgress\x12.\n\x06result\x18\x04 \x01(\x0b\x32\x1e.controlmesh.v1.GenerateResult\x12\'\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x18.controlmesh.v1.JobError\x12\x10\n\x08priority\x18\x06 \x01(\x05\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12\x0f\n\x07\x64ialect\x18\x08 \x01(\t\x12\x0f\n\x07webhook\x18\t \x01(\t\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x08JobError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa9\x01\n\x10SubmitJobRequest\x12\x33\n\ngeneration\x18\x01 \x01(\x0b\x32\x1f.controlmesh.v1.GenerateRequest\x12\x15\n\x08priority\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12+\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07webhook\x18\x04 \x01(\tB\x0b\n\t_priority\"5\n\x11SubmitJobResponse\x12 \n\x03job\x18\x01 \x01(\x0b\x32\x13.controlmesh.v1.Job\"1\n\rGetJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cwith_content\x18\x02 \x01(\x08\"2\n\x0eGetJobResponse\x12 \n\x03job\x18\x01 \x01(\x0b\x32\x13.controlmesh.v1.Job\"3\n\x0fWatchJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cwith_content\x18\x02 \x01(\x08\"4\n\x10WatchJobResponse\x12 \n\x03job\x18\x01 \x01(\x0b\x32\x13.controlmesh.v1.Job\"\x1e\n\x10\x43\x61ncelJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"5\n\x11\x43\x61ncelJobResponse\x12 \n\x03job\x18\x01 \x01(\x0b\x32\x13.controlmesh.v1.Job\"\x98\x01\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12+\n\x08statuses\x18\x03 \x03(\x0e\x32\x19.controlmesh.v1.JobStatus\x12\x31\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x10ListJobsResponse\x12!\n\x04jobs\x18\x01 \x03(\x0b\x32\x13.controlmesh.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xa1\x01\n\tJobStatus\x12\x1a\n\x16JOB_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATUS_QUEUED\x10\x01\x12\x16\n\x12JOB_STATUS_RUNNING\x10\x02\x12\x18\n\x14JOB_STATUS_SUCCEEDED\x10\x03\x12\x15\n\x11JOB_STATUS_FAILED\x10\x04\x12\x18\n\x14JOB_STATUS_CANCELLED\x10\x05\x32\xf1\x03\n\x11GenerationService\x12O\n\x08Generate\x12\x1f.controlmesh.v1.GenerateRequest\x1a .controlmesh.v1.GenerateResponse0\x01\x12P\n\tSubmitJob\x12 .controlmesh.v1.SubmitJobRequest\x1a!.controlmesh.v1.SubmitJobResponse\x12G\n\x06GetJob\x12\x1d.controlmesh.v1.GetJobRequest\x1a\x1e.controlmesh.v1.GetJobResponse\x12O\n\x08WatchJob\x12\x1f.controlmesh.v1.WatchJobRequest\x1a .controlmesh.v1.WatchJobResponse0\x01\x12P\n\tCancelJob\x12 .controlmesh.v1.CancelJobRequest\x1a!.controlmesh.v1.CancelJobResponse\x12M\n\x08ListJobs\x12\x1f.controlmesh.v1.ListJobsRequest\x1a .controlmesh.v1.ListJobsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63ontrolmesh/v1/generation.proto\x12\x0e\x63ontrolmesh.v1\x1a\x1a\x63ontrolmesh/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\x07\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x03 \x01(\t\x12)\n\x08\x63ontrols\x18\x04 \x03(\x0b\x32\x17.controlmesh.v1.Control\x12\x12\n\x05width\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06height\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x11\n\tscheduler\x18\x07 \x01(\t\x12\x12\n\x05steps\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\t \x01(\x02H\x03\x88\x01\x01\x12\x11\n\x04seed\x18\n \x01(\x04H\x04\x88\x01\x01\x12\x14\n\x07samples\x18\x0b \x01(\x05H\x05\x88\x01\x01\x12+\n\x06\x66ormat\x18\x0c \x01(\x0e\x32\x1b.controlmesh.v1.ImageFormat\x12\x16\n\tclip_skip\x18\r \x01(\x05H\x06\x88\x01\x01\x12$\n\x05image\x18\x0e \x01(\x0b\x32\x15.controlmesh.v1.Image\x12#\n\x04mask\x18\x0f \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x15\n\x08strength\x18\x10 \x01(\x01H\x07\x88\x01\x01\x12\x12\n\nguess_mode\x18\x11 \x01(\x08\x12\x1e\n\x11use_karras_sigmas\x18\x12 \x01(\x08H\x08\x88\x01\x01\x12\x16\n\x0e\x61lgorithm_type\x18\x13 \x01(\t\x12\x1d\n\x10prompt_weighting\x18\x14 \x01(\x08H\t\x88\x01\x01\x12\x16\n\x0e\x65nhance_prompt\x18\x15 \x01(\x08\x12\x15\n\renhance_style\x18\x16 \x01(\t\x12\x15\n\rpreview_every\x18\x17 \x01(\x05\x12\x15\n\rkeep_unmasked\x18\x18 \x01(\x08\x12 \n\x13true_guidance_scale\x18\x19 \x01(\x02H\n\x88\x01\x01\x12\x1b\n\x0eoriginal_width\x18\x1a \x01(\x05H\x0b\x88\x01\x01\x12\x1c\n\x0foriginal_height\x18\x1b \x01(\x05H\x0c\x88\x01\x01\x12\x16\n\tcrop_left\x18\x1c \x01(\x05H\r\x88\x01\x01\x12\x15\n\x08\x63rop_top\x18\x1d \x01(\x05H\x0e\x88\x01\x01\x42\x08\n\x06_widthB\t\n\x07_heightB\x08\n\x06_stepsB\x11\n\x0f_guidance_scaleB\x07\n\x05_seedB\n\n\x08_samplesB\x0c\n\n_clip_skipB\x0b\n\t_strengthB\x14\n\x12_use_karras_sigmasB\x13\n\x11_prompt_weightingB\x16\n\x14_true_guidance_scaleB\x11\n\x0f_original_widthB\x12\n\x10_original_heightB\x0c\n\n_crop_leftB\x0b\n\t_crop_top\"\x83\x01\n\x10GenerateResponse\x12\x34\n\x08progress\x18\x01 \x01(\x0b\x32 .controlmesh.v1.GenerateProgressH\x00\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32\x1e.controlmesh.v1.GenerateResultH\x00\x42\x07\n\x05\x65vent\"k\n\x10GenerateProgress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\r\n\x05steps\x18\x02 \x01(\x05\x12&\n\x07preview\x18\x03 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x12\n\npreview_of\x18\x04 \x01(\x05\"\x84\x01\n\x0eGenerateResult\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x06images\x18\x02 \x03(\x0b\x32\x1e.controlmesh.v1.GeneratedImage\x12\r\n\x05notes\x18\x03 \x03(\t\x12\x0e\n\x06prompt\x18\x04 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x05 \x01(\t\"Q\n\x0eGeneratedImage\x12$\n\x05image\x18\x01 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x0b\n\x03url\x18\x03 \x01(\t\"\xa0\x03\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x06status\x18\x02 \x01(\x0e\x32\x19.controlmesh.v1.JobStatus\x12\x32\n\x08progress\x18\x03 \x01(\x0b\x32 .controlmesh.v1.GenerateProgress\x12.\n\x06result\x18\x04 \x01(\x0b\x32\x1e.controlmesh.v1.GenerateResult\x12\'\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x18.controlmesh.v1.JobError\x12\x10\n\x08priority\x18\x06 \x01(\x05\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12\x0f\n\x07\x64ialect\x18\x08 \x01(\t\x12\x0f\n\x07webhook\x18\t \x01(\t\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x08JobError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa9\x01\n\x10SubmitJobRequest\x12\x33\n\ngeneration\x18\x01 \x01(\x0b\x32\x1f.controlmesh.v1.GenerateRequest\x12\x15\n\x08priority\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12+\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07webhook\x18\x04 \x01(\tB\x0b\n\t_priority\"5\n\x11SubmitJobResponse\x12 \n\x03job\x18\x01 \x01(\x0b\x32\x13.controlmesh.v1.Job\"1\n\rGetJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cwith_content\x18\x02 \x01(\x08\"2\n\x0eGetJobResponse\x12 \n\x03job\x18\x01 \x01(\x0b\x32\x13.controlmesh.v1.Job\"3\n\x0fWatchJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cwith_content\x18\x02 \x01(\x08\"4\n\x10WatchJobResponse\x12 \n\x03job\x18\x01 \x01(\x0b\x32\x13.controlmesh.v1.Job\"\x1e\n\x10\x43\x61ncelJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"5\n\x11\x43\x61ncelJobResponse\x12 \n\x03job\x18\x01 \x01(\x0b\x32\x13.controlmesh.v1.Job\"\x98\x01\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12+\n\x08statuses\x18\x03 \x03(\x0e\x32\x19.controlmesh.v1.JobStatus\x12\x31\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"N\n\x10ListJobsResponse\x12!\n\x04jobs\x18\x01 \x03(\x0b\x32\x13.controlmesh.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xa1\x01\n\tJobStatus\x12\x1a\n\x16JOB_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATUS_QUEUED\x10\x01\x12\x16\n\x12JOB_STATUS_RUNNING\x10\x02\x12\x18\n\x14JOB_STATUS_SUCCEEDED\x10\x03\x12\x15\n\x11JOB_STATUS_FAILED\x10\x04\x12\x18\n\x14JOB_STATUS_CANCELLED\x10\x05\x32\xf1\x03\n\x11GenerationService\x12O\n\x08Generate\x12\x1f.controlmesh.v1.GenerateRequest\x1a .controlmesh.v1.GenerateResponse0\x01\x12P\n\tSubmitJob\x12 .controlmesh.v1.SubmitJobRequest\x1a!.controlmesh.v1.SubmitJobResponse\x12G\n\x06GetJob\x12\x1d.controlmesh.v1.GetJobRequest\x1a\x1e.controlmesh.v1.GetJobResponse\x12O\n\x08WatchJob\x12\x1f.controlmesh.v1.WatchJobRequest\x1a .controlmesh.v1.WatchJobResponse0\x01\x12P\n\tCancelJob\x12 .controlmesh.v1.CancelJobRequest\x1a!.controlmesh.v1.CancelJobResponse\x12M\n\x08ListJobs\x12\x1f.controlmesh.v1.ListJobsRequest\x1a .controlmesh.v1.ListJobsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'controlmesh.v1.generation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBSTATUS']._serialized_start=2725
-  _globals['_JOBSTATUS']._serialized_end=2886
+  _globals['_JOBSTATUS']._serialized_start=2897
+  _globals['_JOBSTATUS']._serialized_end=3058
   _globals['_GENERATEREQUEST']._serialized_start=145
-  _globals['_GENERATEREQUEST']._serialized_end=977
-  _globals['_GENERATERESPONSE']._serialized_start=980
-  _globals['_GENERATERESPONSE']._serialized_end=1111
-  _globals['_GENERATEPROGRESS']._serialized_start=1113
-  _globals['_GENERATEPROGRESS']._serialized_end=1220
-  _globals['_GENERATERESULT']._serialized_start=1223
-  _globals['_GENERATERESULT']._serialized_end=1355
-  _globals['_GENERATEDIMAGE']._serialized_start=1357
-  _globals['_GENERATEDIMAGE']._serialized_end=1438
-  _globals['_JOB']._serialized_start=1441
-  _globals['_JOB']._serialized_end=1857
-  _globals['_JOBERROR']._serialized_start=1859
-  _globals['_JOBERROR']._serialized_end=1963
-  _globals['_SUBMITJOBREQUEST']._serialized_start=1966
-  _globals['_SUBMITJOBREQUEST']._serialized_end=2135
-  _globals['_SUBMITJOBRESPONSE']._serialized_start=2137
-  _globals['_SUBMITJOBRESPONSE']._serialized_end=2190
-  _globals['_GETJOBREQUEST']._serialized_start=2192
-  _globals['_GETJOBREQUEST']._serialized_end=2241
-  _globals['_GETJOBRESPONSE']._serialized_start=2243
-  _globals['_GETJOBRESPONSE']._serialized_end=2293
-  _globals['_WATCHJOBREQUEST']._serialized_start=2295
-  _globals['_WATCHJOBREQUEST']._serialized_end=2346
-  _globals['_WATCHJOBRESPONSE']._serialized_start=2348
-  _globals['_WATCHJOBRESPONSE']._serialized_end=2400
-  _globals['_CANCELJOBREQUEST']._serialized_start=2402
-  _globals['_CANCELJOBREQUEST']._serialized_end=2432
-  _globals['_CANCELJOBRESPONSE']._serialized_start=2434
-  _globals['_CANCELJOBRESPONSE']._serialized_end=2487
-  _globals['_LISTJOBSREQUEST']._serialized_start=2490
-  _globals['_LISTJOBSREQUEST']._serialized_end=2642
-  _globals['_LISTJOBSRESPONSE']._serialized_start=2644
-  _globals['_LISTJOBSRESPONSE']._serialized_end=2722
-  _globals['_GENERATIONSERVICE']._serialized_start=2889
-  _globals['_GENERATIONSERVICE']._serialized_end=3386
+  _globals['_GENERATEREQUEST']._serialized_end=1149
+  _globals['_GENERATERESPONSE']._serialized_start=1152
+  _globals['_GENERATERESPONSE']._serialized_end=1283
+  _globals['_GENERATEPROGRESS']._serialized_start=1285
+  _globals['_GENERATEPROGRESS']._serialized_end=1392
+  _globals['_GENERATERESULT']._serialized_start=1395
+  _globals['_GENERATERESULT']._serialized_end=1527
+  _globals['_GENERATEDIMAGE']._serialized_start=1529
+  _globals['_GENERATEDIMAGE']._serialized_end=1610
+  _globals['_JOB']._serialized_start=1613
+  _globals['_JOB']._serialized_end=2029
+  _globals['_JOBERROR']._serialized_start=2031
+  _globals['_JOBERROR']._serialized_end=2135
+  _globals['_SUBMITJOBREQUEST']._serialized_start=2138
+  _globals['_SUBMITJOBREQUEST']._serialized_end=2307
+  _globals['_SUBMITJOBRESPONSE']._serialized_start=2309
+  _globals['_SUBMITJOBRESPONSE']._serialized_end=2362
+  _globals['_GETJOBREQUEST']._serialized_start=2364
+  _globals['_GETJOBREQUEST']._serialized_end=2413
+  _globals['_GETJOBRESPONSE']._serialized_start=2415
+  _globals['_GETJOBRESPONSE']._serialized_end=2465
+  _globals['_WATCHJOBREQUEST']._serialized_start=2467
+  _globals['_WATCHJOBREQUEST']._serialized_end=2518
+  _globals['_WATCHJOBRESPONSE']._serialized_start=2520
+  _globals['_WATCHJOBRESPONSE']._serialized_end=2572
+  _globals['_CANCELJOBREQUEST']._serialized_start=2574
+  _globals['_CANCELJOBREQUEST']._serialized_end=2604
+  _globals['_CANCELJOBRESPONSE']._serialized_start=2606
+  _globals['_CANCELJOBRESPONSE']._serialized_end=2659
+  _globals['_LISTJOBSREQUEST']._serialized_start=2662
+  _globals['_LISTJOBSREQUEST']._serialized_end=2814
+  _globals['_LISTJOBSRESPONSE']._serialized_start=2816
+  _globals['_LISTJOBSRESPONSE']._serialized_end=2894
+  _globals['_GENERATIONSERVICE']._serialized_start=3061
+  _globals['_GENERATIONSERVICE']._serialized_end=3558
 # @@protoc_insertion_point(module_scope)

@@ -89,6 +89,10 @@ class GenerateRequest(_message.Message):
     PREVIEW_EVERY_FIELD_NUMBER: _builtins.int
     KEEP_UNMASKED_FIELD_NUMBER: _builtins.int
     TRUE_GUIDANCE_SCALE_FIELD_NUMBER: _builtins.int
+    ORIGINAL_WIDTH_FIELD_NUMBER: _builtins.int
+    ORIGINAL_HEIGHT_FIELD_NUMBER: _builtins.int
+    CROP_LEFT_FIELD_NUMBER: _builtins.int
+    CROP_TOP_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model; empty takes the default one."""
     prompt: _builtins.str
@@ -96,8 +100,8 @@ class GenerateRequest(_message.Message):
     negative_prompt: _builtins.str
     """What it should not show."""
     width: _builtins.int
-    """Width in pixels, 64 to 1024, a multiple of 8; absent takes that of `image`, else of the first control's picture, else
-    the model's native size.
+    """Width in pixels, 64 to 2048, a multiple of 8, within the model's limits; absent takes that of `image`, else of the
+    first control's picture, else the model's own size.
     """
     height: _builtins.int
     """Height in pixels, as `width`."""
@@ -137,6 +141,16 @@ class GenerateRequest(_message.Message):
     """Guidance by a second prediction, 1 to 20, for models whose guidance_scale is an input of the model. Absent: none.
     Models that do not support it refuse it.
     """
+    original_width: _builtins.int
+    """Width in pixels, up to 16,384, that the picture is to look as if it had before it was scaled, for models that read
+    sizes (SDXL). Absent: the picture's own. Models that read none refuse it.
+    """
+    original_height: _builtins.int
+    """Height in pixels, as `original_width`."""
+    crop_left: _builtins.int
+    """Pixels, up to 16,384, that it is to look as if they were cut off at its left, as `original_width`. Absent: 0."""
+    crop_top: _builtins.int
+    """Pixels at its top, as `crop_left`."""
     @_builtins.property
     def controls(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Control]:
         """Controls, at most 5."""
@@ -177,17 +191,29 @@ class GenerateRequest(_message.Message):
         preview_every: _builtins.int = ...,
         keep_unmasked: _builtins.bool = ...,
         true_guidance_scale: _builtins.float | None = ...,
+        original_width: _builtins.int | None = ...,
+        original_height: _builtins.int | None = ...,
+        crop_left: _builtins.int | None = ...,
+        crop_top: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "clip_skip", b"clip_skip", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "mask", b"mask", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "seed", b"seed", "steps", b"steps", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_crop_left", b"_crop_left", "_crop_top", b"_crop_top", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_original_height", b"_original_height", "_original_width", b"_original_width", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "clip_skip", b"clip_skip", "crop_left", b"crop_left", "crop_top", b"crop_top", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "mask", b"mask", "original_height", b"original_height", "original_width", b"original_width", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "seed", b"seed", "steps", b"steps", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "algorithm_type", b"algorithm_type", "clip_skip", b"clip_skip", "controls", b"controls", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "format", b"format", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "keep_unmasked", b"keep_unmasked", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "preview_every", b"preview_every", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip", "_crop_left", b"_crop_left", "_crop_top", b"_crop_top", "_guidance_scale", b"_guidance_scale", "_height", b"_height", "_original_height", b"_original_height", "_original_width", b"_original_width", "_prompt_weighting", b"_prompt_weighting", "_samples", b"_samples", "_seed", b"_seed", "_steps", b"_steps", "_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "_width", b"_width", "algorithm_type", b"algorithm_type", "clip_skip", b"clip_skip", "controls", b"controls", "crop_left", b"crop_left", "crop_top", b"crop_top", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "format", b"format", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "height", b"height", "image", b"image", "keep_unmasked", b"keep_unmasked", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "original_height", b"original_height", "original_width", b"original_width", "preview_every", b"preview_every", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "samples", b"samples", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__clip_skip: _TypeAlias = _typing.Literal["clip_skip"]  # noqa: Y015
     _WhichOneofArgType__clip_skip: _TypeAlias = _typing.Literal["_clip_skip", b"_clip_skip"]  # noqa: Y015
+    _WhichOneofReturnType__crop_left: _TypeAlias = _typing.Literal["crop_left"]  # noqa: Y015
+    _WhichOneofArgType__crop_left: _TypeAlias = _typing.Literal["_crop_left", b"_crop_left"]  # noqa: Y015
+    _WhichOneofReturnType__crop_top: _TypeAlias = _typing.Literal["crop_top"]  # noqa: Y015
+    _WhichOneofArgType__crop_top: _TypeAlias = _typing.Literal["_crop_top", b"_crop_top"]  # noqa: Y015
     _WhichOneofReturnType__guidance_scale: _TypeAlias = _typing.Literal["guidance_scale"]  # noqa: Y015
     _WhichOneofArgType__guidance_scale: _TypeAlias = _typing.Literal["_guidance_scale", b"_guidance_scale"]  # noqa: Y015
     _WhichOneofReturnType__height: _TypeAlias = _typing.Literal["height"]  # noqa: Y015
     _WhichOneofArgType__height: _TypeAlias = _typing.Literal["_height", b"_height"]  # noqa: Y015
+    _WhichOneofReturnType__original_height: _TypeAlias = _typing.Literal["original_height"]  # noqa: Y015
+    _WhichOneofArgType__original_height: _TypeAlias = _typing.Literal["_original_height", b"_original_height"]  # noqa: Y015
+    _WhichOneofReturnType__original_width: _TypeAlias = _typing.Literal["original_width"]  # noqa: Y015
+    _WhichOneofArgType__original_width: _TypeAlias = _typing.Literal["_original_width", b"_original_width"]  # noqa: Y015
     _WhichOneofReturnType__prompt_weighting: _TypeAlias = _typing.Literal["prompt_weighting"]  # noqa: Y015
     _WhichOneofArgType__prompt_weighting: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting"]  # noqa: Y015
     _WhichOneofReturnType__samples: _TypeAlias = _typing.Literal["samples"]  # noqa: Y015
@@ -207,9 +233,17 @@ class GenerateRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__clip_skip) -> _WhichOneofReturnType__clip_skip | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__crop_left) -> _WhichOneofReturnType__crop_left | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__crop_top) -> _WhichOneofReturnType__crop_top | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__guidance_scale) -> _WhichOneofReturnType__guidance_scale | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__height) -> _WhichOneofReturnType__height | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__original_height) -> _WhichOneofReturnType__original_height | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__original_width) -> _WhichOneofReturnType__original_width | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt_weighting) -> _WhichOneofReturnType__prompt_weighting | None: ...
     @_typing.overload

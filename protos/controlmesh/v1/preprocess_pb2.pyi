@@ -39,6 +39,10 @@ class PrepareRequest(_message.Message):
     ENHANCE_STYLE_FIELD_NUMBER: _builtins.int
     PICTURE_WIDTH_FIELD_NUMBER: _builtins.int
     PICTURE_HEIGHT_FIELD_NUMBER: _builtins.int
+    ORIGINAL_WIDTH_FIELD_NUMBER: _builtins.int
+    ORIGINAL_HEIGHT_FIELD_NUMBER: _builtins.int
+    CROP_LEFT_FIELD_NUMBER: _builtins.int
+    CROP_TOP_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model."""
     prompt: _builtins.str
@@ -48,7 +52,7 @@ class PrepareRequest(_message.Message):
     guidance: _builtins.bool
     """True makes both text rows; false (guidance scale of 1 or less) only the positive one."""
     width: _builtins.int
-    """Width of the picture in pixels, 64 to 1024, a multiple of 8; 0 takes it from the initial picture, else from the first
+    """Width of the picture in pixels, 64 to 2048, within the model's limits; 0 takes it from the initial picture, else from the first
     control's, else it is the model's native size.
     """
     height: _builtins.int
@@ -67,6 +71,16 @@ class PrepareRequest(_message.Message):
     """Width in pixels of the initial picture, which decides the size where `width` and `height` are 0; 0 for none."""
     picture_height: _builtins.int
     """Height in pixels of the initial picture."""
+    original_width: _builtins.int
+    """Width in pixels, up to 16,384, that the picture is to look as if it had before it was scaled; only for models that
+    read sizes (SDXL). 0 takes the picture's own.
+    """
+    original_height: _builtins.int
+    """Height in pixels, as `original_width`."""
+    crop_left: _builtins.int
+    """Pixels, up to 16,384, that it is to look as if they were cut off at its left; only for models that read sizes."""
+    crop_top: _builtins.int
+    """Pixels at its top, as `crop_left`."""
     @_builtins.property
     def controls(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Control]:
         """Controls, at most 5."""
@@ -92,10 +106,14 @@ class PrepareRequest(_message.Message):
         enhance_style: _builtins.str = ...,
         picture_width: _builtins.int = ...,
         picture_height: _builtins.int = ...,
+        original_width: _builtins.int = ...,
+        original_height: _builtins.int = ...,
+        crop_left: _builtins.int = ...,
+        crop_top: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting", "mask", b"mask", "prompt_weighting", b"prompt_weighting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting", "clip_skip", b"clip_skip", "controls", b"controls", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "guidance", b"guidance", "height", b"height", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "picture_height", b"picture_height", "picture_width", b"picture_width", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting", "clip_skip", b"clip_skip", "controls", b"controls", "crop_left", b"crop_left", "crop_top", b"crop_top", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "guidance", b"guidance", "height", b"height", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "original_height", b"original_height", "original_width", b"original_width", "picture_height", b"picture_height", "picture_width", b"picture_width", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__prompt_weighting: _TypeAlias = _typing.Literal["prompt_weighting"]  # noqa: Y015
     _WhichOneofArgType__prompt_weighting: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting"]  # noqa: Y015
@@ -152,11 +170,11 @@ class ExtractHintRequest(_message.Message):
     HEIGHT_FIELD_NUMBER: _builtins.int
     SHORT_SIDE_FIELD_NUMBER: _builtins.int
     width: _builtins.int
-    """Width of the hint in pixels, 64 to 1024, a multiple of 8; 0 keeps the picture's proportions at about `short_side`."""
+    """Width of the hint in pixels, 64 to 2048, a multiple of 8; 0 keeps the picture's proportions at about `short_side`."""
     height: _builtins.int
-    """Height of the hint in pixels, 64 to 1024, a multiple of 8; 0 keeps the picture's proportions at about `short_side`."""
+    """Height of the hint in pixels, 64 to 2048, a multiple of 8; 0 keeps the picture's proportions at about `short_side`."""
     short_side: _builtins.int
-    """Length in pixels of the shorter side when width and height are 0, 64 to 1024; 0 means 512."""
+    """Length in pixels of the shorter side when width and height are 0, 64 to 2048; 0 means 512."""
     @_builtins.property
     def control(self) -> _types_pb2.Control:
         """The picture, the control kind and its parameters; weight and window are ignored."""

@@ -308,12 +308,13 @@ class Conditioning(_message.Message):
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
     MASK_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of the loaded model that made `text`, such as "demo"."""
     width: _builtins.int
-    """Width of the picture in pixels, 64 to 1024, a multiple of 8."""
+    """Width of the picture in pixels, within the model's limits."""
     height: _builtins.int
-    """Height of the picture in pixels, 64 to 1024, a multiple of 8."""
+    """Height of the picture in pixels, within the model's limits."""
     @_builtins.property
     def text(self) -> Global___Tensor:
         """Text embeddings FLOAT32 [rows, tokens, width]: two rows (negative, positive) with guidance, one (positive) without.
@@ -328,6 +329,13 @@ class Conditioning(_message.Message):
     def mask(self) -> Global___Tensor:
         """What to repaint of the initial picture, UINT8 [height, width]: 255 repaint, 0 keep. Absent: all of it."""
 
+    @_builtins.property
+    def vector(self) -> Global___Tensor:
+        """FLOAT32 [rows, width], for models that also read the text as a whole: the text encoder's answer for all of it, then
+        for SDXL six sizes in pixels (height and width of the original, top and left of its crop, height and width of the
+        picture). Absent for models that read `text` alone.
+        """
+
     def __init__(
         self,
         *,
@@ -337,10 +345,11 @@ class Conditioning(_message.Message):
         width: _builtins.int = ...,
         height: _builtins.int = ...,
         mask: Global___Tensor | None = ...,
+        vector: Global___Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["mask", b"mask", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mask", b"mask", "text", b"text", "vector", b"vector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "hints", b"hints", "mask", b"mask", "model", b"model", "text", b"text", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "hints", b"hints", "mask", b"mask", "model", b"model", "text", b"text", "vector", b"vector", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -324,6 +324,7 @@ class Model(_message.Message):
     EXPORTED_AT_FIELD_NUMBER: _builtins.int
     DEFAULTS_FIELD_NUMBER: _builtins.int
     TRAINED_SIZES_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, as in Conditioning.model."""
     family: _builtins.str
@@ -350,6 +351,10 @@ class Model(_message.Message):
     def trained_sizes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Size]:
         """Sizes of the pictures that it was trained on; requests far outside get a note."""
 
+    @_builtins.property
+    def limits(self) -> Global___Limits:
+        """What a request for it may ask."""
+
     def __init__(
         self,
         *,
@@ -363,14 +368,57 @@ class Model(_message.Message):
         exported_at: _builtins.int = ...,
         defaults: Global___Defaults | None = ...,
         trained_sizes: _abc.Iterable[Global___Size] | None = ...,
+        limits: Global___Limits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["defaults", b"defaults"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["defaults", b"defaults", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "default_scheduler", b"default_scheduler", "defaults", b"defaults", "exported_at", b"exported_at", "family", b"family", "latent_channels", b"latent_channels", "name", b"name", "native_size", b"native_size", "prediction_type", b"prediction_type", "trained_sizes", b"trained_sizes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "default_scheduler", b"default_scheduler", "defaults", b"defaults", "exported_at", b"exported_at", "family", b"family", "latent_channels", b"latent_channels", "limits", b"limits", "name", b"name", "native_size", b"native_size", "prediction_type", b"prediction_type", "trained_sizes", b"trained_sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class Limits(_message.Message):
+    """Limits are what a model can make."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEAST_SIDE_FIELD_NUMBER: _builtins.int
+    MOST_SIDE_FIELD_NUMBER: _builtins.int
+    MULTIPLE_FIELD_NUMBER: _builtins.int
+    MOST_PIXELS_FIELD_NUMBER: _builtins.int
+    MOST_CONTROLS_FIELD_NUMBER: _builtins.int
+    READS_SIZES_FIELD_NUMBER: _builtins.int
+    least_side: _builtins.int
+    """Smallest width and height in pixels."""
+    most_side: _builtins.int
+    """Largest width and height in pixels."""
+    multiple: _builtins.int
+    """Width and height must be multiples of this."""
+    most_pixels: _builtins.int
+    """Most pixels of one picture: width times height."""
+    most_controls: _builtins.int
+    """Most controls at once."""
+    reads_sizes: _builtins.bool
+    """Whether it reads the sizes of the original and its crop."""
+    def __init__(
+        self,
+        *,
+        least_side: _builtins.int = ...,
+        most_side: _builtins.int = ...,
+        multiple: _builtins.int = ...,
+        most_pixels: _builtins.int = ...,
+        most_controls: _builtins.int = ...,
+        reads_sizes: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["least_side", b"least_side", "most_controls", b"most_controls", "most_pixels", b"most_pixels", "most_side", b"most_side", "multiple", b"multiple", "reads_sizes", b"reads_sizes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Limits: _TypeAlias = Limits  # noqa: Y015
 
 @_typing.final
 class Defaults(_message.Message):

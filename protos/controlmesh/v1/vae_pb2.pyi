@@ -96,9 +96,9 @@ class EncodeRequest(_message.Message):
     model: _builtins.str
     """Name of a loaded model."""
     width: _builtins.int
-    """Width in pixels to fit the picture to, 64 to 1024, a multiple of 8."""
+    """Width in pixels to fit the picture to, 64 to 2048, within the model's limits."""
     height: _builtins.int
-    """Height in pixels to fit the picture to, 64 to 1024, a multiple of 8."""
+    """Height in pixels to fit the picture to, 64 to 2048, within the model's limits."""
     @_builtins.property
     def image(self) -> _types_pb2.Image:
         """The picture."""

@@ -77,7 +77,7 @@ async def test_an_unknown_type_is_refused_with_all_names(mesh: Running, name: An
         ({"image": "http://127.0.0.1/a.png"}, "unable to fetch"),
         ({"num_inference_steps": 151}, "num_inference_steps must be a whole number from 1 to 150, not 151"),
         ({"num_inference_steps": "20"}, "num_inference_steps must be a whole number"),
-        ({"height": 100}, "height must be a whole number from 64 to 1024, a multiple of 8"),
+        ({"height": 100}, "height must be a whole number from 64 to 2048, a multiple of 8"),
         ({"guidance_scale": 21}, "guidance_scale must be a number from 1 to 20"),
         ({"controlnet_conditioning_scale": -1}, "controlnet_conditioning_scale must be a number from 0 to 20"),
         ({"scheduler": "Nope"}, "scheduler 'Nope' can't be used"),

@@ -24,7 +24,7 @@ async def stub() -> AsyncIterator[Stub]:
 ROWS: list[tuple[dict[str, Any], str, tuple[str, ...]]] = [
     ({"prompt": ""}, "prompt", ("prompt is missing", "guess_mode true")),
     ({"steps": 0}, "steps", ("1 to 150", "not 0")),
-    ({"width": 100}, "width", ("64 to 1024, a multiple of 8", "100")),
+    ({"width": 100}, "width", ("64 to 2048, a multiple of 8", "100")),
     ({"samples": 9}, "samples", ("1 to 4",)),
     ({"seed": 2**32}, "seed", ("0 to 4294967295", "4294967296")),
     ({"seed": 2**64 - 1}, "seed", ("0 to 4294967295",)),

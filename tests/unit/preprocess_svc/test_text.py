@@ -18,7 +18,7 @@ from tests.rigs.model_cards import card, encoder
 TOKENIZER = Path("demo/weights/tokenizer/tokenizer.json")
 BOS, EOS, PAD, WIDTH = 706, 707, 5, 8
 
-FACTS = card(name="demo", text_width=WIDTH, encoders=(encoder(pad=PAD, bos=BOS, eos=EOS),))
+FACTS = card(name="demo", text_width=WIDTH, encoders=(encoder(width=WIDTH, pad=PAD, bos=BOS, eos=EOS),))
 
 
 class Encoder:
@@ -60,14 +60,14 @@ def words(count: int) -> str:
 
 
 def weights_of(encoder: TextEncoder, prompt: str) -> list[float]:
-    tokens, _ = encoder.tokenize("prompt", prompt, True)
+    (tokens,), _ = encoder.tokenize("prompt", prompt, True)
     return tokens.weights
 
 
 async def test_a_plain_prompt_is_the_same_with_and_without_weighting(encoder: TextEncoder, triton: Encoder) -> None:
     prompts = [("negative_prompt", ""), ("prompt", "a red star, bright; it's 5 o'clock")]
-    plain, notes = await encoder.encode(prompts, weighting=False)
-    read, read_notes = await encoder.encode(prompts)
+    unread, made = await encoder.encode(prompts, weighting=False), await encoder.encode(prompts)
+    (plain, notes), (read, read_notes) = (unread.text, unread.notes), (made.text, made.notes)
     np.testing.assert_array_equal(plain, read)
     assert plain.shape == (2, 77, WIDTH)
     assert plain.dtype == np.float32
@@ -80,10 +80,11 @@ async def test_a_plain_prompt_is_the_same_with_and_without_weighting(encoder: Te
 async def test_without_weighting_brackets_are_words_and_the_rest_is_dropped(
     encoder: TextEncoder, triton: Encoder
 ) -> None:
-    brackets, _ = encoder.tokenize("prompt", "(star:1.2)", False)
+    (brackets,), _ = encoder.tokenize("prompt", "(star:1.2)", False)
     assert len(brackets.ids) > 1
     assert set(brackets.weights) == {1}
-    text, notes = await encoder.encode([("prompt", words(80))], weighting=False)
+    made = await encoder.encode([("prompt", words(80))], weighting=False)
+    text, notes = made.text, made.notes
     assert text.shape == (1, 77, WIDTH)
     assert notes == ["prompt has 80 tokens; the model reads 75: the last 5 were dropped"]
     assert (triton.calls[0][0, 0], triton.calls[0][0, 76]) == (BOS, EOS)
@@ -91,11 +92,11 @@ async def test_without_weighting_brackets_are_words_and_the_rest_is_dropped(
 
 async def test_weights_reach_their_words_only(encoder: TextEncoder) -> None:
     assert weights_of(encoder, "red (star:2) blue") == [1, 2, 1]
-    tokens, _ = encoder.tokenize("prompt", "red (star:2) blue", True)
-    plain, _ = encoder.tokenize("prompt", "red star blue", True)
+    (tokens,), _ = encoder.tokenize("prompt", "red (star:2) blue", True)
+    (plain,), _ = encoder.tokenize("prompt", "red star blue", True)
     assert tokens.ids == plain.ids
-    (weighted,), _ = await encoder.encode([("prompt", "red (star:2) blue")])
-    (unweighted,), _ = await encoder.encode([("prompt", "red star blue")])
+    (weighted,) = (await encoder.encode([("prompt", "red (star:2) blue")])).text
+    (unweighted,) = (await encoder.encode([("prompt", "red star blue")])).text
     ratio = weighted / unweighted
     np.testing.assert_allclose(ratio[2], 2 * ratio[0], rtol=1e-5)
     np.testing.assert_allclose(ratio[3:], np.broadcast_to(ratio[0], (74, WIDTH)), rtol=1e-5)
@@ -103,15 +104,15 @@ async def test_weights_reach_their_words_only(encoder: TextEncoder) -> None:
 
 
 async def test_only_the_weighted_prompt_is_scaled(encoder: TextEncoder) -> None:
-    (negative, positive), _ = await encoder.encode([("negative_prompt", "blue"), ("prompt", "(red:2) star")])
-    (alone,), _ = await encoder.encode([("prompt", "blue")])
+    (negative, positive) = (await encoder.encode([("negative_prompt", "blue"), ("prompt", "(red:2) star")])).text
+    (alone,) = (await encoder.encode([("prompt", "blue")])).text
     np.testing.assert_array_equal(negative, alone)
-    (unweighted,), _ = await encoder.encode([("prompt", "red star")])
+    (unweighted,) = (await encoder.encode([("prompt", "red star")])).text
     assert not np.allclose(positive, unweighted)
 
 
 async def test_weights_out_of_range_are_held_and_said(encoder: TextEncoder) -> None:
-    tokens, notes = encoder.tokenize("prompt", "(red:11) (star:-1) (blue:10)", True)
+    (tokens,), notes = encoder.tokenize("prompt", "(red:11) (star:-1) (blue:10)", True)
     assert tokens.weights == [10, 0, 10]
     assert notes == ["weights in prompt must be 0 to 10; those outside were set to the nearest limit"]
 
@@ -120,7 +121,8 @@ async def test_weights_out_of_range_are_held_and_said(encoder: TextEncoder) -> N
 async def test_a_long_prompt_takes_the_chunks_it_needs_in_one_call(
     encoder: TextEncoder, triton: Encoder, count: int, chunks: int
 ) -> None:
-    text, notes = await encoder.encode([("negative_prompt", "blue"), ("prompt", words(count))])
+    made = await encoder.encode([("negative_prompt", "blue"), ("prompt", words(count))])
+    text, notes = made.text, made.notes
     assert text.shape == (2, 77 * chunks, WIDTH)
     assert notes == []
     [ids] = triton.calls
@@ -133,13 +135,14 @@ async def test_a_long_prompt_takes_the_chunks_it_needs_in_one_call(
 
 
 async def test_past_the_last_chunk_words_are_dropped_and_said(encoder: TextEncoder, triton: Encoder) -> None:
-    text, notes = await encoder.encode([("prompt", words(610))])
+    made = await encoder.encode([("prompt", words(610))])
+    text, notes = made.text, made.notes
     assert text.shape == (1, 77 * PROMPT_CHUNKS, WIDTH)
     assert notes == ["prompt has 610 tokens; the model reads 600: the last 10 were dropped"]
 
 
 async def test_more_rows_than_a_batch_are_several_calls(encoder: TextEncoder, triton: Encoder) -> None:
-    text, _ = await encoder.encode([(f"prompt{i}", words(600)) for i in range(3)])
+    text = (await encoder.encode([(f"prompt{i}", words(600)) for i in range(3)])).text
     assert [len(ids) for ids in triton.calls] == [16, 8]
     np.testing.assert_array_equal(text[0], text[2])
 
@@ -182,16 +185,16 @@ def test_chunks_hold_every_token_once_with_its_weight(drawn: list[tuple[int, flo
     ],
 )
 def test_tags_of_adapters_are_no_words_and_are_said(encoder: TextEncoder, tagged: str, weighting: bool) -> None:
-    plain, _ = encoder.tokenize("prompt", "red star", weighting)
-    tokens, notes = encoder.tokenize("negative_prompt", tagged, weighting)
+    (plain,), _ = encoder.tokenize("prompt", "red star", weighting)
+    (tokens,), notes = encoder.tokenize("negative_prompt", tagged, weighting)
     assert tokens == plain
     (note,) = notes
     assert note.startswith("negative_prompt has <") and note.endswith("not applied: adapters are not available")
 
 
 def test_a_weighted_tag_leaves_nothing(encoder: TextEncoder) -> None:
-    plain, _ = encoder.tokenize("prompt", "red (star:1.5)", True)
-    tokens, _ = encoder.tokenize("prompt", "red (star<lora:x:1>:1.5) (<lora:y:1>:0.3)", True)
+    (plain,), _ = encoder.tokenize("prompt", "red (star:1.5)", True)
+    (tokens,), _ = encoder.tokenize("prompt", "red (star<lora:x:1>:1.5) (<lora:y:1>:0.3)", True)
     assert tokens == plain
 
 

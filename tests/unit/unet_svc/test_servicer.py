@@ -80,7 +80,9 @@ async def test_a_request_far_outside_of_what_the_model_is_made_for_is_told_so() 
 async def test_the_list_of_models_has_their_defaults() -> None:
     (plain,) = (await servicer().ListModels(unet_pb2.ListModelsRequest(), None)).models
     assert plain.default_scheduler == plain.defaults.scheduler == "DDIMScheduler"
-    assert not plain.defaults.HasField("steps") and not plain.defaults.HasField("guidance_scale")
+    # What its card leaves out is its family's.
+    assert (plain.defaults.steps, plain.defaults.guidance_scale) == (20, 7.5)
+    assert (plain.limits.least_side, plain.limits.most_side, plain.limits.multiple) == (64, 1024, 8)
     assert (
         [(size.width, size.height) for size in plain.trained_sizes]
         == [(64, 64)]

@@ -62,11 +62,11 @@ def test_no(sent: Any) -> None:
     assert fields_of({"f": sent}, field("f", Type.FLAG, default=True)).flag("f") is False
 
 
-@pytest.mark.parametrize(("sent", "kept"), [("9999", 1024), (-5, 64), (515, 512), ("63.9", 64), ("1023", 1016)])
+@pytest.mark.parametrize(("sent", "kept"), [("9999", 2048), (-5, 64), (515, 512), ("63.9", 64), ("1023", 1016)])
 def test_too_much_is_clamped_and_said(sent: Any, kept: int) -> None:
     fields = fields_of({"width": sent}, field("width", Type.WHOLE, default=512, limits=SIDE))
     assert fields.whole("width") == kept
-    assert fields.remarks == [f"width was set to {kept}; it may be 64 to 1024, a multiple of 8."]
+    assert fields.remarks == [f"width was set to {kept}; it may be 64 to 2048, a multiple of 8."]
 
 
 @pytest.mark.parametrize("sent", ["abc", "12px", True, {}, "nan", "inf", "1e999", 10**400])
