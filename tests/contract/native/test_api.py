@@ -75,6 +75,7 @@ async def test_a_generation_from_request_to_picture(mesh: Running) -> None:
         "strength": None, "guess_mode": False, "use_karras_sigmas": None, "algorithm_type": None,
         "prompt_weighting": True, "enhance_prompt": False, "enhance_style": None, "preview_every": 0,
         "keep_unmasked": False, "true_guidance_scale": None,
+        "original_width": None, "original_height": None, "crop_left": None, "crop_top": None,
     }  # fmt: skip
     assert record["request"] == {
         **body, **untouched, "model": "demo", "width": 96, "height": 64,

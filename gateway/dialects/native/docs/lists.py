@@ -23,6 +23,17 @@ class DefaultsBody(BaseModel):
     scheduler: str = ""
 
 
+class LimitsBody(BaseModel):
+    """What a request for a model may ask."""
+
+    least_side: int = Field(description="Smallest width and height, pixels.")
+    most_side: int = Field(description="Largest width and height, pixels.")
+    multiple: int = Field(description="Width and height must be multiples of this.")
+    most_pixels: int = Field(description="Largest product of width and height.")
+    most_controls: int = Field(description="Most controls at once.")
+    reads_sizes: bool = Field(description="Whether it reads `original_width` and its like.")
+
+
 class ModelBody(BaseModel):
     """A loaded model."""
 
@@ -38,6 +49,7 @@ class ModelBody(BaseModel):
     trained_sizes: list[SizeBody] | None = Field(
         None, description="Sizes at which it was trained; requests far outside get a note."
     )
+    limits: LimitsBody | None = Field(None, description="What a request for it may ask.")
 
 
 class ModelList(BaseModel):
