@@ -129,6 +129,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the guidance scale is an input of the denoiser, which then needs no negative row."""
     concat_channels: int = 0
     """Channels that the denoiser reads beside the latents."""
+    patch: int = 1
+    """Latent cells on each side of what a transformer reads as one token."""
     scheduler: dict[str, Any]
     """The model's own scheduler_config.json: prediction type, betas, timestep spacing."""
 
@@ -156,13 +158,16 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         """The ControlNet `name`. Raises KeyError if there is none."""
         return {net.name: net for net in self.nets}[name]
 
-    def dimensions(self, *, height: int, width: int, rows: int = 1, chunks: int = 1) -> dict[str, int]:
+    def dimensions(
+        self, *, height: int, width: int, rows: int = 1, chunks: int = 1, depth: int = 1
+    ) -> dict[str, int]:
         """What the named dimensions of the model's tensors are, for `Tensor.sized`.
 
         Args:
             height, width: of the latents, cells.
             rows: text rows: 2 with guidance, else 1.
             chunks: lengths of the text encoder that the prompt takes.
+            depth: of stacks of residuals.
         """
         return {
             "rows": rows,
@@ -171,6 +176,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
             "w": width,
             "H": height * self.downscale,
             "W": width * self.downscale,
+            "patches": height // self.patch * (width // self.patch),
+            "depth": depth,
         }
 
 

@@ -25,8 +25,20 @@ class Family:
     guidance: float
     most_controls: int
     """ControlNets at once."""
-    skips: Literal["both", "positive"] = "both"
-    """Which prompts leave out layers of the text encoder: in diffusers' SDXL pipelines the positive one alone."""
+    skips: Literal["both", "positive", "none"] = "both"
+    """Which prompts may leave out layers of the text encoder: in diffusers' SDXL pipelines the positive one alone."""
+    chunked: bool = True
+    """Whether a long prompt is read in several chunks of the text encoder's length."""
+    noise: Literal["diffusion", "flow"] = "diffusion"
+    """How pictures become noise: `diffusion` by betas, `flow` along a straight line (Liu et al. 2022)."""
+    hint: Literal["pixels", "latents"] = "pixels"
+    """What ControlNets read: the hint itself, or what the VAE makes of it."""
+    control_rows: Literal["all", "positive"] = "all"
+    """Whether a ControlNet runs for each text row, or once a request, for all of them."""
+    patch: int = 1
+    """Latent cells on each side of what a transformer reads as one token."""
+    true_guidance: bool = False
+    """Whether a negative row comes with true_guidance_scale, as guidance_scale is an input of the model or nothing."""
 
     def check_size(self, width: int, height: int) -> tuple[str, str] | None:
         """(field, what is wrong) with the size of a picture in pixels; None if it is one that the family makes."""

@@ -56,6 +56,8 @@ PROFILES: tuple[tuple[str, int, Profile], ...] = (
     ("sd15", 1024, _LARGE),
     ("sdxl", 256, _SMALL),
     ("sdxl", 2048, _HUGE),
+    ("flux", 256, _SMALL),
+    ("flux", 2048, _HUGE),
 )
 
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from families.facts import ModelFacts
 from families.family import Family
+from families.flux import FLUX
 from families.sd15 import SD15
 from families.sdxl import SDXL
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (SD15, SDXL)}
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (SD15, SDXL, FLUX)}
 """Name in cards -> family."""
 
 

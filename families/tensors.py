@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 Dim = int | str
 """A size, or the name of one that requests decide: `rows` (of text), `tokens`, `h` and `w` (latent cells), `H` and `W`
-(pixels). `h/2` is half of `h`, rounded up."""
+(pixels), `patches` (a picture's, as a transformer's tokens), `depth` (of a stack of residuals). `h/2` is half of `h`,
+rounded up."""
 
 ANY = -1
 """What Triton's configurations call a dimension that requests decide."""
