@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from export import chain, fingerprint, preview, tokens, trace, verify
+from export import chain, fingerprint, preview, trace, verify
 from export.errors import Mismatch, SourceRefused
 from export.families.family import ExportFamily, Row
 from export.families.table import FAMILIES
@@ -46,7 +46,7 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
     (stage / facts.name).mkdir()
     for folder, encoder in zip(source.tokenizers.values(), facts.encoders, strict=True):
         with refusing("tokenizer"):
-            tokens.write(folder, stage / facts.name / encoder.tokenizer, tokens.special_ids(folder))
+            family.write_tokenizer(folder, stage / facts.name / encoder.tokenizer, encoder)
     begin("loading weights")
     with refusing("weights"):
         modules = family.load(source)

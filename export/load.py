@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from diffusers.utils import logging as diffusers_logging
-from transformers import CLIPTextConfig
+from transformers import CLIPTextConfig, T5Config, T5EncoderModel
 from transformers.utils import logging as transformers_logging
 
 from export.errors import SourceRefused
-from export.families.checks import CLIP_SETTINGS
+from export.families.checks import CLIP_SETTINGS, T5_SETTINGS
 from export.parts import Part
 
 
@@ -54,6 +54,23 @@ def clip(cls: Any, part: Part, what: str) -> Any:
     return _whole(
         what,
         cls.from_pretrained,
+        part.folder,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        variant=part.variant,
+        attn_implementation="eager",
+    )
+
+
+def t5(part: Part, what: str) -> Any:
+    """Load a checked T5 encoder; raises as `diffusers_model`."""
+    config = T5Config(**{key: part.config[key] for key in T5_SETTINGS if key in part.config})
+    return _whole(
+        what,
+        T5EncoderModel.from_pretrained,
         part.folder,
         config=config,
         dtype=torch.float32,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from tokenizers import Tokenizer
 from export.errors import Mismatch, SourceRefused
 
 LENGTH = 77
+T5_LONGEST = 512
+T5_PAD, T5_END = "<pad>", "</s>"
 
 TRICKY = (
     "",
@@ -63,6 +66,57 @@ def special_ids(folder: Path) -> dict[str, int]:
     return ids
 
 
+@dataclass(frozen=True, slots=True)
+class T5Words:
+    """What a T5 tokenizer's files say: ids of its special tokens, the largest id, and how many tokens it gives."""
+
+    pad: int
+    eos: int
+    largest: int
+    length: int
+
+
+def t5_ids(folder: Path) -> T5Words:
+    """Read a T5 tokenizer's tokenizer.json. Raises SourceRefused if there is none, or it is no unigram model."""
+    if not (folder / "tokenizer.json").is_file():
+        raise SourceRefused("tokenizer_2: tokenizer.json is missing; a SentencePiece file alone can't be read")
+    whole = _json(folder / "tokenizer.json")
+    model, settings = whole.get("model", {}), _json(folder / "tokenizer_config.json")
+    if model.get("type") != "Unigram" or not isinstance(model.get("vocab"), list):
+        raise SourceRefused("tokenizer_2: tokenizer.json holds no unigram model, as T5's does")
+    pieces = {str(piece[0]): index for index, piece in enumerate(model["vocab"])}
+    pieces |= {token["content"]: token["id"] for token in whole.get("added_tokens", ())}
+    for piece in (T5_PAD, T5_END):
+        if piece not in pieces:
+            raise SourceRefused(f"tokenizer_2: the token {piece!r} is not in the vocabulary")
+    length = settings.get("model_max_length")
+    return T5Words(
+        pad=pieces[T5_PAD],
+        eos=pieces[T5_END],
+        largest=max(pieces.values()),
+        length=length if isinstance(length, int) and 0 < length <= T5_LONGEST else T5_LONGEST,
+    )
+
+
+def write_t5(folder: Path, target: Path, length: int) -> None:
+    """Write `target` from the T5 tokenizer in `folder`; truncation and padding to `length` tokens are part of the file.
+
+    Raises SourceRefused if transformers can't read it, Mismatch if the written one gives other tokens than transformers'
+    T5Tokenizer on any of TRICKY.
+    """
+    from transformers import T5Tokenizer
+
+    try:
+        theirs: Any = T5Tokenizer.from_pretrained(folder, local_files_only=True)
+        ours = Tokenizer.from_str(theirs.backend_tokenizer.to_str())
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        raise SourceRefused(f"tokenizer_2: transformers cannot read it as a T5 tokenizer ({error})") from error
+    ours.enable_truncation(length)
+    ours.enable_padding(length=length, pad_id=theirs.pad_token_id, pad_token=theirs.pad_token)
+    ours.save(str(target))
+    compare(Tokenizer.from_file(str(target)), theirs, length)
+
+
 def _json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
@@ -95,10 +149,10 @@ def write(folder: Path, target: Path, ids: Mapping[str, int]) -> None:
     compare(Tokenizer.from_file(str(target)), theirs)
 
 
-def compare(written: Tokenizer, theirs: Any) -> None:
+def compare(written: Tokenizer, theirs: Any, length: int = LENGTH) -> None:
     """Raises Mismatch with the first prompt on which `written` and transformers' tokenizer disagree."""
     for prompt in TRICKY:
-        expected = theirs(prompt, padding="max_length", max_length=LENGTH, truncation=True).input_ids
+        expected = theirs(prompt, padding="max_length", max_length=length, truncation=True).input_ids
         found = written.encode(prompt).ids
         if found != expected:
             raise Mismatch(f"the written tokenizer differs from transformers' on {prompt[:40]!r}")

@@ -21,7 +21,7 @@ WEIGHTS_FILE = "model.onnx.data"
 
 # Traced at a latent that is odd and not square: at an even one the UNet's "is the next skip twice my size" would be
 # answered once, at trace time, and the graph would break at 24x20.
-TRACED = Size(batch=2, rows=2, height=15, width=21)
+TRACED = Size(batch=2, rows=2, height=15, width=21, depth=3)
 
 
 def trace(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from export.errors import Mismatch
 from families.facts import SIZE_NUMBERS, ModelFacts
+from families.table import family_of
 from families.tensors import Part
 from families.tensors import Tensor as Declared
 
@@ -39,36 +40,42 @@ LONG_TEXT = 2
 @dataclass(frozen=True, slots=True)
 class Size:
     """The sizes that depend on requests: their number (`batch`), their text rows, the text's length as a multiple of
-    the text encoder's (`chunks`), and the latent's height and width in cells."""
+    the text encoder's (`chunks`), the latent's height and width in cells, and the depth of stacks of residuals."""
 
     batch: int
     rows: int
     height: int
     width: int
     chunks: int = 1
+    depth: int = 1
 
     def __str__(self) -> str:
         return f"batch {self.batch}, rows {self.rows}, latent {self.height}x{self.width}, chunks {self.chunks}"
 
 
-def sizes(part: Part) -> Iterator[Size]:
-    """The sizes at which a graph is verified; rows, latents and chunks vary only if the graph has them."""
+def sizes(part: Part, chunked: bool = True) -> Iterator[Size]:
+    """The sizes at which a graph is verified; rows, latents and depth vary only if the graph has them, chunks only if it
+    may get several."""
     free = {size for tensor in part.inputs for size in tensor.dims if isinstance(size, str)}
     rows = ROWS if "rows" in free else (1,)
     latents = LATENTS if free & {"h", "H"} else LATENTS[:1]
     for (height, width), batch, count in itertools.product(latents, BATCHES, rows):
-        yield Size(batch, count, height, width)
-    if "tokens" in free:
+        yield Size(batch, count, height, width, depth=batch if "depth" in free else 1)
+    if "tokens" in free and chunked:
         for count in rows:
             yield Size(BATCHES[1], count, *LATENTS[1], LONG_TEXT)
 
 
 def example(tensors: Sequence[Declared], facts: ModelFacts, size: Size) -> Inputs:
-    """Random inputs for `tensors` of a graph, in their order; the same ones for the same arguments."""
+    """Random inputs for `tensors` of a graph, in their order; the same ones for the same arguments.
+
+    Sides are rounded up to whole patches.
+    """
     seed = torch.Generator().manual_seed(
         hash((size.batch, size.rows, size.height, size.width, size.chunks)) & 0x7FFFFFFF
     )
-    free = facts.dimensions(height=size.height, width=size.width, rows=size.rows, chunks=size.chunks)
+    height, width = (-(-side // facts.patch) * facts.patch for side in (size.height, size.width))
+    free = facts.dimensions(height=height, width=width, rows=size.rows, chunks=size.chunks, depth=size.depth)
     return {tensor.name: _random(tensor, (size.batch, *tensor.sized(free)), facts, seed) for tensor in tensors}
 
 
@@ -79,7 +86,8 @@ def _random(tensor: Declared, shape: tuple[int, ...], facts: ModelFacts, seed: t
     if tensor.dtype == "UINT8":
         return torch.randint(0, 256, shape, generator=seed).to(torch.uint8)
     if name == "input_ids":
-        return torch.randint(0, facts.encoders[place].eos + 1, shape, generator=seed)
+        # CLIP's end token is its last; T5's is its second.
+        return torch.randint(0, max(facts.encoders[place].eos + 1, 32), shape, generator=seed)
     if name == "layers_skipped":
         return torch.randint(0, min(encoder.layers for encoder in facts.encoders), shape, generator=seed)
     if name == "timestep":
@@ -126,7 +134,7 @@ def check(
     """
     signature(graph, part)
     worst = 0.0
-    for size in sizes(part):
+    for size in sizes(part, family_of(facts).chunked):
         inputs = example(part.inputs, facts, size)
         with torch.no_grad():
             expected = reference(*inputs.values())

@@ -41,7 +41,7 @@ class Encoder(msgspec.Struct, frozen=True, kw_only=True):
     length: int
     """Tokens that it reads at once, start and end tokens included: 77 for CLIP."""
     width: int
-    """Channels of one token's hidden state."""
+    """Channels of its part of a token's hidden state; 0: it only says what the text is as a whole."""
     layers: int
     """Its layers; `layers_skipped` (diffusers' clip_skip) stays below it."""
     pad: int
@@ -60,6 +60,8 @@ class Net(msgspec.Struct, frozen=True, kw_only=True):
     """Kind -> its mode, for a net that serves several (a union); None for one that knows only one."""
     reads_vector: bool = True
     """Whether it reads the model's `vector`, if that has one: small SDXL ControlNets do not."""
+    distilled: bool = True
+    """Whether it reads the guidance scale, if the model does."""
     pooled: bool = False
     """Whether its residuals are averaged over the picture (diffusers' global_pool_conditions, `shuffle`): for these
     diffusers always uses guess mode, in which no residuals are added to the negative row."""
@@ -158,9 +160,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         """The ControlNet `name`. Raises KeyError if there is none."""
         return {net.name: net for net in self.nets}[name]
 
-    def dimensions(
-        self, *, height: int, width: int, rows: int = 1, chunks: int = 1, depth: int = 1
-    ) -> dict[str, int]:
+    def dimensions(self, *, height: int, width: int, rows: int = 1, chunks: int = 1, depth: int = 1) -> dict[str, int]:
         """What the named dimensions of the model's tensors are, for `Tensor.sized`.
 
         Args:

@@ -35,8 +35,6 @@ class Family:
     """What ControlNets read: the hint itself, or what the VAE makes of it."""
     control_rows: Literal["all", "positive"] = "all"
     """Whether a ControlNet runs for each text row, or once a request, for all of them."""
-    patch: int = 1
-    """Latent cells on each side of what a transformer reads as one token."""
     true_guidance: bool = False
     """Whether a negative row comes with true_guidance_scale, as guidance_scale is an input of the model or nothing."""
 

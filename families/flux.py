@@ -16,6 +16,5 @@ FLUX = Family(
     noise="flow",
     hint="latents",
     control_rows="positive",
-    patch=2,
     true_guidance=True,
 )

@@ -17,6 +17,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from families.facts import ModelFacts, Net
 from families.profiles import CPU, Profile, Runtime, profile_of
+from families.table import family_of
 from families.tensors import Part, Tensor
 
 # --- names ------------------------------------------------------------------------------------------------------
@@ -126,9 +127,12 @@ def steering(facts: ModelFacts) -> tuple[Tensor, ...]:
 
 def control_inputs(facts: ModelFacts, net: Net, at: str = "") -> tuple[Tensor, ...]:
     """What is a control's own: its hint and its scale; `at` is the ending of their names in an ensemble."""
+    family = family_of(facts)
+    pixels = Tensor(f"hint{at}", "UINT8", (net.channels, "H", "W"))
+    scale = Tensor(f"scale{at}", "FP32", ("rows", len(facts.residuals)))
     return (
-        Tensor(f"hint{at}", "UINT8", (net.channels, "H", "W")),
-        Tensor(f"scale{at}", "FP32", ("rows", len(facts.residuals))),
+        pixels if family.hint == "pixels" else latents(facts, f"hint{at}"),
+        scale if family.control_rows == "all" else Tensor(f"scale{at}", "FP32", (1,)),
         *([Tensor(f"mode{at}", "INT64", (1,))] if net.union else []),
     )
 
@@ -138,8 +142,13 @@ def residual_tensors(facts: ModelFacts, prefix: str = "residual") -> tuple[Tenso
     return tuple(Tensor(f"{prefix}_{index}", "FP32", dims) for index, dims in enumerate(facts.residuals))
 
 
+def _has_rows(residuals: Sequence[Tensor]) -> bool:
+    return any("rows" in residual.dims for residual in residuals)
+
+
 def _read_by(net: Net, shared: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    return tuple(tensor for tensor in shared if net.reads_vector or tensor.name != "vector")
+    left_out = {name for name, is_read in (("vector", net.reads_vector), ("distilled", net.distilled)) if not is_read}
+    return tuple(tensor for tensor in shared if tensor.name not in left_out)
 
 
 def _parts(facts: ModelFacts) -> tuple[Part, ...]:
@@ -150,18 +159,18 @@ def _parts(facts: ModelFacts) -> tuple[Part, ...]:
         Tensor("input_ids" if len(facts.encoders) == 1 else f"input_ids_{index}", "INT64", (encoder.length,))
         for index, encoder in enumerate(facts.encoders)
     )
-    skipped = Tensor("layers_skipped", "INT64", (1,))
+    skipped = [Tensor("layers_skipped", "INT64", (1,))] if family_of(facts).skips != "none" else []
     words = [Tensor("hidden", "FP32", (facts.text_tokens, facts.text_width))]
     words += [Tensor("pooled", "FP32", (facts.vector.pooled,))] if facts.vector else []
     concat = [Tensor("concat", "FP32", (facts.concat_channels, "h", "w"))] if facts.concat_channels else []
     addends = (*residual_tensors(facts, "a"), *residual_tensors(facts, "b"))
     return (
-        Part(text_encoder(m), "text_encoder", (*tokens, skipped), tuple(words)),
+        Part(text_encoder(m), "text_encoder", (*tokens, *skipped), tuple(words)),
         *(
             Part(controlnet(m, net.name), "denoiser", (*_read_by(net, shared), *control_inputs(facts, net)), residuals)
             for net in facts.nets
         ),
-        Part(no_control(m), "denoiser", (sample, text), residuals),
+        Part(no_control(m), "denoiser", (sample, text) if _has_rows(residuals) else (sample,), residuals),
         Part(add_residuals(m), "denoiser", addends, residuals),
         Part(unet(m), "denoiser", (*shared, GUIDANCE, *concat, *residuals), (latents(facts, "prediction"),)),
         Part(vae_decoder(m), "vae", (latents(facts, "latents"),), (PICTURE,)),

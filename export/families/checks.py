@@ -109,6 +109,35 @@ CLIP: Mapping[str, Check] = {
     "hidden_act": one_of("quick_gelu", "gelu"),
 }
 
+T5: Mapping[str, Check] = {
+    "model_type": exactly("t5"),
+    "d_model": WIDTH,
+    "d_kv": WIDTH,
+    "d_ff": whole(65_536),
+    "num_layers": LAYERS,
+    "num_heads": whole(256),
+    "vocab_size": whole(1_000_000),
+    "relative_attention_num_buckets": whole(1024),
+    "relative_attention_max_distance": whole(4096),
+    "feed_forward_proj": one_of("gated-gelu", "relu"),
+}
+
+T5_SETTINGS = frozenset(
+    {
+        "d_ff",
+        "d_kv",
+        "d_model",
+        "feed_forward_proj",
+        "layer_norm_epsilon",
+        "num_heads",
+        "num_layers",
+        "relative_attention_max_distance",
+        "relative_attention_num_buckets",
+        "vocab_size",
+    }
+)
+"""The only settings of a T5 encoder's config.json that reach transformers."""
+
 CLIP_SETTINGS = frozenset(
     {
         "attention_dropout",

@@ -10,11 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from export import tokens
 from export.families.checks import Check
 from export.parts import Modules, Part, Source
-from families.facts import ModelFacts, Net
+from families.facts import Encoder, ModelFacts, Net
 from families.tensors import Part as Graph
 
 if TYPE_CHECKING:
@@ -74,6 +76,13 @@ class ExportFamily(ABC):
     @abstractmethod
     def net(self, part: Part, name: str) -> Net:
         """The facts of a ControlNet that is called `name` in requests."""
+
+    def write_tokenizer(self, folder: Path, target: Path, encoder: Encoder) -> None:
+        """Write the tokenizer in `folder` as the one file that serving reads; CLIP's, unless the family says otherwise.
+
+        Raises SourceRefused for one that is no such tokenizer, Mismatch for one that reads otherwise.
+        """
+        tokens.write(folder, target, tokens.special_ids(folder))
 
     @abstractmethod
     def load(self, source: Source) -> Modules:

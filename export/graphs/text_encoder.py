@@ -94,3 +94,27 @@ def reference_of_two(
     for row, skipped in enumerate(layers_skipped.reshape(-1).tolist()):
         rows.append(torch.cat([answer.hidden_states[-(int(skipped) + 2)][row] for answer in answers], dim=-1))
     return torch.stack(rows), answers[1].text_embeds
+
+
+class T5AndClip(nn.Module):
+    """FLUX's two: T5's hidden states, and CLIP's pooled one.
+
+    Args:
+        clip: CLIPTextModel.
+        t5: T5EncoderModel.
+    """
+
+    def __init__(self, clip: Any, t5: Any) -> None:
+        super().__init__()
+        self.clip, self.t5 = Layers(clip), t5
+
+    def forward(self, input_ids_0: Tensor, input_ids_1: Tensor) -> tuple[Tensor, Tensor]:
+        """input_ids_0 INT64 [B,77] of CLIP, input_ids_1 INT64 [B,T] of T5 -> hidden FP32 [B,T,D], pooled FP32 [B,P]."""
+        _, last = self.clip(input_ids_0, torch.zeros_like(input_ids_0[:, :1]))
+        return self.t5(input_ids_1)[0], pooled_at_end(self.clip.model, input_ids_0, last)
+
+
+def reference_of_flux(clip: Any, t5: Any, input_ids_0: Tensor, input_ids_1: Tensor) -> tuple[Tensor, Tensor]:
+    """The same as diffusers' FLUX pipelines call both."""
+    pooled: Tensor = clip(input_ids_0, output_hidden_states=False).pooler_output
+    return t5(input_ids_1, output_hidden_states=False)[0], pooled

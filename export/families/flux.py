@@ -1,0 +1,319 @@
+"""FLUX.1 and what is shaped like it: CLIP and T5, a FluxTransformer2DModel, an AutoencoderKL with a shift;
+FluxControlNetModels of any depth, and unions of seven kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export import tokens
+from export.errors import Misfit, SourceRefused
+from export.families import checks
+from export.families.family import ExportFamily, Row
+from export.families.unions import union_kinds
+from export.hostile import shown
+from export.parts import Modules, Part, Source
+from families import graphs as names
+from families.facts import Encoder, ModelFacts, Net, Vector
+from families.flux import FLUX
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+PATCH = 2
+# The unions of InstantX and Shakker Labs know these kinds, in the order of their modes.
+MODES: tuple[tuple[str, ...], ...] = (
+    ("canny",),
+    ("tile",),
+    ("depth",),
+    ("blur",),
+    ("openpose",),
+    ("gray",),
+    ("low_quality",),
+)
+_WORDS = 512
+"""Tokens that T5 reads of a prompt; models without guidance (schnell) were trained on half of them."""
+_TRANSFORMER: Mapping[str, checks.Check] = {
+    "patch_size": checks.exactly(1),
+    "num_layers": checks.whole(128, least=0),
+    "num_single_layers": checks.whole(128, least=0),
+    "attention_head_dim": checks.whole(1024),
+    "num_attention_heads": checks.whole(256),
+    "joint_attention_dim": checks.WIDTH,
+    "pooled_projection_dim": checks.WIDTH,
+    "guidance_embeds": checks.flag,
+    "axes_dims_rope": checks.each(checks.whole(1024), 3, 3),
+}
+_SHAPE = frozenset(
+    {"num_layers", "num_single_layers", "attention_head_dim", "num_attention_heads", "joint_attention_dim"}
+)
+
+
+class Flux(ExportFamily):
+    """See the module."""
+
+    name = FLUX.name
+    shape = "FLUX-shaped"
+    expected = (
+        "Expected is a FLUX-shaped pipeline: a CLIPTextModel, a T5EncoderModel, a FluxTransformer2DModel, "
+        "an AutoencoderKL with a factor of 8."
+    )
+    pipelines = frozenset(
+        {
+            "FluxPipeline",
+            "FluxControlNetPipeline",
+            "FluxControlPipeline",
+            "FluxFillPipeline",
+            "FluxImg2ImgPipeline",
+            "FluxInpaintPipeline",
+        }
+    )
+    schedulers = frozenset({"FlowMatchEulerDiscreteScheduler"})
+    scheduler_checks: Mapping[str, checks.Check] = {
+        "num_train_timesteps": checks.exactly(1000),
+        "shift": checks.number(0.01, 100),
+        "base_shift": checks.optional(checks.number(-10, 10)),
+        "max_shift": checks.optional(checks.number(-10, 10)),
+        "base_image_seq_len": checks.optional(checks.whole(1_000_000)),
+        "max_image_seq_len": checks.optional(checks.whole(1_000_000)),
+        "use_dynamic_shifting": checks.flag,
+        "invert_sigmas": checks.exactly(False),
+        "shift_terminal": checks.exactly(None),
+        "stochastic_sampling": checks.exactly(False),
+        "time_shift_type": checks.one_of("exponential", "linear"),
+        **dict.fromkeys(("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"), checks.one_of(None, False)),
+    }
+    parts: Mapping[str, str] = {
+        "text_encoder": "CLIPTextModel",
+        "text_encoder_2": "T5EncoderModel",
+        "transformer": "FluxTransformer2DModel",
+        "vae": "AutoencoderKL",
+    }
+    tokenizers = ("tokenizer", "tokenizer_2")
+    controlnets = frozenset({"FluxControlNetModel"})
+    settings: Mapping[str, Mapping[str, checks.Check]] = {
+        "FluxTransformer2DModel": {**_TRANSFORMER, "in_channels": checks.whole(4096)},
+        "FluxControlNetModel": {
+            **_TRANSFORMER,
+            "in_channels": checks.whole(4096),
+            "num_mode": checks.optional(checks.whole(len(MODES))),
+            # XLabs' nets read pixels.
+            "conditioning_embedding_channels": checks.exactly(None),
+        },
+        "AutoencoderKL": {
+            **checks.AUTOENCODER,
+            "latent_channels": checks.whole(64),
+            "latents_mean": checks.exactly(None),
+            "latents_std": checks.exactly(None),
+            "shift_factor": checks.optional(checks.number(-100, 100)),
+        },
+        "CLIPTextModel": checks.CLIP,
+        "T5EncoderModel": checks.T5,
+    }
+    required: Mapping[str, frozenset[str]] = {
+        "FluxTransformer2DModel": _SHAPE | {"in_channels", "pooled_projection_dim"},
+        "FluxControlNetModel": _SHAPE | {"in_channels", "pooled_projection_dim"},
+        "AutoencoderKL": frozenset({"block_out_channels", "scaling_factor", "latent_channels"}),
+        "CLIPTextModel": frozenset({"hidden_size", "num_hidden_layers", "vocab_size"}),
+        "T5EncoderModel": frozenset({"d_model", "num_layers", "vocab_size"}),
+    }
+
+    def check(self, source: Source) -> None:
+        clip, t5, transformer, vae = (source.parts[part].config for part in self.parts)
+        for what, given, wanted in (
+            ("text_encoder_2", t5["d_model"], transformer["joint_attention_dim"]),
+            ("text_encoder", clip["hidden_size"], transformer["pooled_projection_dim"]),
+        ):
+            if given != wanted:
+                raise SourceRefused(
+                    f"{what} is {given} wide but the transformer expects {wanted}: these parts are not of the same "
+                    "model"
+                )
+        if _latents(transformer) != vae["latent_channels"]:
+            raise SourceRefused(
+                f"the VAE has {vae['latent_channels']} latent channels but the transformer makes "
+                f"{_latents(transformer)}: these parts are not of the same model"
+            )
+
+    def check_net(self, config: Mapping[str, Any], source: Source, name: str) -> None:
+        transformer = source.parts["transformer"].config
+        wanted = {key: transformer[key] for key in ("joint_attention_dim", "pooled_projection_dim")}
+        wanted |= {"width": _width(transformer), "in_channels": 4 * _latents(transformer)}
+        given = {**config, "width": _width(config)}
+        for key, value in wanted.items():
+            if given[key] != value:
+                raise SourceRefused(
+                    f"controlnet {name}: {key} is {shown(given[key])} but the transformer has {shown(value)}: it "
+                    "belongs to another model"
+                )
+        if bool(config.get("guidance_embeds")) and not transformer.get("guidance_embeds"):
+            raise SourceRefused(
+                f"controlnet {name}: it reads a guidance scale, which the transformer does not: it belongs to another "
+                "model"
+            )
+
+    def check_fit(self, config: Mapping[str, Any], facts: ModelFacts, label: str) -> None:
+        vector = facts.vector.pooled if facts.vector else 0
+        given = (_width(config), config["joint_attention_dim"], config["pooled_projection_dim"])
+        wanted = (facts.residuals[0][-1], facts.text_width, vector)
+        if given != wanted:
+            raise Misfit(
+                f"{label} belongs to another family of models than {facts.name!r}: it is {given[0]} wide and reads "
+                f"text of {given[1]} and {given[2]} channels; the model has {wanted[0]}, {wanted[1]} and {wanted[2]}"
+            )
+
+    def facts(self, source: Source, name: str) -> ModelFacts:
+        clip, t5, transformer, vae = (source.parts[part].config for part in self.parts)
+        downscale = 2 ** (len(vae["block_out_channels"]) - 1)
+        distilled, channels = bool(transformer.get("guidance_embeds")), vae["latent_channels"]
+        ids, words = tokens.special_ids(source.tokenizers["tokenizer"]), tokens.t5_ids(source.tokenizers["tokenizer_2"])
+        for what, used, config in (("tokenizer", max(ids.values()), clip), ("tokenizer_2", words.largest, t5)):
+            if used >= config["vocab_size"]:
+                raise SourceRefused(
+                    f"{what} and its text encoder do not match: token {used} for {config['vocab_size']} embeddings"
+                )
+        length = min(words.length, _WORDS if distilled else _WORDS // 2)
+        return ModelFacts(
+            name=name,
+            family=self.name,
+            native_size=int(vae.get("sample_size") or 1024),
+            latent_channels=channels,
+            downscale=downscale,
+            encoders=(
+                Encoder(
+                    length=clip.get("max_position_embeddings", 77),
+                    width=0,
+                    layers=clip["num_hidden_layers"],
+                    pad=ids["pad"],
+                    bos=ids["bos"],
+                    eos=ids["eos"],
+                    tokenizer="tokenizer.json",
+                ),
+                Encoder(
+                    length=length,
+                    width=t5["d_model"],
+                    layers=t5["num_layers"],
+                    pad=words.pad,
+                    eos=words.eos,
+                    tokenizer="tokenizer_2.json",
+                ),
+            ),
+            text_tokens=length,
+            text_width=t5["d_model"],
+            residuals=(("depth", "patches", _width(transformer)),) * 2,
+            nets=tuple(self.net(part, kind) for kind, part in sorted(source.controlnets.items())),
+            vector=Vector(pooled=transformer["pooled_projection_dim"]),
+            distilled=distilled,
+            concat_channels=transformer["in_channels"] // PATCH**2 - channels,
+            patch=PATCH,
+            scheduler=dict(source.scheduler),
+        )
+
+    def net(self, part: Part, name: str) -> Net:
+        modes = part.config.get("num_mode")
+        kinds = union_kinds(MODES[:modes]) if modes else {name: None}
+        return Net(name=name, kinds=kinds, distilled=bool(part.config.get("guidance_embeds")))
+
+    def write_tokenizer(self, folder: Path, target: Path, encoder: Encoder) -> None:
+        if encoder.bos is None:
+            tokens.write_t5(folder, target, encoder.length)
+        else:
+            super().write_tokenizer(folder, target, encoder)
+
+    def load(self, source: Source) -> Modules:
+        from diffusers import AutoencoderKL, FluxTransformer2DModel
+        from transformers import CLIPTextModel
+
+        from export import load
+
+        parts = source.parts
+        with load.quietly():
+            return Modules(
+                parts={
+                    "text_encoder": load.clip(CLIPTextModel, parts["text_encoder"], "text_encoder"),
+                    "text_encoder_2": load.t5(parts["text_encoder_2"], "text_encoder_2"),
+                    "transformer": load.diffusers_model(FluxTransformer2DModel, parts["transformer"], "transformer"),
+                    "vae": load.diffusers_model(AutoencoderKL, parts["vae"], "vae"),
+                },
+                controlnets={kind: self.load_net(part, kind) for kind, part in source.controlnets.items()},
+            )
+
+    def load_net(self, part: Part, name: str) -> Any:
+        from diffusers import FluxControlNetModel
+
+        from export import load
+
+        with load.quietly():
+            return load.diffusers_model(FluxControlNetModel, part, f"controlnet {name}")
+
+    def rows(self, facts: ModelFacts, modules: Modules) -> list[Row]:
+        from export.graphs import flux, residuals, text_encoder, vae
+
+        m, clip, t5, transformer, pictures = facts.name, *(modules.parts[part] for part in self.parts)
+        part = partial(names.part, facts)
+        no_control, add = flux.NoControl(transformer.inner_dim), residuals.AddResiduals()
+        decoder = vae.Decoder(pictures)
+        main = part(names.unet(m))
+        return [
+            Row(
+                part(names.text_encoder(m)),
+                text_encoder.T5AndClip(clip, t5),
+                partial(text_encoder.reference_of_flux, clip, t5),
+            ),
+            *(self.net_row(facts, net, modules.controlnets[net.name]) for net in facts.nets),
+            Row(part(names.no_control(m)), no_control, no_control),
+            Row(part(names.add_residuals(m)), add, add),
+            Row(
+                main,
+                flux.Transformer(transformer, main.input_names),
+                partial(flux.reference, transformer, main.input_names),
+            ),
+            Row(part(names.vae_decoder(m)), decoder, decoder),
+            Row(part(names.vae_encoder(m)), vae.Encoder(pictures), partial(vae.reference_posterior, pictures)),
+        ]
+
+    def net_row(self, facts: ModelFacts, net: Net, module: Any) -> Row:
+        from export.graphs import flux
+
+        part = names.part(facts, names.controlnet(facts.name, net.name))
+        return Row(
+            part,
+            flux.ControlNet(module, part.input_names),
+            partial(flux.controlnet_reference, module, part.input_names),
+        )
+
+    def step(self, facts: ModelFacts, modules: Modules, nets: Sequence[str], inputs: Mapping[str, Tensor]) -> Tensor:
+        from export.graphs import flux
+
+        main = names.part(facts, names.unet(facts.name))
+        stacks: Any = None
+        for place, net in enumerate(nets):
+            part = names.part(facts, names.controlnet(facts.name, net))
+            own = {tensor.name: f"{tensor.name}_{place}" for tensor in names.control_inputs(facts, facts.net(net))}
+            given = [inputs[own.get(name, name)] for name in part.input_names]
+            made = flux.controlnet_reference(modules.controlnets[net], part.input_names, *given)
+            stacks = made if stacks is None else tuple(a + b for a, b in zip(stacks, made, strict=True))
+        if stacks is None:
+            stacks = flux.NoControl(modules.parts["transformer"].inner_dim)(inputs["sample"])
+        known = dict(inputs) | dict(zip((names.residual(0), names.residual(1)), stacks, strict=True))
+        given = [known[name] for name in main.input_names]
+        return flux.reference(modules.parts["transformer"], main.input_names, *given)
+
+    def written_for_graphs(self, module: nn.Module) -> AbstractContextManager[None]:
+        from export.graphs import attention, flux_attention
+
+        own = flux_attention if flux_attention.layers_of(module) else attention
+        return own.written_for_graphs(module)
+
+
+def _latents(transformer: Mapping[str, Any]) -> int:
+    """Latent channels that the transformer makes."""
+    return int(transformer.get("out_channels") or transformer["in_channels"]) // PATCH**2
+
+
+def _width(config: Mapping[str, Any]) -> int:
+    """Channels of a token inside a transformer or ControlNet."""
+    return int(config["num_attention_heads"] * config["attention_head_dim"])
