@@ -101,7 +101,7 @@ def t5_ids(folder: Path) -> T5Words:
 def write_t5(folder: Path, target: Path, length: int) -> None:
     """Write `target` from the T5 tokenizer in `folder`; truncation and padding to `length` tokens are part of the file.
 
-    Raises SourceRefused if transformers can't read it, Mismatch if the written one gives other tokens than transformers'
+    Raises SourceRefused if transformers can't read it, Mismatch if the written one gives other tokens than its
     T5Tokenizer on any of TRICKY.
     """
     from transformers import T5Tokenizer

@@ -54,8 +54,8 @@ class Size:
 
 
 def sizes(part: Part, chunked: bool = True) -> Iterator[Size]:
-    """The sizes at which a graph is verified; rows, latents and depth vary only if the graph has them, chunks only if it
-    may get several."""
+    """The sizes at which a graph is verified; rows, latents and depth vary only if the graph has them, chunks only if
+    it may get several."""
     free = {size for tensor in part.inputs for size in tensor.dims if isinstance(size, str)}
     rows = ROWS if "rows" in free else (1,)
     latents = LATENTS if free & {"h", "H"} else LATENTS[:1]

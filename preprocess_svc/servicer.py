@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import Histogram
 
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
@@ -21,11 +23,13 @@ from families.limits import (
 )
 from families.loaded import LoadedModels
 from families.manifest import Manifest
+from families.table import family_of
 from mesh.admission import Admission
 from mesh.concurrency import both, together
 from mesh.decoders import Decoding, Threads
 from mesh.errors import InvalidInput, MeshError
 from mesh.pictures import Pixels, encode, upright_size
+from mesh.soundness import not_finite, sound
 from mesh.tensors import to_message
 from mesh.triton import Triton
 from preprocess_svc.annotators import Annotators
@@ -40,6 +44,7 @@ from preprocess_svc.text import NEGATIVE, Encoded, TextEncoder
 
 HINT_SECONDS = Histogram("cn_hint_duration_seconds", "Time to make one hint.", ["kind"])
 _DEFAULT_SHORT_SIDE = 512
+_BROKEN_VAE = not_finite("the hint's latents", "the weights of the model's VAE may be broken")
 _FORMATS = {number: name.removeprefix("IMAGE_FORMAT_") for name, number in types_pb2.ImageFormat.items() if number}
 
 
@@ -92,7 +97,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                 request.prompt, request.negative_prompt, request.enhance_prompt, request.enhance_style
             )
             prompts = [("prompt", words.prompt)]
-            if request.guidance and not model.distilled:
+            if _has_negative(request, model):
                 prompts.insert(0, (NEGATIVE, words.negative_prompt))
             weighting = request.prompt_weighting if request.HasField("prompt_weighting") else True
             # The first that fails stops the others: nobody waits for their pictures any more.
@@ -103,12 +108,16 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                     for i, control in enumerate(request.controls)
                 ),
             )
+            posteriors = [await self._posterior(hint, model) for hint in made]
         return preprocess_pb2.PrepareResponse(
             conditioning=types_pb2.Conditioning(
                 model=model.name,
                 text=to_message(encoded.text),
                 vector=_vector(encoded, model, request, size),
-                hints=[_hint(control, hint) for control, hint in zip(request.controls, made, strict=True)],
+                hints=[
+                    _hint(control, hint, posterior)
+                    for control, hint, posterior in zip(request.controls, made, posteriors, strict=True)
+                ],
                 width=size[0],
                 height=size[1],
                 mask=None if mask is None else to_message(mask.pixels),
@@ -116,11 +125,23 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             notes=[
                 *words.notes,
                 *encoded.notes,
+                *_unread(request, model),
                 *(on_mask(mask) if mask else ()),
                 *(note for hint in made for note in hint.notes),
             ],
             prompt=words.prompt,
             negative_prompt=words.negative_prompt,
+        )
+
+    async def _posterior(self, made: MadeHint, model: Manifest) -> types_pb2.Posterior | None:
+        """What the VAE makes of a hint; None for models that read hints as they are."""
+        if family_of(model).hint == "pixels":
+            return None
+        inputs: dict[str, NDArray[np.generic]] = {"image": np.ascontiguousarray(made.pixels[None, ..., :3])}
+        ask = partial(self._triton.infer, graphs.vae_encoder(model.name), inputs, ["mean", "deviation"])
+        found = await sound(ask, _BROKEN_VAE)
+        return types_pb2.Posterior(
+            model=model.name, mean=to_message(found["mean"]), deviation=to_message(found["deviation"])
         )
 
     async def _mask(self, request: preprocess_pb2.PrepareRequest, size: tuple[int, int]) -> FittedMask | None:
@@ -260,10 +281,27 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
         return True
 
 
-def _hint(control: types_pb2.Control, made: MadeHint) -> types_pb2.Hint:
+def _has_negative(request: preprocess_pb2.PrepareRequest, model: Manifest) -> bool:
+    """Whether the denoiser reads a negative row beside the positive one."""
+    if family_of(model).true_guidance:
+        return request.true_guidance
+    return request.guidance and not model.distilled
+
+
+def _unread(request: preprocess_pb2.PrepareRequest, model: Manifest) -> tuple[str, ...]:
+    """A note if a negative prompt is of no use."""
+    if not request.negative_prompt.strip() or _has_negative(request, model):
+        return ()
+    if family_of(model).true_guidance:
+        return (f"negative_prompt was not used: model {model.name} reads one with true_guidance_scale above 1",)
+    return (f"negative_prompt was not used: model {model.name} needs none",) if model.distilled else ()
+
+
+def _hint(control: types_pb2.Control, made: MadeHint, posterior: types_pb2.Posterior | None) -> types_pb2.Hint:
     return types_pb2.Hint(
         kind=control.kind,
-        pixels=to_message(made.pixels.transpose(2, 0, 1)),
+        pixels=to_message(made.pixels.transpose(2, 0, 1)) if posterior is None else None,
+        posterior=posterior,
         weight=control.weight if control.HasField("weight") else DEFAULT_WEIGHT,
         start=control.start,
         end=control.end if control.HasField("end") else DEFAULT_END,

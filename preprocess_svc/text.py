@@ -51,6 +51,7 @@ class TextEncoder:
 
     def __init__(self, manifest: Manifest, repository: Path, triton: Triton) -> None:
         self._manifest = manifest
+        self._family = family_of(manifest)
         self._triton = triton
         self._batch = profile_of(manifest).batch["text_encoder"]
         self._encoders = [
@@ -78,8 +79,10 @@ class TextEncoder:
             for piece, encoding in zip(pieces, encodings, strict=True):
                 tokens.ids.extend(encoding.ids)
                 tokens.weights.extend([PROMPT_WEIGHT.clamp(piece.weight)] * len(encoding.ids))
-            capacity = chunk_capacity(encoder) * (limits.PROMPT_CHUNKS if weighting else 1)
-            if dropped := max(0, len(tokens.ids) - capacity):
+            chunks = limits.PROMPT_CHUNKS if weighting and self._family.chunked else 1
+            capacity = chunk_capacity(encoder) * chunks
+            # What an encoder drops that only says what the text is as a whole is nobody's loss.
+            if (dropped := max(0, len(tokens.ids) - capacity)) and encoder.width:
                 notes.append(
                     f"{field} has {capacity + dropped} tokens; the model reads {capacity}: the last {dropped} were "
                     "dropped"
@@ -102,6 +105,10 @@ class TextEncoder:
         """
         facts = self._manifest
         layers = min(encoder.layers for encoder, _ in self._encoders)
+        if self._family.skips == "none" and clip_skip:
+            raise InvalidInput(
+                f"clip_skip is not supported by model {facts.name!r}: remove it or send 0", field="clip_skip"
+            )
         if not limits.CLIP_SKIP.holds(clip_skip) or clip_skip >= layers:
             most = min(int(limits.CLIP_SKIP.maximum), layers - 1)
             raise InvalidInput(f"clip_skip must be 0 to {most} for this model, not {clip_skip}", field="clip_skip")
@@ -112,17 +119,21 @@ class TextEncoder:
             read.append(tokens)
             notes += remarks
         encoders = [encoder for encoder, _ in self._encoders]
-        chunks = max(
-            chunks_needed(tokens, encoder)
-            for of_prompt in read
-            for tokens, encoder in zip(of_prompt, encoders, strict=True)
+        chunks = (
+            1
+            if not self._family.chunked
+            else max(
+                chunks_needed(tokens, encoder)
+                for of_prompt in read
+                for tokens, encoder in zip(of_prompt, encoders, strict=True)
+            )
         )
         rows = [
             [lay_out(tokens, chunks, encoder) for tokens, encoder in zip(of_prompt, encoders, strict=True)]
             for of_prompt in read
         ]
         ids = [np.concatenate([row[place][0] for row in rows]) for place in range(len(encoders))]
-        positive_only = family_of(facts).skips == "positive"
+        positive_only = self._family.skips == "positive"
         skipped = [0 if positive_only and field == NEGATIVE else clip_skip for field, _ in prompts]
         hidden, pooled = await self._hidden(ids, np.repeat(np.array(skipped, np.int64), chunks))
         whole = hidden.reshape(len(prompts), chunks * facts.text_tokens, facts.text_width)
@@ -146,7 +157,8 @@ class TextEncoder:
         for start in range(0, len(skipped), self._batch):
             rows = slice(start, start + self._batch)
             given = [*(part[rows] for part in ids), skipped[rows, None]]
-            inputs: dict[str, NDArray[np.generic]] = dict(zip(graph.input_names, given, strict=True))
+            # The last one is no input where layers can't be skipped.
+            inputs: dict[str, NDArray[np.generic]] = dict(zip(graph.input_names, given, strict=False))
             parts.append(await sound(partial(self._triton.infer, graph.graph, inputs, names), _BROKEN))
         made = [np.concatenate([part[name] for part in parts]).astype(np.float32, copy=False) for name in names]
         return made[0], made[1] if len(made) > 1 else None
@@ -165,6 +177,7 @@ def _weighed(
     encoders: Sequence[Encoder],
 ) -> NDArray[np.float32]:
     """A prompt's hidden states [tokens, width], those of each encoder weighed for themselves."""
-    edges = np.cumsum([encoder.width for encoder in encoders])[:-1]
+    weights = [weights for (_, weights), encoder in zip(row, encoders, strict=True) if encoder.width]
+    edges = np.cumsum([encoder.width for encoder in encoders if encoder.width])[:-1]
     parts = np.split(states, edges, axis=1)
-    return np.concatenate([weigh(part, weights) for part, (_, weights) in zip(parts, row, strict=True)], axis=1)
+    return np.concatenate([weigh(part, of_part) for part, of_part in zip(parts, weights, strict=True)], axis=1)

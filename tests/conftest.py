@@ -61,7 +61,17 @@ def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def repository(tiny_weights: Path, tiny_sdxl: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_flux(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model of FLUX's shape in diffusers format."""
+    folder = ROOT / "build" / "tiny-flux"
+    with first(tmp_path_factory, "tiny-flux") as mine:
+        if mine:
+            subprocess.run([sys.executable, "-m", "tests.rigs.tiny_flux", folder], check=True, cwd=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository(tiny_weights: Path, tiny_sdxl: Path, tiny_flux: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model repository with the demo model, its annotator and the tiny random models; kept in build/, so a second run
     is quick."""
     folder = ROOT / "build" / "test-repository"
@@ -73,6 +83,7 @@ def repository(tiny_weights: Path, tiny_sdxl: Path, tmp_path_factory: pytest.Tem
         [DEMO_WEIGHTS, "--name", "demo", *silent],
         [tiny_weights, "--name", "tiny"],
         [tiny_sdxl, "--name", "tiny-sdxl"],
+        [tiny_flux, "--name", "tiny-flux"],
         ["annotator", "demo"],
     )
     with first(tmp_path_factory, "repository") as mine:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from families import graphs
 from families.facts import ModelFacts
 from families.manifest import Manifest
+from families.table import family_of
 from mesh.errors import NotFound
 from mesh.shared_memory import Held
 from mesh.soundness import not_finite, sound
@@ -32,12 +33,14 @@ _DTYPES = {"FP32": np.float32, "UINT8": np.uint8, "INT64": np.int64}
 
 
 def residual_scale(hint: Hint, facts: ModelFacts, rows: int, guess_mode: bool = False) -> Array:
-    """The scale of each residual of a control, FLOAT32 [1, rows, residuals].
+    """The scale of each residual of a control, FLOAT32 [1, rows, residuals]; [1, 1] for one that acts once a request.
 
     As in diffusers: guess mode skips the negative row and rises from a tenth of the weight at the first residual to the
     full weight at the mid block's. A control whose residuals are pooled over the picture always skips the negative row
     and never rises.
     """
+    if family_of(facts).control_rows == "positive":
+        return np.array([[hint.weight]], np.float32)
     pooled, count = facts.net_of(hint.kind).pooled, len(facts.residuals)
     rise = np.logspace(-1, 0, count) if guess_mode and not pooled else np.ones(count)
     scale = np.tile((rise * hint.weight).astype(np.float32), (1, rows, 1))
@@ -51,11 +54,18 @@ def _constant(task: Task) -> dict[str, Array]:
     known: dict[str, Array | None] = {
         "text": task.text[None],
         "vector": None if task.vector is None else task.vector[None],
-        "guidance": np.array([[1.0 if task.facts.distilled else task.guidance_scale]], np.float32),
+        "guidance": np.array([[_guidance(task)]], np.float32),
         "distilled": np.array([[task.guidance_scale]], np.float32),
     }
     declared = [tensor.name for tensor in graphs.step_inputs(task.facts) if tensor.name not in MOVING]
     return {name: value for name in declared if (value := known[name]) is not None}
+
+
+def _guidance(task: Task) -> float:
+    """The scale of classifier-free guidance, 1 for none."""
+    if family_of(task.facts).true_guidance:
+        return task.true_guidance_scale
+    return 1.0 if task.facts.distilled else task.guidance_scale
 
 
 def _with_channels(pixels: Array, channels: int) -> Array:
@@ -106,13 +116,19 @@ class Denoiser:
         self._registered: set[str] = set()
 
     @asynccontextmanager
-    async def open(self, task: Task) -> AsyncIterator[Prediction]:
-        """Place the task's constant tensors and yield its `Prediction`; leaving the context frees the memory."""
+    async def open(self, task: Task, hints: Sequence[Array] = ()) -> AsyncIterator[Prediction]:
+        """Place the task's constant tensors and yield its `Prediction`; leaving the context frees the memory.
+
+        hints: for models that read them as latents, a draw of each of the task's, in its order.
+        """
         rows = task.text.shape[0]
         tensors = _constant(task)
         for index, hint in enumerate(task.hints):
             net = task.facts.net_of(hint.kind)
-            tensors[graphs.hint(index)] = _with_channels(hint.pixels, net.channels)[None]
+            if hint.pixels is None:
+                tensors[graphs.hint(index)] = hints[index]
+            else:
+                tensors[graphs.hint(index)] = _with_channels(hint.pixels, net.channels)[None]
             tensors[graphs.scale(index)] = residual_scale(hint, task.facts, rows, task.guess_mode)
             if net.union:
                 tensors[graphs.mode(index)] = np.array([[net.kinds[hint.kind]]], np.int64)

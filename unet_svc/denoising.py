@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from families.table import family_of
 from mesh.errors import InvalidInput
 from unet_svc.canvas import draw_canvas
 from unet_svc.loops.contract import Model, Plan, Predict
-from unet_svc.noise_levels import NoiseLevels
+from unet_svc.noise_levels import levels_of
 from unet_svc.options import read_options
 from unet_svc.schedulers import SchedulerKind, find_scheduler
 from unet_svc.task import Task
@@ -46,9 +47,11 @@ class Denoising:
 
     def __init__(self, task: Task) -> None:
         config = task.facts.scheduler
-        kind = find_scheduler(task.scheduler, config)
+        kind, instead = find_scheduler(task.scheduler, task.facts)
         options = read_options(kind, task)
-        notes = options.notes
+        notes = (*instead, *options.notes)
+        if task.guess_mode and family_of(task.facts).control_rows == "positive":
+            notes = (*notes, f"guess_mode was not applied: controls of model {task.facts.name} act on all rows alike")
         if kind.most_steps:
             _check_steps(kind, task)
         skipped = None if task.initial is None else task.skipped
@@ -61,9 +64,16 @@ class Denoising:
             notes = (*notes, f"strength {task.share:g} of {task.steps} steps leaves none to run; one was run")
         self.notes = tuple(notes)
         self._task = task
-        self._inverts = kind.inverts
-        self._levels = NoiseLevels.of(config)
-        self._loop = kind.loop(Plan(kind.cls, options.arguments, config, self._levels, task.steps, skipped))
+        self._levels = levels_of(task.facts)
+        cells = (task.latent_height // task.facts.patch) * (task.latent_width // task.facts.patch)
+        self._loop = kind.loop(Plan(kind.cls, options.arguments, config, self._levels, task.steps, skipped, cells))
+        self._generator = torch.Generator("cpu").manual_seed(task.seed)
+        self._canvas = draw_canvas(task, self._generator, kind.inverts)
+
+    @property
+    def hints(self) -> tuple[NDArray[np.generic], ...]:
+        """Of a model that reads hints as latents, a draw of each of the task's, FLOAT32 [1, channels, h, w], in order."""
+        return tuple(hint.numpy() for hint in self._canvas.hints)
 
     async def run(self, predict: Predict) -> AsyncGenerator[Step, None]:
         """Run the loop and yield after every model call; the last `Step` has the finished latents.
@@ -75,9 +85,7 @@ class Denoising:
         Raises:
             MeshError: what `predict` raises.
         """
-        every, loop = self._task.preview_every, self._loop
-        generator = torch.Generator("cpu").manual_seed(self._task.seed)
-        canvas = draw_canvas(self._task, generator, self._inverts)
+        every, loop, canvas, generator = self._task.preview_every, self._loop, self._canvas, self._generator
         start = loop.start(canvas.noise, canvas.initial if self._task.starts_from_picture else None)
         model = Model(predict, self._levels, loop.calls)
         async with aclosing(loop.run(start, model, canvas, generator)) as walk:

@@ -7,11 +7,14 @@ x = z / alpha = picture + sigma * noise with sigma = beta / alpha, which some sa
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import diffusers
 import numpy as np
 from torch import Tensor
+
+from families.facts import ModelFacts
+from families.table import family_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,45 @@ def mix_of(sigma: float) -> tuple[float, float]:
     """(alpha, beta) for the ratio `sigma` of noise to picture."""
     alpha = 1 / math.sqrt(sigma**2 + 1)
     return alpha, sigma * alpha
+
+
+class Levels(Protocol):
+    """What a prediction of a model means at each of its noise levels."""
+
+    def timestep(self, sigma: float) -> float:
+        """The timestep at which the noise is `sigma`."""
+
+    def sigma(self, timestep: float) -> float:
+        """The inverse of `timestep`."""
+
+    def noise(self, z: Tensor, prediction: Tensor, sigma: float) -> Tensor:
+        """The noise in `z`, unit variance, according to a prediction at `sigma`."""
+
+    def picture(self, z: Tensor, prediction: Tensor, sigma: float) -> Tensor:
+        """The clean latents in `z`, according to a prediction at `sigma`."""
+
+
+class FlowLevels:
+    """Levels of a rectified flow (Liu et al. 2022): z = (1 - sigma) * picture + sigma * noise, where sigma is a
+    thousandth of the timestep, and the model predicts noise - picture."""
+
+    _TIMESTEPS = 1000
+
+    def timestep(self, sigma: float) -> float:
+        """See Levels."""
+        return sigma * self._TIMESTEPS
+
+    def sigma(self, timestep: float) -> float:
+        """See Levels."""
+        return timestep / self._TIMESTEPS
+
+    def noise(self, z: Tensor, prediction: Tensor, sigma: float) -> Tensor:
+        """See Levels."""
+        return z + (1.0 - sigma) * prediction
+
+    def picture(self, z: Tensor, prediction: Tensor, sigma: float) -> Tensor:
+        """See Levels."""
+        return z - sigma * prediction
 
 
 class NoiseLevels:
@@ -91,3 +133,8 @@ class NoiseLevels:
     def picture(self, z: Tensor, prediction: Tensor, sigma: float) -> Tensor:
         """The clean latents in `z`, according to a prediction at `sigma`."""
         return self._parameterization.picture(z, prediction, *mix_of(sigma))
+
+
+def levels_of(facts: ModelFacts) -> Levels:
+    """The noise levels of a model."""
+    return FlowLevels() if family_of(facts).noise == "flow" else NoiseLevels.of(facts.scheduler)

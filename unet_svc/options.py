@@ -5,6 +5,7 @@ from typing import Any
 
 import diffusers
 
+from families.facts import ModelFacts
 from mesh.errors import InvalidInput
 from unet_svc.schedulers import ALGORITHM_TYPES, SCHEDULERS, SchedulerKind, default_scheduler
 from unet_svc.task import Task
@@ -32,7 +33,7 @@ def read_options(kind: SchedulerKind, task: Task) -> Options:
     Raises:
         InvalidInput: an algorithm_type that no scheduler has.
     """
-    config, algorithm_type = task.facts.scheduler, task.algorithm_type
+    config, algorithm_type = {**task.facts.scheduler, **kind.flow_options}, task.algorithm_type
     if algorithm_type and algorithm_type not in ALGORITHM_TYPES:
         known = ", ".join(ALGORITHM_TYPES)
         raise InvalidInput(f"algorithm_type {algorithm_type!r} is unknown; known: {known}", field="algorithm_type")
@@ -41,9 +42,11 @@ def read_options(kind: SchedulerKind, task: Task) -> Options:
         _solver(kind, config, algorithm_type),
         _warm_up(kind, config, task),
         _inversion(kind, config, task.strength),
-        _distilled(kind, config),
+        _distilled(kind, task.facts),
     )
-    arguments = {name: value for part in parts for name, value in part.arguments.items()}
+    # The shift of a flow has another name where the scheduler is not of flows alone.
+    flow = {**kind.flow_options, "flow_shift": config.get("shift", 1.0)} if kind.flow_options else {}
+    arguments = flow | {name: value for part in parts for name, value in part.arguments.items()}
     return Options(arguments, tuple(note for part in parts for note in part.notes))
 
 
@@ -94,9 +97,9 @@ def _inversion(kind: SchedulerKind, config: dict[str, Any], strength: float | No
     return Options({"timestep_spacing": "leading"}, (*notes, note))
 
 
-def _distilled(kind: SchedulerKind, config: dict[str, Any]) -> Options:
+def _distilled(kind: SchedulerKind, facts: ModelFacts) -> Options:
     """A note for models that are not distilled; a distilled model is recognised by its own scheduler."""
-    if kind.cls is not diffusers.LCMScheduler or default_scheduler(config) == kind.name:
+    if kind.cls is not diffusers.LCMScheduler or default_scheduler(facts) == kind.name:
         return Options({})
     note = "LCMScheduler needs a model that was distilled for it, which this one is not: pictures will look flat."
     return Options({}, (note,))

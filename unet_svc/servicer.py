@@ -21,7 +21,7 @@ from mesh.tensors import to_message
 from unet_svc.denoiser import Denoiser
 from unet_svc.denoising import Denoising
 from unet_svc.preview import make_preview
-from unet_svc.schedulers import SCHEDULERS, default_scheduler
+from unet_svc.schedulers import FLOW, FLOW_ONLY, SCHEDULERS, default_scheduler
 from unet_svc.task import read_task
 
 STEPS = Counter("cn_denoise_steps_total", "Model calls made by denoising loops.", ["model"])
@@ -55,7 +55,11 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         denoising = Denoising(task)
         size = (request.conditioning.width, request.conditioning.height)
         notes = [*denoising.notes, *far_outside(model.name, model.sizes, model.defaults, size, task.guidance_scale)]
-        async with self._admission, self._denoiser.open(task) as predict, aclosing(denoising.run(predict)) as steps:
+        async with (
+            self._admission,
+            self._denoiser.open(task, denoising.hints) as predict,
+            aclosing(denoising.run(predict)) as steps,
+        ):
             async for step in steps:
                 STEPS.labels(model.name).inc()
                 progress = unet_pb2.DenoiseProgress(step=step.done, steps=step.total)
@@ -79,8 +83,10 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
                     algorithm_types=kind.algorithm_types,
                     model_calls=kind.model_calls,
                     inverts=kind.inverts,
+                    flow_only=name in FLOW_ONLY,
+                    on_flow=name if name in FLOW_ONLY else FLOW[kind.on_flow].name if kind.on_flow else "",
                 )
-                for kind in SCHEDULERS.values()
+                for name, kind in {**SCHEDULERS, **{name: FLOW[name] for name in FLOW_ONLY}}.items()
             ]
         )
 
@@ -99,6 +105,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
                     exported_at=self._models.exported_at(model.name),
                     defaults=_defaults(model),
                     limits=_limits(model),
+                    noise=family_of(model).noise,
                     trained_sizes=[unet_pb2.Size(width=width, height=height) for width, height in model.sizes],
                 )
                 for model in self._models.values()
@@ -139,7 +146,8 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
 
 def _scheduler_of(model: Manifest) -> str:
     own = model.defaults.scheduler
-    return own if own in SCHEDULERS else default_scheduler(model.scheduler)
+    known = (*SCHEDULERS, *FLOW_ONLY)
+    return own if own in known else default_scheduler(model)
 
 
 def _limits(model: Manifest) -> unet_pb2.Limits:
@@ -151,6 +159,8 @@ def _limits(model: Manifest) -> unet_pb2.Limits:
         most_pixels=family.most_pixels,
         most_controls=family.most_controls,
         reads_sizes=model.vector is not None and model.vector.sizes,
+        true_guidance=family.true_guidance,
+        reads_clip_skip=family.skips != "none",
     )
 
 

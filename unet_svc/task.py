@@ -19,15 +19,18 @@ Array = NDArray[np.generic]
 class Hint:
     """One control's hint, its weight, and the steps at which it acts.
 
-    kind: control kind; pixels: UINT8 [channels, height, width], with `hint_channels(kind)` channels;
-    weight: conditioning scale; start, end: fractions of the steps between which it acts.
+    kind: control kind; pixels: UINT8 [channels, height, width], with `hint_channels(kind)` channels, None for models
+    that read hints as latents; weight: conditioning scale; start, end: fractions of the steps between which it acts;
+    index: its place in the request; posterior: of its latents, None for models that read pixels.
     """
 
     kind: str
-    pixels: Array
+    pixels: Array | None
     weight: float
     start: float
     end: float
+    index: int = 0
+    posterior: "Posterior | None" = None
 
     def acts(self, step: int, steps: int) -> bool:
         """Whether the control acts on step `step` of `steps`, by the rule of diffusers' ControlNet pipelines."""
@@ -69,6 +72,7 @@ class Task:
     algorithm_type: str = ""
     preview_every: int = 0
     vector: Array | None = None
+    true_guidance_scale: float = 1.0
 
     @property
     def share(self) -> float:
@@ -77,7 +81,10 @@ class Task:
 
     @property
     def skipped(self) -> int:
-        """Steps that an initial picture saves, by the rule of diffusers' image-to-image pipelines."""
+        """Steps that an initial picture saves, by the rule of diffusers' image-to-image pipelines: those of flows count
+        in fractions and round what is saved down, the others what is kept."""
+        if family_of(self.facts).noise == "flow":
+            return int(max(self.steps - min(self.steps * self.share, self.steps), 0))
         return self.steps - min(int(self.steps * self.share), self.steps)
 
     @property
@@ -93,23 +100,27 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         InvalidInput: a value is out of range; names the field, its range and what was sent.
     """
     conditioning = request.conditioning
-    if request.HasField("true_guidance_scale"):
+    family = family_of(facts)
+    if request.HasField("true_guidance_scale") and not family.true_guidance:
         raise InvalidInput(
             f"true_guidance_scale is not supported by model {facts.name!r}, which has guidance_scale only: remove it",
             field="true_guidance_scale",
         )
-    family = family_of(facts)
     if wrong := family.check_size(conditioning.width, conditioning.height):
         raise InvalidInput(wrong[1], field=wrong[0])
     _check_ranges(
         ("steps", request.steps, limits.STEPS),
         ("guidance_scale", request.guidance_scale, limits.GUIDANCE),
+        ("true_guidance_scale", request.true_guidance_scale or 1.0, limits.TRUE_GUIDANCE),
         ("strength", request.strength, limits.STRENGTH),
         ("preview_every", request.preview_every, limits.PREVIEW_EVERY),
     )
-    text, guided = _read_text(conditioning, facts), request.guidance_scale > 1 and not facts.distilled
+    text, field = _read_text(conditioning, facts), "guidance_scale"
+    guided = request.guidance_scale > 1 and not facts.distilled
+    if family.true_guidance:
+        field, guided = "true_guidance_scale", request.true_guidance_scale > 1
     if guided and text.shape[0] == 1:
-        raise InvalidInput("guidance_scale above 1 needs two text rows, negative and positive", field="guidance_scale")
+        raise InvalidInput(f"{field} above 1 needs two text rows, negative and positive", field=field)
     if len(conditioning.hints) > family.most_controls:
         sent = len(conditioning.hints)
         raise InvalidInput(f"at most {family.most_controls} hints are allowed, not {sent}", field="hints")
@@ -121,7 +132,7 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         # Ensembles take kinds in sorted order; a stable sort keeps two hints of one kind in the caller's order.
         hints=tuple(
             sorted(
-                (_read_hint(hint, conditioning, facts) for hint in conditioning.hints),
+                (_read_hint(index, hint, conditioning, facts, cells) for index, hint in enumerate(conditioning.hints)),
                 key=lambda hint: (facts.net_of(hint.kind).name, hint.kind),
             )
         ),
@@ -131,7 +142,9 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         steps=request.steps,
         guidance_scale=request.guidance_scale,
         seed=request.seed,
-        initial=_read_initial(request.initial, facts, cells) if request.HasField("initial") else None,
+        initial=_read_posterior(request.initial, "initial", facts, cells, field="initial")
+        if request.HasField("initial")
+        else None,
         mask=_read_mask(conditioning) if conditioning.HasField("mask") else None,
         strength=request.strength if request.HasField("strength") else None,
         noise=_read_noise(request.noise, facts, cells) if request.HasField("noise") else None,
@@ -140,6 +153,7 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         algorithm_type=request.algorithm_type,
         preview_every=request.preview_every,
         vector=_read_vector(conditioning, facts, rows=2 if guided else 1),
+        true_guidance_scale=request.true_guidance_scale if guided and family.true_guidance else 1.0,
     )
     for field, sent in (("mask", task.mask is not None), ("strength", task.strength is not None)):
         if sent and task.initial is None:
@@ -158,7 +172,8 @@ def _check_ranges(*fields: tuple[str, float, limits.Range]) -> None:
 def _read_text(conditioning: types_pb2.Conditioning, facts: ModelFacts) -> Array:
     text = to_array(conditioning.text, field="conditioning.text", ndim=3)
     rows, tokens, width = text.shape
-    chunks = limits.Range(facts.text_tokens, facts.text_tokens * limits.PROMPT_CHUNKS, multiple=facts.text_tokens)
+    most = limits.PROMPT_CHUNKS if family_of(facts).chunked else 1
+    chunks = limits.Range(facts.text_tokens, facts.text_tokens * most, multiple=facts.text_tokens)
     if rows not in (1, 2) or not chunks.holds(tokens) or width != facts.text_width:
         raise InvalidInput(
             f"conditioning.text must have 1 or 2 rows of tokens ({chunks}) of width {facts.text_width}, not shape "
@@ -184,14 +199,12 @@ def _read_vector(conditioning: types_pb2.Conditioning, facts: ModelFacts, rows: 
     return vector[-rows:]
 
 
-def _read_hint(hint: types_pb2.Hint, conditioning: types_pb2.Conditioning, facts: ModelFacts) -> Hint:
+def _read_hint(
+    index: int, hint: types_pb2.Hint, conditioning: types_pb2.Conditioning, facts: ModelFacts, cells: tuple[int, ...]
+) -> Hint:
     if hint.kind not in facts.controls:
         known = ", ".join(facts.controls) or "none"
         raise InvalidInput(f"model {facts.name!r} has no ControlNet for {hint.kind!r}; it has: {known}", field="kind")
-    pixels = to_array(hint.pixels, field=f"hint {hint.kind}", ndim=3, dtype="uint8")
-    expected = (hint_channels(hint.kind), conditioning.height, conditioning.width)
-    if pixels.shape != expected:
-        raise InvalidInput(f"hint {hint.kind} must be {list(expected)}, not {list(pixels.shape)}", field="hints")
     for field, value, allowed in (
         ("weight", hint.weight, limits.WEIGHT),
         ("start", hint.start, limits.FRACTION),
@@ -201,7 +214,19 @@ def _read_hint(hint: types_pb2.Hint, conditioning: types_pb2.Conditioning, facts
             raise InvalidInput(f"{field} of hint {hint.kind} must be {allowed}, not {value:g}", field=field)
     if hint.start > hint.end:
         raise InvalidInput(f"hint {hint.kind} starts at {hint.start:g}, after its end {hint.end:g}", field="start")
-    return Hint(hint.kind, pixels, hint.weight, hint.start, hint.end)
+    if family_of(facts).hint == "latents":
+        if not hint.HasField("posterior"):
+            raise InvalidInput(
+                f"hint {hint.kind} has no posterior, which model {facts.name!r} reads; take all of what Prepare answers",
+                field="hints",
+            )
+        posterior = _read_posterior(hint.posterior, f"hint {hint.kind}", facts, cells, field="hints")
+        return Hint(hint.kind, None, hint.weight, hint.start, hint.end, index, posterior)
+    pixels = to_array(hint.pixels, field=f"hint {hint.kind}", ndim=3, dtype="uint8")
+    expected = (hint_channels(hint.kind), conditioning.height, conditioning.width)
+    if pixels.shape != expected:
+        raise InvalidInput(f"hint {hint.kind} must be {list(expected)}, not {list(pixels.shape)}", field="hints")
+    return Hint(hint.kind, pixels, hint.weight, hint.start, hint.end, index)
 
 
 def _read_mask(conditioning: types_pb2.Conditioning) -> Array:
@@ -212,32 +237,34 @@ def _read_mask(conditioning: types_pb2.Conditioning) -> Array:
     return mask
 
 
-def _read_initial(initial: types_pb2.Posterior, facts: ModelFacts, cells: tuple[int, ...]) -> Posterior:
-    _check_model("initial", initial.model, facts)
-    mean = _read_latents(initial.mean, "initial.mean", cells)
-    deviation = _read_latents(initial.deviation, "initial.deviation", cells)
+def _read_posterior(
+    sent: types_pb2.Posterior, what: str, facts: ModelFacts, cells: tuple[int, ...], field: str
+) -> Posterior:
+    """The posterior `what` of a picture; errors are of `field`."""
+    _check_model(what, sent.model, facts, field)
+    mean = _read_latents(sent.mean, f"{what}.mean", cells, field)
+    deviation = _read_latents(sent.deviation, f"{what}.deviation", cells, field)
     if (deviation < 0).any():  # type: ignore[operator]
-        raise InvalidInput("initial.deviation must be 0 or more everywhere", field="initial")
+        raise InvalidInput(f"{what}.deviation must be 0 or more everywhere", field=field)
     return Posterior(mean, deviation)
 
 
 def _read_noise(noise: types_pb2.Latents, facts: ModelFacts, cells: tuple[int, ...]) -> Array:
-    _check_model("noise", noise.model, facts)
-    return _read_latents(noise.samples, "noise.samples", cells)
+    _check_model("noise", noise.model, facts, "noise")
+    return _read_latents(noise.samples, "noise.samples", cells, "noise")
 
 
-def _check_model(field: str, model: str, facts: ModelFacts) -> None:
+def _check_model(what: str, model: str, facts: ModelFacts, field: str) -> None:
     if model != facts.name:
         raise InvalidInput(
-            f"{field} is of model {model!r} but the text of {facts.name!r}: use one model for both", field=field
+            f"{what} is of model {model!r} but the text of {facts.name!r}: use one model for both", field=field
         )
 
 
-def _read_latents(tensor: types_pb2.Tensor, field: str, cells: tuple[int, ...]) -> Array:
-    latents = to_array(tensor, field=field, ndim=4)
-    top = field.partition(".")[0]
+def _read_latents(tensor: types_pb2.Tensor, what: str, cells: tuple[int, ...], field: str) -> Array:
+    latents = to_array(tensor, field=what, ndim=4)
     if latents.shape != cells:
-        raise InvalidInput(f"{field} must be {list(cells)}, not {list(latents.shape)}", field=top)
+        raise InvalidInput(f"{what} must be {list(cells)}, not {list(latents.shape)}", field=field)
     if not np.isfinite(latents).all():
-        raise InvalidInput(f"{field} must be finite numbers", field=top)
+        raise InvalidInput(f"{what} must be finite numbers", field=field)
     return latents

@@ -186,6 +186,7 @@ class Catalogue:
         if scheduler is None:
             sent = generation.scheduler or model.default_scheduler
             raise unknown("scheduler", sent, [known.name for known in offer.schedulers])
+        _check_walks(scheduler, model)
         if scheduler.inverts and generation.image is None:
             raise InvalidInput(
                 f"scheduler {scheduler.name!r} needs an initial picture (`image`) to invert, and none was sent",
@@ -220,6 +221,19 @@ class Catalogue:
         return Offer(models.models, controls.controls, schedulers.schedulers, styles.styles)
 
 
+def _check_walks(scheduler: unet_pb2.Scheduler, model: unet_pb2.Model) -> None:
+    """Raise InvalidInput if nothing walks the model's kind of noise for this scheduler."""
+    if model.noise == "flow" and not scheduler.on_flow:
+        raise InvalidInput(
+            f"scheduler {scheduler.name} can't walk a flow, and model {model.name} is one: name another",
+            field="scheduler",
+        )
+    if model.noise != "flow" and scheduler.flow_only:
+        raise InvalidInput(
+            f"scheduler {scheduler.name} walks flows, and model {model.name} is none: name another", field="scheduler"
+        )
+
+
 def _check_limits(generation: Generation, side: Range, limits: unet_pb2.Limits | None) -> None:
     """Raise InvalidInput for a size, or a number of controls, that the model does not make."""
     for field, pixels in (("width", generation.width), ("height", generation.height)):
@@ -227,6 +241,13 @@ def _check_limits(generation: Generation, side: Range, limits: unet_pb2.Limits |
             whole(side)(field, pixels)
     if limits is None:
         return
+    if generation.true_guidance_scale is not None and not limits.true_guidance:
+        raise InvalidInput(
+            "true_guidance_scale is not supported by this model, which has guidance_scale only: remove it",
+            field="true_guidance_scale",
+        )
+    if generation.clip_skip and not limits.reads_clip_skip:
+        raise InvalidInput("clip_skip is not supported by this model: remove it or send 0", field="clip_skip")
     for field in ("original_width", "original_height", "crop_left", "crop_top"):
         if getattr(generation, field) and not limits.reads_sizes:
             raise InvalidInput(f"{field} is not supported by this model, which reads no sizes: remove it", field=field)

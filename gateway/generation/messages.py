@@ -22,6 +22,7 @@ def prepare(generation: Generation) -> preprocess_pb2.PrepareRequest:
         preprocess_pb2.PrepareRequest,
         generation,
         guidance=(generation.guidance_scale or DEFAULT_GUIDANCE) > 1,
+        true_guidance=(generation.true_guidance_scale or 1) > 1,
         controls=[_control(control, generation.picture_of(control)) for control in generation.controls],
         picture_width=picture_width,
         picture_height=picture_height,

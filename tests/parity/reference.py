@@ -54,6 +54,7 @@ class Asked:
     strength: float | None = None
     guess_mode: bool = False
     clip_skip: int = 0
+    true_guidance_scale: float | None = None
     options: dict[str, Any] = field(default_factory=dict)
     """Of the scheduler: use_karras_sigmas, algorithm_type."""
 
@@ -66,8 +67,9 @@ class Asked:
         for name in ("image", "mask"):
             if getattr(self, name) is not None:
                 body[name] = _base64(getattr(self, name))
-        if self.strength is not None:
-            body["strength"] = self.strength
+        for name in ("strength", "true_guidance_scale"):
+            if getattr(self, name) is not None:
+                body[name] = getattr(self, name)
         return body | {"guess_mode": self.guess_mode, "prompt_weighting": False}
 
 
@@ -99,10 +101,8 @@ class Reference:
 
         embeddings: of the prompt and the negative prompt, in place of its words.
         """
-        parts = dict(self.plain().components)
-        kind = getattr(diffusers, asked.scheduler)
-        parts["scheduler"] = kind.from_config(parts["scheduler"].config, **_scheduler_options(asked.options))
-        arguments = _arguments(asked)
+        parts = self._parts(asked)
+        arguments = self._arguments(asked)
         steered = self._steered(asked, parts, arguments) if asked.controls else ""
         pipeline = getattr(diffusers, f"{self.prefix}{steered}{_purpose(asked)}Pipeline")(**parts, **self.unused)
         pipeline.set_progress_bar_config(disable=True)
@@ -112,6 +112,18 @@ class Reference:
         if asked.scheduler == "DDIMInverseScheduler":
             arguments |= {"latents": self.mean(asked.image)}
         return np.asarray(pipeline(**arguments).images[0])
+
+    def _parts(self, asked: Asked) -> dict[str, Any]:
+        """Of a pipeline, with the scheduler that is asked for."""
+        parts = dict(self.plain().components)
+        parts["scheduler"] = self._scheduler(asked, parts["scheduler"].config)
+        return parts
+
+    def _scheduler(self, asked: Asked, config: Any) -> Any:
+        return getattr(diffusers, asked.scheduler).from_config(config, **_scheduler_options(asked.options))
+
+    def _arguments(self, asked: Asked) -> dict[str, Any]:
+        return _arguments(asked)
 
     def _steered(self, asked: Asked, parts: dict[str, Any], arguments: dict[str, Any]) -> str:
         """Add ControlNets to a pipeline's parts and arguments; what such a pipeline has in its name."""

@@ -18,6 +18,7 @@ ON_THE_MESH = (
     "tests/parity/test_parity_parts.py",
     "tests/parity/test_parity_pictures.py",
     "tests/parity/test_parity_sdxl.py",
+    "tests/parity/test_parity_flux.py",
     "tests/parity/test_parity_words.py",
     "tests/integration/test_any_request.py",
     "tests/integration/test_inversion.py",

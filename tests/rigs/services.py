@@ -269,7 +269,9 @@ class FakeRooms(
                     default_scheduler=self.defaults.scheduler or "DDIMScheduler",
                     latent_channels=4,
                     exported_at=EXPORTED_AT,
-                    limits=unet_pb2.Limits(least_side=64, most_side=1024, multiple=8, most_controls=5),
+                    limits=unet_pb2.Limits(
+                        least_side=64, most_side=1024, multiple=8, most_controls=5, reads_clip_skip=True
+                    ),
                     defaults=self.defaults if self.defaults.ByteSize() else None,
                     trained_sizes=[self.defaults.size] if self.defaults.HasField("size") else [],
                 )

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from unet_svc.loops.contract import Canvas, Model, Plan
+from unet_svc.loops.contract import Canvas, Model, Noised, Plan
 
 
 class CommonLoop:
@@ -43,12 +43,20 @@ class CommonLoop:
         # As their prepare_extra_step_kwargs: only schedulers that draw noise take a generator.
         noise = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
         for index, timestep in enumerate(self._timesteps):
-            sample = scheduler.scale_model_input(latents, timestep)
+            sample = self._scaled(latents, timestep)
             prediction = await model(sample, float(timestep))
             latents = scheduler.step(prediction, timestep, latents, return_dict=False, **noise)[0]
             following = index + 1
-            latents = canvas.keep(latents, partial(self._noised, following) if following < self.calls else None)
+            latents = canvas.keep(latents, self._noised_at(following) if following < self.calls else None)
             yield latents
+
+    def _scaled(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        """Latents as the model wants them at `timestep`."""
+        scaled: Tensor = self._scheduler.scale_model_input(latents, timestep)
+        return scaled
+
+    def _noised_at(self, index: int) -> Noised:
+        return partial(self._noised, index)
 
     def _noised(self, index: int, initial: Tensor, noise: Tensor) -> Tensor:
         noised: Tensor = self._scheduler.add_noise(initial, noise, self._timesteps[index : index + 1])

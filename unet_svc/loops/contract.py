@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unet_svc.noise_levels import NoiseLevels
+from unet_svc.noise_levels import Levels
 
 
 class Predict(Protocol):
@@ -27,15 +27,17 @@ class Plan:
 
     scheduler: the diffusers class; options: arguments of its constructor in addition to the model's configuration;
     config: the model's scheduler_config.json; levels: the noise levels that the model was trained with; steps: as
-    requested; skipped: how many of these an initial picture saves; None if there is none and the start is pure noise.
+    requested; skipped: how many of these an initial picture saves; None if there is none and the start is pure noise;
+    patches: of the picture, as a transformer's tokens.
     """
 
     scheduler: Any
     options: dict[str, Any]
     config: dict[str, Any]
-    levels: NoiseLevels
+    levels: Levels
     steps: int
     skipped: int | None = None
+    patches: int = 0
 
 
 Noised = Callable[[Tensor, Tensor], Tensor]
@@ -52,12 +54,14 @@ class Canvas:
     """What a loop starts from: FLOAT32 [1, channels, h, w] each, with one draw of noise.
 
     noise: unit variance; initial: clean latents, if there is an initial picture; mask: [1, 1, h, w], 1 where the
-    picture is repainted and 0 where it is kept.
+    picture is repainted and 0 where it is kept; hints: clean latents of each of the task's hints, for models that read
+    them so.
     """
 
     noise: Tensor
     initial: Tensor | None = None
     mask: Tensor | None = None
+    hints: tuple[Tensor, ...] = ()
 
     def keep(self, latents: Tensor, noised: Noised | None) -> Tensor:
         """Return `latents` where the mask repaints, and the initial picture where it does not.
@@ -78,7 +82,7 @@ class Model:
     """
 
     predict: Predict
-    levels: NoiseLevels
+    levels: Levels
     calls: int
     done: int = field(default=0, init=False)
     _last: tuple[Tensor, Tensor, float] | None = field(default=None, init=False)

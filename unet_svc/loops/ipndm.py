@@ -17,6 +17,7 @@ class IpndmLoop:
     """
 
     def __init__(self, plan: Plan) -> None:
+        assert isinstance(plan.levels, NoiseLevels)
         betas = _betas(plan.levels, plan.steps)
         self._scheduler = plan.scheduler(trained_betas=betas)
         self._scheduler.set_timesteps(plan.steps)

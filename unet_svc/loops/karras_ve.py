@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unet_svc.loops.contract import Canvas, Model, Plan, mixed
-from unet_svc.noise_levels import mix_of
+from unet_svc.noise_levels import NoiseLevels, mix_of
 
 
 class KarrasVeLoop:
@@ -17,6 +17,7 @@ class KarrasVeLoop:
 
     def __init__(self, plan: Plan) -> None:
         levels = plan.levels
+        assert isinstance(levels, NoiseLevels)
         self._scheduler = plan.scheduler(
             # The class squares both, and its pipeline uses the result as sigmas.
             sigma_min=levels.least**0.5,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unet_svc.loops.contract import Canvas, Model, Plan, mixed
-from unet_svc.noise_levels import mix_of
+from unet_svc.noise_levels import NoiseLevels, mix_of
 
 
 class ScoreSdeVeLoop:
@@ -18,6 +18,7 @@ class ScoreSdeVeLoop:
 
     def __init__(self, plan: Plan) -> None:
         levels = plan.levels
+        assert isinstance(levels, NoiseLevels)
         self._scheduler = plan.scheduler(sigma_min=levels.least, sigma_max=levels.most)
         self._scheduler.set_timesteps(plan.steps)
         self._scheduler.set_sigmas(plan.steps)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from controlmesh.v1 import types_pb2 as controlmesh_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63ontrolmesh/v1/preprocess.proto\x12\x0e\x63ontrolmesh.v1\x1a\x1a\x63ontrolmesh/v1/types.proto\"\xc4\x03\n\x0ePrepareRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x03 \x01(\t\x12\x10\n\x08guidance\x18\x04 \x01(\x08\x12)\n\x08\x63ontrols\x18\x05 \x03(\x0b\x32\x17.controlmesh.v1.Control\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\x12\x11\n\tclip_skip\x18\x08 \x01(\x05\x12#\n\x04mask\x18\t \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x1d\n\x10prompt_weighting\x18\n \x01(\x08H\x00\x88\x01\x01\x12\x16\n\x0e\x65nhance_prompt\x18\x0b \x01(\x08\x12\x15\n\renhance_style\x18\x0c \x01(\t\x12\x15\n\rpicture_width\x18\r \x01(\x05\x12\x16\n\x0epicture_height\x18\x0e \x01(\x05\x12\x16\n\x0eoriginal_width\x18\x0f \x01(\x05\x12\x17\n\x0foriginal_height\x18\x10 \x01(\x05\x12\x11\n\tcrop_left\x18\x11 \x01(\x05\x12\x10\n\x08\x63rop_top\x18\x12 \x01(\x05\x42\x13\n\x11_prompt_weighting\"}\n\x0fPrepareResponse\x12\x32\n\x0c\x63onditioning\x18\x01 \x01(\x0b\x32\x1c.controlmesh.v1.Conditioning\x12\r\n\x05notes\x18\x02 \x03(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x04 \x01(\t\"q\n\x12\x45xtractHintRequest\x12(\n\x07\x63ontrol\x18\x01 \x01(\x0b\x32\x17.controlmesh.v1.Control\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x12\n\nshort_side\x18\x04 \x01(\x05\"\x80\x01\n\x13\x45xtractHintResponse\x12#\n\x04hint\x18\x01 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x11\n\textractor\x18\x02 \x01(\t\x12\x11\n\tannotator\x18\x03 \x01(\t\x12\r\n\x05notes\x18\x04 \x03(\t\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\"K\n\x13\x45xtractHintsRequest\x12\x34\n\x08requests\x18\x01 \x03(\x0b\x32\".controlmesh.v1.ExtractHintRequest\"J\n\x14\x45xtractHintsResponse\x12\x32\n\x05hints\x18\x01 \x03(\x0b\x32#.controlmesh.v1.ExtractHintResponse\"z\n\x15\x43onvertPictureRequest\x12$\n\x05image\x18\x01 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x0e\n\x06square\x18\x02 \x01(\x08\x12+\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1b.controlmesh.v1.ImageFormat\">\n\x16\x43onvertPictureResponse\x12$\n\x05image\x18\x01 \x01(\x0b\x32\x15.controlmesh.v1.Image\"\x13\n\x11ListStylesRequest\";\n\x12ListStylesResponse\x12%\n\x06styles\x18\x01 \x03(\x0b\x32\x15.controlmesh.v1.Style\">\n\x05Style\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x03 \x01(\t\"\x15\n\x13ListControlsRequest\"E\n\x14ListControlsResponse\x12-\n\x08\x63ontrols\x18\x01 \x03(\x0b\x32\x1b.controlmesh.v1.ControlKind\"\x82\x02\n\x0b\x43ontrolKind\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x13\n\x0b\x65xtractable\x18\x03 \x01(\x08\x12\x34\n\nparameters\x18\x04 \x03(\x0b\x32 .controlmesh.v1.ControlParameter\x12\x0e\n\x06models\x18\x05 \x03(\t\x12\x12\n\nreads_mask\x18\x06 \x01(\x08\x12-\n\nextractors\x18\x07 \x03(\x0b\x32\x19.controlmesh.v1.Extractor\x12\x32\n\x0b\x63ontrolnets\x18\x08 \x03(\x0b\x32\x1d.controlmesh.v1.ControlNetIds\"\xf3\x01\n\tExtractor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\x08\x12\x12\n\nhow_to_get\x18\x04 \x01(\t\x12\x10\n\x08stand_in\x18\x05 \x01(\x08\x12\x12\n\nreads_text\x18\x06 \x01(\x08\x12\x11\n\tannotator\x18\x07 \x01(\t\x12\x1d\n\x15\x61nnotator_description\x18\x08 \x01(\t\x12\x34\n\nparameters\x18\t \x03(\x0b\x32 .controlmesh.v1.ControlParameter\x12\x0e\n\x06source\x18\n \x01(\t\",\n\rControlNetIds\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\"n\n\x10\x43ontrolParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07minimum\x18\x03 \x01(\x01\x12\x0f\n\x07maximum\x18\x04 \x01(\x01\x12\x15\n\rdefault_value\x18\x05 \x01(\x01\x32\xa3\x04\n\x11PreprocessService\x12J\n\x07Prepare\x12\x1e.controlmesh.v1.PrepareRequest\x1a\x1f.controlmesh.v1.PrepareResponse\x12V\n\x0b\x45xtractHint\x12\".controlmesh.v1.ExtractHintRequest\x1a#.controlmesh.v1.ExtractHintResponse\x12Y\n\x0c\x45xtractHints\x12#.controlmesh.v1.ExtractHintsRequest\x1a$.controlmesh.v1.ExtractHintsResponse\x12_\n\x0e\x43onvertPicture\x12%.controlmesh.v1.ConvertPictureRequest\x1a&.controlmesh.v1.ConvertPictureResponse\x12S\n\nListStyles\x12!.controlmesh.v1.ListStylesRequest\x1a\".controlmesh.v1.ListStylesResponse\x12Y\n\x0cListControls\x12#.controlmesh.v1.ListControlsRequest\x1a$.controlmesh.v1.ListControlsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63ontrolmesh/v1/preprocess.proto\x12\x0e\x63ontrolmesh.v1\x1a\x1a\x63ontrolmesh/v1/types.proto\"\xdb\x03\n\x0ePrepareRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x03 \x01(\t\x12\x10\n\x08guidance\x18\x04 \x01(\x08\x12)\n\x08\x63ontrols\x18\x05 \x03(\x0b\x32\x17.controlmesh.v1.Control\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06height\x18\x07 \x01(\x05\x12\x11\n\tclip_skip\x18\x08 \x01(\x05\x12#\n\x04mask\x18\t \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x1d\n\x10prompt_weighting\x18\n \x01(\x08H\x00\x88\x01\x01\x12\x16\n\x0e\x65nhance_prompt\x18\x0b \x01(\x08\x12\x15\n\renhance_style\x18\x0c \x01(\t\x12\x15\n\rpicture_width\x18\r \x01(\x05\x12\x16\n\x0epicture_height\x18\x0e \x01(\x05\x12\x16\n\x0eoriginal_width\x18\x0f \x01(\x05\x12\x17\n\x0foriginal_height\x18\x10 \x01(\x05\x12\x11\n\tcrop_left\x18\x11 \x01(\x05\x12\x10\n\x08\x63rop_top\x18\x12 \x01(\x05\x12\x15\n\rtrue_guidance\x18\x13 \x01(\x08\x42\x13\n\x11_prompt_weighting\"}\n\x0fPrepareResponse\x12\x32\n\x0c\x63onditioning\x18\x01 \x01(\x0b\x32\x1c.controlmesh.v1.Conditioning\x12\r\n\x05notes\x18\x02 \x03(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x04 \x01(\t\"q\n\x12\x45xtractHintRequest\x12(\n\x07\x63ontrol\x18\x01 \x01(\x0b\x32\x17.controlmesh.v1.Control\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x12\n\nshort_side\x18\x04 \x01(\x05\"\x80\x01\n\x13\x45xtractHintResponse\x12#\n\x04hint\x18\x01 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x11\n\textractor\x18\x02 \x01(\t\x12\x11\n\tannotator\x18\x03 \x01(\t\x12\r\n\x05notes\x18\x04 \x03(\t\x12\x0f\n\x07seconds\x18\x05 \x01(\x01\"K\n\x13\x45xtractHintsRequest\x12\x34\n\x08requests\x18\x01 \x03(\x0b\x32\".controlmesh.v1.ExtractHintRequest\"J\n\x14\x45xtractHintsResponse\x12\x32\n\x05hints\x18\x01 \x03(\x0b\x32#.controlmesh.v1.ExtractHintResponse\"z\n\x15\x43onvertPictureRequest\x12$\n\x05image\x18\x01 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\x0e\n\x06square\x18\x02 \x01(\x08\x12+\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1b.controlmesh.v1.ImageFormat\">\n\x16\x43onvertPictureResponse\x12$\n\x05image\x18\x01 \x01(\x0b\x32\x15.controlmesh.v1.Image\"\x13\n\x11ListStylesRequest\";\n\x12ListStylesResponse\x12%\n\x06styles\x18\x01 \x03(\x0b\x32\x15.controlmesh.v1.Style\">\n\x05Style\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x17\n\x0fnegative_prompt\x18\x03 \x01(\t\"\x15\n\x13ListControlsRequest\"E\n\x14ListControlsResponse\x12-\n\x08\x63ontrols\x18\x01 \x03(\x0b\x32\x1b.controlmesh.v1.ControlKind\"\x82\x02\n\x0b\x43ontrolKind\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x13\n\x0b\x65xtractable\x18\x03 \x01(\x08\x12\x34\n\nparameters\x18\x04 \x03(\x0b\x32 .controlmesh.v1.ControlParameter\x12\x0e\n\x06models\x18\x05 \x03(\t\x12\x12\n\nreads_mask\x18\x06 \x01(\x08\x12-\n\nextractors\x18\x07 \x03(\x0b\x32\x19.controlmesh.v1.Extractor\x12\x32\n\x0b\x63ontrolnets\x18\x08 \x03(\x0b\x32\x1d.controlmesh.v1.ControlNetIds\"\xf3\x01\n\tExtractor\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\x08\x12\x12\n\nhow_to_get\x18\x04 \x01(\t\x12\x10\n\x08stand_in\x18\x05 \x01(\x08\x12\x12\n\nreads_text\x18\x06 \x01(\x08\x12\x11\n\tannotator\x18\x07 \x01(\t\x12\x1d\n\x15\x61nnotator_description\x18\x08 \x01(\t\x12\x34\n\nparameters\x18\t \x03(\x0b\x32 .controlmesh.v1.ControlParameter\x12\x0e\n\x06source\x18\n \x01(\t\",\n\rControlNetIds\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\x0b\n\x03ids\x18\x02 \x03(\t\"n\n\x10\x43ontrolParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07minimum\x18\x03 \x01(\x01\x12\x0f\n\x07maximum\x18\x04 \x01(\x01\x12\x15\n\rdefault_value\x18\x05 \x01(\x01\x32\xa3\x04\n\x11PreprocessService\x12J\n\x07Prepare\x12\x1e.controlmesh.v1.PrepareRequest\x1a\x1f.controlmesh.v1.PrepareResponse\x12V\n\x0b\x45xtractHint\x12\".controlmesh.v1.ExtractHintRequest\x1a#.controlmesh.v1.ExtractHintResponse\x12Y\n\x0c\x45xtractHints\x12#.controlmesh.v1.ExtractHintsRequest\x1a$.controlmesh.v1.ExtractHintsResponse\x12_\n\x0e\x43onvertPicture\x12%.controlmesh.v1.ConvertPictureRequest\x1a&.controlmesh.v1.ConvertPictureResponse\x12S\n\nListStyles\x12!.controlmesh.v1.ListStylesRequest\x1a\".controlmesh.v1.ListStylesResponse\x12Y\n\x0cListControls\x12#.controlmesh.v1.ListControlsRequest\x1a$.controlmesh.v1.ListControlsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,39 +33,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'controlmesh.v1.preprocess_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PREPAREREQUEST']._serialized_start=80
-  _globals['_PREPAREREQUEST']._serialized_end=532
-  _globals['_PREPARERESPONSE']._serialized_start=534
-  _globals['_PREPARERESPONSE']._serialized_end=659
-  _globals['_EXTRACTHINTREQUEST']._serialized_start=661
-  _globals['_EXTRACTHINTREQUEST']._serialized_end=774
-  _globals['_EXTRACTHINTRESPONSE']._serialized_start=777
-  _globals['_EXTRACTHINTRESPONSE']._serialized_end=905
-  _globals['_EXTRACTHINTSREQUEST']._serialized_start=907
-  _globals['_EXTRACTHINTSREQUEST']._serialized_end=982
-  _globals['_EXTRACTHINTSRESPONSE']._serialized_start=984
-  _globals['_EXTRACTHINTSRESPONSE']._serialized_end=1058
-  _globals['_CONVERTPICTUREREQUEST']._serialized_start=1060
-  _globals['_CONVERTPICTUREREQUEST']._serialized_end=1182
-  _globals['_CONVERTPICTURERESPONSE']._serialized_start=1184
-  _globals['_CONVERTPICTURERESPONSE']._serialized_end=1246
-  _globals['_LISTSTYLESREQUEST']._serialized_start=1248
-  _globals['_LISTSTYLESREQUEST']._serialized_end=1267
-  _globals['_LISTSTYLESRESPONSE']._serialized_start=1269
-  _globals['_LISTSTYLESRESPONSE']._serialized_end=1328
-  _globals['_STYLE']._serialized_start=1330
-  _globals['_STYLE']._serialized_end=1392
-  _globals['_LISTCONTROLSREQUEST']._serialized_start=1394
-  _globals['_LISTCONTROLSREQUEST']._serialized_end=1415
-  _globals['_LISTCONTROLSRESPONSE']._serialized_start=1417
-  _globals['_LISTCONTROLSRESPONSE']._serialized_end=1486
-  _globals['_CONTROLKIND']._serialized_start=1489
-  _globals['_CONTROLKIND']._serialized_end=1747
-  _globals['_EXTRACTOR']._serialized_start=1750
-  _globals['_EXTRACTOR']._serialized_end=1993
-  _globals['_CONTROLNETIDS']._serialized_start=1995
-  _globals['_CONTROLNETIDS']._serialized_end=2039
-  _globals['_CONTROLPARAMETER']._serialized_start=2041
-  _globals['_CONTROLPARAMETER']._serialized_end=2151
-  _globals['_PREPROCESSSERVICE']._serialized_start=2154
-  _globals['_PREPROCESSSERVICE']._serialized_end=2701
+  _globals['_PREPAREREQUEST']._serialized_end=555
+  _globals['_PREPARERESPONSE']._serialized_start=557
+  _globals['_PREPARERESPONSE']._serialized_end=682
+  _globals['_EXTRACTHINTREQUEST']._serialized_start=684
+  _globals['_EXTRACTHINTREQUEST']._serialized_end=797
+  _globals['_EXTRACTHINTRESPONSE']._serialized_start=800
+  _globals['_EXTRACTHINTRESPONSE']._serialized_end=928
+  _globals['_EXTRACTHINTSREQUEST']._serialized_start=930
+  _globals['_EXTRACTHINTSREQUEST']._serialized_end=1005
+  _globals['_EXTRACTHINTSRESPONSE']._serialized_start=1007
+  _globals['_EXTRACTHINTSRESPONSE']._serialized_end=1081
+  _globals['_CONVERTPICTUREREQUEST']._serialized_start=1083
+  _globals['_CONVERTPICTUREREQUEST']._serialized_end=1205
+  _globals['_CONVERTPICTURERESPONSE']._serialized_start=1207
+  _globals['_CONVERTPICTURERESPONSE']._serialized_end=1269
+  _globals['_LISTSTYLESREQUEST']._serialized_start=1271
+  _globals['_LISTSTYLESREQUEST']._serialized_end=1290
+  _globals['_LISTSTYLESRESPONSE']._serialized_start=1292
+  _globals['_LISTSTYLESRESPONSE']._serialized_end=1351
+  _globals['_STYLE']._serialized_start=1353
+  _globals['_STYLE']._serialized_end=1415
+  _globals['_LISTCONTROLSREQUEST']._serialized_start=1417
+  _globals['_LISTCONTROLSREQUEST']._serialized_end=1438
+  _globals['_LISTCONTROLSRESPONSE']._serialized_start=1440
+  _globals['_LISTCONTROLSRESPONSE']._serialized_end=1509
+  _globals['_CONTROLKIND']._serialized_start=1512
+  _globals['_CONTROLKIND']._serialized_end=1770
+  _globals['_EXTRACTOR']._serialized_start=1773
+  _globals['_EXTRACTOR']._serialized_end=2016
+  _globals['_CONTROLNETIDS']._serialized_start=2018
+  _globals['_CONTROLNETIDS']._serialized_end=2062
+  _globals['_CONTROLPARAMETER']._serialized_start=2064
+  _globals['_CONTROLPARAMETER']._serialized_end=2174
+  _globals['_PREPROCESSSERVICE']._serialized_start=2177
+  _globals['_PREPROCESSSERVICE']._serialized_end=2724
 # @@protoc_insertion_point(module_scope)

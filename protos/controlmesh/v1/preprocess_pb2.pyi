@@ -43,6 +43,7 @@ class PrepareRequest(_message.Message):
     ORIGINAL_HEIGHT_FIELD_NUMBER: _builtins.int
     CROP_LEFT_FIELD_NUMBER: _builtins.int
     CROP_TOP_FIELD_NUMBER: _builtins.int
+    TRUE_GUIDANCE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model."""
     prompt: _builtins.str
@@ -81,6 +82,10 @@ class PrepareRequest(_message.Message):
     """Pixels, up to 16,384, that it is to look as if they were cut off at its left; only for models that read sizes."""
     crop_top: _builtins.int
     """Pixels at its top, as `crop_left`."""
+    true_guidance: _builtins.bool
+    """True makes both text rows for models whose guidance scale is an input of the model or nothing (FLUX); `guidance` is
+    not read for them.
+    """
     @_builtins.property
     def controls(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Control]:
         """Controls, at most 5."""
@@ -110,10 +115,11 @@ class PrepareRequest(_message.Message):
         original_height: _builtins.int = ...,
         crop_left: _builtins.int = ...,
         crop_top: _builtins.int = ...,
+        true_guidance: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting", "mask", b"mask", "prompt_weighting", b"prompt_weighting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting", "clip_skip", b"clip_skip", "controls", b"controls", "crop_left", b"crop_left", "crop_top", b"crop_top", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "guidance", b"guidance", "height", b"height", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "original_height", b"original_height", "original_width", b"original_width", "picture_height", b"picture_height", "picture_width", b"picture_width", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting", "clip_skip", b"clip_skip", "controls", b"controls", "crop_left", b"crop_left", "crop_top", b"crop_top", "enhance_prompt", b"enhance_prompt", "enhance_style", b"enhance_style", "guidance", b"guidance", "height", b"height", "mask", b"mask", "model", b"model", "negative_prompt", b"negative_prompt", "original_height", b"original_height", "original_width", b"original_width", "picture_height", b"picture_height", "picture_width", b"picture_width", "prompt", b"prompt", "prompt_weighting", b"prompt_weighting", "true_guidance", b"true_guidance", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__prompt_weighting: _TypeAlias = _typing.Literal["prompt_weighting"]  # noqa: Y015
     _WhichOneofArgType__prompt_weighting: _TypeAlias = _typing.Literal["_prompt_weighting", b"_prompt_weighting"]  # noqa: Y015

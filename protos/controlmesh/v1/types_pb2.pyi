@@ -265,6 +265,7 @@ class Hint(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    POSTERIOR_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Control kind, as in Control."""
     weight: _builtins.float
@@ -279,6 +280,10 @@ class Hint(_message.Message):
         has a fourth, 255 where the picture is to be repainted.
         """
 
+    @_builtins.property
+    def posterior(self) -> Global___Posterior:
+        """The map as the VAE sees it, for models that read hints as latents (FLUX), in place of `pixels`."""
+
     def __init__(
         self,
         *,
@@ -287,10 +292,11 @@ class Hint(_message.Message):
         weight: _builtins.float = ...,
         start: _builtins.float = ...,
         end: _builtins.float = ...,
+        posterior: Global___Posterior | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["pixels", b"pixels"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pixels", b"pixels", "posterior", b"posterior"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "kind", b"kind", "pixels", b"pixels", "start", b"start", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "kind", b"kind", "pixels", b"pixels", "posterior", b"posterior", "start", b"start", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

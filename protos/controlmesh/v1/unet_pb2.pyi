@@ -232,6 +232,8 @@ class Scheduler(_message.Message):
     ALGORITHM_TYPES_FIELD_NUMBER: _builtins.int
     MODEL_CALLS_FIELD_NUMBER: _builtins.int
     INVERTS_FIELD_NUMBER: _builtins.int
+    FLOW_ONLY_FIELD_NUMBER: _builtins.int
+    ON_FLOW_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, as in DenoiseRequest.scheduler: that of the diffusers class."""
     description: _builtins.str
@@ -244,6 +246,10 @@ class Scheduler(_message.Message):
     """Model calls for n steps, such as "n" or "2n - 1"."""
     inverts: _builtins.bool
     """True if it inverts: it needs an initial picture and returns the noise that leads to it."""
+    flow_only: _builtins.bool
+    """True if it only walks flows (Model.noise)."""
+    on_flow: _builtins.str
+    """Scheduler that walks a flow in its place: itself, another one, or empty if none does and it is refused."""
     @_builtins.property
     def algorithm_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Values of algorithm_type that it supports, its default first; empty if there are none."""
@@ -258,10 +264,12 @@ class Scheduler(_message.Message):
         algorithm_types: _abc.Iterable[_builtins.str] | None = ...,
         model_calls: _builtins.str = ...,
         inverts: _builtins.bool = ...,
+        flow_only: _builtins.bool = ...,
+        on_flow: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm_types", b"algorithm_types", "description", b"description", "inverts", b"inverts", "karras_sigmas", b"karras_sigmas", "model_calls", b"model_calls", "name", b"name", "stochastic", b"stochastic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm_types", b"algorithm_types", "description", b"description", "flow_only", b"flow_only", "inverts", b"inverts", "karras_sigmas", b"karras_sigmas", "model_calls", b"model_calls", "name", b"name", "on_flow", b"on_flow", "stochastic", b"stochastic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -325,6 +333,7 @@ class Model(_message.Message):
     DEFAULTS_FIELD_NUMBER: _builtins.int
     TRAINED_SIZES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    NOISE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, as in Conditioning.model."""
     family: _builtins.str
@@ -339,6 +348,8 @@ class Model(_message.Message):
     """Latent channels, as in Latents.samples."""
     exported_at: _builtins.int
     """When it was exported, seconds since 1970; 0 if unknown."""
+    noise: _builtins.str
+    """How pictures become noise: "diffusion", or "flow" for models such as FLUX."""
     @_builtins.property
     def controls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Control kinds for which it has a ControlNet, sorted."""
@@ -369,10 +380,11 @@ class Model(_message.Message):
         defaults: Global___Defaults | None = ...,
         trained_sizes: _abc.Iterable[Global___Size] | None = ...,
         limits: Global___Limits | None = ...,
+        noise: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["defaults", b"defaults", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "default_scheduler", b"default_scheduler", "defaults", b"defaults", "exported_at", b"exported_at", "family", b"family", "latent_channels", b"latent_channels", "limits", b"limits", "name", b"name", "native_size", b"native_size", "prediction_type", b"prediction_type", "trained_sizes", b"trained_sizes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["controls", b"controls", "default_scheduler", b"default_scheduler", "defaults", b"defaults", "exported_at", b"exported_at", "family", b"family", "latent_channels", b"latent_channels", "limits", b"limits", "name", b"name", "native_size", b"native_size", "noise", b"noise", "prediction_type", b"prediction_type", "trained_sizes", b"trained_sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -390,6 +402,8 @@ class Limits(_message.Message):
     MOST_PIXELS_FIELD_NUMBER: _builtins.int
     MOST_CONTROLS_FIELD_NUMBER: _builtins.int
     READS_SIZES_FIELD_NUMBER: _builtins.int
+    TRUE_GUIDANCE_FIELD_NUMBER: _builtins.int
+    READS_CLIP_SKIP_FIELD_NUMBER: _builtins.int
     least_side: _builtins.int
     """Smallest width and height in pixels."""
     most_side: _builtins.int
@@ -402,6 +416,10 @@ class Limits(_message.Message):
     """Most controls at once."""
     reads_sizes: _builtins.bool
     """Whether it reads the sizes of the original and its crop."""
+    true_guidance: _builtins.bool
+    """Whether it takes true_guidance_scale, and a negative prompt with it alone."""
+    reads_clip_skip: _builtins.bool
+    """Whether it can skip layers of its text encoder."""
     def __init__(
         self,
         *,
@@ -411,10 +429,12 @@ class Limits(_message.Message):
         most_pixels: _builtins.int = ...,
         most_controls: _builtins.int = ...,
         reads_sizes: _builtins.bool = ...,
+        true_guidance: _builtins.bool = ...,
+        reads_clip_skip: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["least_side", b"least_side", "most_controls", b"most_controls", "most_pixels", b"most_pixels", "most_side", b"most_side", "multiple", b"multiple", "reads_sizes", b"reads_sizes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["least_side", b"least_side", "most_controls", b"most_controls", "most_pixels", b"most_pixels", "most_side", b"most_side", "multiple", b"multiple", "reads_clip_skip", b"reads_clip_skip", "reads_sizes", b"reads_sizes", "true_guidance", b"true_guidance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
