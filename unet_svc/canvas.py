@@ -11,9 +11,9 @@ from unet_svc.task import Posterior, Task
 def draw_canvas(task: Task, generator: torch.Generator, inverts: bool = False) -> Canvas:
     """Draw the noise and prepare the initial latents and mask of `task`.
 
-    The draws are those of diffusers' pipelines, in their order: the hints' posteriors where the model reads latents, in
-    the caller's order, the initial picture's, the noise, and with a mask the posterior of the masked picture, which only
-    a network of nine channels reads.
+    The draws are those of diffusers' pipelines, in their order: the hints' posteriors where the model reads latents,
+    in the caller's order, the initial picture's, the noise, and with a mask the posterior of the masked picture, which
+    only a network of nine channels reads.
 
     Args:
         task: the checked request.

@@ -37,8 +37,8 @@ def make(
 ) -> Path:
     """Write a model into `folder` and return it.
 
-    `guidance`: whether it reads a guidance scale (dev) or not (schnell). `union`, `depth` and `kind`: of its ControlNet;
-    no blocks: none. `extra`: further packed channels that it reads (Canny-dev 16, Fill-dev 80 for these latents).
+    `guidance`: whether it reads a guidance scale (dev) or not (schnell). `union`, `depth` and `kind`: of its
+    ControlNet; no blocks: none. `extra`: further packed channels that it reads.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
