@@ -129,8 +129,6 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an empty negative prompt is zeros in place of its encoding (diffusers' force_zeros_for_empty_prompt)."""
     distilled: bool = False
     """Whether the guidance scale is an input of the denoiser, which then needs no negative row."""
-    concat_channels: int = 0
-    """Channels that the denoiser reads beside the latents."""
     patch: int = 1
     """Latent cells on each side of what a transformer reads as one token."""
     scheduler: dict[str, Any]

@@ -162,7 +162,6 @@ def _parts(facts: ModelFacts) -> tuple[Part, ...]:
     skipped = [Tensor("layers_skipped", "INT64", (1,))] if family_of(facts).skips != "none" else []
     words = [Tensor("hidden", "FP32", (facts.text_tokens, facts.text_width))]
     words += [Tensor("pooled", "FP32", (facts.vector.pooled,))] if facts.vector else []
-    concat = [Tensor("concat", "FP32", (facts.concat_channels, "h", "w"))] if facts.concat_channels else []
     addends = (*residual_tensors(facts, "a"), *residual_tensors(facts, "b"))
     return (
         Part(text_encoder(m), "text_encoder", (*tokens, *skipped), tuple(words)),
@@ -172,7 +171,7 @@ def _parts(facts: ModelFacts) -> tuple[Part, ...]:
         ),
         Part(no_control(m), "denoiser", (sample, text) if _has_rows(residuals) else (sample,), residuals),
         Part(add_residuals(m), "denoiser", addends, residuals),
-        Part(unet(m), "denoiser", (*shared, GUIDANCE, *concat, *residuals), (latents(facts, "prediction"),)),
+        Part(unet(m), "denoiser", (*shared, GUIDANCE, *residuals), (latents(facts, "prediction"),)),
         Part(vae_decoder(m), "vae", (latents(facts, "latents"),), (PICTURE,)),
         Part(vae_encoder(m), "vae", (PICTURE,), (latents(facts, "mean"), latents(facts, "deviation"))),
     )

@@ -217,7 +217,7 @@ def _read_hint(
     if family_of(facts).hint == "latents":
         if not hint.HasField("posterior"):
             raise InvalidInput(
-                f"hint {hint.kind} has no posterior, which model {facts.name!r} reads; take all of what Prepare answers",
+                f"hint {hint.kind} has no posterior, which model {facts.name!r} reads; take all that Prepare answers",
                 field="hints",
             )
         posterior = _read_posterior(hint.posterior, f"hint {hint.kind}", facts, cells, field="hints")

@@ -132,6 +132,12 @@ class Flux(ExportFamily):
                     f"{what} is {given} wide but the transformer expects {wanted}: these parts are not of the same "
                     "model"
                 )
+        if transformer["in_channels"] != PATCH**2 * _latents(transformer):
+            raise SourceRefused(
+                f"the transformer reads {transformer['in_channels']} channels and makes "
+                f"{PATCH**2 * _latents(transformer)}: FLUX Control and Fill, which read a picture beside the latents, "
+                "are not supported"
+            )
         if _latents(transformer) != vae["latent_channels"]:
             raise SourceRefused(
                 f"the VAE has {vae['latent_channels']} latent channels but the transformer makes "
@@ -207,7 +213,6 @@ class Flux(ExportFamily):
             nets=tuple(self.net(part, kind) for kind, part in sorted(source.controlnets.items())),
             vector=Vector(pooled=transformer["pooled_projection_dim"]),
             distilled=distilled,
-            concat_channels=transformer["in_channels"] // PATCH**2 - channels,
             patch=PATCH,
             scheduler=dict(source.scheduler),
         )

@@ -54,7 +54,7 @@ class Sdxl(unet.UNetFamily):
     shape = "SDXL-shaped"
     expected = (
         "Expected is an SDXL-shaped pipeline: a CLIPTextModel, a CLIPTextModelWithProjection, a UNet2DConditionModel "
-        "with 4 or 9 input channels and text_time embeddings, an AutoencoderKL with 4 latent channels and a factor of "
+        "with 4 input channels and text_time embeddings, an AutoencoderKL with 4 latent channels and a factor of "
         "8."
     )
     pipelines = frozenset(
@@ -80,7 +80,7 @@ class Sdxl(unet.UNetFamily):
         "UNet2DConditionModel": {
             **_NETWORK,
             **unet.UNET,
-            "in_channels": checks.one_of(4, 9),
+            "in_channels": checks.exactly(4),
             "addition_embed_type": checks.exactly("text_time"),
             "time_cond_proj_dim": checks.optional(checks.WIDTH),
         },
@@ -165,7 +165,6 @@ class Sdxl(unet.UNetFamily):
             vector=Vector(pooled=source.parts["text_encoder_2"].config["projection_dim"], sizes=True),
             zero_negative=bool(source.index.get("force_zeros_for_empty_prompt", True)),
             distilled=bool(network.get("time_cond_proj_dim")),
-            concat_channels=network.get("in_channels", 4) - vae.get("latent_channels", 4),
             scheduler=dict(source.scheduler),
         )
 

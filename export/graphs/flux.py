@@ -57,15 +57,12 @@ class Transformer(nn.Module):
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """sample FP32 [B,C,h,w], timestep FP32 [B,1], text FP32 [B,R,T,D], vector FP32 [B,R,P], distilled FP32 [B,1],
-        guidance FP32 [B,1], concat FP32 [B,E,h,w], as far as `names` has them, residual_0 and residual_1
-        FP32 [B,n,patches,W] -> prediction FP32 [B,C,h,w]."""
+        guidance FP32 [B,1], as far as `names` has them, residual_0 and residual_1 FP32 [B,n,patches,W]
+        -> prediction FP32 [B,C,h,w]."""
         model, inputs = self.model, dict(zip(self.names, tensors, strict=True))
         sample, text, count = inputs["sample"], inputs["text"], inputs["text"].shape[1]
         height, width = sample.shape[2] // PATCH, sample.shape[3] // PATCH
-        tokens = packed(sample)
-        if "concat" in inputs:
-            tokens = torch.cat([tokens, packed(inputs["concat"])], dim=2)
-        x = rows.repeat(model.x_embedder(tokens), count)
+        x = rows.repeat(model.x_embedder(packed(sample)), count)
         emb, context = embedding(model, inputs, inputs["vector"]), model.context_embedder(rows.merge(text))
         rope = self.positions(text.shape[2], height, width)
         for stack, added in (
@@ -201,9 +198,6 @@ def reference(model: Any, names: Sequence[str], *tensors: Tensor) -> Tensor:
 
 def _predicted(model: Any, inputs: Mapping[str, Tensor], index: int, row: int, stacks: Sequence[Any]) -> Tensor:
     given = _row(inputs, index, row)
-    if "concat" in inputs:
-        concat = packed(inputs["concat"][index : index + 1])
-        given["hidden_states"] = torch.cat([given["hidden_states"], concat], dim=2)
     out = model(controlnet_block_samples=stacks[0], controlnet_single_block_samples=stacks[1], **given)[0]
     sample = inputs["sample"]
     return unpacked(out, sample.shape[2] // PATCH, sample.shape[3] // PATCH)

@@ -13,8 +13,8 @@ from unet_svc.loops.contract import Canvas, Model, Plan
 
 
 class FlowLoop(CommonLoop):
-    """CommonLoop over a flow: the pipelines' own sigmas and shift, noise mixed in by `scale_noise`, and latents that the
-    model sees as they are."""
+    """CommonLoop over a flow: the pipelines' own sigmas and shift, noise that is mixed in, and latents that the model
+    sees as they are."""
 
     def __init__(self, plan: Plan) -> None:
         self._scheduler = plan.scheduler.from_config(plan.config, **plan.options)
