@@ -77,7 +77,7 @@ def main(
     configs_only: ConfigsOnly = False,
     check_configs: CheckConfigs = False,
 ) -> None:
-    """Turn an SD1.5-shaped diffusers model into ONNX graphs that Triton serves.
+    """Turn a diffusers model (SD1.5, SDXL, FLUX.1) into ONNX graphs that Triton serves.
 
     Every graph is compared with torch at three latent sizes and three batch sizes before anything is moved into
     place; if one differs, the repository is not changed. Sub-folders `controlnet-<kind>` of SOURCE are found

@@ -72,7 +72,7 @@ class Denoising:
 
     @property
     def hints(self) -> tuple[NDArray[np.generic], ...]:
-        """Of a model that reads hints as latents: a draw of each of the task's, in order, FLOAT32 [1, channels, h, w]."""
+        """Of a model that reads hints as latents: a draw of each of the task's, FLOAT32 [1, channels, h, w] each."""
         return tuple(hint.numpy() for hint in self._canvas.hints)
 
     async def run(self, predict: Predict) -> AsyncGenerator[Step, None]:

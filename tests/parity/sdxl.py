@@ -46,7 +46,7 @@ class SdxlReference(Reference):
             return super()._steered(asked, parts, arguments)
         assert len(asked.controls) == 1, "diffusers sees several hints of a union in one pass"
         parts["controlnet"] = self._union()
-        hint = arguments.pop("control_image", None) or arguments.pop("image", None)
+        hint = arguments.pop("control_image" if "control_image" in arguments else "image")
         if asked.controls[0].mask is not None:
             black = asked.controls[0].hint.copy()
             black[asked.controls[0].mask[..., 0] >= 128] = 0
