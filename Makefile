@@ -45,7 +45,7 @@ down: ## Stop a mesh that was left running
 	@$(BIN)/python -m local down
 
 test: setup models ## Run every test
-	@$(BIN)/python -m pytest tests -n 3
+	@$(BIN)/python -m pytest tests -n 4
 
 test-%: setup models
 	@$(BIN)/python -m pytest tests/$*

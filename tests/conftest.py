@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import settings
 from local.supervision import LocalMesh
 from tests.rigs.mesh import DEMO_WEIGHTS, ROOT, local_settings, mesh_environment
 from tests.rigs.once import first
-from tests.rigs.schedule import Schedule, longest_first, misplaced
+from tests.rigs.schedule import MESH, Schedule, longest_first, misplaced, piece
 
 # Whatever a change is tested with is the same at every run; `make fuzz` searches anew, and longer.
 settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
@@ -110,8 +111,28 @@ def mesh(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         CN_GATEWAY_DEFAULT_MODEL="demo",
         CN_GATEWAY_MODEL_ALIASES="midjourney=demo",
     )
-    with LocalMesh(settings, environ) as running:
-        yield running
+    with ExitStack() as stack:
+        mesh = stack.enter_context(LocalMesh(settings, environ))
+        _DONE_WITH_MESH.append(stack.pop_all())
+        yield mesh
+        _end_mesh()
+
+
+_DONE_WITH_MESH: list[ExitStack] = []
+
+
+def _end_mesh() -> None:
+    while _DONE_WITH_MESH:
+        _DONE_WITH_MESH.pop().close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the mesh with the last test that asks it, where these run one after another: an idle one takes processor
+    time, too."""
+    is_last = nextitem is None or piece(nextitem.nodeid) != MESH
+    if hasattr(item.config, "workerinput") and piece(item.nodeid) == MESH and is_last:
+        _end_mesh()
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ UNPROMPTED, GUESSED = Point(prompted=False), Point(prompted=False, guess_mode=Tr
 async def measured(mesh: LocalMesh) -> dict[Point, Adherence]:
     points = list(dict.fromkeys((*WEIGHTS, *ENDS, UNPROMPTED, GUESSED)))
     async with AsyncClient(mesh.url) as client:
-        return await sweep(client, requests(16), SETTINGS, points)
+        return await sweep(client, requests(10), SETTINGS, points)
 
 
 @pytest.mark.parametrize("points", [WEIGHTS, ENDS], ids=["weight", "end"])

@@ -108,7 +108,7 @@ async def test_a_process_that_was_taken_for_dead_wakes_up(start: Start, when: st
     async with start("sticks") as first, start("sticks") as second:
         id = await first.submit("a boat", at_once=True)
         await first.hear("begun")
-        first.freeze()
+        await first.freeze()
         await second.hear("begun")
         if when == "done by another":
             second.tell(go=True)

@@ -87,6 +87,9 @@ class Running:
     metrics: str
     stop: asyncio.Event
     ended: "asyncio.Task[None]"
+    channel: grpc.aio.Channel
+    watch: Any = None
+    status: int | None = None
 
     async def health(self) -> int:
         async with grpc.aio.insecure_channel(self.address) as channel:
@@ -96,12 +99,14 @@ class Running:
         return status
 
     async def becomes(self, status: int) -> None:
-        async with grpc.aio.insecure_channel(self.address) as channel:
-            stub: Any = health_pb2_grpc.HealthStub(channel)
-            async with asyncio.timeout(10):
-                async for answer in stub.Watch(health_pb2.HealthCheckRequest(service=NAME)):
-                    if answer.status == status:
-                        return
+        """Wait until the service's health is `status`. One watch serves the whole test: in grpcio-health-checking one
+        that ends may take along what a later one waits for."""
+        if self.watch is None:
+            stub: Any = health_pb2_grpc.HealthStub(self.channel)
+            self.watch = stub.Watch(health_pb2.HealthCheckRequest(service=NAME))
+        async with asyncio.timeout(10):
+            while self.status != status:
+                self.status = (await self.watch.read()).status
 
 
 @asynccontextmanager
@@ -120,10 +125,12 @@ async def running(
     stop = asyncio.Event()
     services = {NAME: lambda server: unet_pb2_grpc.add_UnetServiceServicer_to_server(room, server)}
     ended = asyncio.create_task(serve(settings, services, room.probe, stop, backend=backend))
-    served = Running(room, settings.address, settings.metrics_address, stop, ended)
-    async with open_channel(settings.address) as channel:
+    async with grpc.aio.insecure_channel(settings.address) as channel:
         await asyncio.wait_for(channel.channel_ready(), 10)
-    yield served
+        served = Running(room, settings.address, settings.metrics_address, stop, ended, channel)
+        yield served
+        if served.watch is not None:
+            served.watch.cancel()
     room.release.set()
     stop.set()
     await asyncio.wait_for(ended, 10)

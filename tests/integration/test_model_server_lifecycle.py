@@ -198,11 +198,18 @@ def test_a_server_that_ends_by_itself_ends_the_process(start: Start, tmp_path: P
     assert server.left_behind() == []
 
 
+def loading(server: Server) -> list[tuple[psutil.Process, psutil.Process]]:
+    """Triton and a process that loads its graph, once both are there."""
+    here = alive(server)
+    tritons = [p for p in here if "--model-control-mode=explicit" in p.cmdline()]
+    return [(triton, p) for triton in tritons for p in here if p.name().startswith("triton_python")]
+
+
 def test_a_server_that_is_killed_while_models_load_ends_the_process(start: Start, tmp_path: Path) -> None:
     server = start(a_repository(tmp_path / "graphs"), "double", wait=False)
-    until(lambda: any(p.name().startswith("triton_python") for p in alive(server)))
-    (triton,) = [p for p in alive(server) if "--model-control-mode=explicit" in p.cmdline()]
-    (stub,) = [p for p in alive(server) if p.name().startswith("triton_python")]
+    found: list[tuple[psutil.Process, psutil.Process]] = []
+    until(lambda: bool(found.extend(loading(server)) or found))
+    triton, stub = found[0]
     # One that loads a large graph does not look up for a while.
     stub.suspend()
     triton.kill()

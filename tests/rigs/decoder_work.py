@@ -1,6 +1,9 @@
 """What tests let decoder processes do."""
 
+import asyncio
+import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -42,10 +45,24 @@ def waits(content: bytes, released: str) -> float:
 
 
 def modules(content: bytes) -> list[str]:
-    import sys
-
     return sorted({name.partition(".")[0] for name in sys.modules})
 
 
 def arrays(content: bytes) -> tuple[np.ndarray, str, np.ndarray]:
     return np.arange(5, dtype=np.uint8), "between", np.arange(1_000_000, dtype=np.float32).reshape(1000, 1000)
+
+
+async def main(content: bytes, *names: str) -> list[str]:
+    """The packages that a process holds which decodes with the modules `names`."""
+    from mesh.decoders import Decoders, DecoderSettings
+    from tests.rigs import decoder_work
+
+    decoders = Decoders(DecoderSettings(), names)
+    try:
+        return await decoders.run(decoder_work.modules, content, "image")
+    finally:
+        await decoders.close()
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(main(Path(sys.argv[1]).read_bytes(), *sys.argv[2:]))))

@@ -4,11 +4,15 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 WORKER = Path(__file__).resolve().parent / "job_worker.py"
 PATIENCE_S = 60
@@ -21,8 +25,9 @@ class Worker:
         said: every line so far.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
         self._process = process
+        self._url = url
         self.said: list[dict[str, Any]] = []
         self._news = asyncio.Condition()
         self._reading = asyncio.create_task(self._read())
@@ -77,12 +82,35 @@ class Worker:
         await self._process.wait()
         await self._reading
 
-    def freeze(self) -> None:
-        """Let it stand still, and not notice."""
-        os.kill(self._process.pid, signal.SIGSTOP)
+    async def freeze(self) -> None:
+        """Let it stand still, and not notice: between two transactions, since a file that it holds locked stays so."""
+        while not await asyncio.to_thread(_stopped, self._process.pid, self._url):
+            self.thaw()
 
     def thaw(self) -> None:
         os.kill(self._process.pid, signal.SIGCONT)
+
+
+def _stopped(pid: int, url: str) -> bool:
+    """Stop a process; whether it holds no lock now."""
+    os.kill(pid, signal.SIGSTOP)
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.001)
+    return not _is_locked(url)
+
+
+def _is_locked(url: str) -> bool:
+    """Whether somebody writes into a database in a file at the moment; no other kind of database is ever locked."""
+    prefix, _, path = url.partition(":///")
+    if prefix != "sqlite":
+        return False
+    for file in Path(path).parent.glob("*.db"):
+        with closing(sqlite3.connect(file, timeout=0)) as records:
+            try:
+                records.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+    return False
 
 
 @asynccontextmanager
@@ -98,7 +126,7 @@ async def worker(url: str, folder: Path, manner: str, places: int = 4) -> AsyncI
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    started = Worker(process)
+    started = Worker(process, url)
     try:
         await started.hear("open")
         yield started

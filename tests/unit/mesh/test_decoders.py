@@ -1,8 +1,10 @@
 """Processes that decode: limits of time, memory and pixels; callers that leave; processes and services that die."""
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -64,8 +66,11 @@ async def test_arrays_travel_beside_what_holds_them(decoders: Decoders) -> None:
     np.testing.assert_array_equal(many.ravel(), np.arange(1_000_000, dtype=np.float32))
 
 
-async def test_processes_hold_codecs_and_nothing_of_models_or_servers(decoders: Decoders) -> None:
-    loaded = set(await decoders.run(work.modules, CONTENT, "image"))
+def test_processes_hold_codecs_and_nothing_of_models_or_servers(tmp_path: Path) -> None:
+    """In a program of its own: the server that processes are forked from is one for all pools of a program."""
+    (tmp_path / "picture.png").write_bytes(CONTENT)
+    command = [sys.executable, "-m", "tests.rigs.decoder_work", str(tmp_path / "picture.png"), *MODULES]
+    loaded = set(json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60).stdout))
     assert {"PIL", "cv2", "numpy"} <= loaded
     assert not loaded & {"torch", "onnxruntime", "tokenizers", "tritonclient", "fastapi", "scipy", "pytest"}
 
