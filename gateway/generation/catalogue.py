@@ -36,6 +36,18 @@ class Offer:
             return SIDE
         return Range(loaded.limits.least_side, loaded.limits.most_side, loaded.limits.multiple or 1)
 
+    def family(self, model: str) -> str:
+        """The family of a loaded model; empty for an unknown one."""
+        loaded = self.model(model)
+        return loaded.family if loaded else ""
+
+    def guidance(self, model: str, vendors: float) -> float:
+        """The guidance scale of requests that leave it out: the vendor's, but for models whose guidance is an input,
+        where the number means something else."""
+        loaded = self.model(model)
+        own = loaded is not None and loaded.limits.true_guidance and loaded.defaults.HasField("guidance_scale")
+        return loaded.defaults.guidance_scale if loaded is not None and own else vendors
+
     def scheduler(self, name: str) -> unet_pb2.Scheduler | None:
         """The scheduler of that name, or None."""
         return next((scheduler for scheduler in self.schedulers if scheduler.name == name), None)

@@ -64,6 +64,7 @@ class FakeRooms(
         hint_pace: set to let ExtractHint answer what it does not refuse.
         hint_failure: raised by ExtractHint, if set.
         models: names of those on offer, alike but for that.
+        family: of all of them.
         added: ControlNets that came to all of them later, and the kinds whose hints they take.
         defaults: of all of them; empty: their cards say nothing.
         notes: with which every loop ends.
@@ -83,6 +84,7 @@ class FakeRooms(
         self.hint_pace.set()
         self.hint_failure: Exception | None = None
         self.models = ["demo"]
+        self.family = "sd15"
         self.added: dict[str, str] = {}
         self.defaults = unet_pb2.Defaults()
         self.notes: list[str] = []
@@ -262,7 +264,7 @@ class FakeRooms(
             models=[
                 unet_pb2.Model(
                     name=name,
-                    family="sd15",
+                    family=self.family,
                     native_size=128,
                     controls=sorted((*CONTROLNETS, *self.added)),
                     prediction_type="v_prediction",
@@ -270,7 +272,12 @@ class FakeRooms(
                     latent_channels=4,
                     exported_at=EXPORTED_AT,
                     limits=unet_pb2.Limits(
-                        least_side=64, most_side=1024, multiple=8, most_controls=5, reads_clip_skip=True
+                        least_side=64,
+                        most_side=1024,
+                        multiple=8,
+                        most_controls=5,
+                        reads_clip_skip=self.family != "flux",
+                        true_guidance=self.family == "flux",
                     ),
                     defaults=self.defaults if self.defaults.ByteSize() else None,
                     trained_sizes=[self.defaults.size] if self.defaults.HasField("size") else [],

@@ -11,6 +11,7 @@ from gateway.dialects.common.declared import Decides, Field, NoEffect, Table, Ty
 from gateway.dialects.enterprise.paths import PATHS
 
 SIZE = 512
+GUIDANCE_DEFAULT = 7.5
 # The vendor allows fewer steps than the mesh.
 STEPS = Range(1, 50)
 # The vendor counts layers from the end, the mesh counts skipped layers.
@@ -81,7 +82,14 @@ _COMMON = (
         spellings=("steps",),
         note="21 on the enterprise plan's paths, else 30",
     ),
-    Field("guidance_scale", Type.NUMBER, sets("guidance_scale"), limits=GUIDANCE, default=7.5, spellings=("guidance",)),
+    Field(
+        "guidance_scale",
+        Type.NUMBER,
+        sets("guidance_scale"),
+        limits=GUIDANCE,
+        default=GUIDANCE_DEFAULT,
+        spellings=("guidance",),
+    ),
     Field("scheduler", Type.TEXT, sets("scheduler"), note="UniPCMultistepScheduler, or the model's own"),
     # The vendor's default.
     Field("use_karras_sigmas", Type.FLAG, sets("use_karras_sigmas"), default=True),

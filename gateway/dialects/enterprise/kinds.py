@@ -46,6 +46,9 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "qr_code": ("qrcode", "illusion"),
 }
 _MEANT = {**KINDS, **ALIASES}
+# "Multi ControlNet does not apply" to the vendor's FLUX models.
+MOST: Mapping[str, int] = {"flux": 1}
+"""Family of models -> controls of one request, where that is less than for others."""
 # Kinds of the vendor that the mesh does not have.
 WITHOUT_TYPE = frozenset({"aesthetic_controlnet", "ip2p"})
 
@@ -92,10 +95,12 @@ def read(fields: Lenient, offer: Offer, wanted: Wanted) -> list[str]:
             field="controlnet_model",
         )
     named = [name for name in places if name is not None]
-    if len(named) > MOST_CONTROLS:
-        raise InvalidInput(
-            f"controlnet_model names {len(named)} controls; at most {MOST_CONTROLS} are taken", field="controlnet_model"
+    most = MOST.get(offer.family(wanted.model), MOST_CONTROLS)
+    if len(named) > most:
+        taken = (
+            f"at most {most} are taken" if most > 1 else f"multi ControlNet does not apply to {wanted.model}: name one"
         )
+        raise InvalidInput(f"controlnet_model names {len(named)} controls; {taken}", field="controlnet_model")
     first = next(iter(fields.words("controlnet_type")), "")
     return [_kind(fields, offer, wanted, name, "" if index else first) for index, name in enumerate(named)]
 

@@ -12,7 +12,7 @@ from families.limits import Range
 from gateway.dialects.common import seeds
 from gateway.dialects.common.lenient import SAYS_NO, Lenient
 from gateway.dialects.enterprise import paths as enterprise_paths
-from gateway.dialects.enterprise.declared import ABSENT, COUNTED_FROM, SIZE
+from gateway.dialects.enterprise.declared import ABSENT, COUNTED_FROM, GUIDANCE_DEFAULT, SIZE
 from gateway.dialects.enterprise.fields import wrong
 from gateway.dialects.enterprise.solver import Solver
 from gateway.generation import numbers
@@ -110,7 +110,7 @@ def common(fields: Lenient, around: Circumstances, solver: Solver, name: str) ->
         "width": width,
         "height": height,
         "steps": fields.whole("num_inference_steps", default=STEPS_DEFAULT[tier]),
-        "guidance_scale": fields.number("guidance_scale"),
+        "guidance_scale": fields.number("guidance_scale", around.offer.guidance(name, GUIDANCE_DEFAULT)),
         "scheduler": solver.scheduler,
         "seed": _seed(fields),
         "samples": fields.whole("samples"),

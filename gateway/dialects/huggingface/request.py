@@ -167,7 +167,7 @@ async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> 
     defaults = {
         "prompt_weighting": False,
         "steps": STEPS_DEFAULT,
-        "guidance_scale": GUIDANCE_DEFAULT,
+        "guidance_scale": offer.guidance(model or await gateway.catalogue.default_model(), GUIDANCE_DEFAULT),
         "seed": SEED_DEFAULT,
     }
     generation = Generation(

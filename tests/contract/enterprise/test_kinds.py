@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from controlmesh.v1 import unet_pb2
 from gateway.dialects.enterprise.kinds import KINDS, WITHOUT_TYPE
 from mesh.errors import InvalidInput
-from tests.contract.conftest import Running
+from tests.contract.conftest import Running, Start
 from tests.rigs.enterprise_client import CONTROL, INIT, MASK, SENT, SILENT, ask, made, rooms
 from tests.rigs.offer import CONTROLNETS, UNLOADED
 
@@ -138,3 +139,15 @@ async def test_errors_about_the_words_name_the_field_that_was_sent(mesh: Running
     mesh.rooms.failure = InvalidInput("controls[0].text is odd", field="controls[0].text")
     body = await ask(mesh, **{**SILENT, **QRCODE, "qrcode_text": "a"})
     assert (body["status"], body["message"]) == ("error", "qrcode_text is odd")
+
+
+async def test_a_model_of_one_control_takes_no_second(start: Start) -> None:
+    """ "Multi ControlNet does not apply" to the vendor's FLUX models, whose guidance scale is 3.5."""
+    async with start() as mesh:
+        mesh.rooms.family, mesh.rooms.defaults = "flux", unet_pb2.Defaults(guidance_scale=3.5)
+        body = await ask(mesh, **{**SILENT, "controlnet_model": "canny,depth", "auto_hint": "no"})
+        assert body["status"] == "error" and not mesh.rooms.seen.prepared
+        assert "multi ControlNet does not apply to demo: name one" in body["message"]
+        await made(mesh, "", controlnet_model="canny", auto_hint="no", guidance_scale=None)
+        assert mesh.rooms.seen.denoised[0].guidance_scale == 3.5
+        assert not mesh.rooms.seen.prepared[0].true_guidance
