@@ -11,7 +11,7 @@ from families.table import family_of
 from mesh.errors import InvalidInput
 from unet_svc.loops.common import CommonLoop
 from unet_svc.loops.contract import Loop, Plan
-from unet_svc.loops.flow import FlowLoop, StochasticFlowLoop
+from unet_svc.loops.flow import AncestralFlowLoop, FlowLoop
 from unet_svc.loops.inversion import InversionLoop
 from unet_svc.loops.ipndm import IpndmLoop
 from unet_svc.loops.karras_ve import KarrasVeLoop
@@ -53,7 +53,7 @@ class SchedulerKind:
         return str(self.cls.__name__)
 
 
-EULER, STOCHASTIC, HEUN = "FlowMatchEulerDiscreteScheduler", "stochastic", "FlowMatchHeunDiscreteScheduler"
+EULER, ANCESTRAL, HEUN = "FlowMatchEulerDiscreteScheduler", "ancestral", "FlowMatchHeunDiscreteScheduler"
 _IN_FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 
 FLOW: Mapping[str, SchedulerKind] = {
@@ -62,11 +62,11 @@ FLOW: Mapping[str, SchedulerKind] = {
         "Euler's method along a flow, for models such as FLUX: 20 to 30 steps, 4 with distilled ones.",
         loop=FlowLoop,
     ),
-    STOCHASTIC: SchedulerKind(
+    ANCESTRAL: SchedulerKind(
         diffusers.FlowMatchEulerDiscreteScheduler,
         "Euler's method along a flow with fresh noise at every step.",
         stochastic=True,
-        loop=StochasticFlowLoop,
+        loop=AncestralFlowLoop,
     ),
     HEUN: SchedulerKind(
         diffusers.FlowMatchHeunDiscreteScheduler,
@@ -103,7 +103,7 @@ SCHEDULERS: dict[str, SchedulerKind] = {
             diffusers.DDPMScheduler,
             "The original ancestral sampler: fresh noise at every step.",
             stochastic=True,
-            on_flow=STOCHASTIC,
+            on_flow=ANCESTRAL,
         ),
         SchedulerKind(
             diffusers.DEISMultistepScheduler,
@@ -130,7 +130,7 @@ SCHEDULERS: dict[str, SchedulerKind] = {
             diffusers.EulerAncestralDiscreteScheduler,
             "Euler with fresh noise at every step: varied pictures that keep changing with more steps.",
             stochastic=True,
-            on_flow=STOCHASTIC,
+            on_flow=ANCESTRAL,
         ),
         SchedulerKind(
             diffusers.EulerDiscreteScheduler,
@@ -157,7 +157,7 @@ SCHEDULERS: dict[str, SchedulerKind] = {
             stochastic=True,
             karras_sigmas=True,
             model_calls="2n - 1",
-            on_flow=STOCHASTIC,
+            on_flow=ANCESTRAL,
         ),
         SchedulerKind(
             diffusers.KDPM2DiscreteScheduler,

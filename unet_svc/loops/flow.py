@@ -46,10 +46,13 @@ class FlowLoop(CommonLoop):
         return sigma * noise + (1.0 - sigma) * initial
 
 
-class StochasticFlowLoop(FlowLoop):
-    """Euler's method with fresh noise at every step: the picture that a step predicts is noised anew.
+class AncestralFlowLoop(FlowLoop):
+    """Euler's method with fresh noise at every step, as ancestral samplers have it (Song et al. 2021).
 
-    The sums of FlowMatchEulerDiscreteScheduler's `stochastic_sampling`, with noise of the picture's own generator.
+    A step goes further down than the next level, and noise of the picture's own generator brings it back up: latents
+    are scaled so that they have the next level's share of the picture, and get what its noise lacks. The distribution
+    of latents is then that of the flow at every level. FlowMatchEulerDiscreteScheduler's `stochastic_sampling` noises
+    the predicted picture instead, which loses more of the spread.
     """
 
     async def run(
@@ -60,8 +63,12 @@ class StochasticFlowLoop(FlowLoop):
         for index, timestep in enumerate(self._timesteps):
             sigma, following = levels[index], levels[index + 1] if index + 1 < self.calls else 0.0
             prediction = await model(latents, float(timestep))
-            fresh = torch.randn(latents.shape, generator=generator)
-            latents = (1.0 - following) * (latents - sigma * prediction) + following * fresh
+            down = following**2 / sigma
+            latents = latents + (down - sigma) * prediction
+            if following:
+                share = (1.0 - following) / (1.0 - down)
+                fresh = torch.randn(latents.shape, generator=generator)
+                latents = share * latents + (following**2 - (share * down) ** 2) ** 0.5 * fresh
             latents = canvas.keep(latents, self._noised_at(index + 1) if index + 1 < self.calls else None)
             yield latents
 
