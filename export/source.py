@@ -63,9 +63,9 @@ def _opened(source: str, controlnets: Mapping[str, str], offline: bool) -> Sourc
             kind: _part(path, family, family.controlnets, f"controlnet {kind}") for kind, path in sorted(found.items())
         },
     )
+    family.check(opened)
     for kind, part in opened.controlnets.items():
         family.check_net(part.config, opened, kind)
-    family.check(opened)
     return opened
 
 

@@ -89,7 +89,7 @@ def test_half_precision_files_are_taken_where_there_are_no_others(model: Path) -
 @pytest.mark.parametrize(
     ("file", "settings", "said"),
     [
-        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "StableDiffusionXLPipeline"),
+        ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "text_encoder_2: config.json is missing"),
         ("model_index.json", {"_class_name": "os.system"}, "os.system"),
         ("unet/config.json", {"_class_name": "FluxTransformer2DModel"}, "FluxTransformer2DModel"),
         ("unet/config.json", {"in_channels": 9}, "in_channels=9"),
