@@ -81,11 +81,8 @@ def _family(root: Path) -> tuple[ExportFamily, Mapping[str, Any]]:
     for family in FAMILIES.values():
         if isinstance(named, str) and named in family.pipelines:
             return family, found
-    expected = " ".join(family.expected for family in FAMILIES.values())
-    known = sorted(name for family in FAMILIES.values() for name in family.pipelines)
-    raise SourceRefused(
-        f"{index}: class {shown(named)} is not supported. {expected} Known for this file: {', '.join(known)}."
-    )
+    known = ", ".join(sorted(name for family in FAMILIES.values() for name in family.pipelines))
+    raise SourceRefused(f"{index}: class {shown(named)} is not supported; known for this file: {known}")
 
 
 def _tokenizer(folder: Path, what: str) -> Path:

@@ -13,12 +13,7 @@ from prometheus_client import Histogram
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
 from families import graphs
 from families.limits import (
-    DEFAULT_END,
-    DEFAULT_WEIGHT,
-    MOST_CONTROLS,
     MOST_HINTS,
-    ORIGINAL_SIDE,
-    PROMPT_CHARACTERS,
     SIDE,
 )
 from families.loaded import LoadedModels
@@ -33,6 +28,8 @@ from mesh.soundness import not_finite, sound
 from mesh.tensors import to_message
 from mesh.triton import Triton
 from preprocess_svc.annotators import Annotators
+from preprocess_svc.checks import check_controls, check_prompts, check_sizes
+from preprocess_svc.conditioning import has_negative, hint_message, unread, vector_message
 from preprocess_svc.controls import CONTROLS
 from preprocess_svc.descriptions import kind_message
 from preprocess_svc.fitting import FittedMask, converted, fitted_mask
@@ -40,7 +37,7 @@ from preprocess_svc.hints import MadeHint, Wish, find_control, make_hint
 from preprocess_svc.remarks import on_mask
 from preprocess_svc.sizes import fitted_size, picture_size, target_size
 from preprocess_svc.styles import StyleBook
-from preprocess_svc.text import NEGATIVE, Encoded, TextEncoder
+from preprocess_svc.text import NEGATIVE, TextEncoder
 
 HINT_SECONDS = Histogram("cn_hint_duration_seconds", "Time to make one hint.", ["kind"])
 _DEFAULT_SHORT_SIDE = 512
@@ -83,9 +80,9 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
     async def Prepare(self, request: preprocess_pb2.PrepareRequest, context: Any) -> preprocess_pb2.PrepareResponse:
         """Prepare the text embeddings and hints of one request; see the .proto."""
         model = await self._models.seek(request.model, self._is_served)
-        _check_prompts(request)
-        _check_controls(request, model)
-        _check_sizes(request, model)
+        check_prompts(request)
+        check_controls(request, model)
+        check_sizes(request, model)
         picture = picture_size(request.picture_width, request.picture_height)
         async with self._admission:
             if request.controls and request.controls[0].HasField("image"):
@@ -97,7 +94,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                 request.prompt, request.negative_prompt, request.enhance_prompt, request.enhance_style
             )
             prompts = [("prompt", words.prompt)]
-            if _has_negative(request, model):
+            if has_negative(request, model):
                 prompts.insert(0, (NEGATIVE, words.negative_prompt))
             weighting = request.prompt_weighting if request.HasField("prompt_weighting") else True
             # The first that fails stops the others: nobody waits for their pictures any more.
@@ -113,9 +110,9 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             conditioning=types_pb2.Conditioning(
                 model=model.name,
                 text=to_message(encoded.text),
-                vector=_vector(encoded, model, request, size),
+                vector=vector_message(encoded, model, request, size),
                 hints=[
-                    _hint(control, hint, posterior)
+                    hint_message(control, hint, posterior)
                     for control, hint, posterior in zip(request.controls, made, posteriors, strict=True)
                 ],
                 width=size[0],
@@ -125,7 +122,7 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             notes=[
                 *words.notes,
                 *encoded.notes,
-                *_unread(request, model),
+                *unread(request, model),
                 *(on_mask(mask) if mask else ()),
                 *(note for hint in made for note in hint.notes),
             ],
@@ -279,76 +276,3 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             return False
         self._encoders[card.name] = await asyncio.to_thread(TextEncoder, card, self._repository, self._triton)
         return True
-
-
-def _has_negative(request: preprocess_pb2.PrepareRequest, model: Manifest) -> bool:
-    """Whether the denoiser reads a negative row beside the positive one."""
-    if family_of(model).true_guidance:
-        return request.true_guidance
-    return request.guidance and not model.distilled
-
-
-def _unread(request: preprocess_pb2.PrepareRequest, model: Manifest) -> tuple[str, ...]:
-    """A note if a negative prompt is of no use."""
-    if not request.negative_prompt.strip() or _has_negative(request, model):
-        return ()
-    if family_of(model).true_guidance:
-        return (f"negative_prompt was not used: model {model.name} reads one with true_guidance_scale above 1",)
-    return (f"negative_prompt was not used: model {model.name} needs none",) if model.distilled else ()
-
-
-def _hint(control: types_pb2.Control, made: MadeHint, posterior: types_pb2.Posterior | None) -> types_pb2.Hint:
-    return types_pb2.Hint(
-        kind=control.kind,
-        pixels=to_message(made.pixels.transpose(2, 0, 1)) if posterior is None else None,
-        posterior=posterior,
-        weight=control.weight if control.HasField("weight") else DEFAULT_WEIGHT,
-        start=control.start,
-        end=control.end if control.HasField("end") else DEFAULT_END,
-    )
-
-
-def _vector(
-    encoded: Encoded, model: Manifest, request: preprocess_pb2.PrepareRequest, size: tuple[int, int]
-) -> types_pb2.Tensor | None:
-    """What the model reads besides tokens; None if it reads nothing else."""
-    if model.vector is None or encoded.pooled is None:
-        return None
-    if not model.vector.sizes:
-        return to_message(encoded.pooled)
-    width, height = size
-    original = (request.original_height or height, request.original_width or width)
-    sizes = np.array([*original, request.crop_top, request.crop_left, height, width], np.float32)
-    return to_message(np.concatenate([encoded.pooled, np.tile(sizes, (len(encoded.pooled), 1))], axis=1))
-
-
-def _check_sizes(request: preprocess_pb2.PrepareRequest, model: Manifest) -> None:
-    for field in ("original_width", "original_height", "crop_left", "crop_top"):
-        pixels = getattr(request, field)
-        if pixels and (model.vector is None or not model.vector.sizes):
-            raise InvalidInput(f"{field} is not supported by model {model.name!r}: remove it", field=field)
-        if not ORIGINAL_SIDE.holds(pixels):
-            raise InvalidInput(f"{field} must be {ORIGINAL_SIDE}, not {pixels}", field=field)
-
-
-def _check_prompts(request: preprocess_pb2.PrepareRequest) -> None:
-    for field, text in (("prompt", request.prompt), ("negative_prompt", request.negative_prompt)):
-        if len(text) > PROMPT_CHARACTERS:
-            raise InvalidInput(
-                f"{field} has {len(text)} characters; at most {PROMPT_CHARACTERS} are allowed", field=field
-            )
-
-
-def _check_controls(request: preprocess_pb2.PrepareRequest, model: Manifest) -> None:
-    if len(request.controls) > MOST_CONTROLS:
-        raise InvalidInput(
-            f"at most {MOST_CONTROLS} controls are allowed, not {len(request.controls)}", field="controls"
-        )
-    for index, control in enumerate(request.controls):
-        at = f"controls[{index}].kind"
-        find_control(model.takes(control.kind), at)
-        if control.kind not in model.controls:
-            known = ", ".join(model.controls) or "none"
-            raise InvalidInput(
-                f"model {model.name!r} has no ControlNet for {control.kind!r}; it has: {known}", field=at
-            )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from export import tokens
 from export.errors import Misfit, SourceRefused
-from export.families import checks
+from export.families import flux_settings
 from export.families.family import ExportFamily, Row
+from export.families.flux_settings import MODES, PATCH, WORDS
 from export.families.unions import union_kinds
 from export.hostile import shown
 from export.parts import Modules, Part, Source
@@ -22,34 +23,6 @@ from families.flux import FLUX
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-PATCH = 2
-# The unions of InstantX and Shakker Labs know these kinds, in the order of their modes.
-MODES: tuple[tuple[str, ...], ...] = (
-    ("canny",),
-    ("tile",),
-    ("depth",),
-    ("blur",),
-    ("openpose",),
-    ("gray",),
-    ("low_quality",),
-)
-_WORDS = 512
-"""Tokens that T5 reads of a prompt; models without guidance (schnell) were trained on half of them."""
-_TRANSFORMER: Mapping[str, checks.Check] = {
-    "patch_size": checks.exactly(1),
-    "num_layers": checks.whole(128, least=0),
-    "num_single_layers": checks.whole(128, least=0),
-    "attention_head_dim": checks.whole(1024),
-    "num_attention_heads": checks.whole(256),
-    "joint_attention_dim": checks.WIDTH,
-    "pooled_projection_dim": checks.WIDTH,
-    "guidance_embeds": checks.flag,
-    "axes_dims_rope": checks.each(checks.whole(1024), 3, 3),
-}
-_SHAPE = frozenset(
-    {"num_layers", "num_single_layers", "attention_head_dim", "num_attention_heads", "joint_attention_dim"}
-)
 
 
 class Flux(ExportFamily):
@@ -72,20 +45,7 @@ class Flux(ExportFamily):
         }
     )
     schedulers = frozenset({"FlowMatchEulerDiscreteScheduler"})
-    scheduler_checks: Mapping[str, checks.Check] = {
-        "num_train_timesteps": checks.exactly(1000),
-        "shift": checks.number(0.01, 100),
-        "base_shift": checks.optional(checks.number(-10, 10)),
-        "max_shift": checks.optional(checks.number(-10, 10)),
-        "base_image_seq_len": checks.optional(checks.whole(1_000_000)),
-        "max_image_seq_len": checks.optional(checks.whole(1_000_000)),
-        "use_dynamic_shifting": checks.flag,
-        "invert_sigmas": checks.exactly(False),
-        "shift_terminal": checks.exactly(None),
-        "stochastic_sampling": checks.exactly(False),
-        "time_shift_type": checks.one_of("exponential", "linear"),
-        **dict.fromkeys(("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"), checks.one_of(None, False)),
-    }
+    scheduler_checks = flux_settings.SCHEDULER
     parts: Mapping[str, str] = {
         "text_encoder": "CLIPTextModel",
         "text_encoder_2": "T5EncoderModel",
@@ -94,32 +54,8 @@ class Flux(ExportFamily):
     }
     tokenizers = ("tokenizer", "tokenizer_2")
     controlnets = frozenset({"FluxControlNetModel"})
-    settings: Mapping[str, Mapping[str, checks.Check]] = {
-        "FluxTransformer2DModel": {**_TRANSFORMER, "in_channels": checks.whole(4096)},
-        "FluxControlNetModel": {
-            **_TRANSFORMER,
-            "in_channels": checks.whole(4096),
-            "num_mode": checks.optional(checks.whole(len(MODES))),
-            # XLabs' nets read pixels.
-            "conditioning_embedding_channels": checks.exactly(None),
-        },
-        "AutoencoderKL": {
-            **checks.AUTOENCODER,
-            "latent_channels": checks.whole(64),
-            "latents_mean": checks.exactly(None),
-            "latents_std": checks.exactly(None),
-            "shift_factor": checks.optional(checks.number(-100, 100)),
-        },
-        "CLIPTextModel": checks.CLIP,
-        "T5EncoderModel": checks.T5,
-    }
-    required: Mapping[str, frozenset[str]] = {
-        "FluxTransformer2DModel": _SHAPE | {"in_channels", "pooled_projection_dim"},
-        "FluxControlNetModel": _SHAPE | {"in_channels", "pooled_projection_dim"},
-        "AutoencoderKL": frozenset({"block_out_channels", "scaling_factor", "latent_channels"}),
-        "CLIPTextModel": frozenset({"hidden_size", "num_hidden_layers", "vocab_size"}),
-        "T5EncoderModel": frozenset({"d_model", "num_layers", "vocab_size"}),
-    }
+    settings = flux_settings.SETTINGS
+    required = flux_settings.REQUIRED
 
     def check(self, source: Source) -> None:
         clip, t5, transformer, vae = (source.parts[part].config for part in self.parts)
@@ -181,7 +117,7 @@ class Flux(ExportFamily):
                 raise SourceRefused(
                     f"{what} and its text encoder do not match: token {used} for {config['vocab_size']} embeddings"
                 )
-        length = min(words.length, _WORDS if distilled else _WORDS // 2)
+        length = min(words.length, WORDS if distilled else WORDS // 2)
         return ModelFacts(
             name=name,
             family=self.name,

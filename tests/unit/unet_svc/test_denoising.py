@@ -83,14 +83,14 @@ def test_schedulers_are_sorted_and_described() -> None:
 
 def test_an_unknown_scheduler_names_the_known() -> None:
     with pytest.raises(InvalidInput, match="known: DDIMInverseScheduler, DDIMScheduler"):
-        find_scheduler("EulerScheduler", CONFIGS["v"])
+        find_scheduler("EulerScheduler", make_facts(CONFIGS["v"]))
 
 
 def test_the_model_s_own_scheduler_is_the_default() -> None:
-    assert default_scheduler(CONFIGS["v"]) == "DDIMScheduler"
-    assert default_scheduler(CONFIGS["epsilon"]) == "PNDMScheduler"
+    assert default_scheduler(make_facts(CONFIGS["v"])) == "DDIMScheduler"
+    assert default_scheduler(make_facts(CONFIGS["epsilon"])) == "PNDMScheduler"
     for own in ("IPNDMScheduler", "DDIMInverseScheduler", "FlowMatchEulerDiscreteScheduler"):
-        assert default_scheduler({"_class_name": own}) == "UniPCMultistepScheduler"
+        assert default_scheduler(make_facts({"_class_name": own})) == "UniPCMultistepScheduler"
 
 
 @pytest.mark.parametrize("steps", [51, 150])

@@ -20,7 +20,7 @@ from tests.rigs.model_cards import card
 from tests.rigs.unet_tasks import CONFIGS, exact, latents_of, make_facts, make_task
 from unet_svc.denoiser import Denoiser
 from unet_svc.preview import make_preview
-from unet_svc.schedulers import SCHEDULERS
+from unet_svc.schedulers import FLOW_ONLY, SCHEDULERS
 from unet_svc.servicer import UnetServicer
 from unet_svc.task import Task
 
@@ -34,7 +34,7 @@ class ExactDenoiser:
         self._predict = exact(config)
 
     @asynccontextmanager
-    async def open(self, task: Task) -> AsyncIterator[Any]:
+    async def open(self, task: Task, hints: Sequence[Any] = ()) -> AsyncIterator[Any]:
         yield self._predict
 
 
@@ -135,7 +135,7 @@ async def test_what_can_t_be_done_is_refused_before_a_place_is_taken() -> None:
 
 async def test_the_list_of_schedulers_is_the_table() -> None:
     listed = (await servicer().ListSchedulers(unet_pb2.ListSchedulersRequest(), None)).schedulers
-    assert [row.name for row in listed] == sorted(SCHEDULERS)
+    assert [row.name for row in listed] == [*sorted(SCHEDULERS), *FLOW_ONLY]
     rows = {row.name: row for row in listed}
     solver = rows["DPMSolverMultistepScheduler"]
     assert solver.karras_sigmas
@@ -144,6 +144,11 @@ async def test_the_list_of_schedulers_is_the_table() -> None:
     assert rows["ScoreSdeVeScheduler"].model_calls == "2n"
     assert rows["LCMScheduler"].stochastic
     assert all(row.description and row.model_calls for row in listed)
+    assert [name for name, row in rows.items() if row.flow_only] == list(FLOW_ONLY)
+    assert rows["HeunDiscreteScheduler"].on_flow == "FlowMatchHeunDiscreteScheduler"
+    assert [name for name, row in rows.items() if not row.on_flow] == [
+        "DDIMInverseScheduler", "KarrasVeScheduler", "ScoreSdeVeScheduler",
+    ]  # fmt: skip
 
 
 class Recorded:

@@ -309,5 +309,5 @@ def test_the_services_are_asked_by_equal_names() -> None:
     given = {"conditioning", "initial", "noise", "seed"}
     known = {field.name for field, _ in fields_of(Generation)}
     assert set(unet_pb2.DenoiseRequest.DESCRIPTOR.fields_by_name) - given <= known
-    derived = {"guidance", "picture_width", "picture_height"}
+    derived = {"guidance", "true_guidance", "picture_width", "picture_height"}
     assert set(preprocess_pb2.PrepareRequest.DESCRIPTOR.fields_by_name) - derived <= known
