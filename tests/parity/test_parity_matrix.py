@@ -11,6 +11,7 @@ import pytest
 
 from tests.parity.matrix import COMPARED, FEATURES, MODELS, Case, cover, fits, full
 from tests.parity.reference import MEAN, MOST, Reference, difference
+from tests.parity.table import write_section
 from tests.rigs.mesh import DEMO_WEIGHTS, picture
 
 Measured = dict[Case, tuple[int, float]]
@@ -33,7 +34,7 @@ def measured(request: pytest.FixtureRequest) -> Iterator[Measured]:
     yield found
     target = request.config.getoption("--parity-table")
     if target:
-        Path(target).write_text(_table(found), encoding="utf-8")
+        write_section(Path(target), "Stable Diffusion 1.5", _lines(found))
 
 
 def test_the_picture_is_diffusers_picture(
@@ -60,16 +61,10 @@ def _alone(feature: str) -> bool:
     return sum(fits(feature, scheduler) for scheduler in COMPARED) < 3
 
 
-def _table(found: Measured) -> str:
+def _lines(found: Measured) -> list[str]:
     lines = [
-        "# Pictures against diffusers",
-        "",
-        "Greatest difference of any pixel (mean difference), in 255ths, between the mesh's picture and that of the",
-        "matching diffusers pipeline: same weights, seed and settings, fp32. The worse of two models: the demo model",
-        "(v-prediction, trailing timesteps) and a random one of SD1.5's shape (epsilon, leading timesteps).",
-        "A dash: the scheduler does not take the option.",
-        "",
-        "Written by `make test-parity-full`.",
+        "The worse of two models: the demo model (v-prediction, trailing timesteps) and a random one of the family's",
+        "shape (epsilon, leading timesteps). A dash: the scheduler does not take the option.",
         "",
     ]
     features = [feature for feature in FEATURES if any(case.feature == feature for case in found)]
@@ -81,4 +76,4 @@ def _table(found: Measured) -> str:
             rows = [found[case] for model in MODELS if (case := Case(feature, scheduler, model)) in found]
             cells.append(f"{max(m for m, _ in rows)} ({max(m for _, m in rows):.3f})" if rows else "-")
         lines.append(f"| {scheduler.removesuffix('Scheduler')} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return lines
