@@ -11,8 +11,8 @@ from tests.parity.sdxl import CASES, SdxlReference
 from tests.parity.table import by_case, write_section
 from tests.rigs.mesh import picture
 
-ABOUT = """A random model of the family's shape, 4 to 6 steps at 144 x 120 pixels. Kinds without a net of their own go to a
-union."""
+ABOUT = """A random model of the family's shape, 4 to 6 steps at 144 x 120 pixels. Kinds without a net of their own
+go to a union."""
 
 
 @pytest.fixture(scope="module")
