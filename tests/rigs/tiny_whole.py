@@ -1,9 +1,11 @@
 """Random models with as many heads and groups as the published ones, since no shape of a tensor tells these: narrow
 enough for tests, and the same in a diffusers folder and in a single file."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from diffusers import (
     ControlNetModel,
@@ -15,6 +17,8 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
+from tests.rigs import trained_names
+from tests.rigs.once import first, of_run
 from tests.rigs.tiny_layers import awaken, clip, clip_tokenizer, vae
 
 POOLED, HINT = 40, (8, 8, 16, 16)
@@ -102,3 +106,43 @@ def _written(folder: Path, pipeline: Any, nets: dict[str, Any]) -> Path:
     for kind, net in nets.items():
         net.save_pretrained(folder / f"controlnet-{kind}", safe_serialization=True)
     return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A model in a diffusers folder, the same in one file, and its ControlNet for edges in another."""
+
+    folder: Path
+    file: Path
+    canny: Path
+
+    @property
+    def tokenizer(self) -> Path:
+        """Of the file, whose words are not CLIP's."""
+        return self.folder / "tokenizer"
+
+    @property
+    def nets(self) -> dict[str, str]:
+        """Kind -> file of each ControlNet: `canny` as its training code names its tensors, others as diffusers does."""
+        folders = {path.name.removeprefix("controlnet-"): path for path in self.folder.glob("controlnet-*")}
+        files = {kind: path / "diffusion_pytorch_model.safetensors" for kind, path in folders.items()}
+        return {kind: str(path) for kind, path in (files | {"canny": self.canny}).items()}
+
+
+def whole(family: str, place: Path) -> Whole:
+    """Write the model of `family`, `sd15` or `sdxl`, into `place`."""
+    make, names = {"sd15": (sd15, trained_names.sd15), "sdxl": (sdxl, trained_names.sdxl)}[family]
+    made = Whole(make(place / "folder"), place / "whole.safetensors", place / "canny.safetensors")
+    trained_names.write(names(made.folder), made.file)
+    trained_names.write(trained_names.controlnet(made.folder / "controlnet-canny"), made.canny)
+    return made
+
+
+def shared(family: str, factory: pytest.TempPathFactory) -> Whole:
+    """The same, made once in a test run."""
+    name = f"whole-{family}"
+    with first(factory, name) as mine:
+        if mine:
+            whole(family, mine)
+    place = of_run(factory, name)
+    return Whole(place / "folder", place / "whole.safetensors", place / "canny.safetensors")
