@@ -94,7 +94,7 @@ def main(
     automatically. Only safetensors weights are read. A second run without changes does nothing.
 
     Defaults for requests that leave them out, and the sizes that the model was trained at, are read from the file
-    `controlmesh.json` of SOURCE, if it is there; options take precedence.
+    `controlmesh.json` of a folder, if it is there; options take precedence.
 
     **The demo model:** `python -m export demo`
 

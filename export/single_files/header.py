@@ -11,6 +11,8 @@ from safetensors import SafetensorError, safe_open
 from export.errors import SourceRefused
 from export.hostile import refusing, shown
 
+MOST_TENSORS = 50_000
+"""Tensors of a file; SDXL has 2,500, a checkpoint with its training's averages twice as many."""
 MOST_NUMBERED = 256
 """Blocks or layers of one kind in a network; SDXL's larger text encoder has 32."""
 
@@ -92,7 +94,10 @@ def read(path: Path) -> Header:
     with refusing(shown(path.name), SafetensorError, OSError):
         try:
             with safe_open(path, framework="numpy") as opened:
-                slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+                names = opened.keys()
+                if len(names) > MOST_TENSORS:
+                    raise SourceRefused(f"{shown(path.name)} has {len(names)} tensors; at most {MOST_TENSORS} are read")
+                slices = {name: opened.get_slice(name) for name in names}
                 shapes = {name: tuple(found.get_shape()) for name, found in slices.items()}
                 dtypes = {name: str(found.get_dtype()) for name, found in slices.items()}
         except (SafetensorError, OSError) as error:

@@ -37,9 +37,9 @@ def restored(make: Callable[[], Any], part: Part, what: str) -> dict[str, Tensor
     _check(found, {name: tuple(weight.shape) for name, weight in module.state_dict().items()}, part, what)
     _check_whole(header, names, len(found), part, what)
     with safe_open(part.weights, framework="pt") as opened:
-        read_weights = {name: opened.get_tensor(name) for name in names}
-    whole = _converted(read_weights, part, module)
-    return {name: tensor.to(torch.float32).contiguous() for name, tensor in whole.items()}
+        whole = _converted({name: opened.get_tensor(name) for name in names}, part, module)
+    # Each is let go as soon as its copy in full precision is made: SDXL's UNet has five gigabytes in half.
+    return {name: whole.pop(name).to(torch.float32).contiguous() for name in list(whole)}
 
 
 def _converted(found: Weights, part: Part, module: Any) -> Weights:

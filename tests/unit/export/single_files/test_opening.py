@@ -258,6 +258,21 @@ def test_another_kind_of_file_is_named(sd15: Whole, tmp_path: Path, name: str, s
     assert said in words and "Expected is a whole SD1.5 or SDXL model in one file" in words
 
 
+def test_a_file_of_too_many_tensors_is_refused(tmp_path: Path) -> None:
+    count, one = 50_001, {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    text = json.dumps({f"input_blocks.{number}.0.op.weight": one for number in range(count)}).encode()
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(SourceRefused, match=r"'x\.safetensors' has 50001 tensors; at most 50000 are read"):
+        open_source(str(file), {})
+
+
+def test_an_inpainting_sdxl_is_told_by_its_channels(sdxl: Whole, tmp_path: Path) -> None:
+    name = "model.diffusion_model.input_blocks.0.0.weight"
+    file = trained_names.write(load_file(sdxl.file) | {name: torch.zeros(32, 9, 3, 3)}, tmp_path / "x.safetensors")
+    assert facts_of(open_source(str(file), {}, tokenizer=sdxl.tokenizer), "mine").concat_channels == 5
+
+
 def test_a_file_without_tensors_is_refused(sd15: Whole, tmp_path: Path) -> None:
     assert "has no tensors" in refusal(sd15, {}, tmp_path)
 
