@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from export.errors import SourceRefused
 from export.facts import facts_of
 from export.families.table import FAMILIES
-from export.single_files.header import Header
+from export.single_files.header import Header, read
 from export.single_files.opening import controlnet_of, model_of
 from export.source import default_name, open_controlnet, open_source
 from tests.rigs import trained_names
@@ -256,6 +258,25 @@ def test_shapes_that_do_not_fit_are_named(
 def test_another_kind_of_file_is_named(sd15: Whole, tmp_path: Path, name: str, said: str) -> None:
     words = refusal(sd15, {name: torch.zeros(1)}, tmp_path)
     assert said in words and "Expected is a whole SD1.5 or SDXL model in one file" in words
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_shape_is_anything_but_a_model_or_a_refusal(sdxl: Whole, data: st.DataObject) -> None:
+    shapes = dict(read(sdxl.file).shapes)
+    sizes = st.lists(st.integers(0, 2**40), max_size=5).map(tuple)
+    for name in data.draw(st.lists(st.sampled_from(sorted(shapes)), min_size=1, max_size=3)):
+        if (shape := data.draw(st.none() | sizes)) is None:
+            shapes.pop(name, None)
+        else:
+            shapes[name] = shape
+    changed = Header(sdxl.file, shapes, dict.fromkeys(shapes, "F32"))
+    try:
+        found = model_of(changed, sdxl.tokenizer)
+    except SourceRefused as error:
+        assert len(str(error)) < 700
+    else:
+        assert found.parts.keys() == FAMILIES["sdxl"].parts.keys()
 
 
 def test_a_file_of_too_many_tensors_is_refused(tmp_path: Path) -> None:
