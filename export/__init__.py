@@ -1,1 +1,4 @@
-"""Offline export of a diffusers folder to a verified model_repository. See `python -m export --help`."""
+"""Offline export of a diffusers folder, or of a single safetensors file, to a verified model_repository.
+
+See `python -m export --help`.
+"""

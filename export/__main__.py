@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from mesh.environment import refuse
@@ -50,7 +51,9 @@ _COMMANDS = {
 def main(
     source: Annotated[
         str,
-        typer.Argument(help="A diffusers folder, a hub id (owner/name), or `demo` for the shipped demo weights."),
+        typer.Argument(
+            help="A diffusers folder, a .safetensors file, a hub id (owner/name), or `demo` for the shipped weights."
+        ),
     ],
     name: Annotated[
         str | None, typer.Option(help="Name of the model in the mesh. Default: the last part of SOURCE.")
@@ -58,6 +61,13 @@ def main(
     controlnet: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND=SOURCE", help="A ControlNet for this kind of control; may be repeated."),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Tokenizer of a single file: vocab.json and merges.txt, or tokenizer.json. Default: CLIP's.",
+        ),
     ] = None,
     size: Annotated[
         str, typer.Option(help="Default size, a side or WIDTHxHEIGHT in pixels. Default: the model's native size.")
@@ -77,18 +87,23 @@ def main(
     configs_only: ConfigsOnly = False,
     check_configs: CheckConfigs = False,
 ) -> None:
-    """Turn a diffusers model (SD1.5, SDXL, FLUX.1) into ONNX graphs that Triton serves.
+    """Turn a model (SD1.5, SDXL, FLUX.1) into ONNX graphs that Triton serves.
 
     Every graph is compared with torch at three latent sizes and three batch sizes before anything is moved into
     place; if one differs, the repository is not changed. Sub-folders `controlnet-<kind>` of SOURCE are found
     automatically. Only safetensors weights are read. A second run without changes does nothing.
 
     Defaults for requests that leave them out, and the sizes that the model was trained at, are read from the file
-    `controlmesh.json` of SOURCE, if it is there; options take precedence.
+    `controlmesh.json` of a folder, if it is there; options take precedence.
 
     **The demo model:** `python -m export demo`
 
     **Your own model:** `python -m export ./my-model --name mine --controlnet canny=./my-canny`
+
+    **A checkpoint in one file:** `python -m export ./my-model.safetensors --name mine --controlnet
+    canny=./my-canny.safetensors`. Its family and sizes are told from its tensors, all of which must be those of such a
+    model; no connection is opened. One that was trained for v-prediction must say so by tensors `v_pred` and `ztsnr`,
+    as trainers write them. A pickle (.ckpt, .pt, .bin) is refused.
 
     **From the hub:** `python -m export stable-diffusion-v1-5/stable-diffusion-v1-5 --name sd15 --controlnet
     canny=lllyasviel/control_v11p_sd15_canny`
@@ -104,7 +119,7 @@ def main(
     """
     console = Console(stderr=True)
     with telling(console, "exported"):
-        opened = open_source(source, _pairs(controlnet or []), offline)
+        opened = open_source(source, _pairs(controlnet or []), offline, tokenizer)
         wished = Wished(size, steps, guidance, scheduler, tuple(trained_size or ()))
         options = Options(repository, name or default_name(source), target.value, force, threads, wished)
         if check_configs or configs_only:

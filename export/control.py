@@ -37,7 +37,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 @app.command()
 def main(
     kind: Annotated[str, typer.Argument(help="Kind of control whose hints it takes, such as `canny`.")],
-    source: Annotated[str, typer.Argument(help="A ControlNet's diffusers folder or hub id (owner/name).")],
+    source: Annotated[
+        str, typer.Argument(help="A ControlNet's diffusers folder, hub id (owner/name) or .safetensors file.")
+    ],
     model: Annotated[str, typer.Option(help="The exported model to add it to.")],
     name: Annotated[str | None, typer.Option(help="Its name in requests. Default: KIND.")] = None,
     repository: InRepository = REPOSITORY,
@@ -51,6 +53,9 @@ def main(
     exported again because its source changed.
 
     **In addition to the model's own:** `python -m export control canny ./my-canny --model demo --name my-canny`
+
+    **From one file, named as in its training code or in diffusers:** `python -m export control canny
+    ./control_v11p_sd15_canny.safetensors --model sd15`
 
     Exit status: 0 done, 2 wrong usage, 3 source, name or model refused, 4 hub unreachable, 5 the graph differs from
     torch, 7 an export of this model is running, 8 the ControlNet belongs to another family of models.

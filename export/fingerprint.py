@@ -40,11 +40,12 @@ def inputs_of(source: Source, facts: ModelFacts) -> str:
         for path in (
             *_HERE.glob("graphs/*.py"),
             *(_HERE / "families" / f"{name}.py" for name in (facts.family, "unet")),
-            *(_HERE / name for name in ("load.py", "preview.py", "tokens.py", "trace.py")),
+            *(_HERE / name for name in ("load.py", "preview.py", "tokens.py", "trace.py", "single_files/weights.py")),
         )
     )
     signatures = [names.part(facts, graph) for graph in names.graph_names(facts)]
-    described = repr((facts, signatures, sorted(versions().items())))
+    told = sorted((name, sorted(config.items())) for name, config in source.told().items())
+    described = repr((facts, signatures, sorted(versions().items()), told))
     return hashlib.sha256(f"{sha256(source.files())} {sha256(code)} {described}".encode()).hexdigest()
 
 

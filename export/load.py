@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from transformers.utils import logging as transformers_logging
 from export.errors import SourceRefused
 from export.families.checks import CLIP_SETTINGS, T5_SETTINGS
 from export.parts import Part
+from export.single_files import weights
+
+_CLIP_LOADING: dict[str, Any] = {"dtype": torch.float32, "attn_implementation": "eager"}
 
 
 @contextmanager
@@ -35,6 +39,14 @@ def diffusers_model(cls: Any, part: Part, what: str) -> Any:
     Raises SourceRefused for weights that are not exactly those that the configuration asks for: the libraries would
     fill what is missing with random numbers.
     """
+    if part.layout:
+        make = partial(cls.from_config, {key: value for key, value in part.config.items() if key != "_class_name"})
+        found = weights.restored(make, part, what)
+        with torch.device("meta"):
+            model = make()
+        # None of these classes has a buffer, which would stay on the meta device.
+        model.load_state_dict(found, strict=True, assign=True)
+        return model.eval().requires_grad_(False)
     return _whole(
         what,
         cls.from_pretrained,
@@ -51,17 +63,19 @@ def clip(cls: Any, part: Part, what: str) -> Any:
     """Load a checked CLIP text encoder as the transformers class `cls`; raises as `diffusers_model`."""
     # The configuration is built here from an allow-list, so that no key of the file can name code to import.
     config = CLIPTextConfig(**{key: part.config[key] for key in CLIP_SETTINGS if key in part.config})
+    if part.layout:
+        found = weights.restored(lambda: cls(config), part, what)
+        return _whole(what, cls.from_pretrained, None, config=config, state_dict=found, **_CLIP_LOADING)
     return _whole(
         what,
         cls.from_pretrained,
         part.folder,
         config=config,
-        dtype=torch.float32,
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=False,
         variant=part.variant,
-        attn_implementation="eager",
+        **_CLIP_LOADING,
     )
 
 

@@ -38,13 +38,13 @@ class Wished:
     trained_sizes: Sequence[str] = ()
 
 
-def made_for(root: Path, wished: Wished) -> MadeFor:
-    """What the model in the folder `root` is made for.
+def made_for(root: Path | None, wished: Wished) -> MadeFor:
+    """What the model in the folder `root` is made for; None: a model in a single file, which says nothing of it.
 
     Raises SourceRefused for a value that is out of range or of another type, in the file or in an option.
     """
     try:
-        found = read_object(root / FILE, FILE)
+        found = read_object(root / FILE, FILE) if root is not None else {}
     except FileNotFoundError:
         found = {}
     given: dict[str, Any] = {

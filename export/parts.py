@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,29 @@ TOKENIZER_FILES = (
 )
 
 
+class Layout(StrEnum):
+    """How a part's tensors are named in a single file, which holds them beside those of other parts."""
+
+    UNET = "unet"
+    VAE = "vae"
+    CONTROLNET = "controlnet"
+    CLIP = "clip"
+    OPEN_CLIP = "open_clip"
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One checked sub-model: its folder, its configuration and the weights file that will be read."""
+    """One checked sub-model: its folder, its configuration and the weights file that will be read.
+
+    Of a single file, `layout` says how its tensors are named and `prefix` how these names begin; its configuration was
+    told from their shapes, and the folder holds none.
+    """
 
     folder: Path
     config: Mapping[str, Any]
     weights: Path
+    layout: Layout | None = None
+    prefix: str = ""
 
     @property
     def variant(self) -> str | None:
@@ -32,18 +49,19 @@ class Part:
 
     def files(self) -> tuple[Path, ...]:
         """Every file that affects its graphs."""
-        return (self.folder / "config.json", self.weights)
+        return (self.weights,) if self.layout else (self.folder / "config.json", self.weights)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A checked model in the folder `root`.
+    """A checked model in the folder `root`, or in a single file (None).
 
     `label` names it without any path; `family` is a row of the families' table; `index` is model_index.json; `parts`
-    and `tokenizers` have the names of sub-folders as keys, `controlnets` kinds of control, or names of unions.
+    and `tokenizers` have the names of sub-folders as keys, `controlnets` kinds of control, or names of unions. `kept`
+    lives as long as it does: what removes temporary files at its end.
     """
 
-    root: Path
+    root: Path | None
     label: str
     family: str
     index: Mapping[str, Any]
@@ -51,12 +69,23 @@ class Source:
     tokenizers: Mapping[str, Path]
     scheduler: Mapping[str, Any]
     controlnets: Mapping[str, Part]
+    kept: object = None
 
     def files(self) -> tuple[Path, ...]:
-        """Every file that affects the export, in a fixed order."""
+        """Every file that affects the export, once, in a fixed order."""
         parts = (*self.parts.values(), *(self.controlnets[kind] for kind in sorted(self.controlnets)))
         of_tokenizers = [folder / name for folder in self.tokenizers.values() for name in TOKENIZER_FILES]
-        return (*(path for part in parts for path in part.files()), *(path for path in of_tokenizers if path.is_file()))
+        found = (
+            *(path for part in parts for path in part.files()),
+            *(path for path in of_tokenizers if path.is_file()),
+        )
+        # Parts of a single file share it, and it may have gigabytes to hash.
+        return tuple(dict.fromkeys(found))
+
+    def told(self) -> dict[str, Mapping[str, Any]]:
+        """Configurations that stand in no file, since they were told from shapes of tensors."""
+        named = {**self.parts, **{f"controlnet {kind}": part for kind, part in sorted(self.controlnets.items())}}
+        return {name: part.config for name, part in named.items() if part.layout}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from export.families.family import ExportFamily
 from export.families.table import FAMILIES
 from export.hostile import one_line, read_object, refusing, require_plain_files, shown
 from export.parts import TOKENIZER_FILES, ControlNetSource, Part, Source
+from export.single_files import opening
 
 DEMO = "demo"
 DEMO_WEIGHTS = Path(__file__).parents[1] / "demo" / "weights"
@@ -23,35 +25,75 @@ PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".msgpack", ".h5")
 
 
 def default_name(source: str) -> str:
-    """Make a model name from the last part of a folder or hub id: `owner/Some_Model.v1` -> `some_model-v1`."""
+    """Make a model name from the last part of a folder, file or hub id: `owner/Some_Model.v1` -> `some_model-v1`."""
     return re.sub(
         r"[^a-z0-9]+",
         lambda match: "_" if match.group() == "_" else "-",
-        source.rstrip("/").split("/")[-1].lower(),
+        source.rstrip("/").split("/")[-1].lower().removesuffix(opening.SUFFIX),
     )
 
 
-def open_source(source: str, controlnets: Mapping[str, str], offline: bool = False) -> Source:
-    """Check `source` (a folder, a hub id or `demo`) and its ControlNets.
+def open_source(
+    source: str, controlnets: Mapping[str, str], offline: bool = False, tokenizer: Path | None = None
+) -> Source:
+    """Check `source` (a folder, a hub id, a safetensors file or `demo`) and its ControlNets.
 
-    ControlNets are those of `controlnets` (kind -> folder or hub id) and the `controlnet-<kind>` sub-folders of the
-    source; an explicit one takes precedence.
+    ControlNets are those of `controlnets` (kind -> folder, hub id or safetensors file) and the `controlnet-<kind>`
+    sub-folders of the source; an explicit one takes precedence. `tokenizer` is the folder of a single file's tokenizer,
+    if that is not CLIP's own.
     Raises SourceRefused or HubUnreachable.
     """
     with refusing("source"):
-        return _opened(source, controlnets, offline)
+        if _is_single(source):
+            opened = _of_file(Path(source), tokenizer)
+        elif tokenizer is not None:
+            raise SourceRefused("--tokenizer is for a model in a single file; a folder has its own in tokenizer/")
+        else:
+            opened = _of_folder(source, offline)
+        return _complete(opened, controlnets, offline)
 
 
-def _opened(source: str, controlnets: Mapping[str, str], offline: bool) -> Source:
+def _complete(opened: Source, controlnets: Mapping[str, str], offline: bool) -> Source:
+    """The source with its ControlNets, all its parts compared with each other."""
+    family = FAMILIES[opened.family]
+    inside = [] if opened.root is None else sorted(opened.root.glob("controlnet-*"))
+    found = {path.name.removeprefix("controlnet-"): str(path) for path in inside if path.is_dir()} | controlnets
+    nets = {kind: _controlnet(place, kind, family, offline) for kind, place in sorted(found.items())}
+    opened = replace(opened, controlnets=nets)
+    family.check(opened)
+    for kind, part in opened.controlnets.items():
+        family.check_net(part.config, opened, kind)
+    return opened
+
+
+def _of_file(path: Path, tokenizer: Path | None) -> Source:
+    if tokenizer is not None:
+        _tokenizer(tokenizer, "--tokenizer")
+    found = opening.open_model(path, tokenizer)
+    family = FAMILIES[found.family]
+    for name, part in found.parts.items():
+        _check(part.config, family, frozenset({family.parts[name]}), name)
+    return Source(
+        root=None,
+        label=one_line(path.name),
+        family=found.family,
+        index=found.index,
+        parts=found.parts,
+        tokenizers=found.tokenizers,
+        scheduler=found.scheduler,
+        controlnets={},
+        kept=found.scratch,
+    )
+
+
+def _of_folder(source: str, offline: bool) -> Source:
     root = DEMO_WEIGHTS if source == DEMO else _folder(source, hub.PIPELINE, offline)
     family, index = _family(root)
     parts = {name: _part(root / name, family, frozenset({kind}), name) for name, kind in family.parts.items()}
     scheduler = _config(root / "scheduler" / "scheduler_config.json", "scheduler", family)
     _allowed(scheduler, family.schedulers, "scheduler", family)
     _settings(scheduler, family.scheduler_checks, "scheduler", family)
-    found = {path.name.removeprefix("controlnet-"): path for path in sorted(root.glob("controlnet-*")) if path.is_dir()}
-    found |= {kind: _folder(place, hub.CONTROLNET, offline) for kind, place in controlnets.items()}
-    opened = Source(
+    return Source(
         root=root,
         label=DEMO if source == DEMO else one_line(root.name if Path(source).is_dir() else source),
         family=family.name,
@@ -59,14 +101,8 @@ def _opened(source: str, controlnets: Mapping[str, str], offline: bool) -> Sourc
         parts=parts,
         tokenizers={name: _tokenizer(root / name, name) for name in family.tokenizers},
         scheduler=scheduler,
-        controlnets={
-            kind: _part(path, family, family.controlnets, f"controlnet {kind}") for kind, path in sorted(found.items())
-        },
+        controlnets={},
     )
-    family.check(opened)
-    for kind, part in opened.controlnets.items():
-        family.check_net(part.config, opened, kind)
-    return opened
 
 
 def _family(root: Path) -> tuple[ExportFamily, Mapping[str, Any]]:
@@ -86,6 +122,7 @@ def _family(root: Path) -> tuple[ExportFamily, Mapping[str, Any]]:
 
 
 def _tokenizer(folder: Path, what: str) -> Path:
+    """`folder`, its JSON files read once. Raises SourceRefused."""
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise SourceRefused(f"{what}: tokenizer.json, or vocab.json with merges.txt, is missing")
     require_plain_files(folder, what)
@@ -96,22 +133,48 @@ def _tokenizer(folder: Path, what: str) -> Path:
 
 
 def open_controlnet(source: str, kind: str, family: ExportFamily, offline: bool = False) -> ControlNetSource:
-    """Check a single ControlNet (a folder or a hub id) of `family` for hints of `kind`.
+    """Check a single ControlNet (a folder, a hub id or a safetensors file) of `family` for hints of `kind`.
 
     Raises SourceRefused or HubUnreachable.
     """
     with refusing(f"controlnet {kind}"):
-        root = _folder(source, hub.CONTROLNET, offline)
-        label = one_line(root.name if Path(source).is_dir() else source)
-        return ControlNetSource(label, _part(root, family, family.controlnets, f"controlnet {kind}"))
+        part = _controlnet(source, kind, family, offline)
+        return ControlNetSource(one_line(Path(source).name if Path(source).exists() else source), part)
+
+
+def _controlnet(source: str, kind: str, family: ExportFamily, offline: bool) -> Part:
+    what = f"controlnet {kind}"
+    if not _is_single(source):
+        return _part(_folder(source, hub.CONTROLNET, offline), family, family.controlnets, what)
+    part = opening.open_controlnet(Path(source), family.name, what)
+    _check(part.config, family, family.controlnets, what)
+    return part
+
+
+def _is_single(source: str) -> bool:
+    """Whether it names a safetensors file. Raises SourceRefused for a file of any other kind."""
+    path = Path(source)
+    if path.is_dir() or not path.exists():
+        return False
+    if path.suffix.lower() in PICKLES:
+        raise SourceRefused(
+            f"{shown(path.name)} can run code when loaded and is refused. If you trust it, convert it once: "
+            'safetensors.torch.save_file(torch.load(FILE, weights_only=True)["state_dict"], "NAME.safetensors").'
+        )
+    if path.suffix != opening.SUFFIX:
+        raise SourceRefused(
+            f"{shown(path.name)} is a file, but no .safetensors file: that, or a diffusers folder, is read"
+        )
+    return True
 
 
 def _folder(source: str, wanted: hub.Wanted, offline: bool) -> Path:
     path = Path(source)
     if path.is_dir():
         return path
-    if path.is_absolute() or source.startswith((".", "~")) or not hub.is_id(source):
-        raise SourceRefused(f"{source!r} is neither a folder nor a hub id like owner/name")
+    is_file = path.suffix.lower() in (opening.SUFFIX, *PICKLES)
+    if is_file or path.is_absolute() or source.startswith((".", "~")) or not hub.is_id(source):
+        raise SourceRefused(f"{source!r} is neither a folder, nor a .safetensors file, nor a hub id like owner/name")
     return hub.fetch(source, wanted, offline)
 
 
@@ -133,6 +196,12 @@ def _allowed(config: Mapping[str, Any], names: frozenset[str], what: str, family
 
 def _part(folder: Path, family: ExportFamily, kinds: frozenset[str], what: str) -> Part:
     config = _config(folder / "config.json", what, family)
+    _check(config, family, kinds, what)
+    return Part(folder, config, _weights(folder, what))
+
+
+def _check(config: Mapping[str, Any], family: ExportFamily, kinds: frozenset[str], what: str) -> None:
+    """Raise SourceRefused unless it configures one of the classes `kinds` as the family's graphs compute it."""
     named = config["_class_name"] if "_class_name" in config else config.get("architectures")
     kind = next((kind for kind in sorted(kinds) if named in (kind, [kind])), None)
     if kind is None:
@@ -144,7 +213,6 @@ def _part(folder: Path, family: ExportFamily, kinds: frozenset[str], what: str) 
     if missing:
         raise SourceRefused(f"{what}: config.json lacks {missing}. {family.expected}")
     _settings(config, family.settings[kind], what, family)
-    return Part(folder, config, _weights(folder, what))
 
 
 def _settings(config: Mapping[str, Any], checks: Mapping[str, Check], what: str, family: ExportFamily) -> None:

@@ -50,20 +50,23 @@ def special_ids(folder: Path) -> dict[str, int]:
     settings: dict[str, Any] = {}
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         settings |= _json(folder / name) if (folder / name).is_file() else {}
-    if (folder / "tokenizer.json").is_file():
-        whole = _json(folder / "tokenizer.json")
-        vocabulary = dict(whole.get("model", {}).get("vocab", {}))
-        vocabulary |= {token["content"]: token["id"] for token in whole.get("added_tokens", ())}
-    else:
-        vocabulary = _json(folder / "vocab.json")
-    ids = {}
+    known, ids = vocabulary(folder), {}
     for role, usual in ROLES.items():
         token = settings.get(f"{role}_token") or usual
         text = token["content"] if isinstance(token, dict) else token
-        if text not in vocabulary:
+        if text not in known:
             raise SourceRefused(f"tokenizer: the {role} token {text!r} is not in the vocabulary")
-        ids[role] = int(vocabulary[text])
+        ids[role] = int(known[text])
     return ids
+
+
+def vocabulary(folder: Path) -> dict[str, Any]:
+    """Token -> id, from the tokenizer's files alone. Raises SourceRefused if they are unreadable."""
+    if not (folder / "tokenizer.json").is_file():
+        return _json(folder / "vocab.json")
+    whole = _json(folder / "tokenizer.json")
+    known = dict(whole.get("model", {}).get("vocab", {}))
+    return known | {token["content"]: token["id"] for token in whole.get("added_tokens", ())}
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ Outbox = Callable[[Connection, Load, MeshError | None], None]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _LOOK_S = 0.5
 _HOLD_S = 60.0
+SINGLE_FILE = ".safetensors"
+"""Ending of the files that hold a whole model or ControlNet and may be loaded."""
 MOST_ATTEMPTS = 3
 """A load is given up after so many attempts that ended with the process."""
 
@@ -96,8 +98,9 @@ class ModelAdmin:
         """Start to export and load a model; it is served once the outbox is called without a failure.
 
         Args:
-            load: its source is a path in one of the configured folders, relative or absolute, or a hub id (owner/name);
-                its names are lower-case letters, digits and single - or _.
+            load: its source is a path in one of the configured folders, relative or absolute, of a diffusers folder or
+                a .safetensors file, or a hub id (owner/name); its names are lower-case letters, digits and single -
+                or _.
 
         Raises:
             NotEnabled: no command is configured.
@@ -160,9 +163,16 @@ class ModelAdmin:
         for root in (Path(folder).resolve() for folder in self._settings.model_sources):
             with suppress(OSError, ValueError):
                 place = (root / source).resolve()
-                if place != root and place.is_relative_to(root) and place.is_dir():
-                    return str(place)
-        # The command would prefer a folder of that name in its working directory to the hub.
+                if place != root and place.is_relative_to(root):
+                    if place.is_dir() or (place.is_file() and place.suffix == SINGLE_FILE):
+                        return str(place)
+                    if place.is_file():
+                        raise InvalidInput(
+                            f"source {source[:80]!r} is neither a folder nor a {SINGLE_FILE} file; other files of "
+                            "weights can run code when loaded: convert it first",
+                            field="source",
+                        )
+        # The command would prefer a folder or file of that name in its working directory to the hub.
         if _HUB_ID.fullmatch(source) and ".." not in source and not Path(source).exists():
             return source
         raise InvalidInput(

@@ -87,7 +87,8 @@ async def test_another_model_may_be_its_base(start: Start, command: Command) -> 
         ({"model_id": "pose"}, "model_id 'pose' is the name of a control kind"),
         ({"model_id": "My Edges"}, "model_id 'My Edges' is not a valid name"),
         ({"url": "/etc"}, "url '/etc' is neither in a folder"),
-        ({"model_format": "safetensors"}, "loading models in the format safetensors is not enabled"),
+        ({"model_format": "safetensors"}, "url 'owner/name' does not end in .safetensors, which model_format"),
+        ({"model_format": "ckpt"}, "loading models in the format ckpt is not enabled"),
     ],
 )
 async def test_what_can_t_be_loaded_is_said(start: Start, command: Command, change: dict[str, Any], words: str) -> None:

@@ -27,6 +27,11 @@ class Command:
         self._log = folder / "calls"
         self.sources = folder / "sources"
         (self.sources / "good").mkdir(parents=True)
+        (self.sources / "good.safetensors").touch()
+        (self.sources / "good.ckpt").touch()
+        (folder / "elsewhere.safetensors").touch()
+        (self.sources / "link.safetensors").symlink_to(folder / "elsewhere.safetensors")
+        (self.sources / "disguised.safetensors").symlink_to(self.sources / "good.ckpt")
         (folder / "elsewhere").mkdir()
         (self.sources / "link").symlink_to(folder / "elsewhere")
         self.settings = {
@@ -80,9 +85,55 @@ async def test_a_folder_below_a_configured_one(start: Start, command: Command, w
     assert command.calls[0]["arguments"][-1] == place
 
 
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model_type": "custom_ckpt", "model_format": "safetensors"},
+        {"model_type": "stable_diffusion_xl", "model_format": "Safetensors"},
+        {"model_category": "stable_diffusion"},
+        {},
+    ],
+)
+async def test_a_single_file_in_a_configured_folder(
+    start: Start, command: Command, whole: bool, fields: dict[str, str]
+) -> None:
+    async with receiver() as (address, heard), start(**command.settings, webhook_allow=(address,)) as mesh:
+        mesh.rooms.models.append("mine")
+        place = str(command.sources / "good.safetensors")
+        url = place if whole else "good.safetensors"
+        asked = {"url": url, "model_id": "mine", "webhook": f"http://{address}/", **fields}
+        assert await call(mesh, "load_model", **asked) == STARTED
+        await asyncio.wait_for(heard.get(), 60)
+    assert command.calls[0]["arguments"][-2:] == ["--", place]
+
+
+async def test_an_sdxl_may_be_a_folder_or_a_hub_s(start: Start, command: Command) -> None:
+    async with receiver() as (address, heard), start(**command.settings, webhook_allow=(address,)) as mesh:
+        mesh.rooms.models.append("mine")
+        asked = {**HUB, "model_type": "stable_diffusion_xl", "webhook": f"http://{address}/"}
+        assert await call(mesh, "load_model", **asked) == STARTED
+        await asyncio.wait_for(heard.get(), 60)
+    assert command.calls[0]["arguments"][-1] == "owner/name"
+
+
+@pytest.mark.parametrize("url", ["good.ckpt", "disguised.safetensors"])
+async def test_files_of_another_kind_are_refused_and_it_is_said_what_to_do(
+    start: Start, command: Command, url: str
+) -> None:
+    async with start(**command.settings) as mesh:
+        body = await call(mesh, "load_model", **{**HUB, "url": url})
+        assert body["message"] == (
+            f"url '{url}' is neither a folder nor a .safetensors file; other files of weights can run code when "
+            "loaded: convert it first"
+        )
+    assert not command.calls
+
+
 @pytest.mark.parametrize(
     "url",
-    ["/etc", "../elsewhere", "good/../../elsewhere", "link", "~/x", ".", "..", "-", "--force", "owner/../x", "a/b/c",
+    ["../elsewhere.safetensors", "link.safetensors", "nothing.safetensors", "/etc/passwd",
+     "/etc", "../elsewhere", "good/../../elsewhere", "link", "~/x", ".", "..", "-", "--force", "owner/../x", "a/b/c",
      "https://civitai.com/api/download/models/94640", "x", "tests/unit", "owner/na me", "owner/\0", "é/é", "a/é",
      "a/" + "b" * 200],
 )  # fmt: skip
@@ -111,9 +162,18 @@ async def test_other_names_are_refused_before_anything_is_done(
     [
         ({"model_type": "lora"}, "loading models of type lora is not enabled on this server"),
         ({"model_type": "Embeddings"}, "loading models of type embeddings is not enabled on this server"),
-        ({"model_type": "custom_ckpt"}, "loading models of type custom_ckpt is not enabled on this server"),
-        ({"model_type": None, "model_category": "stable_diffusion_xl"}, "loading models of type stable_diffusion_xl"),
+        ({"model_type": "api_trained"}, "loading models of type api_trained is not enabled on this server"),
         ({"model_format": "ckpt"}, "loading models in the format ckpt is not enabled on this server"),
+        ({"model_format": "PT"}, "loading models in the format pt is not enabled on this server"),
+        (
+            {"model_format": "safetensors"},
+            "url 'owner/name' does not end in .safetensors, which model_format safetensors needs: name such a file in "
+            "a folder that models may be loaded from, or ask for model_format diffusers",
+        ),
+        (
+            {"model_type": None, "model_category": "Custom_Ckpt"},
+            "url 'owner/name' does not end in .safetensors, which model_type custom_ckpt needs",
+        ),
         ({"model_id": ""}, {"model_id": ["The model id field is required."]}),
         ({"url": None}, {"url": ["The url field is required."]}),
         ({"webhook": "http://127.0.0.1/"}, "webhook"),

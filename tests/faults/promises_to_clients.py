@@ -11,6 +11,7 @@ HOSTILE = "tests/contract/test_hostile_requests.py"
 KEYS = "tests/contract/test_keys.py"
 SECRETS = "tests/faults/test_secrets.py"
 SOURCE = "tests/unit/export/test_source.py"
+SINGLE = "tests/unit/export/single_files/test_opening.py"
 OPERATION = "tests/contract/test_gateway_operation.py"
 IDEMPOTENCY = "tests/contract/test_idempotency.py"
 PICTURES = "tests/unit/mesh/test_pictures.py"
@@ -187,6 +188,8 @@ TO_CLIENTS = (
         (f"{SOURCE}::test_pickle_weights_are_refused_and_never_opened",
          f"{SOURCE}::test_a_pickle_beside_safetensors_is_passed_over",
          f"{SOURCE}::test_a_file_that_only_calls_itself_safetensors_is_refused",
+         f"{SINGLE}::test_pickles_are_refused_unopened_and_it_is_said_how_to_convert",
+         f"{SINGLE}::test_what_only_calls_itself_safetensors_is_refused",
          "tests/unit/export/annotators/test_library.py::test_a_pickle_runs_nothing",
          "tests/unit/export/annotators/test_library.py::test_a_broken_file_is_refused"),
         partly="ONNX files of others are nowhere taken, so their links to other files are not tested",

@@ -31,6 +31,7 @@ LONGEST_FIRST = (
     "tests/faults/test_faults_mesh.py",
     "tests/faults/test_chaos.py",
     "tests/integration/test_export_graphs.py",
+    "tests/integration/test_export_single_file.py",
     "tests/integration/test_job_engines.py",
     "tests/unit/demo/test_train.py",
     "tests/integration/test_export_annotator_library.py",

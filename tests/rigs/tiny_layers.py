@@ -18,14 +18,16 @@ def clip_tokenizer(**changes: Any) -> Any:
     return CLIPTokenizer.from_pretrained(TOKENIZER, local_files_only=True, **changes)
 
 
-def clip(tokenizer: Any, width: int, projection: int | None = None, activation: str = "quick_gelu") -> Any:
+def clip(
+    tokenizer: Any, width: int, projection: int | None = None, activation: str = "quick_gelu", heads: int = 4
+) -> Any:
     """A CLIP text encoder of three layers; with a projection of its pooled state if `projection` says how wide."""
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=2 * width,
         num_hidden_layers=3,
-        num_attention_heads=4,
+        num_attention_heads=heads,
         hidden_act=activation,
         projection_dim=projection or width,
         # Larger than CLIP's 0.02: at this width that would leave the words without weight.
@@ -40,15 +42,13 @@ def clip(tokenizer: Any, width: int, projection: int | None = None, activation: 
 def vae(channels: int = 4, **settings: Any) -> Any:
     """An AutoencoderKL whose pictures spread by 0.5 in [-1, 1], and whose latents have mean 0 and standard deviation 1
     with a posterior a tenth as wide."""
+    usual: dict[str, Any] = {"block_out_channels": (16, 16, 32, 32), "norm_num_groups": 8, "sample_size": 128}
     made = AutoencoderKL(
-        block_out_channels=(16, 16, 32, 32),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         layers_per_block=1,
         latent_channels=channels,
-        norm_num_groups=8,
-        sample_size=128,
-        **settings,
+        **(usual | settings),
     ).eval()
     scale = made.config.scaling_factor
     picture = made.decode(torch.randn(2, channels, 16, 16) / scale).sample

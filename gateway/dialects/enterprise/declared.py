@@ -167,7 +167,13 @@ _LOAD = (
         default="huggingface",
         spellings=("model_category",),
     ),
-    Field("model_format", Type.TEXT, Decides("whether it can be loaded"), default="diffusers"),
+    Field(
+        "model_format",
+        Type.TEXT,
+        Decides("whether it can be loaded"),
+        default="diffusers",
+        note="safetensors for a single file; a url that ends in .safetensors is one anyway",
+    ),
     # Our own field: the vendor's ControlNets do not belong to a model.
     Field("base_model", Type.TEXT, sets("base"), note="of a ControlNet; the deployment's default model"),
     _CONTROLNET_TYPE,

@@ -20,10 +20,13 @@ from gateway.dialects.enterprise.unsupported import (
     of_type,
 )
 from gateway.dialects.enterprise.webhooks import LOAD_NAMES
+from gateway.models.admin import SINGLE_FILE
 from gateway.models.loads import Load
-from mesh.errors import MeshError, NotFound
+from mesh.errors import InvalidInput, MeshError, NotFound
 
 _CONTROLNET = "controlnet"
+_CHECKPOINT = "custom_ckpt"
+_SAFETENSORS = "safetensors"
 
 
 async def get_all_models(call: Call) -> dict[str, Any]:
@@ -66,8 +69,8 @@ async def model_list(call: Call) -> list[dict[str, Any]]:
 
 
 async def load_model(call: Call) -> dict[str, Any]:
-    """Start to load a model from a hub or from a folder of this deployment, or a ControlNet for a loaded model; a
-    webhook is notified of the end."""
+    """Start to load a model from a hub, or from a folder or .safetensors file of this deployment, or a ControlNet for a
+    loaded model; a webhook is notified of the end."""
     return await _load(call, "load_model")
 
 
@@ -99,6 +102,7 @@ async def _load(call: Call, function: str) -> dict[str, Any]:
         raise of_type(kind, MODEL_TYPES[kind])
     if format in MODEL_FORMATS:
         raise in_format(format, MODEL_FORMATS[format])
+    _check_single_file(source, kind, format)
     told: str | None = None
     if fields.says_something("webhook"):
         told = await call.gateway.webhooks.named(fields.text("webhook").strip(), "webhook")
@@ -110,6 +114,22 @@ async def _load(call: Call, function: str) -> dict[str, Any]:
     except MeshError as error:
         raise renamed(error, LOAD_NAMES) from None
     return done("model load started") | _unheard(fields)
+
+
+def _check_single_file(source: str, kind: str, format: str) -> None:
+    """Refuse what is asked for as a single file and is named otherwise."""
+    if source.endswith(SINGLE_FILE):
+        return
+    for found, single, field, other in (
+        (format, _SAFETENSORS, "model_format", "diffusers"),
+        (kind, _CHECKPOINT, "model_type", "huggingface"),
+    ):
+        if found == single:
+            raise InvalidInput(
+                f"url {source[:80]!r} does not end in {SINGLE_FILE}, which {field} {single} needs: name such a file in "
+                f"a folder that models may be loaded from, or ask for {field} {other}",
+                field="url",
+            )
 
 
 async def _controlnet(call: Call, wanted: Load) -> Load:

@@ -31,16 +31,13 @@ WITHOUT_COMMAND = "CN_GATEWAY_EXPORT_COMMAND, the command that exports models"
 MODEL_TYPES: Mapping[str, str] = {
     "lora": "adapters",
     "embeddings": "textual inversions",
-    "custom_ckpt": "a diffusers folder; convert the checkpoint first",
     "api_trained": "a training service",
-    "stable_diffusion_xl": "support for this family in the exporter",
 }
 """Type of model that can't be loaded -> what that would need."""
 
 MODEL_FORMATS: Mapping[str, str] = {
-    "ckpt": "a diffusers folder; convert the checkpoint first",
-    "pt": "a diffusers folder; convert the file first",
-    "safetensors": "a diffusers folder; convert the file first",
+    "ckpt": "a .safetensors file or a diffusers folder; convert the checkpoint first",
+    "pt": "a .safetensors file or a diffusers folder; convert the file first",
 }
 """Format of models that can't be loaded -> what that would need."""
 
