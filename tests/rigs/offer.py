@@ -58,19 +58,28 @@ SCHEDULERS = {
     entry.name: entry
     for entry in (
         unet_pb2.Scheduler(name="DDIMInverseScheduler", description="Inverts.", model_calls="n", inverts=True),
-        unet_pb2.Scheduler(name="DDIMScheduler", description="Plain.", model_calls="n"),
+        unet_pb2.Scheduler(
+            name="DDIMScheduler", description="Plain.", model_calls="n", on_flow="FlowMatchEulerDiscreteScheduler"
+        ),
         unet_pb2.Scheduler(
             name="DPMSolverMultistepScheduler",
             description="Has variants.",
             karras_sigmas=True,
             algorithm_types=["dpmsolver++", "sde-dpmsolver++"],
             model_calls="n",
+            on_flow="DPMSolverMultistepScheduler",
         ),
         unet_pb2.Scheduler(
             name="EulerDiscreteScheduler", description="Has sigmas.", karras_sigmas=True, model_calls="n"
         ),
         unet_pb2.Scheduler(name="HeunDiscreteScheduler", description="Calls twice.", model_calls="2n - 1"),
-        unet_pb2.Scheduler(name="UniPCMultistepScheduler", description="Quick.", karras_sigmas=True, model_calls="n"),
+        unet_pb2.Scheduler(
+            name="UniPCMultistepScheduler",
+            description="Quick.",
+            karras_sigmas=True,
+            model_calls="n",
+            on_flow="UniPCMultistepScheduler",
+        ),
     )
 }
 STYLES = {"comic": preprocess_pb2.Style(name="comic", prompt="comic of {prompt}", negative_prompt="photo")}

@@ -278,7 +278,9 @@ class FakeRooms(
                         most_controls=5,
                         reads_clip_skip=self.family != "flux",
                         true_guidance=self.family == "flux",
+                        reads_sizes=self.family == "sdxl",
                     ),
+                    noise="flow" if self.family == "flux" else "diffusion",
                     defaults=self.defaults if self.defaults.ByteSize() else None,
                     trained_sizes=[self.defaults.size] if self.defaults.HasField("size") else [],
                 )

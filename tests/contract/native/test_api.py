@@ -293,6 +293,8 @@ async def test_the_lists_are_those_of_the_rooms(mesh: Running) -> None:
         "algorithm_types": ["dpmsolver++", "sde-dpmsolver++"],
         "model_calls": "n",
         "inverts": False,
+        "flow_only": False,
+        "on_flow": "DPMSolverMultistepScheduler",
     }
     assert schedulers["DDIMInverseScheduler"]["inverts"] and schedulers["DDIMInverseScheduler"]["algorithm_types"] == []
     async with mesh.http.get(f"{API}/styles") as response:

@@ -170,7 +170,6 @@ async def test_what_a_record_holds_makes_the_same_picture_again_with_the_picture
         enhance_style="comic",
         preview_every=3,
         keep_unmasked=True,
-        true_guidance_scale=2.5,
         clip_skip=2,
         format="webp",
     )

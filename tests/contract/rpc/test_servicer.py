@@ -64,6 +64,33 @@ async def test_absent_fields_take_the_defaults_of_the_http_api() -> None:
     assert rooms.seen.prepared[0].prompt_weighting is True
 
 
+@pytest.mark.parametrize(
+    ("family", "only"),
+    [
+        ("sd15", {"clip_skip": 2}),
+        ("sdxl", {"original_width": 500, "original_height": 400, "crop_left": 3, "crop_top": 7}),
+        ("flux", {"true_guidance_scale": 2.5}),
+    ],
+)
+async def test_fields_of_a_family_reach_its_rooms_and_are_refused_by_the_others(
+    family: str, only: dict[str, float]
+) -> None:
+    async with face() as (rooms, stub):
+        rooms.family = family
+        [_ async for _ in stub.Generate(generation_pb2.GenerateRequest(prompt="a boat", **only))]
+    prepared, asked = rooms.seen.prepared[0], rooms.seen.denoised[0]
+    for field, value in only.items():
+        assert getattr(asked if field == "true_guidance_scale" else prepared, field) == value
+    assert prepared.true_guidance == (family == "flux")
+    for other in {"sd15": ["flux"], "sdxl": ["sd15", "flux"], "flux": ["sd15", "sdxl"]}[family]:
+        for field, value in only.items():
+            async with face() as (rooms, stub):
+                rooms.family = other
+                with pytest.raises(grpc.aio.AioRpcError, match=f"{field} is not supported by this model"):
+                    [_ async for _ in stub.Generate(generation_pb2.GenerateRequest(prompt="a boat", **{field: value}))]
+            assert not rooms.seen.prepared
+
+
 async def test_every_field_reaches_the_rooms() -> None:
     image, mask = types_pb2.Image(content=PICTURE), types_pb2.Image(content=encode(np.ones((8, 8, 3), np.uint8)))
     request = generation_pb2.GenerateRequest(
@@ -88,7 +115,6 @@ async def test_every_field_reaches_the_rooms() -> None:
         enhance_style="comic",
         preview_every=2,
         keep_unmasked=True,
-        true_guidance_scale=2.5,
     )
     request.controls.add(kind="qrcode", text="a b", extractor="words")
     async with face() as (rooms, stub):
@@ -105,7 +131,6 @@ async def test_every_field_reaches_the_rooms() -> None:
     assert asked.HasField("initial") and asked.conditioning.HasField("mask")
     assert (asked.strength, asked.guess_mode, asked.algorithm_type) == (0.5, True, "sde-dpmsolver++")
     assert asked.HasField("use_karras_sigmas") and asked.use_karras_sigmas is False
-    assert asked.true_guidance_scale == 2.5
     previews = [m.progress for m in messages if m.WhichOneof("event") == "progress" and m.progress.preview.content]
     assert previews and all(progress.preview.format == types_pb2.IMAGE_FORMAT_PNG for progress in previews)
     for progress in previews:

@@ -32,6 +32,8 @@ class LimitsBody(BaseModel):
     most_pixels: int = Field(description="Largest product of width and height.")
     most_controls: int = Field(description="Most controls at once.")
     reads_sizes: bool = Field(description="Whether it reads `original_width` and its like.")
+    true_guidance: bool = Field(description="Whether it takes `true_guidance_scale`, and a negative prompt with it alone.")
+    reads_clip_skip: bool = Field(description="Whether it takes `clip_skip`.")
 
 
 class ModelBody(BaseModel):
@@ -50,6 +52,7 @@ class ModelBody(BaseModel):
         None, description="Sizes at which it was trained; requests far outside get a note."
     )
     limits: LimitsBody | None = Field(None, description="What a request for it may ask.")
+    noise: str = Field(description="How its pictures become noise: diffusion, or flow.", examples=["diffusion"])
 
 
 class ModelList(BaseModel):
@@ -123,6 +126,11 @@ class SchedulerBody(BaseModel):
     algorithm_types: list[str] = Field(description="Supported values of algorithm_type, the default first.")
     model_calls: str = Field(description="Model calls for n steps.")
     inverts: bool = Field(description="Inverts: needs `image`, and returns the noise that leads to it.")
+    flow_only: bool = Field(description="Only for models whose `noise` is flow.")
+    on_flow: str = Field(
+        description="Scheduler that walks a flow in its place: itself, another one, or empty if none does and models"
+        " whose `noise` is flow refuse it."
+    )
 
 
 class SchedulerList(BaseModel):
