@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+_LEAST_SPREAD = 4
+"""Levels between the darkest and the lightest pixel that each channel has at least for `rough_latents`."""
 _BORDER = 2
 """Cells at each side of the latents that differ even where the picture is of one colour: convolutions see its end."""
 _SMOOTH = 0.3
@@ -21,6 +23,19 @@ def is_flat(picture: Array) -> bool:
     first = picture[:1, :1]
     # Few pixels are enough for nearly every picture.
     return bool((picture[::16, ::16] == first).all() and (picture == first).all())
+
+
+def shows(picture: Array) -> bool:
+    """Whether a picture UINT8 [h, w, 3] of latents with content has some in every channel: NaN in the weights of one
+    colour leaves that one flat, and weights near 0 leave next to nothing in all."""
+    return bool((picture.max(axis=(0, 1)).astype(int) - picture.min(axis=(0, 1)) >= _LEAST_SPREAD).all())
+
+
+def lacks_colour(picture: Array) -> bool:
+    """Whether a channel of a picture [h, w, 3] has one value everywhere, as in a picture of pure red, or behind NaN."""
+    if not (picture[::16, ::16] == picture[:1, :1]).all(axis=(0, 1)).any():
+        return False
+    return bool((picture == picture[:1, :1]).all(axis=(0, 1)).any())
 
 
 def is_smooth(latents: Array) -> bool:

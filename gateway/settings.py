@@ -119,7 +119,8 @@ class GatewaySettings(ServerSettings):
     body_budget_bytes: int = setting(
         256 * 1024 * 1024,
         "Maximum number of bytes of all request bodies that this process holds at the same time, at least one of the "
-        "maximum size; half of them from one address, half of them without a known key.",
+        "maximum size; half of them from one address, a quarter of them without a known key, an eighth without one "
+        "from one address.",
     )
     body_portion_s: float = setting(
         5.0, "Seconds within which each 64 KiB of a request body without a known key must arrive."

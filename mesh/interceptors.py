@@ -13,7 +13,7 @@ from typing import Any, cast
 import grpc
 from grpc.aio import ServerInterceptor
 
-from mesh.errors import BEGUN_METADATA, FIELD_METADATA, RETRY_METADATA, MeshError, unexpected
+from mesh.errors import BEGUN_METADATA, FIELD_METADATA, RETRY_METADATA, InvalidInput, MeshError, unexpected
 from mesh.telemetry import REQUEST_ID_METADATA, RPC_SECONDS, RPCS, log, request_id
 
 # Health checks come every second; they are neither logged nor counted.
@@ -36,17 +36,19 @@ class CallInterceptor(ServerInterceptor):
         method = details.method
         given = dict(details.invocation_metadata or ()).get(REQUEST_ID_METADATA)
         call_id = str(given) if given else uuid.uuid4().hex
+        read = _read_by(handler.request_deserializer)
         if handler.unary_unary is not None:
             answer = handler.unary_unary
 
             async def unary(request: Any, context: Any) -> Any:
                 with _observed(method, call_id) as outcome:
                     try:
+                        _check_read(request, method)
                         return await answer(request, context)
                     except Exception as error:
                         await _abort(context, error, outcome)
 
-            return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
+            return grpc.unary_unary_rpc_method_handler(unary, read, handler.response_serializer)
         # The stubs know only the synchronous form, an Iterator.
         stream: Any = handler.unary_stream or handler.stream_stream
         if stream is not None:
@@ -54,6 +56,7 @@ class CallInterceptor(ServerInterceptor):
             async def streaming(request: Any, context: Any) -> AsyncIterator[Any]:
                 with _observed(method, call_id) as outcome:
                     try:
+                        _check_read(request, method)
                         await context.send_initial_metadata(((BEGUN_METADATA, "1"),))
                         async with AsyncExitStack() as own:
                             ends = _ENDS.get(None) or own
@@ -66,8 +69,35 @@ class CallInterceptor(ServerInterceptor):
             build = grpc.unary_stream_rpc_method_handler
             if handler.stream_stream is not None:
                 build = grpc.stream_stream_rpc_method_handler
-            return build(streaming, handler.request_deserializer, handler.response_serializer)
+                read = handler.request_deserializer  # it reads the messages after the call has begun
+            return build(streaming, read, handler.response_serializer)
         return handler
+
+
+class _Unread:
+    """Stands for bytes that are no message."""
+
+
+_UNREAD = _Unread()
+
+
+def _read_by(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """`deserializer`, giving _UNREAD where it raises: grpc.aio would answer UNKNOWN and the name of a class."""
+    if deserializer is None:
+        return None
+
+    def read(content: bytes) -> Any:
+        try:
+            return deserializer(content)
+        except Exception:
+            return _UNREAD
+
+    return read
+
+
+def _check_read(request: Any, method: str) -> None:
+    if request is _UNREAD:
+        raise InvalidInput(f"the request is no message of {method}: it is broken, or a text in it is not UTF-8")
 
 
 class StreamsEnd(ServerInterceptor):

@@ -9,7 +9,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 from families.annotators import AnnotatorCard, smallest_side
 from families.facts import ModelFacts
 from families.graphs import tensors_of
-from families.soundness import is_flat, rough_latents
+from families.soundness import is_flat, rough_latents, shows
 from families.tensors import stride_of
 
 # Latent cells per side, unless a model's deepest residual needs more; also the size of every other free dimension.
@@ -101,6 +101,8 @@ def unsound(config: model_config_pb2.ModelConfig, response: service_pb2.ModelInf
         picture = decodes(config) and (name, kind) == (_PICTURE, "TYPE_UINT8") and len(shape) == 4
         if picture and is_flat(np.frombuffer(content or b"", np.uint8).reshape(shape)[0]):
             return f"output {name!r} shows nothing: one flat colour for latents with content"
+        if picture and not shows(np.frombuffer(content or b"", np.uint8).reshape(shape)[0]):
+            return f"output {name!r} shows nothing of one colour, or next to nothing, for latents with content"
     return ""
 
 

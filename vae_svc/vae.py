@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from families import graphs
 from families.facts import ModelFacts
-from families.soundness import is_flat, is_smooth, rough_latents
+from families.soundness import is_flat, is_smooth, lacks_colour, rough_latents, shows
 from mesh.errors import InternalError
 from mesh.pictures import Pixels
 from mesh.soundness import UNSOUND, not_finite, sound
@@ -16,6 +16,7 @@ Array = NDArray[np.generic]
 
 
 NOTHING = "the VAE made a picture of nothing (one flat colour) twice; its weights or their precision may be broken"
+DULL = "the pictures of this model's VAE lack a colour or all contrast; its weights or their precision may be broken"
 _CELLS = 8
 
 
@@ -23,7 +24,7 @@ async def decode_latents(triton: Triton, facts: ModelFacts, latents: Array) -> A
     """Decode FLOAT32 [n, channels, h, w] latents to pictures UINT8 [n, height, width, 3]; the graph does the scaling.
 
     A flat picture is decoded once more. It is right only for flat latents, and only if the VAE shows others: NaN
-    becomes one flat colour on the way to bytes.
+    becomes one flat colour on the way to bytes. A picture with one flat channel is right if the VAE shows others.
 
     Raises:
         InternalError: the latents are not finite, or a picture shows nothing; neither must count as a success.
@@ -34,6 +35,9 @@ async def decode_latents(triton: Triton, facts: ModelFacts, latents: Array) -> A
     pictures = await _decoded(triton, facts, latents)
     flat = [index for index, picture in enumerate(pictures) if is_flat(picture)]
     if not flat:
+        if any(lacks_colour(picture) for picture in pictures) and not await _shows(triton, facts):
+            UNSOUND.inc()
+            raise InternalError(DULL)
         return pictures
     UNSOUND.inc(len(flat))
     pictures = pictures.copy()
@@ -48,17 +52,19 @@ async def decode_latents(triton: Triton, facts: ModelFacts, latents: Array) -> A
 async def _shows(triton: Triton, facts: ModelFacts) -> bool:
     """Whether the VAE makes a picture of latents that have content."""
     (picture,) = await _decoded(triton, facts, rough_latents(facts.latent_channels, _CELLS))
-    return not is_flat(picture)
+    return shows(picture)
 
 
 async def check_decoder(triton: Triton, facts: ModelFacts) -> None:
     """Decode latents with content, as few as there can be.
 
     Raises:
-        InternalError: the picture shows nothing.
+        InternalError: the picture shows nothing, or nothing of one colour.
         MeshError: as `Triton.infer`.
     """
-    await decode_latents(triton, facts, rough_latents(facts.latent_channels, _CELLS))
+    (picture,) = await decode_latents(triton, facts, rough_latents(facts.latent_channels, _CELLS))
+    if not shows(picture):
+        raise InternalError(DULL)
 
 
 async def _decoded(triton: Triton, facts: ModelFacts, latents: Array) -> Array:

@@ -49,8 +49,8 @@ class Offer:
         return loaded.defaults.guidance_scale if loaded is not None and own else vendors
 
     def scheduler(self, name: str) -> unet_pb2.Scheduler | None:
-        """The scheduler of that name, or None."""
-        return next((scheduler for scheduler in self.schedulers if scheduler.name == name), None)
+        """The scheduler of that name, in any case and with or without `Scheduler` at its end, or None."""
+        return next((scheduler for scheduler in self.schedulers if _bare(scheduler.name) == _bare(name)), None)
 
     def algorithm_types(self) -> list[str]:
         """Solver variants that at least one scheduler accepts."""
@@ -231,6 +231,10 @@ class Catalogue:
             again(lambda: preprocess.ListStyles(preprocess_pb2.ListStylesRequest(), timeout=t, metadata=m)),
         )
         return Offer(models.models, controls.controls, schedulers.schedulers, styles.styles)
+
+
+def _bare(scheduler: str) -> str:
+    return scheduler.strip().lower().removesuffix("scheduler")
 
 
 def _check_walks(scheduler: unet_pb2.Scheduler, model: unet_pb2.Model) -> None:

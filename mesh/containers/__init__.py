@@ -13,6 +13,7 @@ from mesh.containers.layout import (
     MAX_PIXELS,
     MAX_SIDE,
     MEDIA_TYPES,
+    MOST_PIECES,
     Format,
     Frame,
     Layout,
@@ -47,7 +48,7 @@ def sniff(content: bytes) -> tuple[Format, int, int] | None:
     """Format, width and height that the header of `content` declares, or None if it is not a PNG, JPEG or WebP."""
     if content[:8] == png.SIGNATURE and content[12:16] == b"IHDR" and len(content) >= 24:
         return "PNG", int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
-    if content[:3] == b"\xff\xd8\xff":
+    if content[:3] == jpeg.SIGNATURE:
         size = jpeg.size(content)
         return ("JPEG", *size) if size else None
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP" and len(content) >= 30:
@@ -68,7 +69,10 @@ def head(content: bytes, *, field: str = "image") -> tuple[Format, int, int]:
         raise InvalidInput(f"{field} has {len(content)} bytes; at most {MAX_BYTES} are allowed", field=field)
     found = sniff(content)
     if found is None:
-        raise InvalidInput(f"cannot identify image file in {field}: send a PNG, JPEG or WebP picture", field=field)
+        what = "send a PNG, JPEG or WebP picture"
+        if content[: len(jpeg.SIGNATURE)] == jpeg.SIGNATURE:
+            what = f"no size is in the first {MOST_PIECES} segments of this JPEG; save it anew"
+        raise InvalidInput(f"cannot identify image file in {field}: {what}", field=field)
     _, width, height = found
     if width < 1 or height < 1 or width > MAX_SIDE or height > MAX_SIDE or width * height > MAX_PIXELS:
         raise InvalidInput(

@@ -3,6 +3,7 @@
 from mesh.containers import orientation
 from mesh.containers.layout import MAX_PIXELS, MOST_PIECES, Layout, Malformed, joined
 
+SIGNATURE = b"\xff\xd8\xff"
 MOST_SCANS = 32
 """Maximum number of scans: libjpeg's progressive files have 10, of four components 18; each costs a pass over all."""
 _MOST_COMPONENTS_PIXELS = MAX_PIXELS * 10 // 12
@@ -13,18 +14,20 @@ _FILL = 64
 # Frames that decoders of pictures know: baseline, extended and progressive, the latter two also arithmetic-coded.
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
 _PROGRESSIVE = (0xC2, 0xCA)
+_ARITHMETIC = (0xC9, 0xCA)
+# A Huffman code has a bit at least, every block of 64 pixels has one in its first scan, and the finest component has a
+# block for every four of them at least. Decoders fill what is missing with grey and say nothing.
+_MOST_PIXELS_A_BYTE = 64 * 8 * 4
 _TEM, _SOI, _EOI, _SOS, _APP0, _APP1, _APP14, _COMMENT = 0x01, 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE, 0xFE
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def read(content: bytes) -> Layout | None:
-    """The layout of a file that begins as a JPEG; None if it ends or breaks off before a frame's header.
-
-    A file that is cut off behind that is read as far as it goes.
+    """The layout of a file that begins as a JPEG; None if it ends or breaks off before its end marker.
 
     Raises:
-        Malformed: the segments contradict one another, there are too many of them or of scans, or the frame is of a
-            kind that is not decoded here.
+        Malformed: the segments contradict one another, there are too many of them or of scans, the frame is of a kind
+            that is not decoded here, or the file is too small for the pixels that it declares.
     """
     return _Reading(content).layout()
 
@@ -54,12 +57,13 @@ class _Reading:
         self._content = content
         self._marks = self._scans = 0
         self._frame: tuple[int, int, int, bool] | None = None
+        self._is_arithmetic = False
         self._exif = self._xmp = 0
 
     def layout(self) -> Layout | None:
         content, at, pieces = self._content, 2, 0
         needed = [(0, 2)]
-        end = len(content)
+        end = 0
         while at + 2 <= len(content):
             start = at
             at = self._marker(at)
@@ -89,9 +93,11 @@ class _Reading:
             if not (_APP0 < marker < 0xF0 and marker != _APP14) and marker != _COMMENT:
                 needed.append((start, min(after, len(content))))
             at = after
-        if self._frame is None:
+        if self._frame is None or not end:
             return None
         width, height, components, _ = self._frame
+        if not self._is_arithmetic and end * _MOST_PIXELS_A_BYTE < width * height:
+            raise Malformed(f"its header says {width}x{height} pixels, for which its data are too few")
         turned = orientation.settled(self._exif, self._xmp)
         return Layout("JPEG", width, height, end, turned, components, joined(needed))
 
@@ -137,6 +143,7 @@ class _Reading:
         if height == 0:
             raise Malformed("its height stands behind the pixels, or is 0")
         self._frame = width, height, components, marker in _PROGRESSIVE
+        self._is_arithmetic = marker in _ARITHMETIC
 
     def _behind_scan(self, at: int) -> int:
         """Where the entropy-coded data that begin at `at` end: at a marker that is not of theirs."""

@@ -17,8 +17,8 @@ _MOST_INFLATED = 4 * 1024 * 1024
 _RAW_EXIF, _RAW_XMP = (b"Raw profile type exif", b"Raw profile type APP1"), b"Raw profile type xmp"
 
 
-def read(content: bytes) -> Layout:
-    """The layout of a file that begins as a PNG; a file that is cut off is read as far as it goes.
+def read(content: bytes) -> Layout | None:
+    """The layout of a file that begins as a PNG; None if it ends before its last chunk does.
 
     Raises:
         Malformed: the chunks contradict one another, or there are too many of them, or they inflate to too much.
@@ -34,10 +34,10 @@ class _Reading:
         self._room = _MOST_INFLATED
         self._exif = self._xmp = 0
 
-    def layout(self) -> Layout:
+    def layout(self) -> Layout | None:
         content, at, pieces = self._content, len(SIGNATURE), 0
         needed = [(0, at)]
-        end = len(content)
+        end = 0
         while at + 8 <= len(content):
             length, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
             after = at + 12 + length
@@ -54,10 +54,14 @@ class _Reading:
                 raise Malformed(f"it has a chunk {kind.decode('ascii', 'replace')!r}, which is not of a PNG")
             elif after <= len(content):
                 self._take(kind, content[at + 8 : after - 4] if kind in _READ else b"")
+            if after > len(content):
+                return None
             if kind == b"IEND":
-                end = min(after, len(content))
+                end = after
                 break
             at = after
+        if not end:
+            return None
         width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))
         turned = orientation.settled(self._exif, self._xmp)
         return Layout("PNG", width, height, end, turned, needed=joined(needed))

@@ -12,7 +12,7 @@ _FRAME_HEAD = 16
 def read(content: bytes) -> Layout | None:
     """The layout of a file that begins as a WebP; None if its first chunk is none of a picture.
 
-    Of an animation the first picture counts. A file that is cut off is read as far as it goes.
+    Of an animation the first picture counts. None also for a file that is cut off.
 
     Raises:
         Malformed: the chunks contradict one another, or there are too many of them.
@@ -20,7 +20,10 @@ def read(content: bytes) -> Layout | None:
     canvas = size(content)
     if canvas is None:
         return None
-    end = min(len(content), 8 + _padded(int.from_bytes(content[4:8], "little")))
+    length = int.from_bytes(content[4:8], "little")
+    if 8 + length > len(content):
+        return None
+    end = min(len(content), 8 + _padded(length))
     is_extended = content[12:16] == b"VP8X"
     image: list[tuple[bytes, int, int]] = []
     frame: Frame | None = None

@@ -5,6 +5,7 @@ Everything they need is in the job's record, so any process can render them.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from families.limits import MOST_CONTROLS
@@ -148,11 +149,17 @@ def status_of(fault: MeshError) -> int:
     )
 
 
-def in_vendors_words(fault: MeshError, job: Job | None = None) -> MeshError:
-    """`fault` with the vendor's name of its field; `job` knows which field its controls' pictures came in."""
+@lru_cache(64)
+def _names(function: str) -> Mapping[str, str]:
+    return {**_NAMES, **spoken(tuple(FIELDS[function].values()))}
+
+
+def in_vendors_words(fault: MeshError, job: Job | None = None, function: str = "controlnet") -> MeshError:
+    """`fault` with the vendor's name of its field, as `function` calls it; `job` knows which field its controls'
+    pictures came in."""
     steering = job.echo.get("steering") if job else None
     pictures = {f"controls[{index}].image": steering for index in range(MOST_CONTROLS)} if steering else {}
-    return renamed(fault, _NAMES | pictures, _COUNTS)
+    return renamed(fault, {**_names(function), **pictures}, _COUNTS)
 
 
 def with_tip(fault: MeshError, remarks: Sequence[str]) -> MeshError:

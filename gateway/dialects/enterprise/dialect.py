@@ -130,7 +130,7 @@ class Enterprise:
         return self._json(request, answers.processing(job, links, url, submission.remarks, nothing_yet(path)))
 
     def render_error(self, request: Request, error: MeshError) -> Response:
-        error = answers.in_vendors_words(error)
+        error = answers.in_vendors_words(error, function=self._function(request))
         headers = problem.retry_header(error)
         if isinstance(error, Malformed | BodiesFull):
             # No request of the vendor's API looks like this, so its rule about status 200 does not apply.
@@ -197,10 +197,13 @@ class Enterprise:
         return sent
 
     def _fields(self, request: Request, sent: Mapping[str, Any]) -> Lenient:
+        return Lenient(sent, self._declared[self._function(request)], PHRASES)
+
+    def _function(self, request: Request) -> str:
         path = request.scope["path"]
         if "id" in request.path_params:
             path = path.rpartition("/")[0]
-        return Lenient(sent, self._declared[FUNCTIONS[path]], PHRASES)
+        return FUNCTIONS.get(path, "controlnet")
 
     def _holder(self, request: Request, sent: Mapping[str, Any], scope: str = GENERATE) -> Holder:
         named = [self._fields(request, sent).verbatim(_KEY), *self._keys_beside(request)]

@@ -124,8 +124,15 @@ def common(fields: Lenient, around: Circumstances, solver: Solver, name: str) ->
     return known
 
 
+_SQUARE = "1:1"
+
+
 def _size(fields: Lenient, around: Circumstances, side: Range) -> tuple[int, int]:
     ratio = _aspect_ratio(fields) if around.version == "7" else 1.0
+    if fields.raw("aspect_ratio") not in (None, _SQUARE) and (
+        around.version != "7" or fields.raw("width", "height") is not None
+    ):
+        fields.remarks.append("aspect_ratio was not used: it counts in version 7, without width and height.")
     # As many pixels as the default size, in the requested proportions.
     default = [int(side.clamp(SIZE * factor)) for factor in (math.sqrt(ratio), 1 / math.sqrt(ratio))]
     width = fields.whole("width", default[0], side)

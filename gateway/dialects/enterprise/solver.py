@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from controlmesh.v1 import unet_pb2
-from gateway.dialects.common import schedulers
 from gateway.dialects.common.lenient import Lenient
 from gateway.generation.catalogue import Offer
 from gateway.generation.foreign import meant
@@ -67,13 +66,13 @@ def _scheduler(
     fields: Lenient, offer: Offer, model: str, invertible: bool, to_start_from: str
 ) -> unet_pb2.Scheduler | None:
     loaded = offer.model(model)
-    default = schedulers.find(offer, SCHEDULER_DEFAULT)
+    default = offer.scheduler(SCHEDULER_DEFAULT)
     if default is None and loaded is not None:
-        default = schedulers.find(offer, loaded.default_scheduler)
+        default = offer.scheduler(loaded.default_scheduler)
     asked = fields.text("scheduler").strip()
     if not asked:
         return default
-    entry = schedulers.find(offer, asked)
+    entry = offer.scheduler(asked)
     name = default.name if default is not None else "the default one"
     if entry is None:
         found = meant("scheduler", asked, [one.name for one in offer.schedulers])

@@ -87,7 +87,7 @@ class HuggingFace:
             for path in (mount or "/", f"{mount}/health"):
                 router.add_api_route(path, self._health, methods=["GET"])
         # At the root, /metrics has the same two gauges among all others.
-        router.add_api_route("/hf/{endpoint_name}/metrics", self._gauges, methods=["GET"])
+        router.add_api_route("/hf/{endpoint_name}/metrics", answering(self, self._gauges), methods=["GET"])
         return router
 
     async def parse(self, request: Request) -> Submission:
@@ -152,7 +152,8 @@ class HuggingFace:
         """This process is running."""
         return PlainTextResponse("Ok")
 
-    async def _gauges(self) -> Response:
+    async def _gauges(self, request: Request) -> Response:
         """The numbers of running and waiting generations."""
+        owner_of(self._gateway, request)
         running, waiting = self._gateway.jobs.last_load()
         return PlainTextResponse(f"inf_batch_current_size {running}\ninf_queue_size {waiting}\n")

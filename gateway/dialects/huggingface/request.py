@@ -15,7 +15,6 @@ from starlette.requests import Request
 
 from families.limits import GUIDANCE
 from gateway.bootstrap import Gateway
-from gateway.dialects.common import schedulers
 from gateway.dialects.common.declared import Table, spoken
 from gateway.dialects.common.request import FileOrJson, body_of, fields_of, media_type_of
 from gateway.dialects.common.strict import Strict, typed
@@ -151,7 +150,7 @@ async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> 
         # To diffusers everything up to 1 means the same: no guidance.
         wanted["guidance_scale"] = GUIDANCE.minimum
     offer = await gateway.catalogue.offer()
-    if isinstance(scheduler := wanted.get("scheduler"), str) and (entry := schedulers.find(offer, scheduler)):
+    if isinstance(scheduler := wanted.get("scheduler"), str) and (entry := offer.scheduler(scheduler)):
         wanted["scheduler"] = entry.name
     model = _model(request, gateway, offer)
     endpoint = request.path_params.get("endpoint_name", "")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from families.limits import GUIDANCE, SAMPLES
-from gateway.dialects.common import schedulers, seeds
+from gateway.dialects.common import seeds
 from gateway.dialects.common.strict import Strict
 from gateway.dialects.scenario import modality
 from gateway.dialects.scenario.declared import ABSENT, CONTROL_PICTURES, MASKS, PICTURES, no_use
@@ -19,6 +19,7 @@ from gateway.dialects.scenario.fields import wrong
 from gateway.dialects.scenario.pictures import Reader, first, missing
 from gateway.dialects.scenario.routes import Route
 from gateway.generation.catalogue import Offer
+from gateway.generation.foreign import meant
 from gateway.generation.generation import Control, Generation
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput, NotFound
@@ -176,13 +177,15 @@ def _unused(fields: Strict, used: set[str | None]) -> Iterator[str]:
 def _scheduler(fields: Strict, offer: Offer) -> str | None:
     """Name of an available scheduler; None for the model's own."""
     asked = fields.text("scheduler")
-    entry = schedulers.find(offer, asked or SCHEDULER)
+    entry = offer.scheduler(asked or SCHEDULER)
     if entry is not None and not entry.inverts:
         return entry.name
     if asked and not any(asked.strip().lower() in (known.lower(), known.lower().removesuffix("scheduler"))
                          for known in SCHEDULERS):  # fmt: skip
         names = ", ".join(one.name for one in offer.schedulers if not one.inverts)
-        raise InvalidInput(f'"scheduler" {asked[:80]!r} is unknown; available: {names}', field="scheduler")
+        found = meant("scheduler", asked, [one.name for one in offer.schedulers if not one.inverts])
+        question = f"did you mean {found}? " if found else ""
+        raise InvalidInput(f'"scheduler" {asked[:80]!r} is unknown; {question}available: {names}', field="scheduler")
     if asked:
         fields.remarks.append(f"scheduler {asked} is not available; the model's own was used.")
     return None

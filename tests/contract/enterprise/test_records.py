@@ -194,6 +194,21 @@ async def test_an_upload_can_be_what_a_request_starts_from(mesh: Running) -> Non
     assert body["message"] == "unable to fetch the picture of init_image: its link has expired"
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/v3/base64_crop", "image"),
+        (f"{E}/upload_image", "base64_image"),
+        ("/api/v6/base64_to_url", "base64_string"),
+    ],
+)
+async def test_errors_of_other_functions_name_their_own_fields(mesh: Running, path: str, name: str) -> None:
+    missing = await call(mesh, path, key="k", image_type="png")
+    assert list(missing["message"]) == [name] and "init image" not in missing["message"][name][0]
+    gif = await call(mesh, path, key="k", image_type="png", **{name: "R0lGODlhAQABAAAAACw="})
+    assert name in gif["message"] and "init_image" not in gif["message"]
+
+
 async def test_a_crop_is_the_square_in_the_middle(mesh: Running) -> None:
     pixels = np.zeros((40, 64, 3), np.uint8)
     pixels[:, 12:52] = 200

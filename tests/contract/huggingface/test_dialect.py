@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mesh.pictures import check
-from tests.contract.conftest import Running
+from tests.contract.conftest import Running, Start
 from tests.rigs.huggingface_client import CONTENT, PAYLOAD, PICTURE, PNG, refused
 
 FULL = {
@@ -171,3 +171,11 @@ async def test_health(mesh: Running, path: str) -> None:
 async def test_the_gauges_of_an_endpoint(mesh: Running) -> None:
     async with mesh.http.get("/hf/any/metrics") as response:
         assert await response.text() == "inf_batch_current_size 0\ninf_queue_size 0\n"
+
+
+async def test_the_gauges_are_told_to_holders_of_keys_only(start: Start) -> None:
+    async with start(api_keys=("hf_good",)) as mesh:
+        for key, status in (("", 401), ("hf_bad", 401), ("hf_good", 200)):
+            async with mesh.http.get("/hf/any/metrics", headers={"Authorization": f"Bearer {key}"}) as response:
+                assert response.status == status
+                assert ("inf_queue_size" in await response.text()) == (status == 200)

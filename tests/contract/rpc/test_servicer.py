@@ -24,6 +24,12 @@ GOOD, BROKEN = types_pb2.Image(content=PICTURE), types_pb2.Image(content=b"no pi
 
 @asynccontextmanager
 async def face(**settings: Any) -> AsyncIterator[tuple[FakeRooms, generation_pb2_grpc.GenerationServiceStub]]:
+    async with served(**settings) as (rooms, channel):
+        yield rooms, generation_pb2_grpc.GenerationServiceStub(channel)
+
+
+@asynccontextmanager
+async def served(**settings: Any) -> AsyncIterator[tuple[FakeRooms, grpc.aio.Channel]]:
     async with (
         FakeRooms() as rooms,
         open_gateway(GatewaySettings(mesh_address=rooms.address, **settings), VOICES) as gateway,
@@ -33,7 +39,7 @@ async def face(**settings: Any) -> AsyncIterator[tuple[FakeRooms, generation_pb2
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield rooms, generation_pb2_grpc.GenerationServiceStub(channel)
+            yield rooms, channel
         await server.stop(None)
 
 
@@ -62,6 +68,18 @@ async def test_absent_fields_take_the_defaults_of_the_http_api() -> None:
     assert not asked.HasField("true_guidance_scale")
     assert (asked.HasField("strength"), asked.HasField("use_karras_sigmas"), asked.preview_every) == (False, False, 0)
     assert rooms.seen.prepared[0].prompt_weighting is True
+
+
+@pytest.mark.parametrize("content", [b"\xff\xff\xff", b"\x12\x02\xff\xfe"])
+async def test_bytes_that_are_no_message_are_the_callers_fault(content: bytes) -> None:
+    async with served() as (rooms, channel):
+        call = channel.unary_stream("/controlmesh.v1.GenerationService/Generate")(content)
+        with pytest.raises(grpc.aio.AioRpcError, match=r"is no message of .*GenerationService/Generate") as raised:
+            [_ async for _ in call]
+        assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT and not rooms.seen.prepared
+        with pytest.raises(grpc.aio.AioRpcError, match="it is broken, or a text in it is not UTF-8") as raised:
+            await channel.unary_unary("/controlmesh.v1.GenerationService/GetJob")(b"\x0a\x02\xff\xfe")
+        assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize(

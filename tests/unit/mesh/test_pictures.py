@@ -69,10 +69,59 @@ def test_the_upright_size_is_that_of_the_decoded_picture(format: str, orientatio
     assert pictures.decode(content).shape == (height, width, 3)
 
 
-@pytest.mark.parametrize("cut", [30, 60, 200])
-def test_the_upright_size_of_a_broken_picture_is_what_its_header_says(cut: int) -> None:
-    content = declared_png(320, 240)[:cut]
-    assert pictures.upright_size(content) == (320, 240)
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_a_file_that_is_cut_off_is_refused_before_any_decoder(format: str) -> None:
+    content = saved(Image.fromarray(NOISE), format)
+    for cut in (*range(16, len(content), 97), len(content) - 3, len(content) - 1):
+        with pytest.raises(InvalidInput, match="cannot identify image file in image"):
+            pictures.check(content[:cut])
+
+
+def _of_fewer_rows(mode: str, interlaced: bool) -> bytes:
+    """A PNG of 48x64 pixels whose header says 48x640."""
+    tall = saved(Image.fromarray(np.resize(NOISE, (640, 48, 3))).convert(mode), "PNG")
+    few = saved(Image.fromarray(np.resize(NOISE, (64, 48, 3))).convert(mode), "PNG")
+    if interlaced:
+        few = few.replace(few[12:33], _interlaced(few[12:33])[0:21])
+        tall = tall.replace(tall[12:33], _interlaced(tall[12:33])[0:21])
+    return few.replace(few[12:33], tall[12:33])
+
+
+def _interlaced(head: bytes) -> bytes:
+    body = head[:16] + b"\1"
+    return body + zlib.crc32(body).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "I;16"])
+def test_a_png_with_fewer_rows_than_its_header_says_is_refused(mode: str, interlaced: bool) -> None:
+    content = _of_fewer_rows(mode, interlaced)
+    assert pictures.check(content) == ("PNG", 48, 640)
+    with pytest.raises(InvalidInput, match="broken or truncated"):
+        pictures.decode(content)
+
+
+def test_a_picture_may_end_in_black() -> None:
+    for mode in ("1", "L", "P", "RGB", "RGBA", "LA", "I;16"):
+        for side in ((1, 1), (5, 3), (48, 64)):
+            assert not pictures.decode(saved(Image.new("RGB", side).convert(mode), "PNG")).any()
+
+
+def test_a_jpeg_whose_header_says_far_more_than_its_data_is_refused() -> None:
+    content = saved(Image.fromarray(NOISE), "JPEG")
+    at = content.index(b"\xff\xc0")
+    lying = content[: at + 5] + (4000).to_bytes(2, "big") * 2 + content[at + 9 :]
+    with pytest.raises(InvalidInput, match="4000x4000 pixels, for which its data are too few"):
+        pictures.check(lying)
+    for options in ({"progressive": True}, {"optimize": True}, {"progressive": True, "subsampling": 2, "quality": 1}):
+        for mode in ("L", "RGB", "CMYK"):
+            assert pictures.check(saved(Image.new(mode, (2000, 2000)), "JPEG", **options))[1:] == (2000, 2000)
+
+
+def test_a_jpeg_of_too_many_segments_is_called_one() -> None:
+    content = saved(Image.fromarray(NOISE), "JPEG")
+    with pytest.raises(InvalidInput, match="no size is in the first 8192 segments of this JPEG"):
+        pictures.check(content[:2] + b"\xff\xe9\0\3a" * 8193 + content[2:])
 
 
 def test_transparency_lies_over_white() -> None:

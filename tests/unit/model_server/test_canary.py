@@ -275,9 +275,10 @@ def decoded(picture: np.ndarray) -> str:
 def test_a_decoder_that_makes_one_colour_of_everything_fails() -> None:
     assert "shows nothing" in decoded(np.zeros((1, 64, 64, 3), np.uint8))
     assert "shows nothing" in decoded(np.full((1, 64, 64, 3), (255, 127, 0), np.uint8))
-    one_pixel = np.zeros((1, 64, 64, 3), np.uint8)
-    one_pixel[0, 33, 5, 1] = 1
-    assert decoded(one_pixel) == ""
+    content = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3), np.uint8)
+    assert decoded(content) == ""
+    assert "shows nothing of one colour" in decoded(content * np.array([0, 1, 1], np.uint8))
+    assert "next to nothing" in decoded(126 + content % 2)
 
 
 class Script(ScriptedCanary):

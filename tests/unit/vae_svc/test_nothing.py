@@ -82,6 +82,17 @@ async def test_but_not_behind_a_vae_that_shows_nothing_at_all() -> None:
         await shown(Decoder(BLACK, BLACK, probe=BLACK), EVEN)
 
 
+PURE = (SHOWN * np.array([1, 0, 0])).astype(np.uint8)
+
+
+async def test_a_picture_of_one_colour_and_its_shades_is_right_if_the_vae_knows_the_others() -> None:
+    decoder = Decoder(SHOWN, PURE)
+    np.testing.assert_array_equal(await shown(decoder, ROUGH, ROUGH), [SHOWN, PURE])
+    assert decoder.asked == [2]
+    with pytest.raises(InternalError, match="lack a colour"):
+        await shown(Decoder(SHOWN, PURE, probe=PURE), ROUGH, ROUGH)
+
+
 async def test_a_mask_does_not_hide_that_nothing_was_painted() -> None:
     original = types_pb2.Image(content=encode(SHOWN))
     half = to_message(np.where(np.arange(64)[:, None] < 32, 0, 255).astype(np.uint8) + np.zeros((64, 64), np.uint8))
@@ -90,13 +101,14 @@ async def test_a_mask_does_not_hide_that_nothing_was_painted() -> None:
 
 
 async def test_the_probe_sees_it() -> None:
-    for probe, good in ((SHOWN, True), (BLACK, False)):
+    pale = (126 + SHOWN % 2).astype(np.uint8)
+    for probe, words in ((SHOWN, ""), (BLACK, "a picture of nothing"), (PURE, "lack a colour"), (pale, "contrast")):
         triton: Any = Decoder(probe=probe)
         servicer = VaeServicer([card()], triton, Admission(1, 1, "pictures"))
-        if good:
+        if not words:
             await servicer.probe()
             continue
-        with pytest.raises(InternalError, match="a picture of nothing"):
+        with pytest.raises(InternalError, match=words):
             await servicer.probe()
 
 

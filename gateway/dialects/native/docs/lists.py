@@ -32,7 +32,7 @@ class LimitsBody(BaseModel):
     most_pixels: int = Field(description="Largest product of width and height.")
     most_controls: int = Field(description="Most controls at once.")
     reads_sizes: bool = Field(description="Whether it reads `original_width` and its like.")
-    true_guidance: bool = Field(description="Whether it takes `true_guidance_scale`, and a negative prompt with it alone.")
+    true_guidance: bool = Field(description="Whether it takes `true_guidance_scale`; only with it, a negative prompt.")
     reads_clip_skip: bool = Field(description="Whether it takes `clip_skip`.")
 
 
