@@ -83,6 +83,10 @@ class GenerationSettings(TypedDict):
     enhance_style: str | None
     preview_every: int
     keep_unmasked: bool
+    original_width: int | None
+    original_height: int | None
+    crop_left: int | None
+    crop_top: int | None
 
 
 class GenerationRecord(TypedDict):
@@ -130,6 +134,19 @@ class DefaultsBody(TypedDict):
     scheduler: NotRequired[str]
 
 
+class LimitsBody(TypedDict):
+    """What a request for a model may ask."""
+
+    least_side: int
+    most_side: int
+    multiple: int
+    most_pixels: int
+    most_controls: int
+    reads_sizes: bool
+    true_guidance: bool
+    reads_clip_skip: bool
+
+
 class ModelBody(TypedDict):
     """A loaded model."""
 
@@ -143,6 +160,8 @@ class ModelBody(TypedDict):
     exported_at: str
     defaults: NotRequired[DefaultsBody | None]
     trained_sizes: NotRequired[list[SizeBody] | None]
+    limits: NotRequired[LimitsBody | None]
+    noise: str
 
 
 class ModelList(TypedDict):
@@ -213,6 +232,8 @@ class SchedulerBody(TypedDict):
     algorithm_types: list[str]
     model_calls: str
     inverts: bool
+    flow_only: bool
+    on_flow: str
 
 
 class SchedulerList(TypedDict):
