@@ -19,7 +19,7 @@ from model_server.settings import ModelServerSettings
 from preprocess_svc.controls import CONTROLS
 from preprocess_svc.extraction.control import Algorithm, Extractor, Learned, Written
 from preprocess_svc.settings import PreprocessSettings
-from unet_svc.schedulers import SCHEDULERS
+from unet_svc.schedulers import FLOW, FLOW_ONLY, SCHEDULERS
 from unet_svc.settings import UnetSettings
 from vae_svc.settings import VaeSettings
 
@@ -98,12 +98,21 @@ def _demo_heads() -> set[str]:
 
 
 def _schedulers() -> str:
-    rows = ["| scheduler | what it is | model calls for n steps | Karras sigmas | algorithm_type |"]
-    rows.append("| --- | --- | --- | --- | --- |")
-    for kind in SCHEDULERS.values():
+    rows = ["| scheduler | what it is | model calls for n steps | Karras sigmas | algorithm_type | on a flow (FLUX) |"]
+    rows.append("| --- | --- | --- | --- | --- | --- |")
+    for kind in (*SCHEDULERS.values(), *(FLOW[name] for name in FLOW_ONLY)):
         variants = ", ".join(f"`{variant}`" for variant in kind.algorithm_types) or "-"
         karras = "yes" if kind.karras_sigmas else "-"
-        rows.append(f"| `{kind.name}` | {kind.description} | {kind.model_calls} | {karras} | {variants} |")
+        walker = FLOW[kind.on_flow].name if kind.on_flow else ""
+        if kind.name in FLOW_ONLY:
+            flow = "only there"
+        elif not kind.on_flow:
+            flow = "refused"
+        else:
+            noise = ", with fresh noise" if FLOW[kind.on_flow].stochastic else ""
+            flow = "itself" if walker == kind.name else f"`{walker}`{noise}"
+        shown = (f"`{kind.name}`", kind.description, kind.model_calls, karras, variants, flow)
+        rows.append(f"| {' | '.join(shown)} |")
     return "\n".join(rows)
 
 
