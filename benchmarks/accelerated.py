@@ -100,7 +100,7 @@ def compared(
             path = repository / part.graph / "1" / "model.onnx"
             listed.append({"name": part.graph, "path": str(path.resolve()), "config": json.loads(config)})
             for number, size in enumerate(SIZES):
-                inputs = {name: tensor.numpy() for name, tensor in example(part, facts, size).items()}
+                inputs = {name: tensor.numpy() for name, tensor in example(part.inputs, facts, size).items()}
                 np.savez(Path(temporary) / f"{part.graph}.{number}.npz", **inputs)  # type: ignore[arg-type]
         (Path(temporary) / "graphs.json").write_text(json.dumps(listed))
         command = [str(environment / "bin" / "python"), "-I", str(SIDE), str(BACKEND), temporary, str(rounds)]

@@ -22,7 +22,7 @@ from demo.recipe import CONTROLS
 from demo.render import render
 from demo.repaint import repaint
 from demo.scene import Scene
-from families.graphs import MASKED_CONTROLS
+from families.facts import MASKED_CONTROLS
 
 #: Row of the table -> control kind, or None for pictures from the prompt alone. Every row gets the same prompts.
 ROWS: dict[str, str | None] = {**{kind: kind for kind in CONTROLS}, "free": None}

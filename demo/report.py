@@ -17,7 +17,7 @@ from demo.judge import Pixels
 from demo.render import render
 from demo.repaint import repaint
 from demo.scene import Scene
-from families.graphs import MASKED_CONTROLS
+from families.facts import MASKED_CONTROLS
 
 #: Row of the table -> what it is, for readers.
 NAMES = {

@@ -6,7 +6,6 @@ there, or where the bytes are our own.
 
 import io
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -28,6 +27,7 @@ from mesh.containers import (
     sniff,
     upright_size,
 )
+from mesh.containers.rows import has_every_row, is_interlaced
 from mesh.errors import InvalidInput
 
 __all__ = [
@@ -60,8 +60,6 @@ _SAVE_OPTIONS: dict[str, dict[str, object]] = {
 }
 # Pixels that are converted at a time: beside a whole picture, a second whole one would be too much.
 _STRIP = 1 << 16
-# Left, top, and steps across and down of the passes of an interlaced PNG (ISO/IEC 15948, 8.2).
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 # OpenCV refuses anything shorter, and a WebP of few pixels may be.
 _LEAST_WEBP = 32
 # An opacity from here on counts as visible, a luma from here on as light.
@@ -143,50 +141,16 @@ def _flattened(content: bytes, layout: Layout, ground: Ground) -> tuple[Pixels, 
         if picture.size != (layout.width, layout.height) or layout.components not in (0, bands):
             raise ValueError("the decoder finds another picture than the header declares")
         picture.load()
-        if layout.format == "PNG" and not _last_row_came(picture, pure):
+        if layout.format == "PNG" and not _reaches_its_end(picture, pure):
             raise ValueError("the data end before the last row")
         return _over(_Stored(picture), ground)
 
 
-def _last_row_came(picture: Image.Image, content: bytes) -> bool:
+def _reaches_its_end(picture: Image.Image, content: bytes) -> bool:
     """Whether the data of a PNG reach to its last row: Pillow leaves rows black that do not come, and says nothing."""
     width, height = picture.size
-    is_interlaced = content[28] == 1
-    if not is_interlaced and picture.crop((0, height - 1, width, height)).getbbox() is not None:
-        return True
-    depth, channels = content[24], {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[content[25]]
-    expected = sum(
-        rows * (1 + -(-columns * depth * channels // 8))
-        for columns, rows in (_passes(width, height) if is_interlaced else [(width, height)])
-        if columns and rows
-    )
-    return _inflated_length(content, expected) >= expected
-
-
-def _passes(width: int, height: int) -> list[tuple[int, int]]:
-    """Columns and rows of each pass of an interlaced PNG (Adam7)."""
-    return [
-        (-(-(width - left) // across), -(-(height - top) // down))
-        for left, top, across, down in _ADAM7
-        if width > left and height > top
-    ]
-
-
-def _inflated_length(content: bytes, most: int) -> int:
-    """Bytes that the IDAT chunks of a PNG inflate to; counting ends at `most`. It keeps none of them."""
-    inflating, at, total = zlib.decompressobj(), len(content[:8]), 0
-    while at + 8 <= len(content) and total < most and not inflating.eof:
-        length, kind = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8]
-        packed = content[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
-        try:
-            while packed and total < most:
-                total += len(inflating.decompress(packed, _STRIP))
-                packed = inflating.unconsumed_tail
-            total += len(inflating.flush()) if inflating.eof else 0
-        except zlib.error:
-            return total
-        at += 12 + length
-    return total
+    is_shown = picture.crop((0, height - 1, width, height)).getbbox() is not None
+    return (is_shown and not is_interlaced(content)) or has_every_row(content)
 
 
 class _Stored:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from families.annotators import HEADS, AnnotatorCard, best
-from families.limits import SIDE
+from families.limits import Range
 from mesh.errors import InvalidInput
 from mesh.pictures import Pixels
 from mesh.soundness import not_finite, sound
@@ -18,6 +18,8 @@ from mesh.triton import Triton
 
 Map = NDArray[np.generic]
 
+SIDES = Range(64, 1024)
+"""Shorter side of an annotator's picture, pixels, that a request may ask for."""
 LONGEST = 2048
 """Longest side of an annotator's picture, pixels, so that a long thin picture does not cost more than a square one."""
 
@@ -88,9 +90,9 @@ def fit(picture: Pixels, card: AnnotatorCard, side: int = 0) -> Pixels:
     mean of the area to shrink. The longer side is at most LONGEST; the proportions are kept. Raises InvalidInput for
     a side out of range.
     """
-    if side and not SIDE.minimum <= side <= SIDE.maximum:
+    if side and not SIDES.holds(side):
         raise InvalidInput(
-            f"detect_resolution must be 0 or {SIDE.minimum:g} to {SIDE.maximum:g}, not {side}",
+            f"detect_resolution must be 0 or {SIDES}, not {side}",
             field="parameters.detect_resolution",
         )
     goal = side or card.side

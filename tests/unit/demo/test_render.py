@@ -11,7 +11,7 @@ from demo.captions import SENTENCES, caption, prompt
 from demo.hints import HINTS, edges, hint
 from demo.render import render
 from demo.scene import COLOURS, PALETTE, SHAPES, SMOOTH_STYLES, Scene, Solid, Stream, sample_scene, scene_generator
-from families.graphs import hint_channels
+from families.facts import hint_channels
 
 
 def scene_of(seed: int, stream: Stream = Stream.TRAINING) -> Scene:
