@@ -34,18 +34,18 @@ async def decode_latents(triton: Triton, facts: ModelFacts, latents: Array) -> A
         raise InternalError("the latents are not finite; try another scheduler, fewer controls or a lower guidance")
     pictures = await _decoded(triton, facts, latents)
     flat = [index for index, picture in enumerate(pictures) if is_flat(picture)]
-    if not flat:
-        if any(lacks_colour(picture) for picture in pictures) and not await _shows(triton, facts):
-            UNSOUND.inc()
-            raise InternalError(DULL)
-        return pictures
-    UNSOUND.inc(len(flat))
-    pictures = pictures.copy()
-    log.warning("a flat picture is decoded once more", model=facts.name)
-    pictures[flat] = await _decoded(triton, facts, latents[flat])
+    if flat:
+        UNSOUND.inc(len(flat))
+        pictures = pictures.copy()
+        log.warning("a flat picture is decoded once more", model=facts.name)
+        pictures[flat] = await _decoded(triton, facts, latents[flat])
     still = [index for index in flat if is_flat(pictures[index])]
-    if not all(is_smooth(latents[index]) for index in still) or (still and not await _shows(triton, facts)):
+    if not all(is_smooth(latents[index]) for index in still):
         raise InternalError(NOTHING)
+    # A flat picture lacks colours, too.
+    if any(lacks_colour(picture) for picture in pictures) and not await _shows(triton, facts):
+        UNSOUND.inc()
+        raise InternalError(NOTHING if still else DULL)
     return pictures
 
 

@@ -18,7 +18,7 @@ class CommonLoop:
 
     def __init__(self, plan: Plan) -> None:
         self._scheduler = plan.scheduler.from_config(plan.config, **plan.options)
-        self._scheduler.set_timesteps(plan.steps)
+        self._space(plan)
         self._timesteps = self._scheduler.timesteps
         if plan.skipped is not None:
             # As their get_timesteps. Without an initial picture they leave the begin index unset, which is different.
@@ -27,6 +27,10 @@ class CommonLoop:
             if hasattr(self._scheduler, "set_begin_index"):
                 self._scheduler.set_begin_index(begin)
         self.calls = len(self._timesteps)
+
+    def _space(self, plan: Plan) -> None:
+        """Space the levels of the scheduler."""
+        self._scheduler.set_timesteps(plan.steps)
 
     def start(self, noise: Tensor, initial: Tensor | None) -> Tensor:
         """See Loop."""

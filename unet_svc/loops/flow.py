@@ -16,8 +16,7 @@ class FlowLoop(CommonLoop):
     """CommonLoop over a flow: the pipelines' own sigmas and shift, noise that is mixed in, and latents that the model
     sees as they are."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._scheduler = plan.scheduler.from_config(plan.config, **plan.options)
+    def _space(self, plan: Plan) -> None:
         accepted = inspect.signature(self._scheduler.set_timesteps).parameters
         given: dict[str, Any] = {}
         if "mu" in accepted and self._scheduler.config.get("use_dynamic_shifting"):
@@ -26,13 +25,6 @@ class FlowLoop(CommonLoop):
             self._scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / plan.steps, plan.steps), **given)
         else:
             self._scheduler.set_timesteps(plan.steps, **given)
-        self._timesteps = self._scheduler.timesteps
-        if plan.skipped is not None:
-            begin = plan.skipped * self._scheduler.order
-            self._timesteps = self._timesteps[begin:]
-            if hasattr(self._scheduler, "set_begin_index"):
-                self._scheduler.set_begin_index(begin)
-        self.calls = len(self._timesteps)
 
     def start(self, noise: Tensor, initial: Tensor | None) -> Tensor:
         """See Loop."""

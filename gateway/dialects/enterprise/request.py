@@ -26,6 +26,7 @@ STEPS_DEFAULT = {"enterprise": 21, "public": 30}
 _STRENGTH_DEFAULT = 0.7
 _STRENGTH_DEFAULTS = {"5": 0.55, "6": 0.55, "7": 0.55}
 
+_SQUARE = "1:1"
 _ASPECT = re.compile(r"\s*([0-9]{1,3})\s*:\s*([0-9]{1,3})\s*")
 
 
@@ -122,9 +123,6 @@ def common(fields: Lenient, around: Circumstances, solver: Solver, name: str) ->
     }
     fields.remarks.extend(fields.unheard(ABSENT))
     return known
-
-
-_SQUARE = "1:1"
 
 
 def _size(fields: Lenient, around: Circumstances, side: Range) -> tuple[int, int]:

@@ -91,6 +91,8 @@ async def test_a_picture_of_one_colour_and_its_shades_is_right_if_the_vae_knows_
     assert decoder.asked == [2]
     with pytest.raises(InternalError, match="lack a colour"):
         await shown(Decoder(SHOWN, PURE, probe=PURE), ROUGH, ROUGH)
+    with pytest.raises(InternalError, match="lack a colour"):
+        await shown(Decoder(BLACK, PURE, SHOWN, probe=PURE), ROUGH, ROUGH)
 
 
 async def test_a_mask_does_not_hide_that_nothing_was_painted() -> None:
