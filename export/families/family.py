@@ -84,13 +84,30 @@ class ExportFamily(ABC):
         """
         tokens.write(folder, target, tokens.special_ids(folder))
 
-    @abstractmethod
     def load(self, source: Source) -> Modules:
         """Load the torch modules. Raises SourceRefused for weights that are not those of the configuration."""
+        from export import load
+
+        with load.quietly():
+            return Modules(
+                parts=self.load_parts(source.parts),
+                controlnets={kind: self.load_net(part, kind) for kind, part in source.controlnets.items()},
+            )
 
     @abstractmethod
+    def load_parts(self, parts: Mapping[str, Part]) -> dict[str, Any]:
+        """Load the parts but for ControlNets; raises as `load`."""
+
     def load_net(self, part: Part, name: str) -> Any:
         """Load one ControlNet; raises as `load`."""
+        from export import load
+
+        with load.quietly():
+            return load.diffusers_model(self.net_class(part), part, f"controlnet {name}")
+
+    @abstractmethod
+    def net_class(self, part: Part) -> Any:
+        """diffusers' class of a ControlNet."""
 
     @abstractmethod
     def rows(self, facts: ModelFacts, modules: Modules) -> list[Row]:

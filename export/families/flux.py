@@ -164,31 +164,23 @@ class Flux(ExportFamily):
         else:
             super().write_tokenizer(folder, target, encoder)
 
-    def load(self, source: Source) -> Modules:
+    def load_parts(self, parts: Mapping[str, Part]) -> dict[str, Any]:
         from diffusers import AutoencoderKL, FluxTransformer2DModel
         from transformers import CLIPTextModel
 
         from export import load
 
-        parts = source.parts
-        with load.quietly():
-            return Modules(
-                parts={
-                    "text_encoder": load.clip(CLIPTextModel, parts["text_encoder"], "text_encoder"),
-                    "text_encoder_2": load.t5(parts["text_encoder_2"], "text_encoder_2"),
-                    "transformer": load.diffusers_model(FluxTransformer2DModel, parts["transformer"], "transformer"),
-                    "vae": load.diffusers_model(AutoencoderKL, parts["vae"], "vae"),
-                },
-                controlnets={kind: self.load_net(part, kind) for kind, part in source.controlnets.items()},
-            )
+        return {
+            "text_encoder": load.clip(CLIPTextModel, parts["text_encoder"], "text_encoder"),
+            "text_encoder_2": load.t5(parts["text_encoder_2"], "text_encoder_2"),
+            "transformer": load.diffusers_model(FluxTransformer2DModel, parts["transformer"], "transformer"),
+            "vae": load.diffusers_model(AutoencoderKL, parts["vae"], "vae"),
+        }
 
-    def load_net(self, part: Part, name: str) -> Any:
+    def net_class(self, part: Part) -> Any:
         from diffusers import FluxControlNetModel
 
-        from export import load
-
-        with load.quietly():
-            return load.diffusers_model(FluxControlNetModel, part, f"controlnet {name}")
+        return FluxControlNetModel
 
     def rows(self, facts: ModelFacts, modules: Modules) -> list[Row]:
         from export.graphs import flux, residuals, text_encoder, vae

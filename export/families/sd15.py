@@ -89,30 +89,22 @@ class Sd15(unet.UNetFamily):
             scheduler=dict(source.scheduler),
         )
 
-    def load(self, source: Source) -> Modules:
+    def load_parts(self, parts: Mapping[str, Part]) -> dict[str, Any]:
         from diffusers import AutoencoderKL, UNet2DConditionModel
         from transformers import CLIPTextModel
 
         from export import load
 
-        parts = source.parts
-        with load.quietly():
-            return Modules(
-                parts={
-                    "text_encoder": load.clip(CLIPTextModel, parts["text_encoder"], "text_encoder"),
-                    "unet": load.diffusers_model(UNet2DConditionModel, parts["unet"], "unet"),
-                    "vae": load.diffusers_model(AutoencoderKL, parts["vae"], "vae"),
-                },
-                controlnets={kind: self.load_net(part, kind) for kind, part in source.controlnets.items()},
-            )
+        return {
+            "text_encoder": load.clip(CLIPTextModel, parts["text_encoder"], "text_encoder"),
+            "unet": load.diffusers_model(UNet2DConditionModel, parts["unet"], "unet"),
+            "vae": load.diffusers_model(AutoencoderKL, parts["vae"], "vae"),
+        }
 
-    def load_net(self, part: Part, name: str) -> Any:
+    def net_class(self, part: Part) -> Any:
         from diffusers import ControlNetModel
 
-        from export import load
-
-        with load.quietly():
-            return load.diffusers_model(ControlNetModel, part, f"controlnet {name}")
+        return ControlNetModel
 
     def text_row(self, facts: ModelFacts, modules: Modules) -> Row:
         from export.graphs import text_encoder

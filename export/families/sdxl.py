@@ -173,32 +173,23 @@ class Sdxl(unet.UNetFamily):
             return replace(super().net(part, name), reads_vector=part.config.get("addition_embed_type") is not None)
         return Net(name=name, kinds=union_kinds(MODES[: part.config.get("num_control_type", 6)]))
 
-    def load(self, source: Source) -> Modules:
+    def load_parts(self, parts: Mapping[str, Part]) -> dict[str, Any]:
         from diffusers import AutoencoderKL, UNet2DConditionModel
         from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
         from export import load
 
-        parts = source.parts
-        with load.quietly():
-            return Modules(
-                parts={
-                    "text_encoder": load.clip(CLIPTextModel, parts["text_encoder"], "text_encoder"),
-                    "text_encoder_2": load.clip(CLIPTextModelWithProjection, parts["text_encoder_2"], "text_encoder_2"),
-                    "unet": load.diffusers_model(UNet2DConditionModel, parts["unet"], "unet"),
-                    "vae": load.diffusers_model(AutoencoderKL, parts["vae"], "vae"),
-                },
-                controlnets={kind: self.load_net(part, kind) for kind, part in source.controlnets.items()},
-            )
+        return {
+            "text_encoder": load.clip(CLIPTextModel, parts["text_encoder"], "text_encoder"),
+            "text_encoder_2": load.clip(CLIPTextModelWithProjection, parts["text_encoder_2"], "text_encoder_2"),
+            "unet": load.diffusers_model(UNet2DConditionModel, parts["unet"], "unet"),
+            "vae": load.diffusers_model(AutoencoderKL, parts["vae"], "vae"),
+        }
 
-    def load_net(self, part: Part, name: str) -> Any:
+    def net_class(self, part: Part) -> Any:
         from diffusers import ControlNetModel, ControlNetUnionModel
 
-        from export import load
-
-        cls = ControlNetUnionModel if part.config.get("_class_name") == _UNION else ControlNetModel
-        with load.quietly():
-            return load.diffusers_model(cls, part, f"controlnet {name}")
+        return ControlNetUnionModel if part.config.get("_class_name") == _UNION else ControlNetModel
 
     def text_row(self, facts: ModelFacts, modules: Modules) -> Row:
         from export.graphs import text_encoder
