@@ -1,12 +1,12 @@
 """Addresses and folders of the whole mesh on one machine."""
 
 import dataclasses
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.settings import GatewaySettings, split_address
+from local.free_ports import free_ports
 from mesh.settings import SettingsError, setting, variable
 from model_server.settings import ModelServerSettings
 from preprocess_svc.settings import PreprocessSettings
@@ -69,19 +69,11 @@ class LocalSettings:
         return dataclasses.replace(self, **moved)
 
     def with_free_ports(self) -> "LocalSettings":
-        """The same settings with ports that are free now, so that several meshes can run at the same time."""
+        """The same settings with ports that nobody else has, so that several meshes can run at the same time."""
         names = [f.name for f in dataclasses.fields(self) if f.name.endswith(("_address", "_port"))]
-        sockets = [socket.socket() for _ in names]
-        try:
-            for held in sockets:
-                held.bind(("127.0.0.1", 0))
-            ports = [held.getsockname()[1] for held in sockets]
-        finally:
-            for held in sockets:
-                held.close()
         free: dict[str, Any] = {
             name: port if name.endswith("_port") else f"127.0.0.1:{port}"
-            for name, port in zip(names, ports, strict=True)
+            for name, port in zip(names, free_ports(len(names)), strict=True)
         }
         return dataclasses.replace(self, **{**free, "gateway_metrics_address": ""})
 

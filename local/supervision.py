@@ -4,6 +4,7 @@ A process that dies is restarted at once; one that keeps dying at start is given
 """
 
 import http.client
+import json
 import os
 import resource
 import secrets
@@ -13,6 +14,8 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,6 +33,8 @@ START_SECONDS = 180.0
 # A service's drain plus grace, see mesh/server.py; after that supervisord kills it.
 STOP_SECONDS = 30
 _TICK_S = 0.2
+# Bytes of a log in which its last error is looked for.
+_LOG_TAIL = 1 << 17
 # Envoy's edge takes some ten thousand connections.
 _FILES = 20_000
 # Above it PORT would move other ports past the last one.
@@ -69,6 +74,8 @@ class LocalMesh:
         self._environ = {**environ, "CN_GATEWAY_INSTANCE": self._instance}
         self._report = report
         self._supervisord: subprocess.Popen[bytes] | None = None
+        # Logs of the runs before stay in the same files.
+        self._since = ""
 
     def __enter__(self) -> "LocalMesh":
         self.start()
@@ -94,6 +101,7 @@ class LocalMesh:
         config = self.run / CONFIG
         write_private(config, supervisord_config(rows, self.run))
         command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(config)]
+        self._since = datetime.now(UTC).isoformat()
         # A separate session, so that Ctrl-C reaches only this process, which stops the others in order.
         self._supervisord = subprocess.Popen(
             command,
@@ -186,7 +194,9 @@ class LocalMesh:
                 return
             # The readiness of five processes has no single signal to wait for, so this polls, as a probe does.
             time.sleep(_TICK_S)
-        raise MeshStartError(f"not ready after {seconds:.0f} s: {self._readiness()[1]}; logs: {self.run / 'logs'}")
+        said = [f"{name}: {error}" for name in names if (error := last_error(self._log(name), self._since))]
+        why = "\n".join([f"not ready after {seconds:.0f} s: {self._readiness()[1]}", *said])
+        raise MeshStartError(f"{why}\nlogs: {self.run / 'logs'}")
 
     def _log(self, name: str) -> Path:
         return self.run / "logs" / f"{name}.log"
@@ -201,6 +211,29 @@ class LocalMesh:
                 f"a mesh is already running from {self.run} (pid {pid}); stop it with `python -m local down`, "
                 "or set CN_RUN_FOLDER and PORT to run another one"
             )
+
+
+def last_error(log: Path, since: str = "") -> str:
+    """The last error that one of our processes logged, which may be why others wait for it; "" for none.
+
+    Args:
+        log: its file, a JSON object a line.
+        since: the time before which errors were another run's, as logs write it.
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL))
+            lines = file.read().splitlines()
+    except OSError:
+        return ""
+    for line in reversed(lines):
+        with suppress(ValueError):
+            entry = json.loads(line)
+            if not isinstance(entry, dict) or str(entry.get("timestamp", since)) < since:
+                continue
+            if entry.get("level") in ("error", "critical"):
+                return ": ".join(str(entry[key]) for key in ("event", "reason", "exception") if entry.get(key))
+    return ""
 
 
 def _other(port: int) -> int:

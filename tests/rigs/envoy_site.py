@@ -93,6 +93,3 @@ def shorten(bootstrap: dict[str, Any]) -> None:
     assert edge["request_headers_timeout"] == "5s"
     assert edge["request_timeout"] == "60s"
     edge.update(request_headers_timeout="0.5s", request_timeout="1s")
-    *_, last = edge["route_config"]["virtual_hosts"][0]["routes"]
-    assert last["route"]["timeout"] == "310s"
-    last["route"]["timeout"] = "1s"

@@ -1,20 +1,10 @@
 """Ports that a test's server may listen on."""
 
-import socket
+from local.free_ports import free_ports
 
-
-def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listened on a moment ago."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
+__all__ = ["free_port", "free_ports"]
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listened on a moment ago."""
+    """A port on loopback that nobody else is given."""
     return free_ports(1)[0]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from local.processes import REPOSITORY_KEY, processes
 from local.settings import LocalSettings
-from local.supervision import CONFIG, private_run, supervisord_config
+from local.supervision import CONFIG, last_error, private_run, supervisord_config
 
 
 def mode(path: Path) -> int:
@@ -50,3 +50,19 @@ def test_unet_svc_alone_gets_the_key_with_which_triton_loads_models(tmp_path: Pa
     assert first != second, "a key is that of a run"
     assert holders({REPOSITORY_KEY: "chosen"}) == {}, "the processes inherit it"
     assert mode(tmp_path / "envoy.yaml") == 0o600
+
+
+def test_why_a_mesh_does_not_become_ready_is_the_last_error_of_this_run(tmp_path: Path) -> None:
+    log = tmp_path / "model_server.log"
+    assert last_error(log) == ""
+    lines = [
+        '{"event": "old", "level": "error", "timestamp": "2026-01-01T00:00:00.000000Z"}',
+        '{"event": "ended", "reason": "port 1 is taken", "level": "error", "timestamp": "2026-01-02T00:00:00.000000Z"}',
+        '{"event": "starting", "level": "info", "timestamp": "2026-01-02T00:00:01.000000Z"}',
+        "no JSON", "[]", '"x"', '{"event": "cut off',
+    ]  # fmt: skip
+    log.write_text("\n".join(lines))
+    assert last_error(log) == "ended: port 1 is taken"
+    assert last_error(log, "2026-01-02T00:00:00.500000+00:00") == ""
+    log.write_text("x" * (1 << 20) + "\n" + lines[1] + "\n")
+    assert last_error(log, "2026-01-01T12:00:00+00:00") == "ended: port 1 is taken"
