@@ -69,8 +69,8 @@ def on_hint(control: ControlType, hint: Pixels) -> tuple[str, ...]:
             return (f"the hint is as good as empty: {100 * marks:.2g} % of it are marks, so it steers hardly anything",)
         if (light := float((levels >= _GREY).mean())) > _MOST:
             return (
-                f"the hint is as good as full: {100 * light:.3g} % of it are light; a {control.kind} hint is light "
-                "marks on a dark ground",
+                f"the hint is as good as full: {100 * light:.3g} % of it are light; hints for {control.kind} are "
+                "light marks on a dark ground",
             )
         return ()
     if control.ready.flat_says_nothing and (hint == hint[0, 0]).all():

@@ -95,14 +95,14 @@ class Ready:
         apart = _spread(hint)
         luma = cv2.cvtColor(hint, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False) if apart else hint[..., 0]
         if apart > _COLOUR_NOISE:
-            notes.append(f"the hint is in colour but a {kind} hint is grey: only its brightness was used")
+            notes.append(f"the hint is in colour but hints for {kind} are grey: only its brightness was used")
         look = looks(luma) if self.light_on_dark else Looks.RIGHT
         if look is Looks.INVERTED:
-            notes.append(f"the hint is dark on light but a {kind} hint is light on dark: it was inverted")
+            notes.append(f"the hint is dark on light but hints for {kind} are light on dark: it was inverted")
             return tripled(np.subtract(255, luma)), tuple(notes)
         if look is Looks.UNLIKE:
             notes.append(
-                f"the hint was used as it is but doesn't look like a {kind} hint, which is light strokes on a dark "
+                f"the hint was used as it is but doesn't look like one for {kind}, which is light strokes on a dark "
                 "background; to extract a hint from a picture, turn auto_hint on"
             )
         return tripled(luma) if apart else hint, tuple(notes)

@@ -67,14 +67,18 @@ class Lenient(Reader):
         return [word for word in self.places(*names) if word is not None]
 
     def places(self, *names: str) -> list[str | None]:
-        """As `words`, with None for an empty place that others follow; of the first of `names` that has any word."""
+        """As `words`, with None for an empty place that others follow; of the first of `names` that has any word. Empty
+        places at the end are left out, with a remark."""
         for name in self._spellings(names):
             value = self._sent.get(name)
             if isinstance(value, list):
                 value = ",".join("" if part is None else str(part) for part in value)
             if isinstance(value, str | int | float) and not isinstance(value, bool):
                 parts = [part.strip() for part in str(value).split(",")]
-                if kept := _trimmed([None if part.lower() in _NOTHING else part for part in parts]):
+                places = [None if part.lower() in _NOTHING else part for part in parts]
+                if kept := _trimmed(places):
+                    if len(kept) < len(places):
+                        self._say(f"{name} ends with an empty place, which does not count.")
                     return kept
         return []
 
@@ -180,6 +184,11 @@ class Lenient(Reader):
             return False
         return not effect.unless or self.text(field.name) not in effect.unless
 
+    def _say(self, remark: str) -> None:
+        """Add a remark on a field that is read more than once."""
+        if remark not in self.remarks:
+            self.remarks.append(remark)
+
     def _spellings(self, names: Iterable[str]) -> Iterator[str]:
         return (spelling for name in names for spelling in self.declared(name).names)
 
@@ -195,9 +204,8 @@ def _number(value: Any) -> int | float | None:
 
 def _trimmed(places: list[str | None]) -> list[str | None]:
     """`places` without the empty ones at the end."""
-    while places and places[-1] is None:
-        places.pop()
-    return places
+    filled = [index for index, place in enumerate(places) if place is not None]
+    return places[: filled[-1] + 1] if filled else []
 
 
 def _parts(text: str) -> list[str]:

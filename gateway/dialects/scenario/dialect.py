@@ -5,6 +5,7 @@ secret: the password of Basic authorization, or the user name if there is no pas
 """
 
 from collections.abc import Mapping
+from functools import wraps
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.bootstrap import Gateway
+from gateway.dialects.common import notes
 from gateway.dialects.common.declared import Table as Declared
-from gateway.dialects.common.dialect import Submission, answering, generate
+from gateway.dialects.common.dialect import Handler, Submission, answering, generate
 from gateway.dialects.common.request import json_of
 from gateway.dialects.common.strict import Strict
 from gateway.dialects.scenario import answers
@@ -62,7 +64,8 @@ class Scenario:
         paths = (*ROUTES, DETECT, f"{CUSTOM}/{{model_id}}")
         table: Table = tuple(("POST", f"/generate/{path}", self._generate) for path in paths)
         for resource in (ScenarioJobs, ScenarioAssets, ScenarioUploads, ScenarioModels, ScenarioWebhooks):
-            table += resource(self._gateway, self.owner, self.fields).table()
+            of_resource = resource(self._gateway, self.owner, self.fields).table()
+            table += tuple((method, path, _telling(handler)) for method, path, handler in of_resource)
         for method, path, handler in table:
             shown = scenario_docs.options(method, path)
             router.add_api_route(f"{PREFIX}{path}", answering(self, handler), methods=[method], **shown)
@@ -84,7 +87,8 @@ class Scenario:
         """
         route: APIRoute = request.scope["route"]
         declared = self._declared[request.method, route.path.removeprefix(PREFIX)]
-        return Strict(await json_of(self._gateway, request), declared, PHRASES)
+        fields = request.state.fields = Strict(await json_of(self._gateway, request), declared, PHRASES)
+        return fields
 
     async def parse(self, request: Request) -> Submission:
         owner = self.owner(request)
@@ -118,7 +122,7 @@ class Scenario:
         if is_dry(request):
             submission = await self.parse(request)
             await self._gateway.catalogue.resolve(submission.generation, submission.task)
-            return answers.respond(answers.COST, answers.DRY_RUN)
+            return answers.respond(answers.COST, answers.DRY_RUN, notes.header(submission.remarks))
         return await generate(self._gateway, self, request)
 
     async def _other(self, request: Request) -> Response:
@@ -159,3 +163,16 @@ class Scenario:
             "asset_type": route.asset_type,
             "source": route.source,
         }
+
+
+def _telling(handler: Handler) -> Handler:
+    """`handler`, whose answers have no place for remarks, with a header that names the unknown fields of the body."""
+
+    @wraps(handler)
+    async def told(request: Request) -> Response:
+        response = await handler(request)
+        if (fields := getattr(request.state, "fields", None)) is not None:
+            response.headers.update(notes.header(list(fields.unknown())))
+        return response
+
+    return told

@@ -1,12 +1,15 @@
 """The Scenario dialect's assets: links that need no key, lists, bulk, deletion, uploads in parts."""
 
 import base64
+import json
+from typing import Any
 
 import pytest
 
+from gateway.dialects.common.notes import HEADER
 from mesh.pictures import check
 from tests.contract.conftest import Running, Start
-from tests.rigs.scenario_client import CONTENT, DATA_URL, PICTURE, ask, data_url, grey, made
+from tests.rigs.scenario_client import BODY, CONTENT, DATA_URL, PICTURE, ask, data_url, grey, made
 
 KEY = {"Authorization": "Basic " + base64.b64encode(b"key:a secret of this deployment's").decode()}
 
@@ -147,3 +150,23 @@ async def test_an_upload_that_is_no_picture_fails_and_says_why(mesh: Running) ->
         assert response.ok
     done = (await ask(mesh, "POST", f"/v1/uploads/{upload['id']}/action", {"action": "complete"}))["upload"]
     assert done["status"] == "failed" and done["errorMessage"] and "entityId" not in done
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/assets", {"name": "a.png", "image": PICTURE}),
+        ("POST", "/v1/assets/get-bulk", {"assetIds": ["asset_x"]}),
+        ("DELETE", "/v1/assets", {"assetIds": ["asset_x"]}),
+        ("POST", "/v1/models/get-bulk", {"modelIds": ["demo"]}),
+        ("POST", "/v1/generate/controlnet?dryRun=true", BODY),
+    ],
+)
+async def test_no_route_is_silent_about_fields_that_it_does_not_know(
+    mesh: Running, method: str, path: str, body: dict[str, Any]
+) -> None:
+    for more, said in (({}, None), ({"colour": 1}, ["colour was not used; this request has no such field."])):
+        async with mesh.http.request(method, path, json=body | more) as response:
+            assert response.status in (200, 269), await response.text()
+            told = response.headers.get(HEADER)
+            assert (json.loads(told) if told else None) == said

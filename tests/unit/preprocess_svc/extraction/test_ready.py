@@ -110,7 +110,7 @@ def test_a_hint_that_is_light_on_dark_stays_as_it_is(look: Callable[[], np.ndarr
 def test_every_kind_of_strokes_is_put_right(kind: str) -> None:
     hint, notes = ready(kind, drawing())
     np.testing.assert_array_equal(hint, 255 - drawing())
-    assert f"a {kind} hint is light on dark" in notes[0]
+    assert f"hints for {kind} are light on dark" in notes[0]
 
 
 def test_the_kinds_of_strokes_are_those_whose_hints_are_lines() -> None:
@@ -188,7 +188,7 @@ def test_what_is_neither_stays_and_is_said(look: Callable[[], np.ndarray]) -> No
     np.testing.assert_array_equal(hint, sent)
     # Of one colour, it is also said to steer nothing.
     assert 1 <= len(notes) <= 2
-    assert "doesn't look like a scribble hint" in notes[0]
+    assert "doesn't look like one for scribble" in notes[0]
     assert "auto_hint on" in notes[0]
 
 
@@ -204,7 +204,7 @@ def test_a_photo_stays_and_is_said(photo: Callable[[], np.ndarray]) -> None:
     hint, notes = ready("lineart", sent)
     np.testing.assert_array_equal(hint[..., 0], cv2.cvtColor(sent, cv2.COLOR_RGB2GRAY))
     assert (hint == hint[..., :1]).all()
-    assert any("doesn't look like a lineart hint" in note for note in notes)
+    assert any("doesn't look like one for lineart" in note for note in notes)
     assert not any("inverted" in note for note in notes)
 
 
@@ -236,7 +236,7 @@ def test_a_coloured_map_gives_way_to_its_brightness() -> None:
     coloured = np.ascontiguousarray(cv2.applyColorMap(ramp, cv2.COLORMAP_INFERNO)[..., ::-1])
     hint, notes = ready("depth", coloured)
     np.testing.assert_array_equal(hint, rgb(cv2.cvtColor(coloured, cv2.COLOR_RGB2GRAY)))
-    assert notes == ("control: the hint is in colour but a depth hint is grey: only its brightness was used",)
+    assert notes == ("control: the hint is in colour but hints for depth are grey: only its brightness was used",)
     np.testing.assert_array_equal(ready("depth", rgb(ramp))[0], rgb(ramp))
     assert ready("depth", rgb(ramp))[1] == ()
 

@@ -172,6 +172,15 @@ def test_empty_places_among_words_are_kept(sent: Any, places: list[Any]) -> None
     assert fields_of({"list": sent}, field("list", Type.WORDS)).places("list") == places
 
 
+@pytest.mark.parametrize(
+    ("sent", "told"), [("a,", 1), (["a", None], 1), ("a, null ,", 1), ("a", 0), ("a,b", 0), (",", 0)]
+)
+def test_an_empty_place_at_the_end_is_told_once(sent: Any, told: int) -> None:
+    fields = fields_of({"list": sent}, field("list", Type.WORDS))
+    assert [fields.places("list") for _ in range(2)] == [fields.words("list")] * 2
+    assert fields.remarks == ["list ends with an empty place, which does not count."] * told
+
+
 def test_the_first_name_that_says_something_counts() -> None:
     scale = field("scale", Type.NUMBER, spellings=("guidance",), default=7.5, limits=ANY)
     fields = fields_of({"scale": None, "guidance": "3"}, scale)
