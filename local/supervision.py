@@ -4,9 +4,7 @@ A process that dies is restarted at once; one that keeps dying at start is given
 """
 
 import http.client
-import json
 import os
-import resource
 import secrets
 import signal
 import subprocess
@@ -14,7 +12,6 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,28 +22,18 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from gateway.settings import INSTANCE_HEADER, split_address
 from local import ports
-from local.processes import ROOT, Process, processes
+from local.logs import last_error, last_line
+from local.processes import ROOT, processes
 from local.settings import LocalSettings
+from local.supervisor_config import GROUPS, STOP_SECONDS, supervisord_config
 from mesh.private_files import UMASK, private_folder, tighten, write_private
 
 START_SECONDS = 180.0
-# A service's drain plus grace, see mesh/server.py; after that supervisord kills it.
-STOP_SECONDS = 30
 _TICK_S = 0.2
-# Bytes of a log in which its last error is looked for.
-_LOG_TAIL = 1 << 17
-# Envoy's edge takes some ten thousand connections.
-_FILES = 20_000
 # Above it PORT would move other ports past the last one.
 _HIGHEST_EDGE = 23_000
 CONFIG = "supervisord.conf"
 
-# Groups stop one after the other, the last one first: callers stop before the services that they call.
-GROUPS = {
-    "models": ("model_server",),
-    "services": ("preprocess_svc", "unet_svc", "vae_svc"),
-    "front": ("gateway", "envoy"),
-}
 _FULL_NAMES = {name: f"{group}:{name}" for group, names in GROUPS.items() for name in names}
 
 
@@ -189,21 +176,18 @@ class LocalMesh:
                     seen[name] = state
                     self._report(f"{name}: {state.lower()}")
                 if state == "FATAL":
-                    raise MeshStartError(f"{name} does not start: {self._last_words(name)}\nits log: {self._log(name)}")
+                    log = self._log(name)
+                    raise MeshStartError(f"{name} does not start: {last_line(log)}\nits log: {log}")
             if len(states) == len(names) and self._readiness()[0]:
                 return
             # The readiness of five processes has no single signal to wait for, so this polls, as a probe does.
             time.sleep(_TICK_S)
         said = [f"{name}: {error}" for name in names if (error := last_error(self._log(name), self._since))]
-        why = "\n".join([f"not ready after {seconds:.0f} s: {self._readiness()[1]}", *said])
-        raise MeshStartError(f"{why}\nlogs: {self.run / 'logs'}")
+        late = f"not ready after {seconds:.0f} s: {self._readiness()[1]}"
+        raise MeshStartError("\n".join([late, *said, f"logs: {self.run / 'logs'}"]))
 
     def _log(self, name: str) -> Path:
         return self.run / "logs" / f"{name}.log"
-
-    def _last_words(self, name: str) -> str:
-        lines = self._log(name).read_text().strip().splitlines() if self._log(name).exists() else []
-        return lines[-1] if lines else "it logged nothing"
 
     def _take_pidfile(self) -> None:
         if (pid := running_pid(self.run)) is not None:
@@ -211,29 +195,6 @@ class LocalMesh:
                 f"a mesh is already running from {self.run} (pid {pid}); stop it with `python -m local down`, "
                 "or set CN_RUN_FOLDER and PORT to run another one"
             )
-
-
-def last_error(log: Path, since: str = "") -> str:
-    """The last error that one of our processes logged, which may be why others wait for it; "" for none.
-
-    Args:
-        log: its file, a JSON object a line.
-        since: the time before which errors were another run's, as logs write it.
-    """
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL))
-            lines = file.read().splitlines()
-    except OSError:
-        return ""
-    for line in reversed(lines):
-        with suppress(ValueError):
-            entry = json.loads(line)
-            if not isinstance(entry, dict) or str(entry.get("timestamp", since)) < since:
-                continue
-            if entry.get("level") in ("error", "critical"):
-                return ": ".join(str(entry[key]) for key in ("event", "reason", "exception") if entry.get(key))
-    return ""
 
 
 def _other(port: int) -> int:
@@ -277,55 +238,3 @@ def stop_running(run: Path) -> bool:
             return True
         time.sleep(_TICK_S)
     return False
-
-
-def _files() -> int:
-    """How many files a process may have open, as far as this user may say so."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
-
-
-def supervisord_config(rows: list[Process], run: Path) -> str:
-    """The text of supervisord.conf for `rows`, with logs, socket and pid file under `run`."""
-
-    def quoted(text: str) -> str:
-        return text.replace("%", "%%")
-
-    parts = [
-        "[supervisord]",
-        f"logfile={run}/logs/supervisord.log",
-        f"pidfile={run}/supervisord.pid",
-        "logfile_maxbytes=10MB",
-        "logfile_backups=1",
-        f"minfds={_files()}",
-        f"umask={UMASK:03o}",
-        "[unix_http_server]",
-        f"file={run}/supervisor.sock",
-        "chmod=0700",
-        "[rpcinterface:supervisor]",
-        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
-    ]
-    for row in rows:
-        environment = ",".join(f'{name}="{quoted(value)}"' for name, value in row.environment.items())
-        command = " ".join(f"'{quoted(part)}'" for part in row.command)
-        parts += [
-            f"[program:{row.name}]",
-            f"command={command}",
-            f"environment={environment}",
-            f"directory={ROOT}",
-            "autorestart=true",
-            "startsecs=1",
-            "startretries=5",
-            "stopsignal=TERM",
-            f"stopwaitsecs={STOP_SECONDS}",
-            "stopasgroup=false",
-            "killasgroup=true",
-            f"umask={UMASK:03o}",
-            "redirect_stderr=true",
-            f"stdout_logfile={run}/logs/{row.name}.log",
-            "stdout_logfile_maxbytes=10MB",
-            "stdout_logfile_backups=1",
-        ]
-    for priority, (group, names) in enumerate(GROUPS.items(), start=1):
-        parts += [f"[group:{group}]", f"programs={','.join(names)}", f"priority={priority}"]
-    return "\n".join(parts) + "\n"

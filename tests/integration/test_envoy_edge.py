@@ -13,7 +13,7 @@ import pytest
 from yarl import URL
 
 from tests.rigs.envoy import eventually, running_envoy, running_http
-from tests.rigs.envoy_site import Gateway, Site, running_site, shorten
+from tests.rigs.envoy_site import Gateway, Site, running_site, shorten_answers
 from tests.rigs.ports import free_port
 
 
@@ -26,8 +26,8 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
 
 @pytest.fixture(scope="module")
 async def hasty(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    """The edge with short timeouts."""
-    async with running_site(tmp_path_factory.mktemp("hasty"), shorten) as running:
+    """The edge with a short timeout of ordinary answers."""
+    async with running_site(tmp_path_factory.mktemp("hasty"), shorten_answers) as running:
         yield running
 
 

@@ -166,7 +166,8 @@ async def test_forms_are_read_like_json(mesh: Running) -> None:
     fields = {name: str(value) for name, value in {**SAMPLE, "model_id": "demo"}.items() if value is not None}
     async with mesh.http.post(PATH, data=fields) as response:
         assert response.headers["Content-Type"] == "application/json"
-        assert (await response.json())["status"] == "success"
+        body = await response.json()
+        assert body["status"] == "success", body
     form = aiohttp.FormData(default_to_multipart=True)
     for name, value in fields.items():
         form.add_field(name, value) if name != "init_image" else form.add_field(name, CONTENT, filename="a.png")

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from local.logs import last_error
 from local.processes import REPOSITORY_KEY, processes
 from local.settings import LocalSettings
-from local.supervision import CONFIG, last_error, private_run, supervisord_config
+from local.supervision import CONFIG, private_run
+from local.supervisor_config import supervisord_config
 
 
 def mode(path: Path) -> int:
