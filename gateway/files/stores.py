@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,7 +31,9 @@ _PAUSES_S = (0.1, 0.5)
 _TIMEOUT = "20s"
 # The library's own retries: a store that is not available is reported within seconds, not after its three minutes.
 _RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
-_MOST_AT_ONCE = 16
+MOST_AT_ONCE = 8
+"""Files of a folder that a process reads, writes or removes at once: the library has some threads for each, and keeps
+them while there is more to do."""
 _LOOK_S = 1.0
 UNFINISHED_S = 3600.0
 """Age in seconds from which an unfinished file is considered abandoned."""
@@ -76,6 +78,7 @@ class Files:
         self._disk_usage = disk_usage
         self._looked_at = -math.inf
         self._is_full = False
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def check_room(self) -> None:
         """Check, at most once a second, that the disk has room for what clients send. Results of accepted jobs are
@@ -108,18 +111,21 @@ class Files:
             return
         for pause_s in _PAUSES_S:
             try:
-                await obstore.put_async(self.store, path, content)
+                async with self._turns:
+                    await obstore.put_async(self.store, path, content)
                 return
             except (BaseError, OSError) as error:
                 log.warning("file can't be written", reason=type(error).__name__, pause_s=pause_s)
                 await asyncio.sleep(pause_s)
-        await self._asked(obstore.put_async(self.store, path, content))
+        async with self._turns:
+            await self._asked(obstore.put_async(self.store, path, content))
 
     async def get(self, path: str) -> bytes | None:
         """The file, or None; Unavailable."""
         try:
-            found = await obstore.get_async(self.store, path)
-            return bytes(await found.bytes_async())
+            async with self._turn():
+                found = await obstore.get_async(self.store, path)
+                return bytes(await found.bytes_async())
         except (FileNotFoundError, NotFoundError):
             return None
         except (BaseError, OSError) as error:
@@ -127,13 +133,14 @@ class Files:
 
     async def remove(self, paths: Sequence[str]) -> None:
         """Remove files; missing ones are ignored. Unavailable."""
-        for first in range(0, len(paths), _MOST_AT_ONCE):
-            some = paths[first : first + _MOST_AT_ONCE]
+        for first in range(0, len(paths), MOST_AT_ONCE):
+            some = paths[first : first + MOST_AT_ONCE]
             await asyncio.gather(*(self._remove(path) for path in some))
 
     async def _remove(self, path: str) -> None:
         try:
-            await obstore.delete_async(self.store, path)
+            async with self._turn():
+                await obstore.delete_async(self.store, path)
         except (FileNotFoundError, NotFoundError):
             pass
         except (BaseError, OSError) as error:
@@ -155,6 +162,10 @@ class Files:
             return None
         url: str = await self._asked(obstore.sign_async(self.store, "GET", path, timedelta(seconds=expires_s)))
         return url
+
+    def _turn(self) -> AbstractAsyncContextManager[Any]:
+        """A turn to ask the store: buckets are asked over connections, which cost no threads."""
+        return nullcontext() if self._is_bucket else self._turns
 
     async def _asked(self, question: Any) -> Any:
         try:
