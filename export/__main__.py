@@ -94,7 +94,9 @@ def main(
     automatically. Only safetensors weights are read. A second run without changes does nothing.
 
     Defaults for requests that leave them out, and the sizes that the model was trained at, are read from the file
-    `controlmesh.json` of a folder, if it is there; options take precedence.
+    `controlmesh.json` of a folder, if it is there; options take precedence. A folder whose scheduler shows that it was
+    distilled to few steps (Turbo, Lightning, LCM, schnell) gets 4 steps, without guidance; give a single file
+    `--steps 4 --guidance 1`.
 
     **The demo model:** `python -m export demo`
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from export import configs, fingerprint
 from export.facts import facts_of
+from export.families.table import FAMILIES
 from export.made_for import MadeFor, made_for
 from export.options import Options, Progress, quiet
 from export.place import Placement
@@ -36,7 +37,7 @@ def export(source: Source, options: Options, progress: Progress = quiet) -> Outc
     Raises SourceRefused, Mismatch or Busy; the repository is then unchanged.
     """
     facts = facts_of(source, options.name)
-    purpose = made_for(source.root, options.wished)
+    purpose = made_for(source.root, options.wished, FAMILIES[source.family].suited(source))
     placement = Placement(options.repository, options.name, options.rename)
     with placement.exclusive():
         made_of = fingerprint.inputs_of(source, facts)

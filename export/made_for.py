@@ -19,11 +19,14 @@ _SIZE = re.compile(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?")
 _SCHEDULER = re.compile(r"[A-Z][A-Za-z0-9]{0,60}Scheduler")
 
 
+_SILENT = Defaults()
+
+
 @dataclass(frozen=True, slots=True)
 class MadeFor:
     """For a model's card: see `families.manifest.Manifest`."""
 
-    defaults: Defaults = Defaults()
+    defaults: Defaults = _SILENT
     trained_sizes: tuple[Size, ...] = ()
 
 
@@ -38,8 +41,13 @@ class Wished:
     trained_sizes: Sequence[str] = ()
 
 
-def made_for(root: Path | None, wished: Wished) -> MadeFor:
-    """What the model in the folder `root` is made for; None: a model in a single file, which says nothing of it.
+def made_for(root: Path | None, wished: Wished, suited: Defaults = _SILENT) -> MadeFor:
+    """What a model is made for.
+
+    Args:
+        root: its folder, which may have FILE; None: a model in a single file.
+        wished: options of the command, which take precedence.
+        suited: what its family sees in its configurations, which counts least.
 
     Raises SourceRefused for a value that is out of range or of another type, in the file or in an option.
     """
@@ -54,7 +62,9 @@ def made_for(root: Path | None, wished: Wished) -> MadeFor:
         "scheduler": wished.scheduler or None,
         "trained_sizes": [size_of(text) for text in wished.trained_sizes] or None,
     }
-    merged = found | {name: value for name, value in given.items() if value is not None}
+    seen = {name: getattr(suited, name) for name in Defaults.__struct_fields__}
+    merged = {name: value for name, value in seen.items() if value is not None} | found
+    merged |= {name: value for name, value in given.items() if value is not None}
     sizes = merged.pop("trained_sizes", ())
     if unknown := sorted(merged.keys() - set(Defaults.__struct_fields__)):
         known = ", ".join((*Defaults.__struct_fields__, "trained_sizes"))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from export import tokens
 from export.families.checks import Check
 from export.parts import Modules, Part, Source
+from families.defaults import Defaults
 from families.facts import Encoder, ModelFacts, Net
 from families.tensors import Part as Graph
 
@@ -72,6 +73,10 @@ class ExportFamily(ABC):
     @abstractmethod
     def facts(self, source: Source, name: str) -> ModelFacts:
         """The facts of a model. Raises SourceRefused for an unusable tokenizer, ValueError for facts that are none."""
+
+    def suited(self, source: Source) -> Defaults:
+        """Settings that the source's own configurations show to suit it; none, unless the family says otherwise."""
+        return Defaults()
 
     @abstractmethod
     def net(self, part: Part, name: str) -> Net:

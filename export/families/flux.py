@@ -18,6 +18,7 @@ from export.families.unions import union_kinds
 from export.hostile import shown
 from export.parts import Modules, Part, Source
 from families import graphs as names
+from families.defaults import Defaults
 from families.facts import Encoder, ModelFacts, Net, Vector
 from families.flux import FLUX
 
@@ -106,6 +107,10 @@ class Flux(ExportFamily):
                 f"{label} belongs to another family of models than {facts.name!r}: it is {given[0]} wide and reads "
                 f"text of {given[1]} and {given[2]} channels; the model has {wanted[0]}, {wanted[1]} and {wanted[2]}"
             )
+
+    def suited(self, source: Source) -> Defaults:
+        """Without guidance it is schnell, which was distilled to four steps."""
+        return Defaults() if source.parts["transformer"].config.get("guidance_embeds") else Defaults(steps=4)
 
     def facts(self, source: Source, name: str) -> ModelFacts:
         clip, t5, transformer, vae = (source.parts[part].config for part in self.parts)

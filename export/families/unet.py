@@ -13,12 +13,13 @@ from msgspec.structs import replace
 
 from export import tokens
 from export.errors import Misfit, SourceRefused
-from export.families import checks
+from export.families import checks, few_steps
 from export.families.checks import Check
 from export.families.family import ExportFamily, Row
 from export.hostile import shown
 from export.parts import Modules, Part, Source
 from families import graphs as names
+from families.defaults import Defaults
 from families.facts import Encoder, ModelFacts, Net, skips
 from families.tensors import Dim
 
@@ -141,6 +142,9 @@ class UNetFamily(ExportFamily):
 
     same_in_controlnet: ClassVar[tuple[str, ...]]
     """Settings in which a ControlNet must equal its UNet."""
+
+    def suited(self, source: Source) -> Defaults:
+        return few_steps.suited(source.scheduler, source.parts["unet"].config)
 
     def check_net(self, config: Mapping[str, Any], source: Source, name: str) -> None:
         unet = source.parts["unet"].config

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from export.errors import SourceRefused
+from export.families import few_steps
 from export.made_for import FILE, MadeFor, Wished, made_for
 from export.source import DEMO_WEIGHTS
 from families.defaults import Defaults
@@ -60,3 +61,45 @@ def test_what_is_no_size_is_refused(tmp_path: Path, size: str) -> None:
     for wished in (Wished(size=size), Wished(trained_sizes=(size,))):
         with pytest.raises(SourceRefused):
             made_for(tmp_path, wished)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "network", "expected"),
+    [
+        # The files of SDXL Turbo and of a folder with Lightning's UNet, as published.
+        ({"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"}, {}, (4, 1.0)),
+        (
+            {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing", "prediction_type": "epsilon"},
+            {},
+            (4, 1.0),
+        ),
+        ({"_class_name": "LCMScheduler", "timestep_spacing": "leading"}, {}, (4, 1.0)),
+        ({"_class_name": "LCMScheduler"}, {"time_cond_proj_dim": 256}, (4, 8.0)),
+        # SDXL's own, SD1.5's own, and a checkpoint of zero terminal SNR.
+        ({"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"}, {}, (None, None)),
+        ({"_class_name": "PNDMScheduler"}, {"time_cond_proj_dim": None}, (None, None)),
+        ({"_class_name": "UniPCMultistepScheduler", "timestep_spacing": "trailing"}, {}, (None, None)),
+        (
+            {"_class_name": "DDIMScheduler", "timestep_spacing": "trailing", "prediction_type": "v_prediction"},
+            {},
+            (None, None),
+        ),
+        (
+            {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True},
+            {},
+            (None, None),
+        ),
+    ],
+)
+def test_models_of_few_steps_are_told_by_their_scheduler(
+    scheduler: dict[str, Any], network: dict[str, Any], expected: tuple[int | None, float | None]
+) -> None:
+    found = few_steps.suited(scheduler, network)
+    assert (found.steps, found.guidance_scale) == expected
+
+
+def test_what_the_configurations_show_counts_least(tmp_path: Path) -> None:
+    turbo = Defaults(steps=4, guidance_scale=1.0)
+    assert made_for(None, Wished(), turbo).defaults == turbo
+    (tmp_path / FILE).write_text(json.dumps({"steps": 2}))
+    assert made_for(tmp_path, Wished(guidance=2.0), turbo).defaults == Defaults(steps=2, guidance_scale=2.0)
