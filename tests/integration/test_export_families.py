@@ -6,10 +6,10 @@ from export.exporter import export
 from export.options import Options
 from export.source import open_source
 from families import graphs
-from families.facts import ModelFacts
+from families.manifest import Manifest
 
 
-def exported(folder: Path, repository: Path) -> ModelFacts:
+def exported(folder: Path, repository: Path) -> Manifest:
     return export(open_source(str(folder), {}), Options(repository, "x")).manifest
 
 
@@ -19,6 +19,7 @@ def test_a_flux_without_guidance_and_a_net_of_double_blocks_alone(tmp_path: Path
     folder = make(tmp_path / "source", guidance=False, union=False, depth=(3, 0), kind="canny", seed=1)
     card = exported(folder, tmp_path / "repository")
     assert not card.distilled and card.controls == ("canny",)
+    assert (card.defaults.steps, card.defaults.guidance_scale) == (4, None)
     assert "distilled" not in graphs.part(card, graphs.unet("x")).input_names
     assert "mode" not in graphs.part(card, graphs.controlnet("x", "canny")).input_names
 
@@ -29,4 +30,5 @@ def test_an_sdxl_whose_guidance_is_an_input(tmp_path: Path) -> None:
     folder = make(tmp_path / "source", seed=1, prediction_type="v_prediction", controls=False, time_cond_proj_dim=16)
     card = exported(folder, tmp_path / "repository")
     assert card.distilled and not card.controls
+    assert (card.defaults.steps, card.defaults.guidance_scale) == (4, 8.0)
     assert graphs.part(card, graphs.unet("x")).input_names[:5] == ("sample", "timestep", "text", "vector", "distilled")
