@@ -1,5 +1,6 @@
 """The running mesh that most tests share, started by the code of `make up` on free ports."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError(f"{', '.join(sorted(wrong))}: asks the mesh; add it to tests/rigs/schedule.py")
     if hasattr(config, "workerinput"):
         longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage less often, and not among the million objects that collecting tests made: that took a quarter of
+    the processor's time, and stopped a test for seconds where the machine was busy."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(optionalhook=True)
