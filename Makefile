@@ -59,7 +59,7 @@ test-faults: ## Test what happens when services fail
 
 test-parity-full: setup models ## Compare every feature with every scheduler with diffusers; writes docs/parity.md
 	@$(BIN)/python -m pytest tests/parity/test_parity_matrix.py tests/parity/test_parity_sdxl.py \
-	  tests/parity/test_parity_flux.py --every-case --parity-table docs/parity.md
+	  tests/parity/test_parity_flux.py tests/parity/test_parity_concat.py --every-case --parity-table docs/parity.md
 
 fuzz: setup ## Test hostile pictures and parameters with Hypothesis' deep profile
 	@$(BIN)/python -m pytest tests/unit/mesh/test_fuzz_pictures.py tests/unit/preprocess_svc/test_fuzz_controls.py --hypothesis-profile=deep

@@ -62,6 +62,14 @@ def main(
         list[str] | None,
         typer.Option(metavar="KIND=SOURCE", help="A ControlNet for this kind of control; may be repeated."),
     ] = None,
+    control_kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Kind of the control picture that the model itself reads, without a ControlNet: `canny` for "
+            "FLUX.1-Canny-dev, `depth` for FLUX.1-Depth-dev. Its files do not say it.",
+        ),
+    ] = None,
     tokenizer: Annotated[
         Path | None,
         typer.Option(
@@ -107,6 +115,9 @@ def main(
     model; no connection is opened. One that was trained for v-prediction must say so by tensors `v_pred` and `ztsnr`,
     as trainers write them. A pickle (.ckpt, .pt, .bin) is refused.
 
+    **A model that reads a control picture or a mask itself:** `python -m export ./FLUX.1-Canny-dev --name flux-canny
+    --control-kind canny`. SD1.5 and SDXL for inpainting (9 channels) and FLUX Fill need no option.
+
     **From the hub:** `python -m export stable-diffusion-v1-5/stable-diffusion-v1-5 --name sd15 --controlnet
     canny=lllyasviel/control_v11p_sd15_canny`
 
@@ -121,7 +132,7 @@ def main(
     """
     console = Console(stderr=True)
     with telling(console, "exported"):
-        opened = open_source(source, _pairs(controlnet or []), offline, tokenizer)
+        opened = open_source(source, _pairs(controlnet or []), offline, tokenizer, control_kind)
         wished = Wished(size, steps, guidance, scheduler, tuple(trained_size or ()))
         options = Options(repository, name or default_name(source), target.value, force, threads, wished)
         if check_configs or configs_only:

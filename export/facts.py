@@ -29,6 +29,12 @@ def _facts(source: Source, name: str) -> ModelFacts:
             f"{name!r} is not available: names that begin with {ANNOTATORS!r} are for annotators; give another --name"
         )
     try:
-        return FAMILIES[source.family].facts(source, name)
+        facts = FAMILIES[source.family].facts(source, name)
     except ValueError as error:
         raise SourceRefused(str(error)) from error
+    if source.control is not None and facts.own_control is None:
+        raise SourceRefused(
+            "--control-kind is for a model that reads a control picture beside the latents, such as FLUX.1-Canny-dev; "
+            "this one reads none"
+        )
+    return facts

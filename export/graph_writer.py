@@ -22,6 +22,7 @@ from export.parts import Source
 from families import graphs as names
 from families.facts import ModelFacts
 from families.manifest import GraphFacts
+from families.pictures import encoder_inputs
 
 GRAPH_FILE = "model.onnx"
 
@@ -62,7 +63,9 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
             chain.check(family, facts, modules, sessions, nets, tolerance)
     begin("fitting previews")
     encoder = sessions[names.vae_encoder(facts.name)]
-    fitted = preview.fit(lambda pictures: np.asarray(encoder.run(["mean"], {"image": pictures})[0]), facts.downscale)
+    fitted = preview.fit(
+        lambda pictures: np.asarray(encoder.run(["mean"], encoder_inputs(facts, pictures))[0]), facts.downscale
+    )
     return Made({graph: graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}, fitted)
 
 

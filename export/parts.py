@@ -57,8 +57,9 @@ class Source:
     """A checked model in the folder `root`, or in a single file (None).
 
     `label` names it without any path; `family` is a row of the families' table; `index` is model_index.json; `parts`
-    and `tokenizers` have the names of sub-folders as keys, `controlnets` kinds of control, or names of unions. `kept`
-    lives as long as it does: what removes temporary files at its end.
+    and `tokenizers` have the names of sub-folders as keys, `controlnets` kinds of control, or names of unions;
+    `control` is the kind of the picture that the model itself reads, if it does. `kept` lives as long as it does: what
+    removes temporary files at its end.
     """
 
     root: Path | None
@@ -70,6 +71,7 @@ class Source:
     scheduler: Mapping[str, Any]
     controlnets: Mapping[str, Part]
     kept: object = None
+    control: str | None = None
 
     def files(self) -> tuple[Path, ...]:
         """Every file that affects the export, once, in a fixed order."""

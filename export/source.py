@@ -18,6 +18,7 @@ from export.families.table import FAMILIES
 from export.hostile import one_line, read_object, refusing, require_plain_files, shown
 from export.parts import TOKENIZER_FILES, ControlNetSource, Part, Source
 from export.single_files import opening
+from families.facts import MASKED_CONTROLS, is_name
 
 DEMO = "demo"
 DEMO_WEIGHTS = Path(__file__).parents[1] / "demo" / "weights"
@@ -34,13 +35,17 @@ def default_name(source: str) -> str:
 
 
 def open_source(
-    source: str, controlnets: Mapping[str, str], offline: bool = False, tokenizer: Path | None = None
+    source: str,
+    controlnets: Mapping[str, str],
+    offline: bool = False,
+    tokenizer: Path | None = None,
+    control: str | None = None,
 ) -> Source:
     """Check `source` (a folder, a hub id, a safetensors file or `demo`) and its ControlNets.
 
     ControlNets are those of `controlnets` (kind -> folder, hub id or safetensors file) and the `controlnet-<kind>`
     sub-folders of the source; an explicit one takes precedence. `tokenizer` is the folder of a single file's tokenizer,
-    if that is not CLIP's own.
+    if that is not CLIP's own. `control` is the kind of the control picture that the model itself reads, if it does.
     Raises SourceRefused or HubUnreachable.
     """
     with refusing("source"):
@@ -50,7 +55,16 @@ def open_source(
             raise SourceRefused("--tokenizer is for a model in a single file; a folder has its own in tokenizer/")
         else:
             opened = _of_folder(source, offline)
-        return _complete(opened, controlnets, offline)
+        return _complete(replace(opened, control=_kind(control)), controlnets, offline)
+
+
+def _kind(control: str | None) -> str | None:
+    """`control`, if it is a kind whose picture can be read beside the latents. Raises SourceRefused."""
+    if control is not None and not is_name(control):
+        raise SourceRefused(f"--control-kind: {shown(control)} is not a kind of control such as canny or depth")
+    if control in MASKED_CONTROLS:
+        raise SourceRefused(f"--control-kind: hints of {control!r} have a mask, which is no picture")
+    return control
 
 
 def _complete(opened: Source, controlnets: Mapping[str, str], offline: bool) -> Source:

@@ -17,8 +17,9 @@ from pathlib import Path
 import msgspec
 from tritonclient.grpc import model_config_pb2 as triton
 
-from families.graphs import PICTURE, part_config
+from families.graphs import part_config
 from families.manifest import GraphFacts, ManifestError, write_card
+from families.pictures import PICTURE
 from families.profiles import CPU, Profile, Runtime
 from families.tensors import Part, Tensor, stride_of
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -101,6 +101,18 @@ class Vector(msgspec.Struct, frozen=True, kw_only=True):
 SIZE_NUMBERS = 6
 
 
+class Concat(msgspec.Struct, frozen=True, kw_only=True):
+    """What a denoiser reads in further channels beside the latents, the same at every step: the hint of a control, or
+    a mask and what it leaves of the picture."""
+
+    control: str | None = None
+    """Kind of the control whose hint's latents these are: one without a ControlNet, of which every request has exactly
+    one, with neither weight nor window (FLUX Control). None: the mask and the latents of the masked picture."""
+    mask: Literal["cells", "blocks"] = "cells"
+    """How the mask is read: `cells` is one channel in front of the picture's (Stable Diffusion), `blocks` a channel
+    behind them for each pixel of a cell (FLUX Fill)."""
+
+
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The facts of one model that shape its graphs; read from its configuration files alone, without weights."""
 
@@ -129,6 +141,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an empty negative prompt is zeros in place of its encoding (diffusers' force_zeros_for_empty_prompt)."""
     distilled: bool = False
     """Whether the guidance scale is an input of the denoiser, which then needs no negative row."""
+    concat: Concat | None = None
+    """What the denoiser reads beside the latents; None: nothing."""
     patch: int = 1
     """Latent cells on each side of what a transformer reads as one token."""
     scheduler: dict[str, Any]
@@ -142,13 +156,37 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
         kinds = [kind for net in self.nets for kind in net.kinds]
         if twice := sorted({kind for kind in kinds if kinds.count(kind) > 1}):
             raise ValueError(f"two ControlNets take hints of {twice}")
+        if self.own_control is not None:
+            check_name(self.own_control)
+            if self.own_control in kinds:
+                raise ValueError(f"the model reads hints of {self.own_control!r} itself: leave out its ControlNet")
         if not self.encoders:
             raise ValueError("a model needs a text encoder")
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """Kinds of control that the model has a ControlNet for, sorted."""
-        return tuple(sorted(kind for net in self.nets for kind in net.kinds))
+        """Kinds of control that the model reads itself or has a ControlNet for, sorted."""
+        own = [self.own_control] if self.own_control is not None else []
+        return tuple(sorted([*own, *(kind for net in self.nets for kind in net.kinds)]))
+
+    @property
+    def own_control(self) -> str | None:
+        """The kind of control whose hints the denoiser reads itself, without a ControlNet; None if it reads none."""
+        return None if self.concat is None else self.concat.control
+
+    @property
+    def repaints(self) -> bool:
+        """Whether the denoiser reads a mask and the masked picture: it repaints, and does nothing else."""
+        return self.concat is not None and self.concat.control is None
+
+    @property
+    def concat_channels(self) -> int:
+        """Channels that the denoiser reads beside those of the latents."""
+        if self.concat is None:
+            return 0
+        if self.concat.control is not None:
+            return self.latent_channels
+        return self.latent_channels + (1 if self.concat.mask == "cells" else self.downscale**2)
 
     def net_of(self, kind: str) -> Net:
         """The ControlNet that takes hints of `kind`. Raises KeyError if there is none."""

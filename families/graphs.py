@@ -16,6 +16,7 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from families.facts import ModelFacts, Net
+from families.pictures import PICTURE, encoder_tensors
 from families.profiles import CPU, Profile, Runtime, profile_of
 from families.table import family_of
 from families.tensors import Part, Tensor
@@ -109,7 +110,6 @@ def repository_names(facts: ModelFacts) -> tuple[str, ...]:
 
 TIMESTEP = Tensor("timestep", "FP32", (1,))
 GUIDANCE = Tensor("guidance", "FP32", (1,))
-PICTURE = Tensor("image", "UINT8", ("H", "W", 3))
 
 
 def latents(facts: ModelFacts, name: str) -> Tensor:
@@ -163,6 +163,7 @@ def _parts(facts: ModelFacts) -> tuple[Part, ...]:
     words = [Tensor("hidden", "FP32", (facts.text_tokens, facts.text_width))]
     words += [Tensor("pooled", "FP32", (facts.vector.pooled,))] if facts.vector else []
     addends = (*residual_tensors(facts, "a"), *residual_tensors(facts, "b"))
+    beside = [Tensor("concat", "FP32", (facts.concat_channels, "h", "w"))] if facts.concat else []
     return (
         Part(text_encoder(m), "text_encoder", (*tokens, *skipped), tuple(words)),
         *(
@@ -171,9 +172,9 @@ def _parts(facts: ModelFacts) -> tuple[Part, ...]:
         ),
         Part(no_control(m), "denoiser", (sample, text) if _has_rows(residuals) else (sample,), residuals),
         Part(add_residuals(m), "denoiser", addends, residuals),
-        Part(unet(m), "denoiser", (*shared, GUIDANCE, *residuals), (latents(facts, "prediction"),)),
+        Part(unet(m), "denoiser", (*shared, *beside, GUIDANCE, *residuals), (latents(facts, "prediction"),)),
         Part(vae_decoder(m), "vae", (latents(facts, "latents"),), (PICTURE,)),
-        Part(vae_encoder(m), "vae", (PICTURE,), (latents(facts, "mean"), latents(facts, "deviation"))),
+        Part(vae_encoder(m), "vae", encoder_tensors(facts), (latents(facts, "mean"), latents(facts, "deviation"))),
     )
 
 

@@ -71,6 +71,8 @@ DEFAULT_GUIDANCE = 7.5
 """The default of diffusers' Stable Diffusion pipelines, for models whose cards say nothing else."""
 DEFAULT_STRENGTH = 0.8
 """The default of diffusers' image-to-image pipelines."""
+DEFAULT_REPAINTING = 1.0
+"""The default of its pipelines for models that read a mask."""
 DEFAULT_WEIGHT = 1.0
 """The scale at which a ControlNet is trained."""
 DEFAULT_END = 1.0

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from prometheus_client import Histogram
 
 from controlmesh.v1 import preprocess_pb2, preprocess_pb2_grpc, types_pb2
@@ -18,6 +17,7 @@ from families.limits import (
 )
 from families.loaded import LoadedModels
 from families.manifest import Manifest
+from families.pictures import encoder_inputs
 from families.table import family_of
 from mesh.admission import Admission
 from mesh.concurrency import both, together
@@ -128,13 +128,14 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
             ],
             prompt=words.prompt,
             negative_prompt=words.negative_prompt,
+            reads_masked=model.repaints and mask is not None,
         )
 
     async def _posterior(self, made: MadeHint, model: Manifest) -> types_pb2.Posterior | None:
         """What the VAE makes of a hint; None for models that read hints as they are."""
         if family_of(model).hint == "pixels":
             return None
-        inputs: dict[str, NDArray[np.generic]] = {"image": np.ascontiguousarray(made.pixels[None, ..., :3])}
+        inputs = encoder_inputs(model, np.ascontiguousarray(made.pixels[None, ..., :3]))
         ask = partial(self._triton.infer, graphs.vae_encoder(model.name), inputs, ["mean", "deviation"])
         found = await sound(ask, _BROKEN_VAE)
         return types_pb2.Posterior(

@@ -99,7 +99,16 @@ def repository(tiny_weights: Path, tiny_sdxl: Path, tiny_flux: Path, tmp_path_fa
     with first(tmp_path_factory, "repository") as mine:
         for source in sources if mine else ():
             subprocess.run([sys.executable, "-m", "export", *source, "--repository", folder], check=True, cwd=ROOT)
+        if mine:
+            command = [sys.executable, "-m", "tests.rigs.tiny_concat", ROOT / "build" / "tiny-concat", folder]
+            subprocess.run(command, check=True, cwd=ROOT)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_concat(repository: Path) -> Path:
+    """The models of tests/rigs/tiny_concat.py in diffusers format, below one folder; `repository` has them too."""
+    return ROOT / "build" / "tiny-concat"
 
 
 @pytest.fixture(scope="session")

@@ -49,13 +49,14 @@ def residual_scale(hint: Hint, facts: ModelFacts, rows: int, guess_mode: bool = 
     return scale
 
 
-def _constant(task: Task) -> dict[str, Array]:
+def _constant(task: Task, concat: Array | None) -> dict[str, Array]:
     """What every step of a task reads alike, whatever controls act: by the names that the model's graphs declare."""
     known: dict[str, Array | None] = {
         "text": task.text[None],
         "vector": None if task.vector is None else task.vector[None],
         "guidance": np.array([[_guidance(task)]], np.float32),
         "distilled": np.array([[task.guidance_scale]], np.float32),
+        "concat": concat,
     }
     declared = [tensor.name for tensor in graphs.step_inputs(task.facts) if tensor.name not in MOVING]
     return {name: value for name in declared if (value := known[name]) is not None}
@@ -116,13 +117,16 @@ class Denoiser:
         self._registered: set[str] = set()
 
     @asynccontextmanager
-    async def open(self, task: Task, hints: Sequence[Array] = ()) -> AsyncIterator[Prediction]:
+    async def open(
+        self, task: Task, hints: Sequence[Array] = (), concat: Array | None = None
+    ) -> AsyncIterator[Prediction]:
         """Place the task's constant tensors and yield its `Prediction`; leaving the context frees the memory.
 
-        hints: for models that read them as latents, a draw of each of the task's, in its order.
+        hints: for models that read them as latents, a draw of each of the task's, in its order; concat: what the model
+        reads beside the latents, FLOAT32 [1, channels, h, w].
         """
         rows = task.text.shape[0]
-        tensors = _constant(task)
+        tensors = _constant(task, concat)
         for index, hint in enumerate(task.hints):
             net = task.facts.net_of(hint.kind)
             if hint.pixels is None:

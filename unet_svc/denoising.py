@@ -1,6 +1,6 @@
 """Denoise one picture: check the request against its scheduler, then run the scheduler's loop."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from families.limits import DEFAULT_END, DEFAULT_WEIGHT
 from families.table import family_of
 from mesh.errors import InvalidInput
 from unet_svc.canvas import draw_canvas
@@ -52,6 +53,7 @@ class Denoising:
         notes = (*instead, *options.notes)
         if task.guess_mode and family_of(task.facts).control_rows == "positive":
             notes = (*notes, f"guess_mode was not applied: controls of model {task.facts.name} act on all rows alike")
+        notes = (*notes, *_not_applied(task))
         if kind.most_steps:
             _check_steps(kind, task)
         skipped = None if task.initial is None else task.skipped
@@ -74,6 +76,11 @@ class Denoising:
     def hints(self) -> tuple[NDArray[np.generic], ...]:
         """Of a model that reads hints as latents: a draw of each of the task's, FLOAT32 [1, channels, h, w] each."""
         return tuple(hint.numpy() for hint in self._canvas.hints)
+
+    @property
+    def concat(self) -> NDArray[np.generic] | None:
+        """What the model reads beside the latents, FLOAT32 [1, channels, h, w]; None if it reads nothing."""
+        return None if self._canvas.concat is None else self._canvas.concat.numpy()
 
     async def run(self, predict: Predict) -> AsyncGenerator[Step, None]:
         """Run the loop and yield after every model call; the last `Step` has the finished latents.
@@ -101,6 +108,23 @@ async def denoise(task: Task, predict: Predict) -> AsyncGenerator[Step, None]:
             yield step
 
 
+def _not_applied(task: Task) -> Iterator[str]:
+    """Notes on a weight and a window of the control that the model itself reads: there is nothing to scale or leave
+    out."""
+    if task.control is None:
+        return
+    for field, sent, usual in (
+        ("weight", task.control.weight, DEFAULT_WEIGHT),
+        ("start", task.control.start, 0.0),
+        ("end", task.control.end, DEFAULT_END),
+    ):
+        if sent != usual:
+            yield (
+                f"controls[{task.control.index}].{field} was not applied: model {task.facts.name} reads the hint of "
+                f"{task.control.kind} itself, at every step as it is"
+            )
+
+
 def _check_steps(kind: SchedulerKind, task: Task) -> None:
     most = int(kind.cls.from_config(task.facts.scheduler).config[kind.most_steps])
     if task.steps > most:
@@ -108,6 +132,11 @@ def _check_steps(kind: SchedulerKind, task: Task) -> None:
 
 
 def _check_inversion(kind: SchedulerKind, task: Task) -> None:
+    if task.facts.repaints:
+        raise InvalidInput(
+            f"{kind.name} turns a whole picture into noise, and model {task.facts.name} repaints parts: name another",
+            field="scheduler",
+        )
     if task.initial is None:
         raise InvalidInput(f"{kind.name} inverts an initial picture, but none was sent; send one", field="initial")
     for field, sent in (("mask", task.mask), ("noise", task.noise)):

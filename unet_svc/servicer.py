@@ -57,7 +57,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         notes = [*denoising.notes, *far_outside(model.name, model.sizes, model.defaults, size, task.guidance_scale)]
         async with (
             self._admission,
-            self._denoiser.open(task, denoising.hints) as predict,
+            self._denoiser.open(task, denoising.hints, denoising.concat) as predict,
             aclosing(denoising.run(predict)) as steps,
         ):
             async for step in steps:
@@ -161,6 +161,8 @@ def _limits(model: Manifest) -> unet_pb2.Limits:
         reads_sizes=model.vector is not None and model.vector.sizes,
         true_guidance=family.true_guidance,
         reads_clip_skip=family.skips != "none",
+        needs_mask=model.repaints,
+        own_control=model.own_control or "",
     )
 
 

@@ -51,7 +51,8 @@ class Task:
 
     text: FLOAT32 [rows, tokens, width]; vector: FLOAT32 [rows, width], None for models that read none;
     noise: FLOAT32 [1, channels, h, w] of unit variance, used instead of the seed's; mask: UINT8 [height, width] in
-    pixels, 255 where the initial picture is repainted; the others as in DenoiseRequest.
+    pixels, 255 where the initial picture is repainted; masked: what the mask leaves of it, control: the hint that the
+    model itself reads, each None for models that do not; the others as in DenoiseRequest.
     """
 
     facts: ModelFacts
@@ -73,11 +74,14 @@ class Task:
     preview_every: int = 0
     vector: Array | None = None
     true_guidance_scale: float = 1.0
+    masked: Posterior | None = None
+    control: Hint | None = None
 
     @property
     def share(self) -> float:
         """The share of the steps to run on an initial picture."""
-        return limits.DEFAULT_STRENGTH if self.strength is None else self.strength
+        usual = limits.DEFAULT_REPAINTING if self.facts.repaints else limits.DEFAULT_STRENGTH
+        return usual if self.strength is None else self.strength
 
     @property
     def skipped(self) -> int:
@@ -125,6 +129,7 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         sent = len(conditioning.hints)
         raise InvalidInput(f"at most {family.most_controls} hints are allowed, not {sent}", field="hints")
     cells = (1, facts.latent_channels, conditioning.height // facts.downscale, conditioning.width // facts.downscale)
+    hints = [_read_hint(index, hint, conditioning, facts, cells) for index, hint in enumerate(conditioning.hints)]
     task = Task(
         facts=facts,
         # Without guidance the negative row would be computed and discarded.
@@ -132,7 +137,7 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         # Ensembles take kinds in sorted order; a stable sort keeps two hints of one kind in the caller's order.
         hints=tuple(
             sorted(
-                (_read_hint(index, hint, conditioning, facts, cells) for index, hint in enumerate(conditioning.hints)),
+                (hint for hint in hints if hint.kind != facts.own_control),
                 key=lambda hint: (facts.net_of(hint.kind).name, hint.kind),
             )
         ),
@@ -154,13 +159,32 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         preview_every=request.preview_every,
         vector=_read_vector(conditioning, facts, rows=2 if guided else 1),
         true_guidance_scale=request.true_guidance_scale if guided and family.true_guidance else 1.0,
+        masked=_read_posterior(request.masked, "masked", facts, cells, field="masked")
+        if facts.repaints and request.HasField("masked")
+        else None,
+        control=_own_control(hints, facts),
     )
     for field, sent in (("mask", task.mask is not None), ("strength", task.strength is not None)):
         if sent and task.initial is None:
             raise InvalidInput(
                 f"{field} needs an initial picture, but none was sent: send one or remove {field}", field=field
             )
+    if facts.repaints and (task.mask is None or task.masked is None):
+        field = "mask" if task.mask is None else "masked"
+        raise InvalidInput(f"{field} is missing: model {facts.name!r} repaints what a mask marks", field=field)
     return task
+
+
+def _own_control(hints: list[Hint], facts: ModelFacts) -> Hint | None:
+    """The one hint that the model itself reads; None for models that read none."""
+    if facts.own_control is None:
+        return None
+    own = [hint for hint in hints if hint.kind == facts.own_control]
+    if len(own) != 1:
+        raise InvalidInput(
+            f"model {facts.name!r} reads exactly one hint of {facts.own_control}, not {len(own)}", field="hints"
+        )
+    return own[0]
 
 
 def _check_ranges(*fields: tuple[str, float, limits.Range]) -> None:

@@ -83,9 +83,14 @@ class VaeServicer(vae_pb2_grpc.VaeServiceServicer):
         """Encode a picture to its posterior; see the .proto."""
         facts = await self._models.seek(request.model, self._is_served)
         _check_size(facts, request.width, request.height)
+        mask = None
+        if request.HasField("mask"):
+            if not facts.repaints:
+                raise InvalidInput(f"mask is not read by model {facts.name!r}: remove it", field="mask")
+            mask = _read_mask(request.mask, request.height, request.width)
         async with self._admission:
             pixels = await self._fitted(request.image.content, request.width, request.height)
-            mean, deviation = await encode_picture(self._triton, facts, pixels)
+            mean, deviation = await encode_picture(self._triton, facts, pixels, mask)
         posterior = types_pb2.Posterior(model=facts.name, mean=to_message(mean), deviation=to_message(deviation))
         return vae_pb2.EncodeResponse(posterior=posterior)
 
@@ -110,7 +115,11 @@ def _mask_of(request: vae_pb2.DecodeRequest, height: int, width: int) -> Pixels 
         return None
     if has != (True, True):
         raise InvalidInput("original and mask belong together; send both or neither", field="mask")
-    mask = to_array(request.mask, field="mask", ndim=2, dtype="uint8")
+    return _read_mask(request.mask, height, width)
+
+
+def _read_mask(sent: types_pb2.Tensor, height: int, width: int) -> Pixels:
+    mask = to_array(sent, field="mask", ndim=2, dtype="uint8")
     if mask.shape != (height, width):
         raise InvalidInput(f"mask must be {[height, width]}, not {list(mask.shape)}", field="mask")
     return mask.astype(np.uint8, copy=False)

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from families import graphs
 from families.facts import ModelFacts
+from families.pictures import encoder_inputs
 from families.soundness import is_flat, is_smooth, lacks_colour, rough_latents, shows
 from mesh.errors import InternalError
 from mesh.pictures import Pixels
@@ -71,8 +72,12 @@ async def _decoded(triton: Triton, facts: ModelFacts, latents: Array) -> Array:
     return (await triton.infer(graphs.vae_decoder(facts.name), {"latents": latents}, ["image"]))["image"]
 
 
-async def encode_picture(triton: Triton, facts: ModelFacts, pixels: Pixels) -> tuple[Array, Array]:
+async def encode_picture(
+    triton: Triton, facts: ModelFacts, pixels: Pixels, mask: Pixels | None = None
+) -> tuple[Array, Array]:
     """Encode a picture UINT8 [height, width, 3], whose sides are multiples of the model's downscale, to its posterior.
+
+    mask: UINT8 [height, width], 255 where the picture is hidden; only of models that repaint.
 
     Returns mean and standard deviation, FLOAT32 [1, channels, h, w] each, scaled.
 
@@ -80,8 +85,9 @@ async def encode_picture(triton: Triton, facts: ModelFacts, pixels: Pixels) -> t
         InternalError: the posterior is not finite.
         MeshError: as `Triton.infer`.
     """
+    inputs = encoder_inputs(facts, pixels[None], None if mask is None else mask[None])
     answer = await sound(
-        lambda: triton.infer(graphs.vae_encoder(facts.name), {"image": pixels[None]}, ["mean", "deviation"]),
+        lambda: triton.infer(graphs.vae_encoder(facts.name), inputs, ["mean", "deviation"]),
         not_finite("the latents of the initial picture", "the weights of the model's VAE may be broken"),
     )
     return answer["mean"], answer["deviation"]

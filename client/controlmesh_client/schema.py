@@ -145,6 +145,8 @@ class LimitsBody(TypedDict):
     reads_sizes: bool
     true_guidance: bool
     reads_clip_skip: bool
+    needs_mask: bool
+    own_control: str
 
 
 class ModelBody(TypedDict):

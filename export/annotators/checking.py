@@ -14,7 +14,8 @@ from export import verify
 from export.annotators.architecture import Graph, Loaded
 from export.errors import Mismatch
 from families.annotators import SMALLEST, STRIDES
-from families.graphs import PICTURE, Part
+from families.pictures import PICTURE
+from families.tensors import Part
 
 TOLERANCE = 1e-4
 """Largest difference of a map, as a share of the map's largest magnitude: a fortieth of a grey level."""

@@ -16,8 +16,8 @@ from export.graph_writer import GRAPH_FILE, counted, graph_facts, threads
 from export.hostile import refusing
 from export.options import Options, Progress
 from families import annotators
-from families.graphs import PICTURE
 from families.manifest import GraphFacts
+from families.pictures import PICTURE
 
 
 def make_graphs(

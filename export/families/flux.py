@@ -1,5 +1,6 @@
 """FLUX.1 and what is shaped like it: CLIP and T5, a FluxTransformer2DModel, an AutoencoderKL with a shift;
-FluxControlNetModels of any depth, and unions of seven kinds."""
+FluxControlNetModels of any depth, and unions of seven kinds. Transformers that also read a control picture (Control)
+or a masked picture and its mask (Fill) say so by the number of their channels."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ from export import tokens
 from export.errors import Misfit, SourceRefused
 from export.families import flux_settings
 from export.families.family import ExportFamily, Row
-from export.families.flux_settings import MODES, PATCH, WORDS
+from export.families.flux_settings import CELL, MODES, PATCH, WORDS
 from export.families.unions import union_kinds
 from export.hostile import shown
 from export.parts import Modules, Part, Source
 from families import graphs as names
 from families.defaults import Defaults
-from families.facts import Encoder, ModelFacts, Net, Vector
+from families.facts import Concat, Encoder, ModelFacts, Net, Vector
 from families.flux import FLUX
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ class Flux(ExportFamily):
     name = FLUX.name
     shape = "FLUX-shaped"
     expected = (
-        "Expected is a FLUX-shaped pipeline: a CLIPTextModel, a T5EncoderModel, a FluxTransformer2DModel, "
-        "an AutoencoderKL with a factor of 8."
+        "Expected is a FLUX-shaped pipeline: a CLIPTextModel, a T5EncoderModel, a FluxTransformer2DModel that reads "
+        "latents alone, or with those of a control picture (Control), or of a masked picture and the mask (Fill), an "
+        "AutoencoderKL with a factor of 8."
     )
     pipelines = frozenset(
         {
@@ -69,12 +71,7 @@ class Flux(ExportFamily):
                     f"{what} is {given} wide but the transformer expects {wanted}: these parts are not of the same "
                     "model"
                 )
-        if transformer["in_channels"] != PATCH**2 * _latents(transformer):
-            raise SourceRefused(
-                f"the transformer reads {transformer['in_channels']} channels and makes "
-                f"{PATCH**2 * _latents(transformer)}: FLUX Control and Fill, which read a picture beside the latents, "
-                "are not supported"
-            )
+        _concat(transformer, source.control)
         if _latents(transformer) != vae["latent_channels"]:
             raise SourceRefused(
                 f"the VAE has {vae['latent_channels']} latent channels but the transformer makes "
@@ -154,6 +151,7 @@ class Flux(ExportFamily):
             nets=tuple(self.net(part, kind) for kind, part in sorted(source.controlnets.items())),
             vector=Vector(pooled=transformer["pooled_projection_dim"]),
             distilled=distilled,
+            concat=_concat(transformer, source.control),
             patch=PATCH,
             scheduler=dict(source.scheduler),
         )
@@ -250,6 +248,28 @@ class Flux(ExportFamily):
 def _latents(transformer: Mapping[str, Any]) -> int:
     """Latent channels that the transformer makes."""
     return int(transformer.get("out_channels") or transformer["in_channels"]) // PATCH**2
+
+
+def _concat(transformer: Mapping[str, Any], control: str | None) -> Concat | None:
+    """What the transformer reads beside the latents, as the number of its channels says; `control` is the kind of a
+    control picture. Raises SourceRefused for any other number, and for a control picture of no kind."""
+    made, reads = PATCH**2 * _latents(transformer), transformer["in_channels"]
+    filled = 2 * made + PATCH**2 * CELL**2
+    if reads == made:
+        return None
+    if reads == filled:
+        return Concat(mask="blocks")
+    if reads != 2 * made:
+        raise SourceRefused(
+            f"the transformer reads {reads} channels and makes {made}: expected are {made}, {2 * made} with a control "
+            f"picture (Control) or {filled} with a masked picture and the mask (Fill)"
+        )
+    if control is None:
+        raise SourceRefused(
+            "the transformer reads a control picture beside the latents, and its files do not say of which kind: add "
+            "--control-kind, which is canny for FLUX.1-Canny-dev and depth for FLUX.1-Depth-dev"
+        )
+    return Concat(control=control)
 
 
 def _width(config: Mapping[str, Any]) -> int:

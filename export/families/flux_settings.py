@@ -6,6 +6,8 @@ from export.families import checks
 from export.families.checks import Check
 
 PATCH = 2
+CELL = 8
+"""Pixels on each side of a latent cell."""
 # The unions of InstantX and Shakker Labs know these kinds, in the order of their modes.
 MODES: tuple[tuple[str, ...], ...] = (
     ("canny",),

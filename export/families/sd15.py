@@ -16,7 +16,6 @@ from families.sd15 import SD15
 
 _NETWORK: Mapping[str, checks.Check] = {
     **unet.NETWORK,
-    "in_channels": checks.exactly(4),
     "mid_block_type": checks.exactly("UNetMidBlock2DCrossAttn"),
     "addition_embed_type": checks.exactly(None),
 }
@@ -29,13 +28,13 @@ class Sd15(unet.UNetFamily):
     shape = "SD1.5-shaped"
     expected = (
         "Expected is an SD1.5-shaped pipeline: one CLIPTextModel, a UNet2DConditionModel with 4 input channels, "
-        "an AutoencoderKL with 4 latent channels and a factor of 8."
+        "or 9 for a mask and a masked picture, an AutoencoderKL with 4 latent channels and a factor of 8."
     )
-    # An inpaint pipeline passes only if its UNet has 4 input channels.
     pipelines = frozenset(
         {
             "StableDiffusionPipeline",
             "StableDiffusionControlNetPipeline",
+            "StableDiffusionControlNetInpaintPipeline",
             "StableDiffusionImg2ImgPipeline",
             "StableDiffusionInpaintPipeline",
         }
@@ -86,6 +85,7 @@ class Sd15(unet.UNetFamily):
             text_width=encoder.width,
             residuals=skips(unet.residuals(network["block_out_channels"], network["layers_per_block"])),
             nets=self.nets(source),
+            concat=unet.concat_of(network),
             scheduler=dict(source.scheduler),
         )
 

@@ -54,12 +54,13 @@ class Sdxl(unet.UNetFamily):
     shape = "SDXL-shaped"
     expected = (
         "Expected is an SDXL-shaped pipeline: a CLIPTextModel, a CLIPTextModelWithProjection, a UNet2DConditionModel "
-        "with 4 input channels and text_time embeddings, an AutoencoderKL with 4 latent channels and a factor of "
-        "8."
+        "with 4 input channels, or 9 for a mask and a masked picture, and text_time embeddings, an AutoencoderKL with "
+        "4 latent channels and a factor of 8."
     )
     pipelines = frozenset(
         {
             "StableDiffusionXLPipeline",
+            "StableDiffusionXLControlNetInpaintPipeline",
             "StableDiffusionXLControlNetPipeline",
             "StableDiffusionXLControlNetUnionPipeline",
             "StableDiffusionXLImg2ImgPipeline",
@@ -80,7 +81,6 @@ class Sdxl(unet.UNetFamily):
         "UNet2DConditionModel": {
             **_NETWORK,
             **unet.UNET,
-            "in_channels": checks.exactly(4),
             "addition_embed_type": checks.exactly("text_time"),
             "time_cond_proj_dim": checks.optional(checks.WIDTH),
         },
@@ -162,6 +162,7 @@ class Sdxl(unet.UNetFamily):
             text_width=sum(encoder.width for encoder in encoders),
             residuals=skips(unet.residuals(network["block_out_channels"], network["layers_per_block"])),
             nets=self.nets(source),
+            concat=unet.concat_of(network),
             vector=Vector(pooled=source.parts["text_encoder_2"].config["projection_dim"], sizes=True),
             zero_negative=bool(source.index.get("force_zeros_for_empty_prompt", True)),
             distilled=bool(network.get("time_cond_proj_dim")),

@@ -20,7 +20,7 @@ from export.hostile import shown
 from export.parts import Modules, Part, Source
 from families import graphs as names
 from families.defaults import Defaults
-from families.facts import Encoder, ModelFacts, Net, skips
+from families.facts import Concat, Encoder, ModelFacts, Net, skips
 from families.tensors import Dim
 
 if TYPE_CHECKING:
@@ -48,8 +48,13 @@ NETWORK: Mapping[str, Check] = {
 }
 """Settings that UNets and ControlNets share."""
 
+_LATENTS = 4
+_MASKED = _LATENTS + 1 + _LATENTS
+"""Channels of a UNet that reads the latents, a mask and the masked picture."""
+
 UNET: Mapping[str, Check] = {
-    "out_channels": checks.exactly(4),
+    "in_channels": checks.one_of(_LATENTS, _MASKED),
+    "out_channels": checks.exactly(_LATENTS),
     "up_block_types": UP,
     "mid_block_type": checks.exactly("UNetMidBlock2DCrossAttn"),
     "conv_out_kernel": checks.whole(9),
@@ -62,14 +67,14 @@ UNET: Mapping[str, Check] = {
 }
 
 CONTROLNET: Mapping[str, Check] = {
-    "in_channels": checks.exactly(4),
+    "in_channels": checks.exactly(_LATENTS),
     "conditioning_channels": checks.exactly(3),
     "conditioning_embedding_out_channels": checks.CHANNELS,
 }
 
 VAE: Mapping[str, Check] = {
     **checks.AUTOENCODER,
-    "latent_channels": checks.exactly(4),
+    "latent_channels": checks.exactly(_LATENTS),
     "latents_mean": checks.exactly(None),
     "latents_std": checks.exactly(None),
     "shift_factor": checks.exactly(None),
@@ -91,6 +96,11 @@ def residuals(block_out_channels: Sequence[int], layers_per_block: int) -> tuple
         if level < len(block_out_channels) - 1:
             rows.append((channels, 2 ** (level + 1)))
     return (*rows, (block_out_channels[-1], 2 ** (len(block_out_channels) - 1)))
+
+
+def concat_of(network: Mapping[str, Any]) -> Concat | None:
+    """What the UNet of this configuration reads beside the latents."""
+    return Concat() if network.get("in_channels", _LATENTS) == _MASKED else None
 
 
 def clip_encoders(source: Source, folders: Sequence[str], layers_left_out: int = 0) -> tuple[Encoder, ...]:

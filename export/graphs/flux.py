@@ -57,12 +57,12 @@ class Transformer(nn.Module):
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """sample FP32 [B,C,h,w], timestep FP32 [B,1], text FP32 [B,R,T,D], vector FP32 [B,R,P], distilled FP32 [B,1],
-        guidance FP32 [B,1], as far as `names` has them, residual_0 and residual_1 FP32 [B,n,patches,W]
-        -> prediction FP32 [B,C,h,w]."""
+        concat FP32 [B,K,h,w], guidance FP32 [B,1], as far as `names` has them, residual_0 and residual_1
+        FP32 [B,n,patches,W] -> prediction FP32 [B,C,h,w]."""
         model, inputs = self.model, dict(zip(self.names, tensors, strict=True))
         sample, text, count = inputs["sample"], inputs["text"], inputs["text"].shape[1]
         height, width = sample.shape[2] // PATCH, sample.shape[3] // PATCH
-        x = rows.repeat(model.x_embedder(packed(sample)), count)
+        x = rows.repeat(model.x_embedder(packed(rows.concatenated(inputs))), count)
         emb, context = embedding(model, inputs, inputs["vector"]), model.context_embedder(rows.merge(text))
         rope = self.positions(text.shape[2], height, width)
         for stack, added in (
@@ -148,7 +148,7 @@ def ids(height: int, width: int) -> Tensor:
 
 def _row(inputs: Mapping[str, Tensor], index: int, row: int) -> dict[str, Any]:
     """Arguments of diffusers' forward passes for one text row of one request."""
-    sample = inputs["sample"][index : index + 1]
+    sample = rows.concatenated(inputs)[index : index + 1]
     height, width = sample.shape[2] // PATCH, sample.shape[3] // PATCH
     distilled = inputs["distilled"][index] if "distilled" in inputs else None
     return {

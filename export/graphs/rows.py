@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor
 
 
@@ -18,3 +21,10 @@ def merge(x: Tensor) -> Tensor:
 def repeat(x: Tensor, rows: int) -> Tensor:
     """[B, ...] -> [B*R, ...]: every request's tensor once for each of its text rows."""
     return merge(x.unsqueeze(1).expand(-1, rows, *x.shape[1:]))
+
+
+def concatenated(inputs: Mapping[str, Tensor]) -> Tensor:
+    """What the first layer of a denoiser reads: `sample` FP32 [B,C,h,w], and behind its channels those of `concat`, if
+    the model reads more than the latents."""
+    sample = inputs["sample"]
+    return torch.cat([sample, inputs["concat"]], dim=1) if "concat" in inputs else sample

@@ -36,13 +36,13 @@ class UNet(nn.Module):
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """sample FP32 [B,4,h,w], timestep FP32 [B,1], text FP32 [B,R,T,D], vector FP32 [B,R,P+6], distilled FP32 [B,1],
-        guidance FP32 [B,1], as far as `names` has them, and n residuals FP32 [B,R,C_i,h_i,w_i]
+        concat FP32 [B,5,h,w], guidance FP32 [B,1], as far as `names` has them, and n residuals FP32 [B,R,C_i,h_i,w_i]
         -> prediction FP32 [B,4,h,w]."""
         model, inputs = self.model, dict(zip(self.names, tensors, strict=True))
         residuals = _residuals(inputs)
         emb = trunk.embedding(model, inputs)
         skips, x, emb = trunk.down_and_middle(
-            model, model.conv_in(inputs["sample"]), emb, inputs["text"], trunk.reads_vector(model)
+            model, model.conv_in(rows.concatenated(inputs)), emb, inputs["text"], trunk.reads_vector(model)
         )
         joined = [rows.merge(skip + residual) for skip, residual in zip(skips, residuals[:-1], strict=True)]
         x = x + rows.merge(residuals[-1])
@@ -77,7 +77,7 @@ def step(model: Any, inputs: Mapping[str, Tensor], added: Mapping[str, Any]) -> 
     """
     count = inputs["text"].shape[1]
     predicted = model(
-        rows.repeat(inputs["sample"], count),
+        rows.repeat(rows.concatenated(inputs), count),
         rows.repeat(inputs["timestep"], count).reshape(-1),
         encoder_hidden_states=rows.merge(inputs["text"]),
         return_dict=False,

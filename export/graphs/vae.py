@@ -62,15 +62,23 @@ class Encoder(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """image UINT8 [B,8h,8w,3] -> mean and standard deviation FP32 [B,C,h,w], scaled as the denoiser expects
-        latents: `mean + deviation * noise` is a draw, `mean` the mode."""
-        posterior = self.model.encode(from_bytes(image)).latent_dist
+    def forward(self, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """image UINT8 [B,8h,8w,3], for models that repaint also mask UINT8 [B,8h,8w], 128 or more where to hide it
+        -> mean and standard deviation FP32 [B,C,h,w], scaled as the denoiser expects latents: `mean + deviation *
+        noise` is a draw, `mean` the mode."""
+        picture = from_bytes(image)
+        if mask is not None:
+            picture = torch.where(mask[:, None] >= 128, 0.0, picture)
+        posterior = self.model.encode(picture).latent_dist
         return as_denoised(self.model, posterior.mean, posterior.std)
 
 
-def reference_posterior(model: Any, image: Tensor) -> tuple[Tensor, Tensor]:
-    """The same through VaeImageProcessor and AutoencoderKL.encode, as diffusers' image-to-image pipelines call them."""
+def reference_posterior(model: Any, image: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The same through VaeImageProcessor and AutoencoderKL.encode, as diffusers' image-to-image and inpainting
+    pipelines call them."""
     pixels = VaeImageProcessor(do_resize=False).preprocess(image.permute(0, 3, 1, 2).float() / 255)
+    if mask is not None:
+        marking = VaeImageProcessor(do_resize=False, do_normalize=False, do_binarize=True)
+        pixels = pixels * (marking.preprocess(mask[:, None].float() / 255) < 0.5)
     posterior = model.encode(pixels).latent_dist
     return as_denoised(model, posterior.mode(), posterior.std)

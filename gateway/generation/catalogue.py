@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from controlmesh.v1 import preprocess_pb2, unet_pb2
-from families.limits import DEFAULT_STRENGTH, SIDE, Range
-from gateway.generation.checks import whole, wrong
+from families.limits import DEFAULT_REPAINTING, DEFAULT_STRENGTH, SIDE, Range
 from gateway.generation.foreign import KINDS
 from gateway.generation.generation import Generation, Task
 from gateway.generation.refusals import Refusal, unknown
 from gateway.generation.services import Services
+from gateway.generation.suitable import check_limits, check_reads, check_walks
 from mesh.channels import outgoing
 from mesh.errors import InvalidInput, Unavailable
 
@@ -40,6 +40,11 @@ class Offer:
         """The family of a loaded model; empty for an unknown one."""
         loaded = self.model(model)
         return loaded.family if loaded else ""
+
+    def own_control(self, model: str) -> str:
+        """The kind of the control that a loaded model reads without a ControlNet; empty if it reads none."""
+        loaded = self.model(model)
+        return loaded.limits.own_control if loaded else ""
 
     def guidance(self, model: str, vendors: float) -> float:
         """The guidance scale of requests that leave it out: the vendor's, but for models whose guidance is an input,
@@ -181,8 +186,8 @@ class Catalogue:
 
         Raises:
             InvalidInput: an unknown model, scheduler, variant or control; the message lists the known ones. Also a
-                scheduler without the picture that it needs, a control without the mask that it needs, or a mask for one
-                that reads none.
+                scheduler or a model without the pictures that it needs, a control without the mask that it needs, or a
+                mask for one that reads none.
         """
         offer = await self.offer()
         name = generation.model or await self.default_model()
@@ -193,12 +198,13 @@ class Catalogue:
             # No ControlNet is used, so any kind is fine; preprocess_svc checks what the kind needs.
             return replace(generation, model=name).settled().with_seed()
         _check_controls(generation, offer, model.name)
-        _check_limits(generation, offer.side(model.name), model.limits if model.HasField("limits") else None)
+        check_limits(generation, offer.side(model.name), model.limits if model.HasField("limits") else None)
         scheduler = offer.scheduler(generation.scheduler or model.default_scheduler)
         if scheduler is None:
             sent = generation.scheduler or model.default_scheduler
             raise unknown("scheduler", sent, [known.name for known in offer.schedulers])
-        _check_walks(scheduler, model)
+        check_walks(scheduler, model)
+        check_reads(generation, model, scheduler)
         if scheduler.inverts and generation.image is None:
             raise InvalidInput(
                 f"scheduler {scheduler.name!r} needs an initial picture (`image`) to invert, and none was sent",
@@ -210,7 +216,7 @@ class Catalogue:
             raise unknown("algorithm_type", variant, offer.algorithm_types(), "no scheduler accepts it")
         strength = generation.strength
         if strength is None and generation.image is not None and not scheduler.inverts:
-            strength = DEFAULT_STRENGTH
+            strength = DEFAULT_REPAINTING if model.limits.needs_mask else DEFAULT_STRENGTH
         own = model.defaults
         return (
             replace(generation, model=name, scheduler=scheduler.name, strength=strength)
@@ -235,47 +241,6 @@ class Catalogue:
 
 def _bare(scheduler: str) -> str:
     return scheduler.strip().lower().removesuffix("scheduler")
-
-
-def _check_walks(scheduler: unet_pb2.Scheduler, model: unet_pb2.Model) -> None:
-    """Raise InvalidInput if nothing walks the model's kind of noise for this scheduler."""
-    if model.noise == "flow" and not scheduler.on_flow:
-        raise InvalidInput(
-            f"scheduler {scheduler.name} can't walk a flow, and model {model.name} is one: name another",
-            field="scheduler",
-        )
-    if model.noise != "flow" and scheduler.flow_only:
-        raise InvalidInput(
-            f"scheduler {scheduler.name} walks flows, and model {model.name} is none: name another", field="scheduler"
-        )
-
-
-def _check_limits(generation: Generation, side: Range, limits: unet_pb2.Limits | None) -> None:
-    """Raise InvalidInput for a size, or a number of controls, that the model does not make."""
-    for field, pixels in (("width", generation.width), ("height", generation.height)):
-        if pixels is not None:
-            whole(side)(field, pixels)
-    if limits is None:
-        return
-    if generation.true_guidance_scale is not None and not limits.true_guidance:
-        raise InvalidInput(
-            "true_guidance_scale is not supported by this model, which has guidance_scale only: remove it",
-            field="true_guidance_scale",
-        )
-    if generation.clip_skip and not limits.reads_clip_skip:
-        raise InvalidInput("clip_skip is not supported by this model: remove it or send 0", field="clip_skip")
-    for field in ("original_width", "original_height", "crop_left", "crop_top"):
-        if getattr(generation, field) and not limits.reads_sizes:
-            raise InvalidInput(f"{field} is not supported by this model, which reads no sizes: remove it", field=field)
-    pixels = (generation.width or 0) * (generation.height or 0)
-    if limits.most_pixels and pixels > limits.most_pixels:
-        raise wrong("width", f"so that width times height is at most {limits.most_pixels}", generation.width)
-    if limits.most_controls and len(generation.controls) > limits.most_controls:
-        raise InvalidInput(
-            f"controls: {generation.model or 'the model'} takes at most {limits.most_controls} at once, not "
-            f"{len(generation.controls)}",
-            field="controls",
-        )
 
 
 def _check_controls(generation: Generation, offer: Offer, model: str) -> None:

@@ -10,6 +10,7 @@ from families.limits import (
     CLIP_SKIP,
     DEFAULT_END,
     DEFAULT_GUIDANCE,
+    DEFAULT_REPAINTING,
     DEFAULT_STEPS,
     DEFAULT_STRENGTH,
     DEFAULT_WEIGHT,
@@ -148,7 +149,10 @@ class Generation:
         "A picture, as `image`, whose white marks what to repaint of `image`; left out: all of it."
     )
     strength: float | None = asked(
-        optional(number(STRENGTH)), f"How much of `image` to change; left out: {DEFAULT_STRENGTH:g}.", None
+        optional(number(STRENGTH)),
+        f"How much of `image` to change; left out: {DEFAULT_STRENGTH:g}, "
+        f"and {DEFAULT_REPAINTING:g} for models that need a mask.",
+        None,
     )
     guess_mode: bool = asked(flag, "Guess mode: the controls lead, and the prompt may be left out.", False)
     use_karras_sigmas: bool | None = asked(

@@ -34,19 +34,28 @@ def extract(control: Control, size: object) -> preprocess_pb2.ExtractHintRequest
     return _filled(preprocess_pb2.ExtractHintRequest, size, control=_control(control, control.image))
 
 
-def encode(generation: Generation, width: int, height: int) -> vae_pb2.EncodeRequest:
-    """The initial picture, to be encoded at `width` x `height` pixels."""
+def encode(
+    generation: Generation, width: int, height: int, mask: types_pb2.Tensor | None = None
+) -> vae_pb2.EncodeRequest:
+    """The initial picture, to be encoded at `width` x `height` pixels; without what `mask` marks, if it is given."""
     # Not by equal names: a seed would sample the posterior here, which is unet_svc's task.
     return vae_pb2.EncodeRequest(
-        model=generation.model or "", image=_image(generation.image), width=width, height=height
+        model=generation.model or "", image=_image(generation.image), width=width, height=height, mask=mask
     )
 
 
 def denoise(
-    generation: Generation, conditioning: types_pb2.Conditioning, initial: types_pb2.Posterior | None, seed: int
+    generation: Generation,
+    conditioning: types_pb2.Conditioning,
+    initial: types_pb2.Posterior | None,
+    seed: int,
+    masked: types_pb2.Posterior | None = None,
 ) -> unet_pb2.DenoiseRequest:
-    """The denoising loop of one picture, from `initial` or, without it, from noise."""
-    return _filled(unet_pb2.DenoiseRequest, generation, conditioning=conditioning, initial=initial, seed=seed)
+    """The denoising loop of one picture, from `initial` or, without it, from noise; `masked` is what the mask leaves of
+    the initial picture, for models that read it."""
+    return _filled(
+        unet_pb2.DenoiseRequest, generation, conditioning=conditioning, initial=initial, seed=seed, masked=masked
+    )
 
 
 def decode(

@@ -91,6 +91,16 @@ class Pipeline:
             ) from None
 
 
+@dataclass(frozen=True)
+class _Start:
+    """What all pictures share: the conditioning, the latents of the initial picture if there is one, and of what the
+    mask leaves of it if the model reads that."""
+
+    prepared: preprocess_pb2.PrepareResponse
+    initial: types_pb2.Posterior | None = None
+    masked: types_pb2.Posterior | None = None
+
+
 class _Walk:
     """The run of one generation."""
 
@@ -101,11 +111,9 @@ class _Walk:
         self._steps = steps
 
     async def through(self) -> Outcome:
-        prepared, initial = await self._start()
-        made = await together(
-            self._picture(index, seed, prepared.conditioning, initial)
-            for index, seed in enumerate(self._generation.seeds())
-        )
+        start = await self._start()
+        prepared = start.prepared
+        made = await together(self._picture(index, seed, start) for index, seed in enumerate(self._generation.seeds()))
         notes = [*prepared.notes, *(note for _, noted in made for note in noted)]
         pictures = tuple(picture for picture, _ in made)
         return Outcome(pictures, tuple(dict.fromkeys(notes)), prepared.prompt, prepared.negative_prompt)
@@ -123,20 +131,23 @@ class _Walk:
             raise
         return Outcome((Picture(made.content, asked.seeds()[0], made.width, made.height),), made.notes, "", "")
 
-    async def _start(self) -> tuple[preprocess_pb2.PrepareResponse, types_pb2.Posterior | None]:
-        """What all pictures share: the conditioning, and the latents of the initial picture if there is one."""
+    async def _start(self) -> "_Start":
         asked = self._generation
         if asked.image is None:
-            return await self._prepare(), None
+            return _Start(await self._prepare())
         if asked.width and asked.height:
-            return await both(self._prepare(), self._encode(asked.width, asked.height))
-        prepared = await self._prepare()
-        return prepared, await self._encode(prepared.conditioning.width, prepared.conditioning.height)
+            prepared, initial = await both(self._prepare(), self._encode(asked.width, asked.height))
+        else:
+            prepared = await self._prepare()
+            initial = await self._encode(prepared.conditioning.width, prepared.conditioning.height)
+        if not prepared.reads_masked:
+            return _Start(prepared, initial)
+        words = prepared.conditioning
+        return _Start(prepared, initial, await self._encode(words.width, words.height, words.mask))
 
-    async def _picture(
-        self, index: int, seed: int, conditioning: types_pb2.Conditioning, initial: types_pb2.Posterior | None
-    ) -> tuple[Picture, list[str]]:
-        request = messages.denoise(self._generation, conditioning, initial, seed)
+    async def _picture(self, index: int, seed: int, start: "_Start") -> tuple[Picture, list[str]]:
+        conditioning = start.prepared.conditioning
+        request = messages.denoise(self._generation, conditioning, start.initial, seed, start.masked)
         latents, notes = await self._denoise(index, request)
         decoded = await self._decode(conditioning, latents)
         return Picture(decoded.content, seed, decoded.width, decoded.height), notes
@@ -146,8 +157,8 @@ class _Walk:
         prepare = self._services.preprocess.Prepare
         return await self._again(lambda: prepare(request, timeout=self._left(), metadata=outgoing()))
 
-    async def _encode(self, width: int, height: int) -> types_pb2.Posterior:
-        request = messages.encode(self._generation, width, height)
+    async def _encode(self, width: int, height: int, mask: types_pb2.Tensor | None = None) -> types_pb2.Posterior:
+        request = messages.encode(self._generation, width, height, mask)
         encode = self._services.vae.Encode
         encoded = await self._again(lambda: encode(request, timeout=self._left(), metadata=outgoing()))
         return encoded.posterior

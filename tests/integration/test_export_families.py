@@ -27,7 +27,7 @@ def test_a_flux_without_guidance_and_a_net_of_double_blocks_alone(tmp_path: Path
 def test_an_sdxl_whose_guidance_is_an_input(tmp_path: Path) -> None:
     from tests.rigs.tiny_sdxl import make
 
-    folder = make(tmp_path / "source", seed=1, prediction_type="v_prediction", controls=False, time_cond_proj_dim=16)
+    folder = make(tmp_path / "source", seed=1, prediction_type="v_prediction", controls=(), time_cond_proj_dim=16)
     card = exported(folder, tmp_path / "repository")
     assert card.distilled and not card.controls
     assert (card.defaults.steps, card.defaults.guidance_scale) == (4, 8.0)

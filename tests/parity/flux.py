@@ -59,12 +59,34 @@ class FluxReference(Reference):
         return "ControlNet"
 
 
+class ControlReference(FluxReference):
+    """diffusers over a FLUX Control model, whose transformer reads the hint itself."""
+
+    def _steered(self, asked: Asked, parts: dict[str, Any], arguments: dict[str, Any]) -> str:
+        for name in ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end"):
+            arguments.pop(name)
+        if asked.image is None:
+            arguments["control_image"] = arguments.pop("image")
+        return "Control"
+
+
+class FillReference(FluxReference):
+    """diffusers over a FLUX Fill model, whose transformer reads the mask and the masked picture."""
+
+    def _pipeline(self, asked: Asked, steered: str) -> str:
+        return "FluxFillPipeline"
+
+
 def _plain(scheduler: str = "FlowMatchEulerDiscreteScheduler") -> Asked:
     return Asked(scheduler, width=WIDTH, height=HEIGHT, steps=4, guidance_scale=3.5)
 
 
 def _kind(kind: str) -> Callable[[Asked], Asked]:
     return lambda asked: replace(asked, controls=(Steered(kind, edges(asked.width, asked.height), weight=0.7),))
+
+
+def _hint(asked: Asked) -> Asked:
+    return replace(asked, controls=(Steered("canny", edges(asked.width, asked.height)),))
 
 
 def _two(asked: Asked) -> Asked:
@@ -83,6 +105,21 @@ def _mask(asked: Asked) -> Asked:
     return replace(asked, image=picture(*size), mask=repainted(*size), strength=0.6)
 
 
+CONTROL_CASES: dict[str, Asked] = {
+    "control": _hint(_plain()),
+    "control, guidance 9": replace(_hint(_plain()), guidance_scale=9.0),
+    "control, img2img": _image(_hint(_plain())),
+    "control, inpaint": _mask(_hint(_plain())),
+    "control, UniPC": _hint(replace(_plain("UniPCMultistepScheduler"), steps=6)),
+}
+"""What is compared on a FLUX Control model."""
+FILL_CASES: dict[str, Asked] = {
+    "fill": replace(_mask(_plain()), strength=1.0),
+    "fill, strength 0.6": _mask(_plain()),
+    "fill, strength left out": replace(_mask(_plain()), strength=None),
+    "fill 112x144": _mask(replace(_plain(), width=HEIGHT, height=WIDTH)),
+}
+"""What is compared on a FLUX Fill model."""
 CASES: dict[str, Asked] = {
     "free": _plain(),
     **{f"union: {kind}": _kind(kind)(_plain()) for kind in MODES},

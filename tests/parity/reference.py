@@ -104,7 +104,7 @@ class Reference:
         parts = self._parts(asked)
         arguments = self._arguments(asked)
         steered = self._steered(asked, parts, arguments) if asked.controls else ""
-        pipeline = getattr(diffusers, f"{self.prefix}{steered}{_purpose(asked)}Pipeline")(**parts, **self.unused)
+        pipeline = getattr(diffusers, self._pipeline(asked, steered))(**parts, **self.unused)
         pipeline.set_progress_bar_config(disable=True)
         if embeddings is not None:
             arguments |= {"prompt": None, "negative_prompt": None}
@@ -112,6 +112,10 @@ class Reference:
         if asked.scheduler == "DDIMInverseScheduler":
             arguments |= {"latents": self.mean(asked.image)}
         return np.asarray(pipeline(**arguments).images[0])
+
+    def _pipeline(self, asked: Asked, steered: str) -> str:
+        """Name of the pipeline's class; `steered` is what ControlNets put into it."""
+        return f"{self.prefix}{steered}{_purpose(asked)}Pipeline"
 
     def _parts(self, asked: Asked) -> dict[str, Any]:
         """Of a pipeline, with the scheduler that is asked for."""

@@ -89,6 +89,15 @@ def _window(asked: Asked) -> Asked:
     return replace(asked, controls=(Steered("canny", edges(asked.width, asked.height), start=0.2, end=0.6),))
 
 
+MASKED_CASES: dict[str, Asked] = {
+    "mask": _mask(_plain()),
+    "mask, strength 0.6": replace(_mask(_plain()), strength=0.6),
+    "mask, no negative prompt": replace(_mask(_plain()), negative_prompt=""),
+    "mask + canny": _mask(_kind("canny")(_plain())),
+    "mask + canny, strength 0.6": replace(_mask(_kind("canny")(_plain())), strength=0.6),
+    "mask + canny, Euler ancestral": _mask(_kind("canny")(replace(_plain("EulerAncestralDiscreteScheduler"), steps=6))),
+}
+"""What is compared on a model of 9 channels."""
 CASES: dict[str, Asked] = {
     "free": _plain(),
     "no negative prompt": replace(_plain(), negative_prompt=""),

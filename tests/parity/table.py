@@ -11,7 +11,7 @@ diffusers pipeline: same weights, seed and settings, fp32, through the whole run
 
 Written by `make test-parity-full`.
 """
-FAMILIES = ("Stable Diffusion 1.5", "SDXL", "FLUX.1")
+FAMILIES = ("Stable Diffusion 1.5", "SDXL", "FLUX.1", "Models that read more than the latents")
 
 
 def write_section(target: Path, family: str, lines: Iterable[str]) -> None:

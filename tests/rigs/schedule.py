@@ -20,6 +20,7 @@ ON_THE_MESH = (
     "tests/parity/test_parity_sdxl.py",
     "tests/parity/test_parity_flux.py",
     "tests/parity/test_parity_mixed.py",
+    "tests/parity/test_parity_concat.py",
     "tests/parity/test_parity_words.py",
     "tests/integration/test_any_request.py",
     "tests/integration/test_inversion.py",

@@ -68,6 +68,7 @@ class FakeRooms(
         added: ControlNets that came to all of them later, and the kinds whose hints they take.
         defaults: of all of them; empty: their cards say nothing.
         notes: with which every loop ends.
+        needs_mask, own_control: as in Limits, of all models.
     """
 
     def __init__(self) -> None:
@@ -88,6 +89,8 @@ class FakeRooms(
         self.added: dict[str, str] = {}
         self.defaults = unet_pb2.Defaults()
         self.notes: list[str] = []
+        self.needs_mask = False
+        self.own_control = ""
         self.address = ""
 
     async def __aenter__(self) -> "FakeRooms":
@@ -141,6 +144,7 @@ class FakeRooms(
             notes=notes,
             prompt=style.prompt.replace("{prompt}", request.prompt) + (QUALITY if request.enhance_prompt else ""),
             negative_prompt=", ".join(filter(None, (request.negative_prompt, style.negative_prompt))),
+            reads_masked=self.needs_mask and request.HasField("mask"),
         )
 
     async def ConvertPicture(
@@ -279,6 +283,8 @@ class FakeRooms(
                         reads_clip_skip=self.family != "flux",
                         true_guidance=self.family == "flux",
                         reads_sizes=self.family == "sdxl",
+                        needs_mask=self.needs_mask,
+                        own_control=self.own_control,
                     ),
                     noise="flow" if self.family == "flux" else "diffusion",
                     defaults=self.defaults if self.defaults.ByteSize() else None,

@@ -38,7 +38,7 @@ def make(
     """Write a model into `folder` and return it.
 
     `guidance`: whether it reads a guidance scale (dev) or not (schnell). `union`, `depth` and `kind`: of its
-    ControlNet; no blocks: none. `extra`: further packed channels that it reads.
+    ControlNet; no blocks: none. `extra`: further packed channels that it reads, first those of a picture's latents.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
@@ -90,6 +90,10 @@ def _transformer(guidance: bool, extra: int) -> Any:
         guidance_embeds=guidance,
         **_SHAPE,
     ).eval()
+    if extra:
+        # As many channels as a mask has would leave the latents without weight.
+        for part in made.x_embedder.weight.split([4 * CHANNELS, 4 * CHANNELS, extra - 4 * CHANNELS], dim=1):
+            torch.nn.init.normal_(part, std=max(part.shape[1], 1) ** -0.5)
     out = made(
         torch.randn(2, 64, 4 * CHANNELS + extra),
         torch.randn(2, 20, WIDTH),

@@ -32,16 +32,18 @@ def make(
     seed: int = 0,
     pooled: Sequence[str] = (),
     variant: str | None = None,
+    in_channels: int = 4,
 ) -> Path:
     """Write a model with a ControlNet for each of `kinds` into `folder` and return it.
 
     `pooled` are kinds whose ControlNet has global_pool_conditions; `variant="fp16"` writes half-precision files under
-    diffusers' variant names. The same arguments write the same weights.
+    diffusers' variant names; of 9 `in_channels` the UNet reads a mask and a masked picture. The same arguments write
+    the same weights.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         tokenizer = _tokenizer()
-        unet, vae, text_encoder = _unet(), _vae(), _text_encoder(tokenizer)
+        unet, vae, text_encoder = _unet(in_channels), _vae(), _text_encoder(tokenizer)
         controls = {kind: _controlnet(unet, kind in pooled) for kind in kinds}
         _spread(unet, vae)
         for control in controls.values():
@@ -99,9 +101,10 @@ def _text_encoder(tokenizer: Any) -> Any:
     ).eval()
 
 
-def _unet() -> Any:
+def _unet(in_channels: int) -> Any:
     return UNet2DConditionModel(
         sample_size=16,
+        in_channels=in_channels,
         block_out_channels=(32, 32, 64, 64),
         layers_per_block=2,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
@@ -136,7 +139,8 @@ def _controlnet(unet: Any, pooled: bool) -> Any:
 def _spread(unet: Any, vae: Any) -> None:
     """Scale the last layers: a prediction of standard deviation 1, a picture of 0.5 in [-1, 1], latents of mean 0 and
     standard deviation 1 with a posterior a tenth as wide."""
-    predicted = unet(torch.randn(2, 4, 16, 16), 500, encoder_hidden_states=torch.randn(2, 77, WIDTH)).sample
+    sample = torch.randn(2, unet.config.in_channels, 16, 16)
+    predicted = unet(sample, 500, encoder_hidden_states=torch.randn(2, 77, WIDTH)).sample
     unet.conv_out.weight.div_(predicted.std())
     picture = vae.decode(torch.randn(2, 4, 16, 16) / vae.config.scaling_factor).sample
     vae.decoder.conv_out.weight.mul_(0.5 / picture.std())

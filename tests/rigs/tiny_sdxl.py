@@ -6,6 +6,7 @@ which takes the other kinds of xinsir's ProMax.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ _VECTOR: dict[str, Any] = {
     "addition_time_embed_dim": NUMBER_WIDTH,
     "projection_class_embeddings_input_dim": POOLED + 6 * NUMBER_WIDTH,
 }
+NETS = ("canny", "depth", "scribble", "union")
 _HINT: dict[str, Any] = {"conditioning_embedding_out_channels": (8, 8, 16, 16)}
 
 
@@ -46,10 +48,10 @@ def make(
     seed: int = 0,
     prediction_type: str = "epsilon",
     in_channels: int = 4,
-    controls: bool = True,
+    controls: Sequence[str] = NETS,
     **changes: Any,
 ) -> Path:
-    """Write a model into `folder` and return it; `changes` are settings of its UNet."""
+    """Write a model with the ControlNets `controls` into `folder` and return it; `changes` are settings of its UNet."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         first, second = clip_tokenizer(), clip_tokenizer(pad_token="!")
@@ -73,8 +75,8 @@ def make(
         )
         nets = _nets() if controls else {}
     pipeline.save_pretrained(folder, safe_serialization=True)
-    for name, net in nets.items():
-        net.save_pretrained(folder / f"controlnet-{name}", safe_serialization=True)
+    for name in controls:
+        nets[name].save_pretrained(folder / f"controlnet-{name}", safe_serialization=True)
     return folder
 
 

@@ -54,14 +54,15 @@ class Canvas:
     """What a loop starts from: FLOAT32 [1, channels, h, w] each, with one draw of noise.
 
     noise: unit variance; initial: clean latents, if there is an initial picture; mask: [1, 1, h, w], 1 where the
-    picture is repainted and 0 where it is kept; hints: clean latents of each of the task's hints, for models that read
-    them so.
+    picture is repainted and 0 where it is kept, None for models that read it themselves; hints: clean latents of each
+    of the task's hints, for models that read them so; concat: what the model reads beside the latents, [1, k, h, w].
     """
 
     noise: Tensor
     initial: Tensor | None = None
     mask: Tensor | None = None
     hints: tuple[Tensor, ...] = ()
+    concat: Tensor | None = None
 
     def keep(self, latents: Tensor, noised: Noised | None) -> Tensor:
         """Return `latents` where the mask repaints, and the initial picture where it does not.

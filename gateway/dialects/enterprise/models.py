@@ -165,7 +165,11 @@ def _loaded_at(model: unet_pb2.Model) -> datetime:
 
 def _description(model: unet_pb2.Model) -> str:
     controls = f"controls: {', '.join(model.controls)}" if model.controls else "no controls"
-    return f"A model of the family {model.family} for {model.native_size} x {model.native_size} pixels; {controls}."
+    needs = "; it needs an init_image and a mask_image" if model.limits.needs_mask else ""
+    if own := model.limits.own_control:
+        needs = f"; it needs a control of the kind {own}"
+    about = f"A model of the family {model.family} for {model.native_size} x {model.native_size} pixels"
+    return f"{about}; {controls}{needs}."
 
 
 FUNCTIONS: Mapping[str, Function] = {

@@ -11,11 +11,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from controlmesh.v1 import unet_pb2
 from families.limits import FRACTION, GUIDANCE, PROMPT_CHARACTERS, SAMPLES, SEED, SIDE, STEPS, STRENGTH, Range
 from gateway.dialects.scenario import answers, lists, modality
 from gateway.dialects.scenario.declared import SIZE, STEPS_DEFAULT, STRENGTH_DEFAULT
 from gateway.dialects.scenario.resource import Resource, Table
-from gateway.dialects.scenario.routes import ROUTES
+from gateway.dialects.scenario.routes import ROUTES, Route
 from gateway.generation.catalogue import Offer
 from mesh.errors import InvalidInput, NotFound
 
@@ -75,7 +76,6 @@ class ScenarioModels(Resource):
 
 def _body(request: Request, owner: str, offer: Offer, id: str, name: str) -> dict[str, Any]:
     family, loaded = modality.family_of(offer, name), offer.model(name)
-    steered = loaded is not None and bool(loaded.controls)
     exported = answers.moment(datetime.fromtimestamp(loaded.exported_at if loaded is not None else 0, UTC))
     return {
         "id": id,
@@ -86,7 +86,7 @@ def _body(request: Request, owner: str, offer: Offer, id: str, name: str) -> dic
         "privacy": "private",
         "custom": False,
         "shortDescription": f"{name}, served here" if id == name else f"{name}, served here under this name",
-        "capabilities": [route.name.replace("-", "_") for route in ROUTES.values() if steered or not route.controlled],
+        "capabilities": [route.name.replace("-", "_") for route in ROUTES.values() if _serves(route, loaded)],
         "collectionIds": [],
         "exampleAssetIds": [],
         "tags": [],
@@ -97,6 +97,14 @@ def _body(request: Request, owner: str, offer: Offer, id: str, name: str) -> dic
         "updatedAt": exported,
         "inputs": _inputs(offer, name),
     }
+
+
+def _serves(route: Route, model: unet_pb2.Model | None) -> bool:
+    """Whether requests of a route can have all that the model needs, and the model all that they need."""
+    if model is None:
+        return not route.controlled
+    lacks = (model.limits.needs_mask and not route.masked) or (model.limits.own_control and not route.controlled)
+    return not lacks and (bool(model.controls) or not route.controlled)
 
 
 def _inputs(offer: Offer, name: str) -> list[dict[str, Any]]:

@@ -137,10 +137,15 @@ def _items(fields: Strict, dialled: Dialled, name: str, offer: Offer, family: mo
             auto_hint=not maps,
             weight=item.weight,
             start=start,
-            end=max(start, family.control_end(item.kind)) if end is None else end,
+            end=max(start, _usual_end(item.kind, name, offer, family)) if end is None else end,
         )
         for item in items
     ]
+
+
+def _usual_end(kind: str, name: str, offer: Offer, family: modality.Family) -> float:
+    """The default end of a control; what the model reads without a ControlNet can't end."""
+    return 1.0 if kind == offer.own_control(name) else family.control_end(kind)
 
 
 def _sources(fields: Strict, route: Route) -> tuple[str | None, str | None, str | None]:

@@ -120,7 +120,7 @@ class GenerateRequest(_message.Message):
     clip_skip: _builtins.int
     """How many of the text encoder's last layers to skip, 0 to 8."""
     strength: _builtins.float
-    """How much of `image` to change, 0 to 1. Absent: 0.8."""
+    """How much of `image` to change, 0 to 1. Absent: 0.8, and 1 for models that need a mask."""
     guess_mode: _builtins.bool
     """True lets the hints lead; the prompt may be empty."""
     use_karras_sigmas: _builtins.bool

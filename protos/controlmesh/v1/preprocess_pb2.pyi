@@ -137,10 +137,13 @@ class PrepareResponse(_message.Message):
     NOTES_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
     NEGATIVE_PROMPT_FIELD_NUMBER: _builtins.int
+    READS_MASKED_FIELD_NUMBER: _builtins.int
     prompt: _builtins.str
     """The prompt that was encoded, after enhancement."""
     negative_prompt: _builtins.str
     """The negative prompt that was encoded, after enhancement."""
+    reads_masked: _builtins.bool
+    """True if the model also reads the picture without what the mask marks: DenoiseRequest.masked."""
     @_builtins.property
     def conditioning(self) -> _types_pb2.Conditioning:
         """Text embeddings and hints for the model."""
@@ -156,10 +159,11 @@ class PrepareResponse(_message.Message):
         notes: _abc.Iterable[_builtins.str] | None = ...,
         prompt: _builtins.str = ...,
         negative_prompt: _builtins.str = ...,
+        reads_masked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conditioning", b"conditioning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditioning", b"conditioning", "negative_prompt", b"negative_prompt", "notes", b"notes", "prompt", b"prompt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditioning", b"conditioning", "negative_prompt", b"negative_prompt", "notes", b"notes", "prompt", b"prompt", "reads_masked", b"reads_masked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -198,7 +198,9 @@ class Control(_message.Message):
     auto_hint: _builtins.bool
     """True: extract the hint from `image`. False: `image` is the hint and is only fitted to the target size. Absent: true."""
     weight: _builtins.float
-    """Conditioning scale, 0 to 20; 1 is the scale of its training. Absent: 1."""
+    """Conditioning scale, 0 to 20; 1 is the scale of its training. Absent: 1. A control that the model reads without a
+    ControlNet (Limits.own_control) has neither a scale nor a window: a note says that they were not applied.
+    """
     start: _builtins.float
     """Fraction of the steps at which the control begins, 0 to 1. A double, because single precision moves 0.2 past step 2 of 10."""
     end: _builtins.float

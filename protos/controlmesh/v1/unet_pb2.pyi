@@ -38,6 +38,7 @@ class DenoiseRequest(_message.Message):
     PREVIEW_EVERY_FIELD_NUMBER: _builtins.int
     NOISE_FIELD_NUMBER: _builtins.int
     TRUE_GUIDANCE_SCALE_FIELD_NUMBER: _builtins.int
+    MASKED_FIELD_NUMBER: _builtins.int
     scheduler: _builtins.str
     """Scheduler name such as "UniPCMultistepScheduler"; empty takes the model's own."""
     steps: _builtins.int
@@ -47,7 +48,9 @@ class DenoiseRequest(_message.Message):
     seed: _builtins.int
     """Seed of the noise, 0 to 2^64 - 1; the same seed gives the same picture."""
     strength: _builtins.float
-    """How much of `initial` to change, 0 to 1: the share of the steps that run. Absent: 0.8."""
+    """How much of `initial` to change, 0 to 1: the share of the steps that run. Absent: 0.8, and 1 for models that need a
+    mask.
+    """
     guess_mode: _builtins.bool
     """True lets the hints lead: they act on the positive row alone, and on the deeper layers more than on the upper ones."""
     use_karras_sigmas: _builtins.bool
@@ -72,6 +75,10 @@ class DenoiseRequest(_message.Message):
     def noise(self) -> _types_pb2.Latents:
         """Noise to start from in place of the seed's, of unit variance: what an inverting scheduler returned. Absent: the seed's."""
 
+    @_builtins.property
+    def masked(self) -> _types_pb2.Posterior:
+        """The picture without what the mask marks, as vae_svc encoded it, for models that read it (PrepareResponse.reads_masked)."""
+
     def __init__(
         self,
         *,
@@ -88,10 +95,11 @@ class DenoiseRequest(_message.Message):
         preview_every: _builtins.int = ...,
         noise: _types_pb2.Latents | None = ...,
         true_guidance_scale: _builtins.float | None = ...,
+        masked: _types_pb2.Posterior | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "conditioning", b"conditioning", "initial", b"initial", "noise", b"noise", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "conditioning", b"conditioning", "initial", b"initial", "masked", b"masked", "noise", b"noise", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "algorithm_type", b"algorithm_type", "conditioning", b"conditioning", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "initial", b"initial", "noise", b"noise", "preview_every", b"preview_every", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "algorithm_type", b"algorithm_type", "conditioning", b"conditioning", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "initial", b"initial", "masked", b"masked", "noise", b"noise", "preview_every", b"preview_every", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
     _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015
@@ -352,7 +360,7 @@ class Model(_message.Message):
     """How pictures become noise: "diffusion", or "flow" for models such as FLUX."""
     @_builtins.property
     def controls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Control kinds for which it has a ControlNet, sorted."""
+        """Control kinds for which it has a ControlNet, and the one that it reads without one, sorted."""
 
     @_builtins.property
     def defaults(self) -> Global___Defaults:
@@ -404,6 +412,8 @@ class Limits(_message.Message):
     READS_SIZES_FIELD_NUMBER: _builtins.int
     TRUE_GUIDANCE_FIELD_NUMBER: _builtins.int
     READS_CLIP_SKIP_FIELD_NUMBER: _builtins.int
+    NEEDS_MASK_FIELD_NUMBER: _builtins.int
+    OWN_CONTROL_FIELD_NUMBER: _builtins.int
     least_side: _builtins.int
     """Smallest width and height in pixels."""
     most_side: _builtins.int
@@ -420,6 +430,12 @@ class Limits(_message.Message):
     """Whether it takes true_guidance_scale, and a negative prompt with it alone."""
     reads_clip_skip: _builtins.bool
     """Whether it can skip layers of its text encoder."""
+    needs_mask: _builtins.bool
+    """Whether it repaints and does nothing else: a request must have an initial picture and a mask."""
+    own_control: _builtins.str
+    """Kind of the control that it reads without a ControlNet: a request must have exactly one, whose weight and window are
+    not read. Empty: none.
+    """
     def __init__(
         self,
         *,
@@ -431,10 +447,12 @@ class Limits(_message.Message):
         reads_sizes: _builtins.bool = ...,
         true_guidance: _builtins.bool = ...,
         reads_clip_skip: _builtins.bool = ...,
+        needs_mask: _builtins.bool = ...,
+        own_control: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["least_side", b"least_side", "most_controls", b"most_controls", "most_pixels", b"most_pixels", "most_side", b"most_side", "multiple", b"multiple", "reads_clip_skip", b"reads_clip_skip", "reads_sizes", b"reads_sizes", "true_guidance", b"true_guidance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["least_side", b"least_side", "most_controls", b"most_controls", "most_pixels", b"most_pixels", "most_side", b"most_side", "multiple", b"multiple", "needs_mask", b"needs_mask", "own_control", b"own_control", "reads_clip_skip", b"reads_clip_skip", "reads_sizes", b"reads_sizes", "true_guidance", b"true_guidance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from controlmesh.v1 import types_pb2 as controlmesh_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63ontrolmesh/v1/vae.proto\x12\x0e\x63ontrolmesh.v1\x1a\x1a\x63ontrolmesh/v1/types.proto\"\xb5\x01\n\rDecodeRequest\x12(\n\x07latents\x18\x01 \x01(\x0b\x32\x17.controlmesh.v1.Latents\x12+\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1b.controlmesh.v1.ImageFormat\x12\'\n\x08original\x18\x03 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12$\n\x04mask\x18\x04 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\"7\n\x0e\x44\x65\x63odeResponse\x12%\n\x06images\x18\x01 \x03(\x0b\x32\x15.controlmesh.v1.Image\"o\n\rEncodeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x05image\x18\x02 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05J\x04\x08\x05\x10\x06R\x04seed\"M\n\x0e\x45ncodeResponse\x12,\n\tposterior\x18\x02 \x01(\x0b\x32\x19.controlmesh.v1.PosteriorJ\x04\x08\x01\x10\x02R\x07latents2\x9e\x01\n\nVaeService\x12G\n\x06\x44\x65\x63ode\x12\x1d.controlmesh.v1.DecodeRequest\x1a\x1e.controlmesh.v1.DecodeResponse\x12G\n\x06\x45ncode\x12\x1d.controlmesh.v1.EncodeRequest\x1a\x1e.controlmesh.v1.EncodeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63ontrolmesh/v1/vae.proto\x12\x0e\x63ontrolmesh.v1\x1a\x1a\x63ontrolmesh/v1/types.proto\"\xb5\x01\n\rDecodeRequest\x12(\n\x07latents\x18\x01 \x01(\x0b\x32\x17.controlmesh.v1.Latents\x12+\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1b.controlmesh.v1.ImageFormat\x12\'\n\x08original\x18\x03 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12$\n\x04mask\x18\x04 \x01(\x0b\x32\x16.controlmesh.v1.Tensor\"7\n\x0e\x44\x65\x63odeResponse\x12%\n\x06images\x18\x01 \x03(\x0b\x32\x15.controlmesh.v1.Image\"\x95\x01\n\rEncodeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x05image\x18\x02 \x01(\x0b\x32\x15.controlmesh.v1.Image\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12$\n\x04mask\x18\x06 \x01(\x0b\x32\x16.controlmesh.v1.TensorJ\x04\x08\x05\x10\x06R\x04seed\"M\n\x0e\x45ncodeResponse\x12,\n\tposterior\x18\x02 \x01(\x0b\x32\x19.controlmesh.v1.PosteriorJ\x04\x08\x01\x10\x02R\x07latents2\x9e\x01\n\nVaeService\x12G\n\x06\x44\x65\x63ode\x12\x1d.controlmesh.v1.DecodeRequest\x1a\x1e.controlmesh.v1.DecodeResponse\x12G\n\x06\x45ncode\x12\x1d.controlmesh.v1.EncodeRequest\x1a\x1e.controlmesh.v1.EncodeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,10 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECODEREQUEST']._serialized_end=254
   _globals['_DECODERESPONSE']._serialized_start=256
   _globals['_DECODERESPONSE']._serialized_end=311
-  _globals['_ENCODEREQUEST']._serialized_start=313
-  _globals['_ENCODEREQUEST']._serialized_end=424
-  _globals['_ENCODERESPONSE']._serialized_start=426
-  _globals['_ENCODERESPONSE']._serialized_end=503
-  _globals['_VAESERVICE']._serialized_start=506
-  _globals['_VAESERVICE']._serialized_end=664
+  _globals['_ENCODEREQUEST']._serialized_start=314
+  _globals['_ENCODEREQUEST']._serialized_end=463
+  _globals['_ENCODERESPONSE']._serialized_start=465
+  _globals['_ENCODERESPONSE']._serialized_end=542
+  _globals['_VAESERVICE']._serialized_start=545
+  _globals['_VAESERVICE']._serialized_end=703
 # @@protoc_insertion_point(module_scope)

@@ -93,6 +93,7 @@ class EncodeRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a loaded model."""
     width: _builtins.int
@@ -103,6 +104,12 @@ class EncodeRequest(_message.Message):
     def image(self) -> _types_pb2.Image:
         """The picture."""
 
+    @_builtins.property
+    def mask(self) -> _types_pb2.Tensor:
+        """UINT8 [height, width] as Conditioning.mask: 255 is hidden from the VAE. Only for models that read the picture so
+        (PrepareResponse.reads_masked). Absent: the whole picture.
+        """
+
     def __init__(
         self,
         *,
@@ -110,10 +117,11 @@ class EncodeRequest(_message.Message):
         image: _types_pb2.Image | None = ...,
         width: _builtins.int = ...,
         height: _builtins.int = ...,
+        mask: _types_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "mask", b"mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "image", b"image", "model", b"model", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "image", b"image", "mask", b"mask", "model", b"model", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,6 +14,7 @@ from export.errors import Misfit, SourceRefused
 from export.facts import facts_of
 from export.families.table import FAMILIES
 from export.source import DEMO_WEIGHTS, open_source
+from families.facts import Concat
 from tests.rigs.model_cards import facts
 
 TOKENIZER = DEMO_WEIGHTS / "tokenizer"
@@ -108,7 +109,7 @@ def test_an_sdxl_model_says_what_its_graphs_read(make: Make) -> None:
     assert found.vector is not None and (found.vector.width, found.vector.sizes) == (46, True)
     assert [encoder.tokenizer for encoder in found.encoders] == ["tokenizer.json", "tokenizer_2.json"]
     assert [encoder.layers for encoder in found.encoders] == [2, 2]
-    assert len(found.residuals) == 9 + 1
+    assert len(found.residuals) == 9 + 1 and found.concat is None
     # What has a net of its own goes there, the rest to the union.
     assert found.net_of("canny").name == "canny" and found.net_of("lineart").kinds["lineart"] == 3
     assert found.net_of("openpose").name == "union" and "inpaint" not in found.controls
@@ -139,7 +140,8 @@ def test_a_model_without_guidance_reads_half_as_many_words(make: Make) -> None:
             "text encoders are 32 and 48 wide but the UNet expects 2048",
         ),
         ("sdxl", "text_encoder_2", {"projection_dim": 41}, "text_encoder_2 and sizes give 89 channels"),
-        ("sdxl", "unet", {"in_channels": 9}, "in_channels=9 is not SDXL-shaped"),
+        ("sdxl", "unet", {"in_channels": 8}, "in_channels=8 is not SDXL-shaped"),
+        ("sdxl", "controlnet-canny", {"in_channels": 9}, "controlnet canny: in_channels=9 is not SDXL-shaped"),
         ("sdxl", "unet", {"addition_embed_type": None}, "addition_embed_type=None"),
         ("sdxl", "text_encoder_2", {"architectures": ["CLIPTextModel"]}, "text_encoder_2: config.json names"),
         ("sdxl", "controlnet-canny", {"block_out_channels": [32, 64, 64]}, "controlnet canny: block_out_channels"),
@@ -159,7 +161,18 @@ def test_a_model_without_guidance_reads_half_as_many_words(make: Make) -> None:
             {"pooled_projection_dim": 25},
             "text_encoder is 24 wide but the transformer expects 25",
         ),
-        ("flux", "transformer", {"in_channels": 128, "out_channels": 64}, "FLUX Control and Fill"),
+        (
+            "flux",
+            "transformer",
+            {"in_channels": 128, "out_channels": 64},
+            "add --control-kind, which is canny for FLUX",
+        ),
+        (
+            "flux",
+            "transformer",
+            {"in_channels": 96, "out_channels": 64},
+            "reads 96 channels and makes 64: expected are 64, 128 with a control picture (Control) or 384 with",
+        ),
         ("flux", "vae", {"latent_channels": 4}, "the VAE has 4 latent channels but the transformer makes 16"),
         ("flux", "scheduler", {"_class_name": "EulerDiscreteScheduler"}, "scheduler: class 'EulerDiscreteScheduler'"),
         (
@@ -179,6 +192,41 @@ def test_what_does_not_fit_is_named(make: Make, family: str, place: str, setting
         facts_of(open_source(str(root), {}), "x")
     assert said in str(caught.value)
     assert str(root.parent) not in str(caught.value)
+
+
+def test_a_unet_of_nine_channels_reads_a_mask_and_a_masked_picture(make: Make) -> None:
+    root = make("sdxl", {"unet": {"in_channels": 9}})
+    found = facts_of(open_source(str(root), {}), "x")
+    assert (found.concat, found.repaints, found.concat_channels) == (Concat(mask="cells"), True, 5)
+
+
+def test_a_flux_that_fills_reads_the_pixels_of_the_mask(make: Make) -> None:
+    root = make("flux", {"transformer": {"in_channels": 384, "out_channels": 64}})
+    found = facts_of(open_source(str(root), {}), "x")
+    assert (found.concat, found.repaints, found.concat_channels) == (Concat(mask="blocks"), True, 80)
+
+
+def test_a_flux_with_a_control_picture_is_told_of_which_kind(make: Make, tmp_path: Path) -> None:
+    root = make("flux", {"transformer": {"in_channels": 128, "out_channels": 64}})
+    union = shutil.move(root / "controlnet-union", tmp_path / "union")
+    found = facts_of(open_source(str(root), {}, control="canny"), "x")
+    assert (found.concat, found.repaints, found.concat_channels) == (Concat(control="canny"), False, 16)
+    assert (found.controls, found.own_control, found.nets) == (("canny",), "canny", ())
+    with pytest.raises(SourceRefused, match="the model reads hints of 'canny' itself: leave out its ControlNet"):
+        facts_of(open_source(str(root), {"union": str(union)}, control="canny"), "x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("canny", "--control-kind is for a model that reads a control picture beside the latents"),
+        ("a__b", "--control-kind: 'a__b' is not a kind of control"),
+        ("inpaint", "--control-kind: hints of 'inpaint' have a mask"),
+    ],
+)
+def test_a_kind_for_a_model_that_reads_none_is_refused(make: Make, kind: str, said: str) -> None:
+    with pytest.raises(SourceRefused, match=said):
+        facts_of(open_source(str(make("flux", {})), {}, control=kind), "x")
 
 
 @pytest.mark.parametrize("missing", ["text_encoder_2", "tokenizer_2", "unet", "transformer"])

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from families import graphs
-from families.facts import ModelFacts, Net, Vector
+from families.facts import Concat, ModelFacts, Net, Vector
 from families.profiles import profile_of
 from families.table import FAMILIES
 from tests.rigs.model_cards import encoder, facts
@@ -40,6 +41,14 @@ def of(family: str) -> ModelFacts:
     return facts(**{"name": "m", "family": family, **SHAPES[family]})
 
 
+BESIDE: dict[str, tuple[str, Concat]] = {
+    "nine channels": ("sdxl", Concat()),
+    "control": ("flux", Concat(control="depth")),
+    "fill": ("flux", Concat(mask="blocks")),
+}
+"""What models of these families may read beside the latents."""
+
+
 def test_every_family_is_here() -> None:
     assert SHAPES.keys() == FAMILIES.keys()
     assert all(profile_of(of(family)).batch for family in FAMILIES)
@@ -69,6 +78,28 @@ def test_an_ensemble_connects(family: str, nets: Sequence[str]) -> None:
             assert outer not in known, f"{outer} is made twice"
             known[outer] = declared[own]
     assert set(known) - used == {"prediction"}
+
+
+@pytest.mark.parametrize(("shape", "channels"), [("nine channels", 5), ("control", 4), ("fill", 68)])
+@pytest.mark.parametrize("controlled", [False, True])
+def test_what_is_read_beside_the_latents_goes_to_the_denoiser_alone(
+    shape: str, channels: int, controlled: bool
+) -> None:
+    family, concat = BESIDE[shape]
+    ours = replace(of(family), concat=concat)
+    nets = [net.name for net in ours.nets][: 1 if controlled else 0]
+    ensemble = graphs.denoise_config(ours, nets)
+    assert [tuple(tensor.dims) for tensor in ensemble.input if tensor.name == "concat"] == [(channels, -1, -1)]
+    readers = [step.model_name for step in ensemble.ensemble_scheduling.step if "concat" in step.input_map]
+    assert readers == ["m_unet"]
+    assert (ours.repaints, ours.own_control) == (shape != "control", "depth" if shape == "control" else None)
+    assert graphs.part(ours, "m_vae_encoder").input_names == (("image", "mask") if ours.repaints else ("image",))
+
+
+def test_a_kind_that_the_model_reads_itself_has_no_controlnet() -> None:
+    assert replace(of("flux"), concat=Concat(control="depth")).controls == ("canny", "depth", "plain")
+    with pytest.raises(ValueError, match="the model reads hints of 'canny' itself: leave out its ControlNet"):
+        replace(of("flux"), concat=Concat(control="canny"))
 
 
 @pytest.mark.parametrize("family", SHAPES)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from families.facts import Net, skips
+from families.facts import Concat, Net, skips
 from families.manifest import (
     GraphFacts,
     Manifest,
@@ -50,6 +50,12 @@ def write(repository: Path, manifest: Manifest) -> None:
 def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
     write(tmp_path, card())
     assert read_manifest(tmp_path, "some") == card()
+
+
+@pytest.mark.parametrize("concat", [Concat(), Concat(mask="blocks"), Concat(control="canny-edges")])
+def test_a_card_keeps_what_its_model_reads_beside_the_latents(tmp_path: Path, concat: Concat) -> None:
+    write(tmp_path, card(concat=concat))
+    assert read_manifest(tmp_path, "some").concat == concat
 
 
 def test_the_same_card_is_the_same_bytes(tmp_path: Path) -> None:

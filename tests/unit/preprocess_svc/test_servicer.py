@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from controlmesh.v1 import preprocess_pb2, types_pb2
+from families.facts import Concat
 from families.limits import PROMPT_CHARACTERS
-from families.manifest import tokenizer_paths
+from families.manifest import Manifest, tokenizer_paths
 from mesh.admission import Admission
 from mesh.decoders import Decoding
 from mesh.errors import InvalidInput
@@ -38,13 +40,13 @@ class Encoder:
         return {"hidden": np.repeat(inputs["input_ids"][..., None], 2, axis=2).astype(np.float32)}
 
 
-def made(tmp_path: Path, decoding: Decoding | None = None) -> PreprocessServicer:
-    (target,) = tokenizer_paths(tmp_path, MODEL)
+def made(tmp_path: Path, decoding: Decoding | None = None, model: Manifest = MODEL) -> PreprocessServicer:
+    (target,) = tokenizer_paths(tmp_path, model)
     target.parent.mkdir()
     shutil.copyfile(Path(__file__).parents[3] / "demo/weights/tokenizer/tokenizer.json", target)
     admission = Admission(2, 2, "requests in preparation")
     triton: Any = Encoder()
-    return PreprocessServicer([MODEL], tmp_path, triton, admission, load_styles(), decoding=decoding)
+    return PreprocessServicer([model], tmp_path, triton, admission, load_styles(), decoding=decoding)
 
 
 @pytest.fixture
@@ -68,6 +70,17 @@ async def test_a_mask_comes_back_at_the_size_of_the_picture(servicer: Preprocess
     assert (mask[:, 136:] == 255).all()
     assert (mask[:, :120] == 0).all()
     assert not (await servicer.Prepare(request(), None)).conditioning.HasField("mask")
+
+
+@pytest.mark.parametrize(
+    ("concat", "mask", "said"), [(None, True, False), (Concat(), True, True), (Concat(), False, False)]
+)
+async def test_a_model_that_repaints_asks_for_the_masked_picture(
+    tmp_path: Path, concat: Concat | None, mask: bool, said: bool
+) -> None:
+    service = made(tmp_path, model=replace(MODEL, concat=concat))
+    response = await service.Prepare(request(mask=image(MASK) if mask else None), None)
+    assert response.reads_masked is said
 
 
 async def test_the_size_comes_from_the_initial_picture_then_the_control_then_the_model(

@@ -34,7 +34,7 @@ class ExactDenoiser:
         self._predict = exact(config)
 
     @asynccontextmanager
-    async def open(self, task: Task, hints: Sequence[Any] = ()) -> AsyncIterator[Any]:
+    async def open(self, task: Task, hints: Sequence[Any] = (), concat: Any = None) -> AsyncIterator[Any]:
         yield self._predict
 
 

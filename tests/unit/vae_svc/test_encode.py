@@ -9,14 +9,15 @@ from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
 
 from controlmesh.v1 import types_pb2, vae_pb2
+from families.facts import Concat
 from mesh.admission import Admission
 from mesh.errors import InvalidInput, NotFound
 from mesh.pictures import decode, encode
-from mesh.tensors import to_array
+from mesh.tensors import to_array, to_message
 from tests.rigs.model_cards import card
 from vae_svc.servicer import VaeServicer
 
-CARD = card()
+CARD, REPAINTS = card(), card(name="repaints", concat=Concat())
 PICTURE = np.random.default_rng(0).integers(0, 256, (150, 210, 3), dtype=np.uint8)
 
 
@@ -33,10 +34,13 @@ class Recording:
         return {name: np.full(shape, value, np.float32) for name, value in zip(outputs, (1, 2), strict=True)}
 
 
-async def ask(width: int, height: int, content: bytes, model: str = "small") -> tuple[Recording, Any]:
+async def ask(
+    width: int, height: int, content: bytes, model: str = "small", mask: types_pb2.Tensor | None = None
+) -> tuple[Recording, Any]:
     triton: Any = Recording()
-    servicer = VaeServicer([CARD], triton, Admission(1, 1, "pictures"))
-    request = vae_pb2.EncodeRequest(model=model, image=types_pb2.Image(content=content), width=width, height=height)
+    servicer = VaeServicer([CARD, REPAINTS], triton, Admission(1, 1, "pictures"))
+    image = types_pb2.Image(content=content)
+    request = vae_pb2.EncodeRequest(model=model, image=image, width=width, height=height, mask=mask)
     return triton, await servicer.Encode(request, None)
 
 
@@ -72,3 +76,29 @@ async def test_what_is_no_picture_or_no_model_is_refused() -> None:
         await ask(64, 64, b"nothing")
     with pytest.raises(NotFound, match="small"):
         await ask(64, 64, encode(PICTURE), model="other")
+
+
+async def test_a_model_that_repaints_sees_the_picture_without_what_the_mask_marks() -> None:
+    mask = np.zeros((64, 96), np.uint8)
+    mask[:, 40:] = 255
+    triton, answer = await ask(96, 64, encode(PICTURE), "repaints", to_message(mask))
+    [(_, inputs)] = triton.asked
+    np.testing.assert_array_equal(inputs["mask"], mask[None])
+    assert answer.posterior.model == "repaints"
+    whole, _ = await ask(96, 64, encode(PICTURE), "repaints")
+    [(_, without)] = whole.asked
+    np.testing.assert_array_equal(without["mask"], np.zeros((1, 64, 96), np.uint8))
+    np.testing.assert_array_equal(without["image"], inputs["image"])
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "words"),
+    [
+        ("small", (64, 96), "mask is not read by model 'small': remove it"),
+        ("repaints", (8, 12), r"mask must be \[64, 96\], not \[8, 12\]"),
+    ],
+)
+async def test_a_mask_that_can_t_be_used_is_refused(model: str, shape: tuple[int, int], words: str) -> None:
+    with pytest.raises(InvalidInput, match=words) as caught:
+        await ask(96, 64, encode(PICTURE), model, to_message(np.zeros(shape, np.uint8)))
+    assert caught.value.field == "mask"

@@ -34,6 +34,11 @@ class LimitsBody(BaseModel):
     reads_sizes: bool = Field(description="Whether it reads `original_width` and its like.")
     true_guidance: bool = Field(description="Whether it takes `true_guidance_scale`; only with it, a negative prompt.")
     reads_clip_skip: bool = Field(description="Whether it takes `clip_skip`.")
+    needs_mask: bool = Field(description="Whether it only repaints: requests must have `image` and `mask`.")
+    own_control: str = Field(
+        description="Kind of the control that it reads without a ControlNet: requests must have exactly one, and its "
+        "weight and window are not applied. Empty: none."
+    )
 
 
 class ModelBody(BaseModel):
