@@ -19,7 +19,7 @@ from tests.rigs.tiny_concat import CANNY, FILL, SD15, SDXL
 
 ABOUT = """Random models of 9 channels (SD1.5, SDXL: a mask and a masked picture), of FLUX Control's shape (a hint) and
 of FLUX Fill's (a masked picture and the mask's pixels), 4 to 6 steps."""
-SEEN = 20 * MEAN
+SEEN = 100 * MEAN
 """Mean difference of a picture that a wrong input makes, at least."""
 _PLAIN = Asked("DDIMScheduler", steps=4, image=picture(), mask=repainted(), strength=1.0)
 CASES: Mapping[str, tuple[str, Asked]] = {

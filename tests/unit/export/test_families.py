@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from typer.testing import CliRunner
 
+from export.__main__ import app
 from export.errors import Misfit, SourceRefused
 from export.facts import facts_of
 from export.families.table import FAMILIES
@@ -214,6 +216,18 @@ def test_a_flux_with_a_control_picture_is_told_of_which_kind(make: Make, tmp_pat
     assert (found.controls, found.own_control, found.nets) == (("canny",), "canny", ())
     with pytest.raises(SourceRefused, match="the model reads hints of 'canny' itself: leave out its ControlNet"):
         facts_of(open_source(str(root), {"union": str(union)}, control="canny"), "x")
+
+
+def test_the_command_takes_the_kind(make: Make, tmp_path: Path) -> None:
+    root = make("flux", {"transformer": {"in_channels": 128, "out_channels": 64}})
+    shutil.rmtree(root / "controlnet-union")
+    repository = tmp_path / "repository"
+    arguments = [str(root), "--name=fx", "--configs-only", f"--repository={repository}"]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 3 and "add --control-kind" in refused.output and not repository.exists()
+    assert CliRunner().invoke(app, [*arguments, "--control-kind=depth"]).exit_code == 0
+    assert '"concat"' in (repository / "fx_unet" / "config.pbtxt").read_text()
+    assert '"concat"' in (repository / "fx_denoise" / "config.pbtxt").read_text()
 
 
 @pytest.mark.parametrize(
