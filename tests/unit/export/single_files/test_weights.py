@@ -46,6 +46,14 @@ def test_the_oldest_names_of_the_text_encoder_are_read(sd15: Whole, tmp_path: Pa
     assert torch.equal(words.final_layer_norm.weight, expected)
 
 
+def test_the_nine_channels_of_a_model_for_inpainting_are_read(sd15: Whole, tmp_path: Path) -> None:
+    first = torch.randn(32, 9, 3, 3)
+    tensors = load_file(sd15.file) | {"model.diffusion_model.input_blocks.0.0.weight": first}
+    file = trained_names.write(tensors, tmp_path / "inpainting.safetensors")
+    unet = FAMILIES["sd15"].load(open_source(str(file), {}, tokenizer=sd15.tokenizer)).parts["unet"]
+    assert unet.config.in_channels == 9 and torch.equal(unet.conv_in.weight, first)
+
+
 Tensors = dict[str, Any]
 OUTPUT = "model.diffusion_model.output_blocks.3.0."
 
