@@ -2,6 +2,7 @@
 and a wrong mask, picture or hint makes another one."""
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,15 +79,31 @@ def _hint(asked: Asked) -> Asked:
     return replace(asked, controls=(Steered("canny", nearness(asked.width, asked.height)),))
 
 
-@pytest.mark.parametrize(
-    ("case", "wrong"),
-    [
-        *((case, wrong) for case in ("SD1.5 mask", "SDXL mask", "FLUX fill") for wrong in (_turned, _other)),
-        ("FLUX control", _hint),
-    ],
-)
-def test_a_wrong_input_makes_another_picture(client: httpx2.Client, case: str, wrong: Callable[[Asked], Asked]) -> None:
+WRONG: Mapping[str, tuple[Callable[[Asked], Asked], ...]] = {
+    "SD1.5 mask": (_turned, _other),
+    "SDXL mask": (_turned, _other),
+    "FLUX fill": (_turned, _other),
+    "FLUX control": (_hint,),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_input_makes_another_picture(client: httpx2.Client, case: str) -> None:
     model, asked = CASES[case]
     ours = mesh.picture(client, asked.request(model))
-    other = mesh.picture(client, wrong(asked).request(model))
-    assert difference(ours, other)[1] > SEEN
+    for wrong in WRONG[case]:
+        other = mesh.picture(client, wrong(asked).request(model))
+        assert difference(ours, other)[1] > SEEN
+
+
+def test_unlike_requests_at_once_are_diffusers_pictures(
+    client: httpx2.Client, references: dict[str, Reference]
+) -> None:
+    cases = ("SDXL mask", "SDXL mask + canny", "SDXL mask, strength 0.6", "FLUX fill", "FLUX control")
+    asked = [(CASES[case][0], replace(CASES[case][1], seed=seed)) for seed, case in enumerate(cases)]
+    asked.append((FILL, replace(_turned(CASES["FLUX fill"][1]), seed=9)))
+    with ThreadPoolExecutor(len(asked)) as pool:
+        ours = list(pool.map(lambda one: mesh.picture(client, one[1].request(one[0])), asked))
+    for (model, request), made in zip(asked, ours, strict=True):
+        most, mean = difference(made, references[model].picture(request))
+        assert most <= MOST and mean < MEAN, (model, request)
