@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxControlNetModel, FluxPipeline, FluxTransformer2DModel
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
@@ -125,19 +125,18 @@ def _net(union: bool, depth: tuple[int, int], guidance: bool) -> Any:
 
 
 def _words() -> Any:
-    """A T5 tokenizer of few pieces."""
-    trained = Tokenizer(models.Unigram())
-    trained.pre_tokenizer = pre_tokenizers.Metaspace()
-    special = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>", show_progress=False)
+    """A T5 tokenizer of few pieces: words and single characters. Trained, it would be another one every time."""
     colours = ("red", "green", "blue", "yellow", "white", "black")
     shapes = ("star", "circle", "square", "ring", "triangle", "cross")
-    texts = [
-        f"a {one} {shape} on a {other} background, large" for one in colours for other in colours for shape in shapes
-    ]
-    trained.train_from_iterator([*texts, "abcdefghijklmnopqrstuvwxyz 0123456789 .,;:!?'()[]<>-_/ " * 3], trainer)
-    trained.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return T5Tokenizer(tokenizer_object=trained, model_max_length=WORDS, extra_ids=0)
+    whole = [f"▁{word}" for word in ("a", "on", "background", "large", *colours, *shapes)]
+    single = ["▁", *"abcdefghijklmnopqrstuvwxyz0123456789.,;:!?'()[]<>-_/"]
+    scores = {piece: -3.0 - place / 100 for place, piece in enumerate(whole)}
+    scores |= {piece: -8.0 - place / 100 for place, piece in enumerate(single)}
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    made = Tokenizer(models.Unigram([*special, *scores.items()], unk_id=2))
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    made.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return T5Tokenizer(tokenizer_object=made, model_max_length=WORDS, extra_ids=0)
 
 
 if __name__ == "__main__":
