@@ -43,11 +43,6 @@ class Part:
     prefix: str = ""
 
     @property
-    def variant(self) -> str | None:
-        """The libraries' variant of the weights' file name: `fp16` for model.fp16.safetensors."""
-        return next((word for word in self.weights.name.split(".") if word == "fp16"), None)
-
-    @property
     def tensor_files(self) -> tuple[Path, ...]:
         """The safetensors files that hold its weights."""
         return self.shards or (self.weights,)
