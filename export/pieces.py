@@ -112,7 +112,7 @@ class Pieces:
 
 
 def _declared(name: str, arrays: Sequence[Any]) -> ValueInfoProto:
-    """An input that takes `arrays`; sides that are alike in all of them are fixed, as those of a list of sizes must be."""
+    """An input that takes `arrays`; sides that are alike in all are fixed, as that of a list of sizes must be."""
     sides = zip(*(array.shape for array in arrays), strict=True)
     shape = [side[0] if len(set(side)) == 1 else None for side in sides]
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(arrays[0].dtype), shape)
