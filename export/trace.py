@@ -18,8 +18,9 @@ from export.verify import Size
 from families.tensors import Part
 
 OPSET = 18
-EXTERNAL_OVER = 1 << 30
-"""Weights of more bytes than this go into a file beside the graph: one protobuf message ends at 2 GiB."""
+EXTERNAL_OVER = 256 << 20
+"""Weights of more bytes than this go into a file beside the graph: one protobuf message ends at 2 GiB, and is in memory
+twice while it is written."""
 SKELETON = "skeleton.onnx"
 
 # Traced at a latent that is odd and not square: at an even one the UNet's "is the next skip twice my size" would be
