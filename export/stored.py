@@ -76,10 +76,14 @@ def in_memory(tensor: Tensor) -> Weight:
 
 def _read(path: Path, offset: int, length: int, dtype: str, shape: tuple[int, ...]) -> Tensor:
     content = bytearray(length)
-    with path.open("rb") as opened:
-        opened.seek(offset)
-        if opened.readinto(content) != length:
-            raise SourceRefused(f"{path.name} has changed while it was read")
+    try:
+        with path.open("rb") as opened:
+            opened.seek(offset)
+            found = opened.readinto(content)
+    except OSError as error:
+        raise SourceRefused(f"{path.name} can't be read any more ({type(error).__name__})") from error
+    if found != length:
+        raise SourceRefused(f"{path.name} has changed while it was read")
     if not length:
         return torch.zeros(shape)
     return torch.frombuffer(content, dtype=DTYPES[dtype]).reshape(shape).to(torch.float32)

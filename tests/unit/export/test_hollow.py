@@ -216,3 +216,6 @@ def test_a_file_that_shrinks_meanwhile_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(SourceRefused, match=r"x.safetensors has changed"):
         weight.read()
+    path.unlink()
+    with pytest.raises(SourceRefused, match=r"x.safetensors can't be read any more"):
+        weight.read()
