@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from export import memory
 from export.stored import RESIDENT, Weight
 
 _SHADES = 1_000_000
@@ -43,8 +42,6 @@ def make(module: Any, weights: Mapping[str, Weight]) -> None:
                 # The only buffer of these libraries' classes: CLIP's numbers of its positions.
                 assert name == "position_ids", name
                 owner._buffers[name] = torch.arange(buffer.shape[-1]).expand(buffer.shape)
-    if size(module) > RESIDENT:
-        memory.return_freed()
 
 
 def _spread(weight: Weight) -> nn.Parameter:

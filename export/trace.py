@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.onnx._internal.torchscript_exporter._globals import GLOBALS
 
-from export import hollow, initializers
+from export import hollow, initializers, memory
+from export.stored import RESIDENT
 from export.verify import Size
 from families.tensors import Part
 
@@ -53,7 +55,10 @@ def trace_hollow(
     """
     skeleton = target.with_name(SKELETON)
     shapes, GLOBALS.onnx_shape_inference = GLOBALS.onnx_shape_inference, False
-    try:
+    with ExitStack() as stack:
+        stack.callback(setattr, GLOBALS, "onnx_shape_inference", shapes)
+        if hollow.size(module) > RESIDENT:
+            stack.enter_context(memory.returned())
         # Weights stay inputs of the graph, and nothing is computed with them: inferring shapes would keep copies.
         _export(
             module,
@@ -64,8 +69,6 @@ def trace_hollow(
             keep_initializers_as_inputs=True,
             do_constant_folding=False,
         )
-    finally:
-        GLOBALS.onnx_shape_inference = shapes
     graph = onnx.load(skeleton)
     skeleton.unlink()
     initializers.fill(graph, list(inputs), hollow.weights(module), target, external_over)
