@@ -143,5 +143,5 @@ def _made(
         module = family.load_net(source.part, net.name)
     making.require_finite(f"controlnet {net.name}", module)
     with making.threads(options.threads):
-        worst = making.make_graph(family, family.net_row(facts, net, module), facts, options, stage, begin)
+        _, worst = making.make_graph(family, family.net_row(facts, net, module), facts, options, stage, begin)
     return making.graph_facts(stage / graphs.controlnet(facts.name, net.name), worst)

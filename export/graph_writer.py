@@ -55,7 +55,8 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
     worst, written = {}, _Written(stage, options)
     with threads(options.threads):
         for row in family.rows(facts, modules):
-            worst[row.part.graph] = make_graph(family, row, facts, options, stage, begin)
+            opened, worst[row.part.graph] = make_graph(family, row, facts, options, stage, begin)
+            written.keep(row.part.graph, opened)
         for nets in chains:
             begin(f"{names.denoise(facts.name, nets)}: verifying")
             chain.check(family, facts, modules, written, nets, tolerance, _resident(options))
@@ -66,20 +67,24 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
 
 
 class _Written(Mapping[str, verify.Graph]):
-    """The graphs under a folder by name, opened when they are asked for; small ones stay open."""
+    """The graphs under a folder by name, opened when they are asked for, unless they were kept open."""
 
     def __init__(self, stage: Path, options: Options) -> None:
         self._stage, self._options = stage, options
         self._open: dict[str, verify.Graph] = {}
 
+    def keep(self, graph: str, opened: verify.Graph) -> None:
+        """Keep a graph open if it is small."""
+        if pieces.bytes_of(self._path(graph)) * 10 <= _resident(self._options):
+            self._open[graph] = opened
+
     def __getitem__(self, graph: str) -> verify.Graph:
         if graph in self._open:
             return self._open[graph]
-        path = self._stage / graph / "1" / GRAPH_FILE
-        opened = pieces.open_graph(path, self._options.threads, _resident(self._options))
-        if pieces.bytes_of(path) * 10 <= _resident(self._options):
-            self._open[graph] = opened
-        return opened
+        return pieces.open_graph(self._path(graph), self._options.threads, _resident(self._options))
+
+    def _path(self, graph: str) -> Path:
+        return self._stage / graph / "1" / GRAPH_FILE
 
     def __iter__(self) -> Iterator[str]:
         return (path.name for path in self._stage.iterdir() if (path / "1" / GRAPH_FILE).is_file())
@@ -97,8 +102,8 @@ def require_finite(what: str, module: Any) -> None:
 
 def make_graph(
     family: ExportFamily, row: Row, facts: ModelFacts, options: Options, stage: Path, begin: Callable[[str], None]
-) -> float:
-    """Write one graph under `stage` and compare it with its reference; returns the largest difference.
+) -> tuple[verify.Graph, float]:
+    """Write one graph under `stage` and compare it with its reference; returns it, open, and the largest difference.
 
     Reports two steps to `begin`. Raises Mismatch.
     """
@@ -117,7 +122,8 @@ def make_graph(
     # torch's answers first: its weights and ONNX Runtime's are never in memory together.
     with hollow.filled(row.module, resident=resident):
         known = verify.cases(row.part, facts, row.reference, few=hollow.size(row.module) > resident)
-    return verify.check_cases(pieces.open_graph(path, options.threads, resident), row.part, known, _tolerance(options))
+    opened = pieces.open_graph(path, options.threads, resident)
+    return opened, verify.check_cases(opened, row.part, known, _tolerance(options))
 
 
 def _resident(options: Options) -> int:

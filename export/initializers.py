@@ -80,12 +80,13 @@ class _Fixed:
     """What is the same in every call of a graph.
 
     `kept` are the nodes that depend on inputs, and constants that these read; `makers` the others, by what they make;
-    `wanted` the names that the kept ones read of weights and of `makers`.
+    `wanted` the names that the kept ones read of weights and of `makers`; `order` is the place of each of these by id.
     """
 
     kept: list[NodeProto] = field(default_factory=list)
     makers: dict[str, NodeProto] = field(default_factory=dict)
     wanted: list[str] = field(default_factory=list)
+    order: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, graph: GraphProto, weights: Iterable[str]) -> _Fixed:
@@ -95,6 +96,7 @@ class _Fixed:
             if node.op_type not in _RANDOM and not _bodies(node) and fixed.issuperset(filter(None, node.input)):
                 fixed.update(node.output)
                 made.makers.update(dict.fromkeys(node.output, node))
+                made.order[id(node)] = len(made.order)
             else:
                 made.kept.append(node)
         read = [*(name for node in made.kept for name in read_by(node)), *(value.name for value in graph.output)]
@@ -129,8 +131,7 @@ class _Fixed:
             elif id(node) not in nodes:
                 nodes[id(node)] = node
                 open_names.extend(filter(None, node.input))
-        order = {id(node): place for place, node in enumerate(self.makers.values())}
-        return sorted(nodes.values(), key=lambda node: order[id(node)]), weights
+        return sorted(nodes.values(), key=lambda node: self.order[id(node)]), weights
 
     def _computed(self, model: ModelProto, names: Sequence[str], weights: Mapping[str, Weight]) -> list[Array]:
         given = [
