@@ -16,7 +16,7 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2 as triton
 
 from families.facts import ModelFacts, Net
-from families.profiles import CPU, Profile, Runtime, profile_of
+from families.profiles import CPU, SHRINK_OVER, Profile, Runtime, native_elements, profile_of
 from families.table import family_of
 from families.tensors import Part, Tensor
 
@@ -206,7 +206,11 @@ def tensors_of(facts: ModelFacts, name: str) -> tuple[Tensor, ...]:
 
 def graph_config(facts: ModelFacts, graph: str, runtime: Runtime = CPU) -> triton.ModelConfig:
     """`config.pbtxt` of a graph that has a `model.onnx`. Raises KeyError if the model has no such graph."""
-    return part_config(part(facts, graph), profile_of(facts), runtime)
+    row = part(facts, graph)
+    config = part_config(row, profile_of(facts), runtime)
+    if runtime.shrinks:
+        config.parameters[SHRINK_OVER].string_value = str(native_elements(row, facts))
+    return config
 
 
 def part_config(row: Part, profile: Profile, runtime: Runtime = CPU) -> triton.ModelConfig:
