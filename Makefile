@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: help setup models demo up down test fuzz fuzz-api chaos chaos-long rolling soak gallery \
         lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-openvino bench-intake \
-        bench-jobs bench-attacks bench-fairness clean
+        bench-jobs bench-attacks bench-fairness export-real clean
 
 help: ## Print this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -132,6 +132,9 @@ bench-attacks: setup models ## Measure how long others wait during attacks; writ
 
 bench-fairness: setup ## Measure how long one owner waits while another floods; writes docs/fairness.md
 	@$(BIN)/python -m benchmarks.fairness --write docs/fairness.md
+
+export-real: setup ## Export models of real size with random weights, measure time and memory; writes docs/export_real.md
+	@$(BIN)/python -m benchmarks.export_real --write docs/export_real.md
 
 gallery: setup models ## Show every control type on the same pictures; writes docs/gallery.md
 	@$(BIN)/python -m local gallery

@@ -99,7 +99,10 @@ def main(
 
     Every graph is compared with torch at three latent sizes and three batch sizes before anything is moved into
     place; if one differs, the repository is not changed. Sub-folders `controlnet-<kind>` of SOURCE are found
-    automatically. Only safetensors weights are read. A second run without changes does nothing.
+    automatically. Only safetensors weights are read, of a part in one file or in shards with their index, each of which
+    must have exactly the tensors that the index names. They are never in memory together: a network of more than
+    512 MiB (in 32 bits) is verified in parts, at each of these sizes, but not at each with each other. A second run
+    without changes does nothing.
 
     Defaults for requests that leave them out, and the sizes that the model was trained at, are read from the file
     `controlmesh.json` of a folder, if it is there; options take precedence. A folder whose scheduler shows that it was

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from onnxruntime import InferenceSession
 from torch import Tensor
 
-from export import verify
+from export import hollow, verify
 from export.families.family import ExportFamily
 from export.parts import Modules
+from export.stored import RESIDENT
 from families import graphs as names
 from families.facts import ModelFacts
 from families.table import family_of
@@ -30,14 +30,16 @@ def check(
     family: ExportFamily,
     facts: ModelFacts,
     modules: Modules,
-    sessions: Mapping[str, InferenceSession],
+    sessions: Mapping[str, verify.Graph],
     nets: Sequence[str],
     tolerance: float = verify.TOLERANCE,
+    resident: int = RESIDENT,
 ) -> float:
     """Run one guided denoising step with `nets` (sorted, may repeat, may be empty) through the written graphs.
 
-    `sessions` has every graph by name. Compared with diffusers' own classes. Returns the largest absolute difference
-    of the prediction; raises Mismatch.
+    `sessions` has every graph by name. Compared with diffusers' own classes, whose weights are in memory only as long
+    as these compute, and at most `resident` bytes of them. Returns the largest absolute difference of the prediction;
+    raises Mismatch.
     """
     size = replace(SIZE, chunks=verify.LONG_TEXT if family_of(facts).chunked else 1)
     inputs = verify.example(names.step_inputs(facts, nets), facts, size)
@@ -50,14 +52,14 @@ def check(
         else:
             inputs[names.hint(place)] = torch.randn(hint.shape, generator=seed)
         inputs[names.scale(place)] = torch.full_like(scale, 0.4 + 0.3 * place)
-    ours = through(facts, sessions, nets, inputs)
-    with torch.no_grad():
+    with torch.no_grad(), hollow.filled(*modules.named().values(), resident=resident):
         theirs = family.step(facts, modules, nets, inputs)
+    ours = through(facts, sessions, nets, inputs)
     return verify.compare(names.denoise(facts.name, nets), ours, theirs, tolerance)
 
 
 def through(
-    facts: ModelFacts, sessions: Mapping[str, InferenceSession], nets: Sequence[str], inputs: Mapping[str, Tensor]
+    facts: ModelFacts, sessions: Mapping[str, verify.Graph], nets: Sequence[str], inputs: Mapping[str, Tensor]
 ) -> Tensor:
     """The prediction of the ensemble of `nets`: its steps in their order, each by its own session."""
     known = dict(inputs)

@@ -16,6 +16,16 @@ from families.manifest import Manifest, ManifestError, read_manifest, tokenizer_
 PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "onnx", "onnxruntime")
 
 _HERE = Path(__file__).parent
+_CODE = (
+    "hollow.py",
+    "initializers.py",
+    "load.py",
+    "preview.py",
+    "single_files/weights.py",
+    "stored.py",
+    "tokens.py",
+    "trace.py",
+)
 
 
 def versions() -> dict[str, str]:
@@ -40,7 +50,7 @@ def inputs_of(source: Source, facts: ModelFacts) -> str:
         for path in (
             *_HERE.glob("graphs/*.py"),
             *(_HERE / "families" / f"{name}.py" for name in (facts.family, "unet")),
-            *(_HERE / name for name in ("load.py", "preview.py", "tokens.py", "trace.py", "single_files/weights.py")),
+            *(_HERE / name for name in _CODE),
         )
     )
     signatures = [names.part(facts, graph) for graph in names.graph_names(facts)]

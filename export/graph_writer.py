@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 
-from export import chain, fingerprint, preview, trace, verify
+from export import chain, fingerprint, hollow, pieces, preview, trace, verify
 from export.errors import Mismatch, SourceRefused
 from export.families.family import ExportFamily, Row
 from export.families.table import FAMILIES
 from export.hostile import refusing
 from export.options import Options, Progress
 from export.parts import Source
+from export.stored import RESIDENT
 from families import graphs as names
 from families.facts import ModelFacts
 from families.manifest import GraphFacts
@@ -53,37 +53,64 @@ def make_graphs(source: Source, facts: ModelFacts, options: Options, stage: Path
         modules = family.load(source)
     for name, module in modules.named().items():
         require_finite(name, module)
-    sessions, worst = {}, {}
+    worst, written = {}, _Written(stage, options)
     with threads(options.threads):
         for row in family.rows(facts, modules):
-            graph = row.part.graph
-            sessions[graph], worst[graph] = make_graph(family, row, facts, options, stage, begin)
+            opened, worst[row.part.graph] = make_graph(family, row, facts, options, stage, begin)
+            written.keep(row.part.graph, opened)
         for nets in chains:
             begin(f"{names.denoise(facts.name, nets)}: verifying")
-            chain.check(family, facts, modules, sessions, nets, tolerance)
+            chain.check(family, facts, modules, written, nets, tolerance, _resident(options))
     begin("fitting previews")
-    encoder = sessions[names.vae_encoder(facts.name)]
+    encoder = written[names.vae_encoder(facts.name)]
     fitted = preview.fit(
         lambda pictures: np.asarray(encoder.run(["mean"], encoder_inputs(facts, pictures))[0]), facts.downscale
     )
     return Made({graph: graph_facts(stage / graph, worst[graph]) for graph in sorted(worst)}, fitted)
 
 
+class _Written(Mapping[str, verify.Graph]):
+    """The graphs under a folder by name, opened when they are asked for, unless they were kept open."""
+
+    def __init__(self, stage: Path, options: Options) -> None:
+        self._stage, self._options = stage, options
+        self._open: dict[str, verify.Graph] = {}
+
+    def keep(self, graph: str, opened: verify.Graph) -> None:
+        """Keep a graph open if it is small."""
+        if pieces.bytes_of(self._path(graph)) * 10 <= _resident(self._options):
+            self._open[graph] = opened
+
+    def __getitem__(self, graph: str) -> verify.Graph:
+        if graph in self._open:
+            return self._open[graph]
+        return pieces.open_graph(self._path(graph), self._options.threads, _resident(self._options))
+
+    def _path(self, graph: str) -> Path:
+        return self._stage / graph / "1" / GRAPH_FILE
+
+    def __iter__(self) -> Iterator[str]:
+        return (path.name for path in self._stage.iterdir() if (path / "1" / GRAPH_FILE).is_file())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def require_finite(what: str, module: Any) -> None:
-    """Raise SourceRefused if a weight of `module` is not a finite number: its pictures would show nothing."""
-    broken = next((name for name, weight in module.state_dict().items() if not bool(weight.isfinite().all())), None)
-    if broken is not None:
-        raise SourceRefused(f"{what}: weight {broken} has numbers that are not finite (NaN or infinite)")
+    """Raise SourceRefused if a weight of a hollow module is not a finite number: its pictures would show nothing."""
+    for name, weight in hollow.weights(module, once=True).items():
+        if not bool(weight.read().isfinite().all()):
+            raise SourceRefused(f"{what}: weight {name} has numbers that are not finite (NaN or infinite)")
 
 
 def make_graph(
     family: ExportFamily, row: Row, facts: ModelFacts, options: Options, stage: Path, begin: Callable[[str], None]
-) -> tuple[onnxruntime.InferenceSession, float]:
-    """Write one graph under `stage` and compare it with its reference; returns its session and the largest difference.
+) -> tuple[verify.Graph, float]:
+    """Write one graph under `stage` and compare it with its reference; returns it, open, and the largest difference.
 
     Reports two steps to `begin`. Raises Mismatch.
     """
-    graph = row.part.graph
+    graph, resident = row.part.graph, _resident(options)
     external_over = trace.EXTERNAL_OVER if options.external_over is None else options.external_over
     path = stage / graph / "1" / GRAPH_FILE
     path.parent.mkdir(parents=True)
@@ -91,12 +118,19 @@ def make_graph(
     inputs = verify.example(row.part.inputs, facts, trace.TRACED)
     try:
         with family.written_for_graphs(row.module):
-            trace.trace(row.module, row.part, inputs, path, external_over)
+            trace.trace_hollow(row.module, row.part, inputs, path, external_over)
     except (ValueError, RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
         raise Mismatch(f"{graph} cannot be written as a graph: {error}") from error
     begin(f"{graph}: verifying")
-    session = verify.session(path, options.threads)
-    return session, verify.check(session, row.part, facts, row.reference, _tolerance(options))
+    # torch's answers first: its weights and ONNX Runtime's are never in memory together.
+    with hollow.filled(row.module, resident=resident):
+        known = verify.cases(row.part, facts, row.reference, few=hollow.size(row.module) > resident)
+    opened = pieces.open_graph(path, options.threads, resident)
+    return opened, verify.check_cases(opened, row.part, known, _tolerance(options))
+
+
+def _resident(options: Options) -> int:
+    return RESIDENT if options.resident is None else options.resident
 
 
 def _tolerance(options: Options) -> float:

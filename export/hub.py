@@ -8,16 +8,10 @@ from pathlib import Path
 
 from export.errors import HubUnreachable, SourceRefused
 from export.parts import TOKENIZER_FILES
-
-WEIGHTS = (
-    "diffusion_pytorch_model.safetensors",
-    "model.safetensors",
-    "diffusion_pytorch_model.fp16.safetensors",
-    "model.fp16.safetensors",
-)
-"""Names of weights that are read, the preferred first."""
+from export.shards import NAMES, is_shard
 
 ANSWER_WITHIN_S = 10.0
+SHARDS = "*-of-*.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +27,7 @@ _DIFFUSERS = "in diffusers layout (config.json and *.safetensors files are enoug
 
 PIPELINE = Wanted(
     f"a pipeline {_DIFFUSERS}",
-    ("text_encoder/", "text_encoder_2/", "unet/", "vae/"),
+    ("text_encoder/", "text_encoder_2/", "transformer/", "unet/", "vae/"),
     (
         "model_index.json",
         "scheduler/scheduler_config.json",
@@ -51,14 +45,17 @@ def is_id(source: str) -> bool:
 
 
 def select(present: set[str], wanted: Wanted) -> list[str]:
-    """Select the files to download from those `present`: configurations and one safetensors file per part.
+    """Select the files to download from those `present`: configurations and, of each part, one safetensors file or an
+    index with its shards.
 
     Of a part without safetensors only the config is downloaded, and `export.source` reports it; pickles never are.
     """
     chosen = [name for name in wanted.others if name in present]
     for folder in wanted.weights_in:
         chosen += [name for name in (f"{folder}config.json",) if name in present]
-        chosen += [f"{folder}{name}" for name in WEIGHTS if f"{folder}{name}" in present][:1]
+        for weights in [name for name in NAMES if f"{folder}{name}" in present][:1]:
+            inside = sorted(name.removeprefix(folder) for name in present if name.startswith(folder))
+            chosen += [f"{folder}{name}" for name in (weights, *inside) if name == weights or is_shard(name, weights)]
     return chosen
 
 
@@ -96,7 +93,7 @@ def fetch(source: str, wanted: Wanted, offline: bool = False) -> Path:
 def _cached(source: str, wanted: Wanted) -> Path:
     import huggingface_hub
 
-    files = [f"{part}{name}" for part in wanted.weights_in for name in ("config.json", *WEIGHTS)]
+    files = [f"{part}{name}" for part in wanted.weights_in for name in ("config.json", *NAMES, SHARDS)]
     return Path(
         huggingface_hub.snapshot_download(source, allow_patterns=[*wanted.others, *files], local_files_only=True)
     )

@@ -13,7 +13,7 @@ from export.place import Rename
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of an export. `tolerance`, `external_over` and `rename` are changed only by tests."""
+    """The options of an export. `tolerance`, `external_over`, `resident` and `rename` are changed only by tests."""
 
     repository: Path
     name: str
@@ -25,6 +25,7 @@ class Options:
     """What the model is made for, where the source does not say it."""
     tolerance: float | None = None
     external_over: int | None = None
+    resident: int | None = None
     rename: Rename = os.rename
 
 

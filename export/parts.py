@@ -29,7 +29,7 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One checked sub-model: its folder, its configuration and the weights file that will be read.
+    """One checked sub-model: its folder, its configuration and its weights: one file, or an index and its shards.
 
     Of a single file, `layout` says how its tensors are named and `prefix` how these names begin; its configuration was
     told from their shapes, and the folder holds none.
@@ -38,18 +38,18 @@ class Part:
     folder: Path
     config: Mapping[str, Any]
     weights: Path
+    shards: tuple[Path, ...] = ()
     layout: Layout | None = None
     prefix: str = ""
 
     @property
-    def variant(self) -> str | None:
-        """diffusers' variant of the weights' file name: `fp16` for model.fp16.safetensors."""
-        middle = self.weights.name.split(".")[1:-1]
-        return middle[0] if middle else None
+    def tensor_files(self) -> tuple[Path, ...]:
+        """The safetensors files that hold its weights."""
+        return self.shards or (self.weights,)
 
     def files(self) -> tuple[Path, ...]:
         """Every file that affects its graphs."""
-        return (self.weights,) if self.layout else (self.folder / "config.json", self.weights)
+        return (self.weights,) if self.layout else (self.folder / "config.json", self.weights, *self.shards)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
-from export import hub
+from export import hub, shards
 from export.errors import SourceRefused
 from export.families.checks import Check
 from export.families.family import ExportFamily
@@ -22,7 +20,6 @@ from families.facts import MASKED_CONTROLS, is_name
 
 DEMO = "demo"
 DEMO_WEIGHTS = Path(__file__).parents[1] / "demo" / "weights"
-PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".msgpack", ".h5")
 
 
 def default_name(source: str) -> str:
@@ -170,7 +167,7 @@ def _is_single(source: str) -> bool:
     path = Path(source)
     if path.is_dir() or not path.exists():
         return False
-    if path.suffix.lower() in PICKLES:
+    if path.suffix.lower() in shards.PICKLES:
         raise SourceRefused(
             f"{shown(path.name)} can run code when loaded and is refused. If you trust it, convert it once: "
             'safetensors.torch.save_file(torch.load(FILE, weights_only=True)["state_dict"], "NAME.safetensors").'
@@ -186,7 +183,7 @@ def _folder(source: str, wanted: hub.Wanted, offline: bool) -> Path:
     path = Path(source)
     if path.is_dir():
         return path
-    is_file = path.suffix.lower() in (opening.SUFFIX, *PICKLES)
+    is_file = path.suffix.lower() in (opening.SUFFIX, *shards.PICKLES)
     if is_file or path.is_absolute() or source.startswith((".", "~")) or not hub.is_id(source):
         raise SourceRefused(f"{source!r} is neither a folder, nor a .safetensors file, nor a hub id like owner/name")
     return hub.fetch(source, wanted, offline)
@@ -211,7 +208,8 @@ def _allowed(config: Mapping[str, Any], names: frozenset[str], what: str, family
 def _part(folder: Path, family: ExportFamily, kinds: frozenset[str], what: str) -> Part:
     config = _config(folder / "config.json", what, family)
     _check(config, family, kinds, what)
-    return Part(folder, config, _weights(folder, what))
+    weights, found = shards.weights_in(folder, what)
+    return Part(folder, config, weights, found)
 
 
 def _check(config: Mapping[str, Any], family: ExportFamily, kinds: frozenset[str], what: str) -> None:
@@ -234,27 +232,3 @@ def _settings(config: Mapping[str, Any], checks: Mapping[str, Check], what: str,
     if wrong:
         values = ", ".join(f"{key}={shown(config[key])}" for key in wrong)
         raise SourceRefused(f"{what}: {values} is not {family.shape}. {family.expected}")
-
-
-def _weights(folder: Path, what: str) -> Path:
-    require_plain_files(folder, what)
-    files = {path.name: path for path in folder.iterdir() if path.is_file()}
-    for name in hub.WEIGHTS:
-        if name in files:
-            _intact(files[name], what)
-            return files[name]
-    pickles = sorted(name for name in files if name.endswith(PICKLES))
-    if pickles:
-        raise SourceRefused(
-            f"{what}: {', '.join(pickles)} can run code when loaded and is refused. If you trust it, convert it "
-            "once: DiffusionPipeline.from_pretrained(SOURCE).save_pretrained(FOLDER, safe_serialization=True)."
-        )
-    raise SourceRefused(f"{what}: weights are missing; expected one of {', '.join(hub.WEIGHTS)}")
-
-
-def _intact(path: Path, what: str) -> None:
-    try:
-        with safe_open(path, framework="numpy") as opened:
-            opened.keys()
-    except (SafetensorError, OSError) as error:
-        raise SourceRefused(f"{what}: {path.name} is not a complete safetensors file ({error})") from error

@@ -6,14 +6,14 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
+from onnxruntime import InferenceSession
 from torch import Tensor
 
+from export import pieces
 from export.errors import Mismatch
 from families.facts import SIZE_NUMBERS, ModelFacts
 from families.table import family_of
@@ -22,6 +22,8 @@ from families.tensors import Tensor as Declared
 
 Inputs = dict[str, Tensor]
 Reference = Callable[..., Any]
+Graph = InferenceSession | pieces.Pieces
+session = pieces.session
 
 TOLERANCE = 2e-5
 """Largest difference of a float output, as a share of the output's largest magnitude (at least 1)."""
@@ -53,16 +55,19 @@ class Size:
         return f"batch {self.batch}, rows {self.rows}, latent {self.height}x{self.width}, chunks {self.chunks}"
 
 
-def sizes(part: Part, chunked: bool = True) -> Iterator[Size]:
+def sizes(part: Part, chunked: bool = True, few: bool = False) -> Iterator[Size]:
     """The sizes at which a graph is verified; rows, latents and depth vary only if the graph has them, chunks only if
-    it may get several."""
+    it may get several. `few` has each of them at least once, but not with each other."""
     free = {size for tensor in part.inputs for size in tensor.dims if isinstance(size, str)}
     rows = ROWS if "rows" in free else (1,)
     latents = LATENTS if free & {"h", "H"} else LATENTS[:1]
-    for (height, width), batch, count in itertools.product(latents, BATCHES, rows):
+    together = list(itertools.product(latents, BATCHES, rows))
+    if few:
+        together = [(latents[n % len(latents)], batch, rows[n % len(rows)]) for n, batch in enumerate(BATCHES)]
+    for (height, width), batch, count in together:
         yield Size(batch, count, height, width, depth=batch if "depth" in free else 1)
     if "tokens" in free and chunked:
-        for count in rows:
+        for count in rows[-1:] if few else rows:
             yield Size(BATCHES[1], count, *LATENTS[1], LONG_TEXT)
 
 
@@ -107,44 +112,73 @@ def _random(tensor: Declared, shape: tuple[int, ...], facts: ModelFacts, seed: t
     return spread * torch.randn(shape, generator=seed)
 
 
-def session(path: Path, threads: int = 1) -> onnxruntime.InferenceSession:
-    """Open the graph in ONNX Runtime on the CPU, as a server would."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def run(graph: onnxruntime.InferenceSession, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+def run(graph: Graph, inputs: Mapping[str, Tensor]) -> list[Tensor]:
     """Run `graph`; returns all its outputs, in the graph's order."""
-    return [torch.from_numpy(np.asarray(x)) for x in graph.run(None, {k: v.numpy() for k, v in inputs.items()})]
+    return _tensors(graph.run(None, _arrays(inputs)))
+
+
+def _each(graph: Graph, cases: Sequence[Case]) -> Iterator[list[Tensor]]:
+    """As `run` for each of `cases`."""
+    if isinstance(graph, pieces.Pieces):
+        yield from map(_tensors, graph.run_all([_arrays(case.inputs) for case in cases]))
+    else:
+        yield from (run(graph, case.inputs) for case in cases)
+
+
+def _arrays(inputs: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {name: tensor.numpy() for name, tensor in inputs.items()}
+
+
+def _tensors(arrays: Sequence[Any]) -> list[Tensor]:
+    return [torch.from_numpy(np.asarray(array)) for array in arrays]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Inputs of one size, and what a graph must make of them."""
+
+    size: Size
+    inputs: Inputs
+    expected: tuple[Tensor, ...]
+
+
+def cases(part: Part, facts: ModelFacts, reference: Reference, few: bool = False) -> list[Case]:
+    """What `reference` makes of random inputs of every size of `sizes`."""
+    made = []
+    for size in sizes(part, family_of(facts).chunked, few):
+        inputs = example(part.inputs, facts, size)
+        with torch.no_grad():
+            expected = reference(*inputs.values())
+        made.append(Case(size, inputs, tuple(expected) if isinstance(expected, (tuple, list)) else (expected,)))
+    return made
 
 
 def check(
-    graph: onnxruntime.InferenceSession,
+    graph: Graph,
     part: Part,
     facts: ModelFacts,
     reference: Reference,
     tolerance: float = TOLERANCE,
 ) -> float:
-    """Compare `graph` with `reference` at every size of `sizes`; returns the largest absolute difference.
+    """Compare `graph` with `reference` as `check_cases` does, at every size of `sizes`."""
+    return check_cases(graph, part, cases(part, facts, reference), tolerance)
+
+
+def check_cases(graph: Graph, part: Part, known: Sequence[Case], tolerance: float = TOLERANCE) -> float:
+    """Compare what `graph` makes of the inputs of `known` cases; returns the largest absolute difference.
 
     Raises Mismatch with the first size and output that differ by more than `tolerance`, or whose names, types or
     shapes are not those that `part` declares.
     """
     signature(graph, part)
-    worst = 0.0
-    for size in sizes(part, family_of(facts).chunked):
-        inputs = example(part.inputs, facts, size)
-        with torch.no_grad():
-            expected = reference(*inputs.values())
-        expected = expected if isinstance(expected, (tuple, list)) else (expected,)
-        where = f"{part.graph} at {size}"
+    worst, made = 0.0, _each(graph, known)
+    for case in known:
+        where = f"{part.graph} at {case.size}"
         try:
-            found = run(graph, inputs)
+            found = next(made)
         except Exception as error:  # ONNX Runtime has no public base class of its errors
             raise Mismatch(f"{where}: ONNX Runtime cannot run it: {error}") from error
-        for tensor, ours, theirs in zip(part.outputs, found, expected, strict=True):
+        for tensor, ours, theirs in zip(part.outputs, found, case.expected, strict=True):
             worst = max(worst, compare(f"{where}, {tensor.name}", ours, theirs, tolerance))
     return worst
 
@@ -163,7 +197,7 @@ def compare(where: str, ours: Tensor, theirs: Tensor, tolerance: float = TOLERAN
     return difference
 
 
-def signature(graph: onnxruntime.InferenceSession, part: Part) -> None:
+def signature(graph: Graph, part: Part) -> None:
     """Raise Mismatch if the names of the graph's inputs and outputs are not those that `part` declares."""
     for what, nodes, tensors in (
         ("inputs", graph.get_inputs(), part.inputs),

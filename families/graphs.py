@@ -17,7 +17,7 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from families.facts import ModelFacts, Net
 from families.pictures import PICTURE, encoder_tensors
-from families.profiles import CPU, Profile, Runtime, profile_of
+from families.profiles import CPU, SHRINK_OVER, Profile, Runtime, native_elements, profile_of
 from families.table import family_of
 from families.tensors import Part, Tensor
 
@@ -207,7 +207,11 @@ def tensors_of(facts: ModelFacts, name: str) -> tuple[Tensor, ...]:
 
 def graph_config(facts: ModelFacts, graph: str, runtime: Runtime = CPU) -> triton.ModelConfig:
     """`config.pbtxt` of a graph that has a `model.onnx`. Raises KeyError if the model has no such graph."""
-    return part_config(part(facts, graph), profile_of(facts), runtime)
+    row = part(facts, graph)
+    config = part_config(row, profile_of(facts), runtime)
+    if runtime.shrinks:
+        config.parameters[SHRINK_OVER].string_value = str(native_elements(row, facts))
+    return config
 
 
 def part_config(row: Part, profile: Profile, runtime: Runtime = CPU) -> triton.ModelConfig:
@@ -240,9 +244,8 @@ def denoise_config(facts: ModelFacts, nets: Sequence[str] = ()) -> triton.ModelC
         inputs = {tensor.name: own.get(tensor.name, tensor.name) for tensor in graph.inputs}
         _step(config, graph.graph, inputs, _residual_map("residual", f"control_{place}", count))
     if not nets:
-        graph = part(facts, no_control(m))
-        inputs = {tensor.name: tensor.name for tensor in graph.inputs}
-        _step(config, graph.graph, inputs, _residual_map("residual", "control_0", count))
+        inputs = {tensor.name: tensor.name for tensor in part(facts, no_control(m)).inputs}
+        _step(config, no_control(m), inputs, _residual_map("residual", "control_0", count))
     total = "control_0"
     for place in range(1, len(nets)):
         addends = _residual_map("a", total, count) | _residual_map("b", f"control_{place}", count)

@@ -6,12 +6,15 @@ bandwidth-bound on its own gains from batching; one that already fills the machi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tritonclient.grpc import model_config_pb2 as triton
 
 from families.facts import ModelFacts
+from families.limits import PROMPT_CHUNKS
+from families.tensors import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,20 @@ def profile_of(facts: ModelFacts) -> Profile:
     raise ValueError(f"no profile for family {facts.family!r} at {facts.native_size} px; add a row to PROFILES")
 
 
+SHRINK_OVER = "shrink_arena_over"
+"""The parameter of a graph's configuration that is `native_elements`; our backend reads it."""
+
+
+def native_elements(row: Part, facts: ModelFacts) -> int:
+    """Numbers in all inputs of one request at the model's native size with a prompt of the greatest length.
+
+    A graph that gets more than these gives the memory that it took back to the system.
+    """
+    side = facts.native_size // facts.downscale
+    sizes = facts.dimensions(height=side, width=side, rows=2, chunks=PROMPT_CHUNKS)
+    return sum(math.prod(tensor.sized(sizes)) for tensor in row.inputs)
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """The kind of machine for which a `config.pbtxt` is written."""
@@ -77,6 +94,8 @@ class Runtime:
     instance_kind: str
     apply: Callable[[triton.ModelConfig, str, Profile], None]
     """Sets the parameters and accelerators of a graph of this role."""
+    shrinks: bool
+    """Whether graphs give memory back after pictures larger than the native size."""
 
 
 def _on_cpu(config: triton.ModelConfig, role: str, profile: Profile) -> None:
@@ -93,6 +112,6 @@ def _on_gpu(config: triton.ModelConfig, role: str, profile: Profile) -> None:
     accelerator.parameters["trt_engine_cache_enable"] = "1"
 
 
-CPU = Runtime("cpu", "KIND_CPU", _on_cpu)
-GPU = Runtime("gpu", "KIND_GPU", _on_gpu)
+CPU = Runtime("cpu", "KIND_CPU", _on_cpu, shrinks=True)
+GPU = Runtime("gpu", "KIND_GPU", _on_gpu, shrinks=False)
 RUNTIMES: Mapping[str, Runtime] = {runtime.target: runtime for runtime in (CPU, GPU)}

@@ -109,7 +109,7 @@ def controlnet_of(header: Header, family: str, what: str) -> Part:
     facts = published.of(family)
     section = Section(header, kinds.CONTROL if header.has(kinds.CONTROL) else "", what)
     config = networks.controlnet(section, facts["network"], facts.get("union", {}))
-    return Part(header.path.parent, config, header.path, Layout.CONTROLNET, section.prefix)
+    return Part(header.path.parent, config, header.path, layout=Layout.CONTROLNET, prefix=section.prefix)
 
 
 def _part(header: Header, place: Place, facts: Mapping[str, Any], what: str) -> Part:
@@ -121,7 +121,7 @@ def _part(header: Header, place: Place, facts: Mapping[str, Any], what: str) -> 
         )
     settings = {key: value for name in place.published for key, value in facts[name].items()}
     config = place.configure(Section(header, prefix, what), settings)
-    return Part(header.path.parent, config, header.path, place.layout, prefix)
+    return Part(header.path.parent, config, header.path, layout=place.layout, prefix=prefix)
 
 
 def _scheduler(header: Header, facts: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,28 +8,26 @@ from typing import Any
 import torch
 from diffusers.loaders import single_file_utils as diffusers_names
 from safetensors import safe_open
-from torch import Tensor
 
 from export.errors import SourceRefused
 from export.hostile import shown
 from export.parts import Layout, Part
 from export.single_files.header import Header, read
+from export.stored import Weight, in_memory
 
-Weights = dict[str, Any]
+Tensors = dict[str, Any]
 """Name -> tensor; None where a converter looked for one that the file has not."""
 
 _BUFFERS = ("position_ids", "logit_scale")
 """Ends of names that some writers add to a text encoder and that are no weights of it."""
 
 
-def restored(make: Callable[[], Any], part: Part, what: str) -> dict[str, Tensor]:
-    """The part's weights, FP32, under the names of the module that `make` returns.
+def restored(module: Any, part: Part, what: str) -> dict[str, Weight]:
+    """The part's weights under the names of `module`, which may be on the meta device.
 
     Raises SourceRefused unless the file's tensors of this part are exactly the module's: the same names and shapes, and
     numbers with a fraction. Names and shapes are compared before any tensor is read.
     """
-    with torch.device("meta"):
-        module = make()
     header = read(part.weights)
     names = [name for name in header.shapes if name.startswith(part.prefix) and not name.endswith(_BUFFERS)]
     hollow = {name: torch.empty(header.shapes[name], device="meta") for name in names}
@@ -38,11 +36,11 @@ def restored(make: Callable[[], Any], part: Part, what: str) -> dict[str, Tensor
     _check_whole(header, names, len(found), part, what)
     with safe_open(part.weights, framework="pt") as opened:
         whole = _converted({name: opened.get_tensor(name) for name in names}, part, module)
-    # Each is let go as soon as its copy in full precision is made: SDXL's UNet has five gigabytes in half.
-    return {name: whole.pop(name).to(torch.float32).contiguous() for name in list(whole)}
+    # They stay as the file has them, mapped; SDXL's UNet has five gigabytes in half.
+    return {name: in_memory(weight) for name, weight in whole.items() if weight is not None}
 
 
-def _converted(found: Weights, part: Part, module: Any) -> Weights:
+def _converted(found: Tensors, part: Part, module: Any) -> Tensors:
     converter = _CONVERTERS[part.layout] if part.layout is not None else None
     assert converter is not None
     named = converter(found, part, module)
@@ -56,15 +54,15 @@ def _converted(found: Weights, part: Part, module: Any) -> Weights:
     return named
 
 
-def _unet(found: Weights, part: Part, module: Any) -> Weights:
+def _unet(found: Tensors, part: Part, module: Any) -> Tensors:
     return dict(diffusers_names.convert_ldm_unet_checkpoint(found, part.config))
 
 
-def _vae(found: Weights, part: Part, module: Any) -> Weights:
+def _vae(found: Tensors, part: Part, module: Any) -> Tensors:
     return dict(diffusers_names.convert_ldm_vae_checkpoint(found, part.config))
 
 
-def _controlnet(found: Weights, part: Part, module: Any) -> Weights:
+def _controlnet(found: Tensors, part: Part, module: Any) -> Tensors:
     made = dict(diffusers_names.convert_controlnet_checkpoint(found, part.config))
     # The converter passes over the layers that read SDXL's vector, for which the library's own table has the names.
     table = diffusers_names.DIFFUSERS_TO_LDM_MAPPING["controlnet"]["addition_embed_type"]
@@ -72,15 +70,15 @@ def _controlnet(found: Weights, part: Part, module: Any) -> Weights:
     return made | {name: found[trained] for name, trained in vector.items() if trained in found}
 
 
-def _clip(found: Weights, part: Part, module: Any) -> Weights:
+def _clip(found: Tensors, part: Part, module: Any) -> Tensors:
     return {name.removeprefix(part.prefix): weight for name, weight in found.items()}
 
 
-def _open_clip(found: Weights, part: Part, module: Any) -> Weights:
+def _open_clip(found: Tensors, part: Part, module: Any) -> Tensors:
     return dict(diffusers_names.convert_open_clip_checkpoint(module, found, prefix=part.prefix))
 
 
-_CONVERTERS: Mapping[Layout, Callable[[Weights, Part, Any], Weights]] = {
+_CONVERTERS: Mapping[Layout, Callable[[Tensors, Part, Any], Tensors]] = {
     Layout.UNET: _unet,
     Layout.VAE: _vae,
     Layout.CONTROLNET: _controlnet,
@@ -89,7 +87,7 @@ _CONVERTERS: Mapping[Layout, Callable[[Weights, Part, Any], Weights]] = {
 }
 
 
-def _check(found: Weights, expected: Mapping[str, tuple[int, ...]], part: Part, what: str) -> None:
+def _check(found: Tensors, expected: Mapping[str, tuple[int, ...]], part: Part, what: str) -> None:
     here = {name: tuple(weight.shape) for name, weight in found.items() if weight is not None}
     missing = sorted(expected.keys() - here.keys())
     if missing:

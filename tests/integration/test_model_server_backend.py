@@ -31,6 +31,8 @@ FULL_BATCHES = "dynamic_batching { preferred_batch_size: [8] max_queue_delay_mic
 OPENVINO = """dynamic_batching { }
 optimization { execution_accelerators { cpu_execution_accelerator [{ name: "openvino" }] } }"""
 
+SHRINKING = 'parameters { key: "shrink_arena_over" value { string_value: "500" } }'
+
 
 def fill(repository: Path) -> None:
     write_scaling(repository, "double", 2.0)
@@ -86,6 +88,23 @@ def fill(repository: Path) -> None:
         [("y", "FP32", ("batch", 2, "m"))],
         {"halves": np.int64([0, 2, -1])},
     )
+    for name, extra in (("keeps", ""), ("shrinks", SHRINKING)):
+        write_graph(
+            repository,
+            name,
+            # n numbers become n * n, twice.
+            [
+                helper.make_node("Unsqueeze", ["x", "last"], ["column"]),
+                helper.make_node("Unsqueeze", ["x", "middle"], ["row"]),
+                helper.make_node("MatMul", ["column", "row"], ["square"]),
+                helper.make_node("Sqrt", ["square"], ["root"]),
+                helper.make_node("ReduceMean", ["root"], ["y"], axes=[2], keepdims=0),
+            ],
+            [("x", "FP32", ("batch", "n"))],
+            [("y", "FP32", ("batch", "n"))],
+            {"last": np.int64([2]), "middle": np.int64([1])},
+            f"dynamic_batching {{ }}\n{extra}",
+        )
 
 
 @pytest.fixture(scope="module")
@@ -273,3 +292,23 @@ async def test_a_request_given_up_in_the_queue_is_not_run(triton: TritonProcess,
     await infer(client, "slow", x=x)
     runs = (cpu_ticks(process) - before) / one_run
     assert runs < 2.5, "the abandoned request was computed"
+
+
+def resident_mib(process: Path) -> float:
+    return int((process / "statm").read_text().split()[1]) * 4096 / 2**20
+
+
+async def test_memory_of_a_large_request_goes_back_where_the_configuration_says_what_is_large(
+    triton: TritonProcess, client: triton_aio.InferenceServerClient
+) -> None:
+    after = {}
+    for model in ("keeps", "shrinks"):
+        small, large = np.full((2, 500), 4, np.float32), np.full((1, 5000), 4, np.float32)
+        # Two rows of what is usual are not large, however many numbers they are together.
+        np.testing.assert_allclose((await infer(client, model, x=small)).as_numpy("y"), small)
+        before = resident_mib(process_of(triton, model))
+        np.testing.assert_allclose((await infer(client, model, x=large)).as_numpy("y"), large)
+        after[model] = resident_mib(process_of(triton, model)) - before
+        np.testing.assert_allclose((await infer(client, model, x=small)).as_numpy("y"), small)
+    # 95 MiB a square.
+    assert after["keeps"] > 90 and after["shrinks"] < 30, after

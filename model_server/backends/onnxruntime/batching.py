@@ -32,6 +32,11 @@ def rows_of(feeds: Feeds) -> int:
     return int(next(iter(feeds.values())).shape[0])
 
 
+def numbers_of(feeds: Feeds) -> int:
+    """Numbers in all inputs of one row of a request."""
+    return sum(array.size for array in feeds.values()) // max(1, rows_of(feeds))
+
+
 def merged(requests: Sequence[Feeds]) -> Feeds:
     """Concatenate requests along dimension 0, in order. A single request is returned without a copy."""
     if len(requests) == 1:

@@ -1,6 +1,7 @@
 """Read from a `config.pbtxt`, as the JSON that Triton hands to a backend, how its graph is run.
 
-The keys are those of Triton's own ONNX Runtime backend, so that one file works for both.
+The keys are those of Triton's own ONNX Runtime backend, so that one file works for both; it passes over
+`shrink_arena_over`, which is ours.
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ class GraphOptions:
     """Operators that run in parallel."""
     memory_arena: bool
     """Whether the runtime keeps freed memory for the next call instead of returning it to the system."""
+    shrink_over: int
+    """Numbers in a request's inputs above which freed memory is returned nevertheless; 0: never."""
     openvino: bool
     """Run the graph with OpenVINO instead of ONNX Runtime's own kernels."""
     precision: str
@@ -56,6 +59,7 @@ def options_of(config: Mapping[str, Any], defaults: Mapping[str, str] | None = N
         intra_op_threads=_count(parameters, "intra_op_thread_count", 0),
         inter_op_threads=_count(parameters, "inter_op_thread_count", 1),
         memory_arena=_count(parameters, "enable_mem_arena", 1) != 0,
+        shrink_over=_count(parameters, "shrink_arena_over", 0),
         openvino=OPENVINO in on_cpu,
         precision=precision,
     )

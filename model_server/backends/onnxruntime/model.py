@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from batching import BatchError, alike, dealt, merged, rows_of
+from batching import BatchError, alike, dealt, merged, numbers_of, rows_of
 from graph_options import OptionError, options_of
 from sessions import GraphError, open_session
 from signature import SignatureError, require_match
@@ -40,12 +40,14 @@ class TritonPythonModel:
         path = Path(args["model_repository"]) / args["model_version"] / filename
         defaults = json.loads(DEFAULTS.read_text()) if DEFAULTS.is_file() else {}
         try:
-            self._session = open_session(path, options_of(config, defaults))
+            options = options_of(config, defaults)
+            self._session = open_session(path, options)
             require_match(config, self._session.inputs, self._session.outputs)
         except (GraphError, OptionError, SignatureError) as error:
             raise pb_utils.TritonModelException(f"model {args['model_name']!r}: {error}") from None
         # Reading a graph leaves as much freed memory as its file's size, and there is one process per graph.
-        ctypes.CDLL(None).malloc_trim(0)
+        _return_freed()
+        self._shrink_over = options.shrink_over
         self._name = args["model_name"]
         self._outputs = [entry["name"] for entry in config["output"]]
         self._batched = config.get("max_batch_size", 0) > 0
@@ -73,12 +75,19 @@ class TritonPythonModel:
 
     def _run(self, feeds: list[dict[str, Any]]) -> list[Any]:
         try:
-            results = self._session.run(self._outputs, merged(feeds))
+            large = bool(self._shrink_over) and any(numbers_of(one) > self._shrink_over for one in feeds)
+            results = self._session.run(self._outputs, merged(feeds), shrink=large)
+            if large:
+                _return_freed()
             outputs = dict(zip(self._outputs, results, strict=True))
             shares = dealt(outputs, [rows_of(one) for one in feeds]) if self._batched else [outputs]
             return [pb_utils.InferenceResponse([_tensor(*pair) for pair in share.items()]) for share in shares]
         except (GraphError, BatchError) as error:
             return [_failure(f"model {self._name!r}: {error}", pb_utils.TritonError.INTERNAL) for _ in feeds]
+
+
+def _return_freed() -> None:
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _tensor(name: str, array: Any) -> Any:

@@ -37,8 +37,11 @@ class Session(Protocol):
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
-    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        """Run the graph; outputs in the order of `names`, valid until the next run. Raises GraphError."""
+    def run(self, names: Sequence[str], feeds: Mapping[str, Array], shrink: bool = False) -> list[Array]:
+        """Run the graph; outputs in the order of `names`, valid until the next run. Raises GraphError.
+
+        `shrink` returns the memory that the run took to the system, if the runtime keeps any.
+        """
 
 
 def open_session(path: Path, options: GraphOptions) -> Session:
@@ -70,14 +73,18 @@ class _OnnxRuntime:
         # Waiting threads sleep: several graphs share the cores, and spinning would take them from each other.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        self._shrinking = None
+        if options.memory_arena:
+            self._shrinking = onnxruntime.RunOptions()
+            self._shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self._session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
         self._path = path
         self.inputs = tuple(_from_ort(arg) for arg in self._session.get_inputs())
         self.outputs = tuple(_from_ort(arg) for arg in self._session.get_outputs())
 
-    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+    def run(self, names: Sequence[str], feeds: Mapping[str, Array], shrink: bool = False) -> list[Array]:
         try:
-            return self._session.run(names, feeds)  # type: ignore[no-any-return]
+            return self._session.run(names, feeds, self._shrinking if shrink else None)  # type: ignore[no-any-return]
         except Exception as error:
             raise GraphError(f"ONNX Runtime could not run the graph: {_without_paths(error, self._path)}") from error
 
@@ -105,7 +112,7 @@ class _OpenVino:
         self.inputs = tuple(_from_openvino(name, compiled.inputs[at]) for name, at in self._inputs.items())
         self.outputs = tuple(_from_openvino(name, compiled.outputs[at]) for name, at in self._outputs.items())
 
-    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+    def run(self, names: Sequence[str], feeds: Mapping[str, Array], shrink: bool = False) -> list[Array]:
         try:
             placed = {self._inputs[name]: array for name, array in feeds.items()}
             results = self._request.infer(placed, share_inputs=True, share_outputs=True)

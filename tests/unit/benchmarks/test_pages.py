@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from benchmarks.chaos_report import PAGE
+from benchmarks.export_real import AIMS, HEAD
+from benchmarks.export_real import PAGE as REAL
 from benchmarks.jobs import BOUNDS
 from benchmarks.rolling import PAGE as ROLLING
 from benchmarks.soak_report import PAGE as SOAK
@@ -21,3 +23,9 @@ def test_the_page_of_jobs_has_the_words_of_the_code() -> None:
 def test_the_pages_of_the_soak_and_of_the_rolling_restart_have_the_words_of_the_code() -> None:
     assert (DOCS / "soak.md").read_text().startswith(SOAK)
     assert (DOCS / "rolling.md").read_text().startswith(ROLLING)
+
+
+def test_the_page_of_exports_at_real_size_has_the_words_of_the_code() -> None:
+    page = (DOCS / "export_real.md").read_text()
+    assert page.startswith(REAL) and "\n".join(HEAD) in page
+    assert all(f"| {aim.what} |" in page for aim in AIMS.values())

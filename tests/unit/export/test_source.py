@@ -82,8 +82,8 @@ def test_a_file_that_only_calls_itself_safetensors_is_refused(model: Path, conte
 
 def test_half_precision_files_are_taken_where_there_are_no_others(model: Path) -> None:
     (model / "unet" / WEIGHTS).rename(model / "unet" / "diffusion_pytorch_model.fp16.safetensors")
-    assert open_source(str(model), {}).parts["unet"].variant == "fp16"
-    assert open_source(str(model), {}).parts["vae"].variant is None
+    assert open_source(str(model), {}).parts["unet"].weights.name == "diffusion_pytorch_model.fp16.safetensors"
+    assert open_source(str(model), {}).parts["vae"].weights.name == WEIGHTS
 
 
 @pytest.mark.parametrize(

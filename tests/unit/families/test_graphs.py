@@ -1,6 +1,7 @@
 """Graph names and Triton configurations: an ensemble must connect, tensor by tensor, before a server ever sees it."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -9,7 +10,8 @@ from tritonclient.grpc import model_config_pb2 as triton
 
 from families import graphs
 from families.facts import ModelFacts, hint_channels, skips
-from families.profiles import GPU, PROFILES, profile_of
+from families.limits import PROMPT_CHUNKS
+from families.profiles import GPU, PROFILES, SHRINK_OVER, profile_of
 from tests.rigs.model_cards import encoder
 from tests.rigs.model_cards import facts as small
 
@@ -132,6 +134,19 @@ def test_the_target_changes_where_a_graph_runs_and_nothing_else() -> None:
         for field in ("instance_group", "parameters", "optimization"):
             config.ClearField(field)
     assert cpu == gpu
+
+
+@pytest.mark.parametrize("name", ["m_unet", "m_vae_decoder", "m_vae_encoder", "m_controlnet_canny"])
+def test_a_larger_picture_than_the_native_one_is_large_and_a_long_prompt_is_not(name: str) -> None:
+    over = int(graphs.graph_config(facts(), name).parameters[SHRINK_OVER].string_value)
+
+    def numbers(side: int, chunks: int) -> int:
+        cells = side // facts().downscale
+        sizes = facts().dimensions(height=cells, width=cells, rows=2, chunks=chunks)
+        return sum(math.prod(tensor.sized(sizes)) for tensor in graphs.part(facts(), name).inputs)
+
+    native = facts().native_size
+    assert numbers(native, 1) <= numbers(native, PROMPT_CHUNKS) <= over < numbers(2 * native, 1)
 
 
 def test_a_size_or_family_without_a_profile_is_refused() -> None:

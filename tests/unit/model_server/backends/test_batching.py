@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_server.backends.onnxruntime.batching import BatchError, alike, dealt, merged, rows_of
+from model_server.backends.onnxruntime.batching import BatchError, alike, dealt, merged, numbers_of, rows_of
 
 
 def request(rows: int, width: int = 3, start: float = 0.0) -> dict[str, np.ndarray]:
@@ -23,6 +23,11 @@ def test_every_request_gets_its_own_rows_back(rows: list[int]) -> None:
     for sent, got in zip(requests, shares, strict=True):
         np.testing.assert_array_equal(got["y"], sent["x"] * 2)
         np.testing.assert_array_equal(got["z"], sent["row"])
+
+
+def test_the_size_of_a_request_is_that_of_one_row() -> None:
+    assert numbers_of(request(1)) == numbers_of(request(5)) == 3 + 1
+    assert numbers_of(request(2, width=9)) == 9 + 1
 
 
 def test_a_single_request_is_not_copied() -> None:

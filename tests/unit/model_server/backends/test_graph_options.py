@@ -18,14 +18,17 @@ def accelerator(name: str, **values: str) -> dict[str, Any]:
 
 
 def test_a_silent_configuration_takes_every_core_in_one_operator_at_a_time() -> None:
-    expected = GraphOptions(intra_op_threads=0, inter_op_threads=1, memory_arena=True, openvino=False, precision="f32")
+    expected = GraphOptions(
+        intra_op_threads=0, inter_op_threads=1, memory_arena=True, shrink_over=0, openvino=False, precision="f32"
+    )
     assert options_of({}) == expected
 
 
 def test_the_configuration_goes_before_the_launcher() -> None:
-    given = parameters(intra_op_thread_count="3", enable_mem_arena="0")
+    given = parameters(intra_op_thread_count="3", enable_mem_arena="0", shrink_arena_over="7")
     options = options_of(given, {"intra_op_thread_count": "1", "inter_op_thread_count": "2"})
     assert (options.intra_op_threads, options.inter_op_threads, options.memory_arena) == (3, 2, False)
+    assert options.shrink_over == 7
 
 
 @pytest.mark.parametrize("text", ["-1", "two", "", "1.5"])
