@@ -10,12 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from export import tokens
 from export.families.checks import Check
 from export.parts import Modules, Part, Source
+from families import graphs as names
 from families.defaults import Defaults
 from families.facts import Encoder, ModelFacts, Net
 from families.tensors import Part as Graph
@@ -114,9 +116,33 @@ class ExportFamily(ABC):
     def net_class(self, part: Part) -> Any:
         """diffusers' class of a ControlNet."""
 
-    @abstractmethod
     def rows(self, facts: ModelFacts, modules: Modules) -> list[Row]:
         """Every graph of the model, in the order in which they are made."""
+        from export.graphs import residuals, vae
+
+        m, pictures, part = facts.name, modules.parts["vae"], partial(names.part, facts)
+        without, add, decoder = self.no_control(facts, modules), residuals.AddResiduals(), vae.Decoder(pictures)
+        return [
+            self.text_row(facts, modules),
+            *(self.net_row(facts, net, modules.controlnets[net.name]) for net in facts.nets),
+            Row(part(names.no_control(m)), without, without),
+            Row(part(names.add_residuals(m)), add, add),
+            self.denoiser_row(facts, modules),
+            Row(part(names.vae_decoder(m)), decoder, decoder),
+            Row(part(names.vae_encoder(m)), vae.Encoder(pictures), partial(vae.reference_posterior, pictures)),
+        ]
+
+    @abstractmethod
+    def text_row(self, facts: ModelFacts, modules: Modules) -> Row:
+        """The graph of the text encoders."""
+
+    @abstractmethod
+    def no_control(self, facts: ModelFacts, modules: Modules) -> nn.Module:
+        """A module that makes the residuals of a step without a control: zeros."""
+
+    @abstractmethod
+    def denoiser_row(self, facts: ModelFacts, modules: Modules) -> Row:
+        """The graph of what predicts noise, or velocity."""
 
     @abstractmethod
     def net_row(self, facts: ModelFacts, net: Net, module: Any) -> Row:

@@ -185,31 +185,30 @@ class Flux(ExportFamily):
 
         return FluxControlNetModel
 
-    def rows(self, facts: ModelFacts, modules: Modules) -> list[Row]:
-        from export.graphs import flux, residuals, text_encoder, vae
+    def text_row(self, facts: ModelFacts, modules: Modules) -> Row:
+        from export.graphs import text_encoder
 
-        m, clip, t5, transformer, pictures = facts.name, *(modules.parts[part] for part in self.parts)
-        part = partial(names.part, facts)
-        no_control, add = flux.NoControl(transformer.inner_dim), residuals.AddResiduals()
-        decoder = vae.Decoder(pictures)
-        main = part(names.unet(m))
-        return [
-            Row(
-                part(names.text_encoder(m)),
-                text_encoder.T5AndClip(clip, t5),
-                partial(text_encoder.reference_of_flux, clip, t5),
-            ),
-            *(self.net_row(facts, net, modules.controlnets[net.name]) for net in facts.nets),
-            Row(part(names.no_control(m)), no_control, no_control),
-            Row(part(names.add_residuals(m)), add, add),
-            Row(
-                main,
-                flux.Transformer(transformer, main.input_names),
-                partial(flux.reference, transformer, main.input_names),
-            ),
-            Row(part(names.vae_decoder(m)), decoder, decoder),
-            Row(part(names.vae_encoder(m)), vae.Encoder(pictures), partial(vae.reference_posterior, pictures)),
-        ]
+        both = modules.parts["text_encoder"], modules.parts["text_encoder_2"]
+        return Row(
+            names.part(facts, names.text_encoder(facts.name)),
+            text_encoder.T5AndClip(*both),
+            partial(text_encoder.reference_of_flux, *both),
+        )
+
+    def no_control(self, facts: ModelFacts, modules: Modules) -> nn.Module:
+        from export.graphs import flux
+
+        return flux.NoControl(modules.parts["transformer"].inner_dim)
+
+    def denoiser_row(self, facts: ModelFacts, modules: Modules) -> Row:
+        from export.graphs import flux
+
+        transformer, part = modules.parts["transformer"], names.part(facts, names.unet(facts.name))
+        return Row(
+            part,
+            flux.Transformer(transformer, part.input_names),
+            partial(flux.reference, transformer, part.input_names),
+        )
 
     def net_row(self, facts: ModelFacts, net: Net, module: Any) -> Row:
         from export.graphs import flux

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -180,30 +179,18 @@ class UNetFamily(ExportFamily):
         taken = [net if not net.union else _without(net, alone) for net in nets]
         return tuple(net for net in taken if net is not None)
 
-    @abstractmethod
-    def text_row(self, facts: ModelFacts, modules: Modules) -> Row:
-        """The graph of the text encoders."""
+    def no_control(self, facts: ModelFacts, modules: Modules) -> nn.Module:
+        from export.graphs import residuals
 
-    def rows(self, facts: ModelFacts, modules: Modules) -> list[Row]:
-        from export.graphs import residuals, vae
+        return residuals.NoControl(facts.residuals)
+
+    def denoiser_row(self, facts: ModelFacts, modules: Modules) -> Row:
         from export.graphs import unet as denoiser
 
-        m, network, pictures = facts.name, modules.parts["unet"], modules.parts["vae"]
-        no_control, add, decoder = residuals.NoControl(facts.residuals), residuals.AddResiduals(), vae.Decoder(pictures)
-        part = partial(names.part, facts)
-        return [
-            self.text_row(facts, modules),
-            *(self.net_row(facts, net, modules.controlnets[net.name]) for net in facts.nets),
-            Row(part(names.no_control(m)), no_control, no_control),
-            Row(part(names.add_residuals(m)), add, add),
-            Row(
-                main := part(names.unet(m)),
-                denoiser.UNet(network, main.input_names),
-                partial(denoiser.reference, network, main.input_names),
-            ),
-            Row(part(names.vae_decoder(m)), decoder, decoder),
-            Row(part(names.vae_encoder(m)), vae.Encoder(pictures), partial(vae.reference_posterior, pictures)),
-        ]
+        network, part = modules.parts["unet"], names.part(facts, names.unet(facts.name))
+        return Row(
+            part, denoiser.UNet(network, part.input_names), partial(denoiser.reference, network, part.input_names)
+        )
 
     def net_row(self, facts: ModelFacts, net: Net, module: Any) -> Row:
         from export.graphs import controlnet
