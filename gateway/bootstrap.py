@@ -32,7 +32,7 @@ from gateway.jobs.job import Job, Outbox
 from gateway.jobs.limits import Bounds
 from gateway.jobs.limits import Timing as JobTiming
 from gateway.jobs.results import of_job
-from gateway.keys.keys import Keys
+from gateway.keys.keys import ANYBODY, Keys
 from gateway.keys.watch import open_keys
 from gateway.models.admin import ModelAdmin
 from gateway.models.admin import Outbox as LoadOutbox
@@ -131,6 +131,7 @@ async def open_gateway(
                 settings.retention_s,
                 owner_share=settings.owner_waiting,
                 owner_records=settings.owner_records,
+                everybody=ANYBODY,
             ),
             quota=assets.quota,
             outbox=_each(partial(of_job, retention_s=settings.retention_s), webhooks.outbox.write),

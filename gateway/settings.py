@@ -92,7 +92,11 @@ class GatewaySettings(ServerSettings):
     max_records: int | None = setting(
         None, "Deprecated, no effect: records are kept for CN_GATEWAY_RETENTION_S seconds."
     )
-    max_pictures: int = setting(16, "Maximum number of pictures made at the same time in this process; at least 4.")
+    max_pictures: int = setting(
+        16,
+        "Maximum number of pictures made at the same time in this process; at least 4. With keys, an owner alone gets "
+        "three quarters of them: the others are for whoever comes next.",
+    )
     max_waiting: int = setting(64, "Maximum number of waiting generations.")
     max_hints: int = setting(
         6,

@@ -121,7 +121,7 @@ class Attempt:
             self._update(status=Status.RUNNING, started_at=self.job.started_at or datetime.now(UTC))
             made = await self._tried(generation)
         finally:
-            self._context.places.release(places)
+            self._context.places.release(places, job.owner)
         return await self._stored(made)
 
     async def _tried(self, generation: Generation) -> Made:

@@ -65,7 +65,7 @@ class JobEngine:
     ) -> None:
         self._timing = timing or Timing()
         self.executor = workflows.executor
-        places = Places(bounds.max_pictures)
+        places = Places(bounds.max_pictures, bounds.everybody)
         context = RunContext(self.executor, database, assets, conduct, places, self._timing.patience_s)
         self.work = JobWork(context, outbox, notify)
         self._database = database

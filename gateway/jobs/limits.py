@@ -13,6 +13,7 @@ class Bounds:
         retention_s: seconds for which a finished record is kept.
         owner_share: an owner's waiting jobs are at most this many times the waiting places that are free; 0: any.
         owner_records: maximum number of an owner's records, finished ones included; 0: any.
+        everybody: the owner that everybody is where no keys are asked for, who need not leave others a place.
     """
 
     max_pictures: int
@@ -20,6 +21,7 @@ class Bounds:
     retention_s: float
     owner_share: float = 0.0
     owner_records: int = 0
+    everybody: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,23 @@
 Start-time fair queueing (Goyal, Vin and Cheng, 1996): each owner has a start tag, which a grant moves on by the work
 granted; the lowest tag goes next. Who comes after a pause starts at the tag of the last grant, so whoever sends much,
 early or often gets no more than whoever sends little. What leaves before it was granted costs nothing.
+
+Nobody is interrupted, so turns alone would let an owner's long jobs keep all places from whoever comes next. Of several
+owners none holds more than some times what it leaves free (dynamic thresholds, Choudhury and Hahne, 1998): there is a
+place for the next one, however many there are.
 """
 
 import asyncio
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 
 from gateway.generation.generation import Generation, Task
 
 _STEPS, _PIXELS = 20, 512 * 512
+_MOST_OF_FREE = 3
+"""How many times the places that it leaves free an owner may hold: three quarters of all, if it is alone."""
 
 
 def cost(generation: Generation, task: Task) -> int:
@@ -37,16 +44,21 @@ class Places:
     """Places for pictures in the mesh. The owner who has got least goes first, whatever the size: small requests do not
     overtake a large one. Of one owner, higher priorities go first, then first come, first served.
 
+    An owner that holds none may take what is free. One that holds some leaves the others a place.
+
     Args:
         places: their number; no caller may acquire more at once.
+        everybody: the one owner who need not leave others a place, as where no keys are asked for.
 
     Attributes:
         number: of all places, free or not.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, everybody: str = "") -> None:
         self.number = places
+        self._everybody = everybody
         self._free = places
+        self._held: Counter[str] = Counter()
         self._arrivals = count()
         self._queue: list[_Waiting] = []
         self._present = 0
@@ -74,7 +86,7 @@ class Places:
             await caller.given
         except asyncio.CancelledError:
             if caller.given.done() and not caller.given.cancelled():
-                self.release(places)
+                self.release(places, owner)
             else:
                 # Not there any more if its turn came between its cancellation and now.
                 if caller in self._queue:
@@ -82,23 +94,36 @@ class Places:
                 self._call()
             raise
 
-    def release(self, places: int) -> None:
-        """Release `places`."""
+    def release(self, places: int, owner: str = "") -> None:
+        """Release `places` that this owner's caller had acquired."""
         self._free += places
+        self._held[owner] -= places
+        if not self._held[owner]:
+            del self._held[owner]
         self._call()
 
     def _call(self) -> None:
-        while self._queue:
-            caller = min(self._queue, key=self._order)
+        while callers := [caller for caller in self._queue if self._may(caller)]:
+            caller = min(callers, key=self._order)
             if caller.places > self._free:
-                return
+                break
             self._queue.remove(caller)
             if not caller.given.cancelled():
                 self._free -= caller.places
+                self._held[caller.owner] += caller.places
                 self._present = self._starts[caller.owner]
                 self._starts[caller.owner] += caller.work
                 caller.given.set_result(None)
-        self._starts = {owner: start for owner, start in self._starts.items() if start > self._present}
+        waiting = {caller.owner for caller in self._queue}
+        self._starts = {
+            owner: start for owner, start in self._starts.items() if start > self._present or owner in waiting
+        }
+
+    def _may(self, caller: _Waiting) -> bool:
+        """Whether its owner would leave the others enough."""
+        held = self._held[caller.owner]
+        left = self._free - caller.places
+        return caller.owner == self._everybody or not held or held + caller.places <= _MOST_OF_FREE * left
 
     def _order(self, caller: _Waiting) -> tuple[int, int, int, int]:
         start = self._starts[caller.owner]
