@@ -18,6 +18,8 @@ _FINITE = Range(-sys.float_info.max, sys.float_info.max)
 _NOTHING = frozenset({"", "null"})
 # What clients send for "no picture".
 _NO_PICTURE = _NOTHING | SAYS_NO
+# Fields that take several values as a list, or any JSON.
+_LISTS = frozenset({Type.WORDS, Type.NUMBERS, Type.PICTURE, Type.PICTURES, Type.ANY})
 # A comma separates two pictures only if another one begins behind it: URLs and data URLs contain commas themselves.
 _BETWEEN = re.compile(r",\s*(?=https?://|data:)|(?<!base64),\s*(?=iVBORw0KGgo|/9j/|UklGR)", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
@@ -27,13 +29,16 @@ class Lenient(Reader):
     """A request's fields. Missing, null, "" and "null" mean the default; numbers are clamped, with a remark."""
 
     def raw(self, *names: str) -> Any:
-        """The first of `names` that is set, as sent; of a list its first element; None if none is set."""
-        for name in self._spellings(names):
-            value = self._sent.get(name)
-            if isinstance(value, list):
-                value = value[0] if value else None
-            if value is not None and not (isinstance(value, str) and value.strip().lower() in _NOTHING):
-                return value
+        """The first of `names` that is set, as sent; of a list its first element, with a remark if others say something
+        and the field takes one; None if none is set."""
+        for name in names:
+            field = self.declared(name)
+            for spelling in field.names:
+                listed = self._listed(spelling)
+                if field.type not in _LISTS and not isinstance(field.effect, NoEffect):
+                    self._say_unread(spelling, listed)
+                if listed and not _nothing(listed[0]):
+                    return listed[0]
         return None
 
     def text(self, name: str, default: str | None = None) -> str:
@@ -174,8 +179,23 @@ class Lenient(Reader):
         """
         for field in fields:
             assert isinstance(field.effect, NoEffect)
-            if self._asks(field, field.effect):
+            # Whichever of several values asks: nothing is lost, as none of them has an effect.
+            each = (Lenient({field.name: one}, self._table, self._phrases) for one in self._listed(field.name))
+            if any(one._asks(field, field.effect) for one in each):
                 yield field.effect.remark
+
+    def _listed(self, spelling: str) -> list[Any]:
+        """The elements of what was sent, which is one of its own if it is no list."""
+        value = self._sent.get(spelling)
+        return value if isinstance(value, list) else [value]
+
+    def _say_unread(self, name: str, listed: list[Any]) -> None:
+        """Say of a field that takes one value that the others of `listed` were left out, if they say something."""
+        said = sum(not _nothing(one) for one in listed)
+        if _nothing(next(iter(listed), None)) and said:
+            self._say(f"{name} is empty in the first of its {len(listed)} places; the others were not used.")
+        elif said > 1:
+            self._say(f"{name} has {said} values; the first one was used.")
 
     def _asks(self, field: Field, effect: NoEffect) -> bool:
         if field.type == Type.FLAG:
@@ -200,6 +220,10 @@ def _number(value: Any) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not _FINITE.holds(value):
         return None
     return value
+
+
+def _nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING)
 
 
 def _trimmed(places: list[str | None]) -> list[str | None]:

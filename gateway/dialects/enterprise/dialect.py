@@ -97,6 +97,7 @@ class Enterprise:
         # Before pictures are fetched in vain.
         webhook = await self._webhook(fields)
         at_once = fields.flag("instant_response") or webhook is not None
+        base64, temp = fields.flag("base64"), fields.flag("temp")
         pictures = OwnPictures(self._gateway.pictures, self._gateway.assets, base_url(self._gateway, request))
         reading = await _READERS[around.task](fields, around, pictures)
         fields.remarks.extend(fields.unknown())
@@ -109,8 +110,8 @@ class Enterprise:
                 # Reading the fields a second time must not repeat the remarks about clamped numbers.
                 "meta": enterprise_meta.echo(self._fields(request, sent), around, reading),
                 "track_id": enterprise_meta.scalar(fields.verbatim("track_id")),
-                "base64": fields.flag("base64"),
-                "temp": fields.flag("temp"),
+                "base64": base64,
+                "temp": temp,
                 "steering": reading.steering,
             },
             webhook=webhook,
@@ -174,7 +175,8 @@ class Enterprise:
                 base=base_url(self._gateway, request),
             )
             answer = await function(call)
-            if isinstance(answer, dict) and (remarks := list(call.fields.unknown())):
+            remarks = dict.fromkeys([*call.fields.remarks, *call.fields.unknown()])
+            if isinstance(answer, dict) and remarks:
                 answer = {**answer, "tip": " ".join(remarks)}
             return self._json(request, answer)
 

@@ -113,7 +113,8 @@ async def _load(call: Call, function: str) -> dict[str, Any]:
         await call.gateway.models.load(wanted)
     except MeshError as error:
         raise renamed(error, LOAD_NAMES) from None
-    return done("model load started") | _unheard(fields)
+    _unheard(fields)
+    return done("model load started")
 
 
 def _check_single_file(source: str, kind: str, format: str) -> None:
@@ -140,12 +141,11 @@ async def _controlnet(call: Call, wanted: Load) -> Load:
     return replace(wanted, kind=kind, model=model)
 
 
-def _unheard(fields: Lenient) -> dict[str, str]:
+def _unheard(fields: Lenient) -> None:
     if fields.text("revision").strip().lower() != fields.declared("revision").default:
         fields.remark("revision")
     if fields.flag("upcast_attention"):
         fields.remark("upcast_attention")
-    return {"tip": " ".join(fields.remarks)} if fields.remarks else {}
 
 
 def _check_enabled(call: Call, function: str) -> None:

@@ -21,11 +21,38 @@ def field(name: str, type: Type, **more: Any) -> Field:
     return Field(name, type, sets(name), **more)
 
 
-@pytest.mark.parametrize("sent", ["512", " 512 ", 512, 512.0, "512.0", ["512", "7"]])
+@pytest.mark.parametrize("sent", ["512", " 512 ", 512, 512.0, "512.0", ["512"], ["512", None, "", "null"]])
 def test_whole_numbers_in_every_spelling(sent: Any) -> None:
     fields = fields_of({"width": sent}, field("width", Type.WHOLE, default=64, limits=SIDE))
     assert fields.whole("width") == 512
     assert fields.remarks == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "used", "said"),
+    [
+        (["512", "256"], 512, "w has 2 values; the first one was used."),
+        ([512, None, "", 256, 128], 512, "w has 3 values; the first one was used."),
+        ([None, 512], 64, "w is empty in the first of its 2 places; the others were not used."),
+        (["", "null", 512], 64, "w is empty in the first of its 3 places; the others were not used."),
+    ],
+)
+def test_a_list_where_one_value_is_taken_is_said_once(sent: list[Any], used: int, said: str) -> None:
+    fields = fields_of({"w": sent}, field("width", Type.WHOLE, default=64, limits=SIDE, spellings=("w",)))
+    assert [fields.whole("width"), fields.whole("width")] == [used, used]
+    assert fields.remarks == [said]
+
+
+@pytest.mark.parametrize(("sent", "said"), [(["no", "yes"], ["not here."]), (["no", "no"], []), ([None, None], [])])
+def test_any_value_of_a_list_asks_for_what_has_no_effect(sent: list[Any], said: list[str]) -> None:
+    absent = Field("f", Type.FLAG, NoEffect("not here."))
+    fields = fields_of({"f": sent}, absent)
+    assert list(fields.unheard([absent])) == said and fields.remarks == []
+
+
+def test_a_list_where_several_values_are_taken_is_none_of_one() -> None:
+    fields = fields_of({"x": ["a", "b"]}, field("x", Type.WORDS))
+    assert fields.says_something("x") and fields.words("x") == ["a", "b"] and fields.remarks == []
 
 
 @pytest.mark.parametrize("sent", ["7.5", 7.5, " 7.5"])
