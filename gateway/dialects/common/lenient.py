@@ -22,6 +22,7 @@ _NO_PICTURE = _NOTHING | SAYS_NO
 _LISTS = frozenset({Type.WORDS, Type.NUMBERS, Type.PICTURE, Type.PICTURES, Type.ANY})
 # A comma separates two pictures only if another one begins behind it: URLs and data URLs contain commas themselves.
 _BETWEEN = re.compile(r",\s*(?=https?://|data:)|(?<!base64),\s*(?=iVBORw0KGgo|/9j/|UklGR)", re.IGNORECASE)
+_ENDS_EMPTY = "{} ends with an empty place, which does not count."
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
 
 
@@ -83,9 +84,13 @@ class Lenient(Reader):
                 places = [None if part.lower() in _NOTHING else part for part in parts]
                 if kept := _trimmed(places):
                     if len(kept) < len(places):
-                        self._say(f"{name} ends with an empty place, which does not count.")
+                        self._say(_ENDS_EMPTY.format(name))
                     return kept
         return []
+
+    def ends_empty(self, name: str) -> bool:
+        """Whether the list that `places` or `numbers` has read ends with an empty place."""
+        return any(_ENDS_EMPTY.format(one) in self.remarks for one in self.declared(name).names)
 
     def pictures(self, name: str) -> list[Any]:
         """The pictures of a comma-separated or JSON list, as sent, without placeholders for none."""

@@ -67,6 +67,8 @@ def _weights(fields: Lenient, count: int) -> list[float]:
         fields.remarks.append(f"{name} has {len(listed)} numbers for {count} controls; the first {count} were used.")
     if None in listed[:count]:
         fields.remarks.append(f"{name} has no number in place {listed.index(None) + 1}; {DEFAULT_WEIGHT:g} was used.")
+    if len(listed) < count and fields.ends_empty(name):
+        fields.remarks.append(f"The last number of {name}, {listed[-1]:g}, was used for the other controls too.")
     scales = [DEFAULT_WEIGHT if one is None else one for one in listed]
     return [scales[min(index, len(scales) - 1)] for index in range(count)]
 
