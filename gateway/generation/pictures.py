@@ -50,7 +50,7 @@ class Pictures:
         if not isinstance(value, str) or not value:
             raise InvalidInput(f"{field} must be a picture: base64, a data URL or an http(s) URL", field=field)
         if is_url(value):
-            content = await self._fetcher.fetch(value, field)
+            content = await self._fetcher.fetch(value.strip(), field)
         else:
             content = decode_base64(value, field)
         return await checked(content, field)

@@ -22,6 +22,8 @@ _NO_PICTURE = _NOTHING | SAYS_NO
 _LISTS = frozenset({Type.WORDS, Type.NUMBERS, Type.PICTURE, Type.PICTURES, Type.ANY})
 # A comma separates two pictures only if another one begins behind it: URLs and data URLs contain commas themselves.
 _BETWEEN = re.compile(r",\s*(?=https?://|data:)|(?<!base64),\s*(?=iVBORw0KGgo|/9j/|UklGR)", re.IGNORECASE)
+# Blanks within a data URL's head, which is no place between two pictures.
+_BEFORE_COMMA = re.compile(r"(?<=base64)[ \t]+(?=,)", re.IGNORECASE)
 _ENDS_EMPTY = "{} ends with an empty place, which does not count."
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
 
@@ -100,7 +102,8 @@ class Lenient(Reader):
         """As `pictures`, with None for every place that is empty or has a placeholder."""
         value = self._sent.get(self.declared(name, Type.PICTURE, Type.PICTURES).name)
         if isinstance(value, str):
-            value = [one for part in _BETWEEN.split(value.strip()) for one in _parts(part.strip())]
+            joined = _BEFORE_COMMA.sub("", value.strip())
+            value = [one for part in _BETWEEN.split(joined) for one in _parts(part.strip())]
         listed = value if isinstance(value, list) else [value]
         return [None if _no_picture(one) else one for one in listed]
 

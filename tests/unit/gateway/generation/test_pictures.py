@@ -67,6 +67,25 @@ async def test_every_spelling_of_base64_gives_the_file(pictures: Pictures, sent:
     assert await pictures.read(sent, "image") == PNG
 
 
+class _Recording(Fetcher):
+    """Records the URLs that it is asked for, and has a picture at each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    async def fetch(self, url: str, field: str) -> bytes:
+        self.asked.append(url)
+        return PNG
+
+
+@pytest.mark.parametrize("around", ["", " ", "\r\n", "\u00a0", "\u2003\u3000", "\u2028\t"])
+async def test_blanks_of_every_kind_around_a_url_are_no_part_of_it(around: str) -> None:
+    fetcher = _Recording()
+    assert await Pictures(fetcher).read(f"{around}https://a.example/x.png{around}", "image") == PNG
+    assert fetcher.asked == ["https://a.example/x.png"]
+
+
 async def test_the_file_itself_is_taken(pictures: Pictures) -> None:
     assert await pictures.read(PNG, "image") == PNG
 

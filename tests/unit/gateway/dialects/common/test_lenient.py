@@ -133,6 +133,8 @@ def test_comma_lists(sent: Any, parts: list[str]) -> None:
         ("data:image/png;base64,AAAA,data:image/png;base64,BBBB", ["data:image/png;base64,AAAA",
                                                                    "data:image/png;base64,BBBB"]),
         ("data:image/png;base64,AAAA,https://a.example/x", ["data:image/png;base64,AAAA", "https://a.example/x"]),
+        ("data:image/png; base64 ,iVBORw0KGgo", ["data:image/png; base64,iVBORw0KGgo"]),
+        ("data:;BASE64\t,/9j/A, iVBORw0KGgo", ["data:;BASE64,/9j/A", "iVBORw0KGgo"]),
         ("AAAA,BBBB", ["AAAA", "BBBB"]),
         ("AAAA,https://a.example/x.png", ["AAAA", "https://a.example/x.png"]),
         (["AAAA", None, "", "https://a.example/x.png"], ["AAAA", "https://a.example/x.png"]),
