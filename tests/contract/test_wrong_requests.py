@@ -2,8 +2,9 @@
 
 A row of `wrong_requests/<dialect>.json` has what is changed of a good request (`send`), or the body itself (`raw`,
 with its `type`), the `status`, and fragments that the answer must have (`said`): its message, or what stands `at` the
-tip, the hint, the notes or the status of an answer that was made nevertheless. `field` is the native answer's. `path`
-and `method` differ from the usual ones where they are given; `only` are the fields that are kept of the good request.
+tip, the hint, the notes or the status of an answer that was made nevertheless; it must have none of `not_said`. `field`
+is the native answer's. `path` and `method` differ from the usual ones where they are given; `only` are the fields that
+are kept of the good request.
 """
 
 import json
@@ -70,6 +71,7 @@ async def test_a_wrong_request_is_told_what_to_change(shared: Running, dialect: 
         said = _said(row, body, answer.headers) if answer.status == row["status"] else str(body)
     assert answer.status == row["status"], said
     assert [fragment for fragment in row["said"] if fragment not in said] == [], said
+    assert [fragment for fragment in row.get("not_said", ()) if fragment in said] == [], said
     if dialect == "native":
         assert body.get("field") == row.get("field"), said
     # A message says how much was sent, not all of it.

@@ -129,6 +129,8 @@ async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload
     ):
         # InferenceClient.image_to_image sends the picture as `inputs` and the prompt in the parameters.
         inputs, image = fields.raw("prompt") or "", inputs
+    if (prompt := fields.raw("prompt")) is not None and prompt != inputs:
+        fields.remarks.append("prompt was not used: inputs is the prompt, unless it holds the picture.")
     if image is not None:
         return _Payload(inputs, await gateway.pictures.read(image, "image"), fields)
     if inputs is None:
