@@ -101,8 +101,23 @@ def read(fields: Lenient, offer: Offer, wanted: Wanted) -> list[str]:
             f"at most {most} are taken" if most > 1 else f"multi ControlNet does not apply to {wanted.model}: name one"
         )
         raise InvalidInput(f"controlnet_model names {len(named)} controls; {taken}", field="controlnet_model")
-    first = next(iter(fields.words("controlnet_type")), "")
-    return [_kind(fields, offer, wanted, name, "" if index else first) for index, name in enumerate(named)]
+    types = fields.words("controlnet_type")
+    first = next(iter(types), "")
+    kinds = [_kind(fields, offer, wanted, name, "" if index else first) for index, name in enumerate(named)]
+    if fields.words("controlnet_model") and not _agree(offer, wanted.model, types, named, kinds):
+        fields.remarks.append(
+            f"controlnet_type {','.join(types)[:80]!r} was not used: it is not what controlnet_model names."
+        )
+    return kinds
+
+
+def _agree(offer: Offer, model: str, types: Sequence[str], named: Sequence[str], kinds: Sequence[str]) -> bool:
+    """Whether each of `types` means one of the controls, or may: the caller's own model can take any hints."""
+    own = any(_plain(name) not in _MEANT for name in named)
+    meant = {type: _meant(offer, model, type) for type in types if type not in named}
+    return len(types) <= len(kinds) and all(
+        any(kind in kinds for kind in means) or (own and means) for means in meant.values()
+    )
 
 
 def taken_by(fields: Lenient, offer: Offer, controlnet: str, name: str) -> str:
