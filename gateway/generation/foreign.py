@@ -9,7 +9,7 @@ Stability AI and Replicate.
 
 from collections.abc import Iterable, Mapping
 
-from mesh.suggestions import closest, listed
+from mesh.suggestions import closest, listed, plain
 
 _FIELDS: Mapping[str, str] = {
     "steps": "num steps, n steps, sampling steps, sample steps, iterations",
@@ -106,6 +106,12 @@ def meant(what: str, sent: str, known: Iterable[str]) -> str | None:
     """The one of `known` that `sent` most likely means, by its letters or in another program's words; None for none."""
     names = list(known)
     return closest(sent, names, meanings(what, names))
+
+
+def is_elsewhere(what: str, sent: str, known: Iterable[str]) -> bool:
+    """Whether `sent` is another program's word for something that is not among `known`."""
+    means = _TABLES.get(what, {}).get(plain(sent), ())
+    return bool(means) and not set(means) & set(known)
 
 
 def choices(what: str, sent: str, known: Iterable[str], label: str = "known") -> str:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.dialects.common.declared import Field, NoEffect, Table, Type, Undeclared, spoken
-from gateway.generation.foreign import meant
+from gateway.generation.foreign import is_elsewhere, meant
 from mesh.errors import InvalidInput
-from mesh.suggestions import closest
+from mesh.suggestions import closest, words_of
 
 _MOST_TOLD, _LONGEST_TOLD = 5, 40
 
@@ -34,15 +34,19 @@ class Reader:
         sent: the fields as sent.
         table: the declared fields.
         phrases: error messages.
+        others: the fields of the dialect's other requests, by what those are called.
 
     Attributes:
         remarks: sentences for the caller about what was not used as sent.
     """
 
-    def __init__(self, sent: Mapping[str, Any], table: Table, phrases: Phrases) -> None:
+    def __init__(
+        self, sent: Mapping[str, Any], table: Table, phrases: Phrases, others: Mapping[str, Table] | None = None
+    ) -> None:
         self._sent = sent
         self._table = table
         self._phrases = phrases
+        self._others = others or {}
         self.remarks: list[str] = []
 
     def declared(self, name: str, *types: Type) -> Field:
@@ -70,21 +74,39 @@ class Reader:
         strange = [name for name, value in self._sent.items() if name not in known and value not in (None, "")]
         for name in strange[:_MOST_TOLD]:
             shown = name if len(name) <= _LONGEST_TOLD else f"{name[: _LONGEST_TOLD - 3]}..."
-            found = self._meant(name)
-            question = f"did you mean {found}?" if found else "this request has no such field."
-            yield f"{shown} was not used; {question}"
+            yield f"{shown} was not used; {self._advice(name)}"
         if (more := len(strange) - _MOST_TOLD) > 0:
             yield f"{more} more fields were not used; this request has no such fields."
+
+    def _advice(self, name: str) -> str:
+        if elsewhere := [other for other, table in self._others.items() if name in table and _used(table[name])]:
+            *most, last = elsewhere
+            where = f"{', '.join(most)} and {last} have" if most else f"{last} has"
+            return f"this request has no such field; {where} it."
+        found = self._meant(name)
+        # What was sent is no news, and what has no effect no help.
+        if found and _used(self._table[found]) and not self._is_sent(found):
+            return f"did you mean {found}?"
+        return "this request has no such field."
+
+    def _is_sent(self, name: str) -> bool:
+        return any(self._sent.get(one) not in (None, "") for one in self._table[name].names)
 
     def _meant(self, name: str) -> str | None:
         """The field that `name` most likely means, by its letters or in another program's words."""
         here = spoken(tuple(self._table.values()))
         plain = {canonical.rpartition(".")[2]: one for canonical, one in here.items()}
-        if (found := closest(name, self._table)) or (found := plain.get(meant("field", name, plain) or "")):
-            return found
-        return None
+        found = closest(name, self._table)
+        if found and set(words_of(found)) < set(words_of(name)) and is_elsewhere("field", name, plain):
+            # A word within another program's name for what is not here, as `prompt` in num_images_per_prompt.
+            return None
+        return found or plain.get(meant("field", name, plain) or "")
 
     def verbatim(self, name: str) -> Any:
         """The field's value as sent: the first non-empty one of its name and aliases; None if there is none."""
         names = self.declared(name).names
         return next((self._sent[one] for one in names if self._sent.get(one)), self._sent.get(name))
+
+
+def _used(field: Field) -> bool:
+    return not isinstance(field.effect, NoEffect)

@@ -199,7 +199,9 @@ class Enterprise:
         return sent
 
     def _fields(self, request: Request, sent: Mapping[str, Any]) -> Lenient:
-        return Lenient(sent, self._declared[self._function(request)], PHRASES)
+        function = self._function(request)
+        others = [task for task in TASKS if task != function] if function in TASKS else []
+        return Lenient(sent, self._declared[function], PHRASES, {task: self._declared[task] for task in others})
 
     def _function(self, request: Request) -> str:
         path = request.scope["path"]
