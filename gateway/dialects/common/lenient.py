@@ -2,12 +2,12 @@
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from families.limits import Range, plain
-from gateway.dialects.common.declared import Field, NoEffect, Type, Undeclared
-from gateway.dialects.common.reader import Reader
+from gateway.dialects.common.declared import Field, NoEffect, Table, Type, Undeclared
+from gateway.dialects.common.reader import Phrases, Reader
 from gateway.generation import numbers
 
 SAYS_NO = frozenset({"", "none", "no", "false"})
@@ -24,12 +24,23 @@ _LISTS = frozenset({Type.WORDS, Type.NUMBERS, Type.PICTURE, Type.PICTURES, Type.
 _BETWEEN = re.compile(r",\s*(?=https?://|data:)|(?<!base64),\s*(?=iVBORw0KGgo|/9j/|UklGR)", re.IGNORECASE)
 # Blanks within a data URL's head, which is no place between two pictures.
 _BEFORE_COMMA = re.compile(r"(?<=base64)[ \t]+(?=,)", re.IGNORECASE)
+_LONGEST_NUMBER = 40
 _ENDS_EMPTY = "{} ends with an empty place, which does not count."
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
 
 
 class Lenient(Reader):
-    """A request's fields. Missing, null, "" and "null" mean the default; numbers are clamped, with a remark."""
+    """A request's fields. Missing, null, "" and "null" mean the default; numbers are clamped, with a remark.
+
+    Attributes:
+        outside: field -> its number as sent, of those that were clamped.
+    """
+
+    def __init__(
+        self, sent: Mapping[str, Any], table: Table, phrases: Phrases, others: Mapping[str, Table] | None = None
+    ) -> None:
+        super().__init__(sent, table, phrases, others)
+        self.outside: dict[str, str] = {}
 
     def raw(self, *names: str) -> Any:
         """The first of `names` that is set, as sent; of a list its first element, with a remark if others say something
@@ -172,6 +183,7 @@ class Lenient(Reader):
             raise self._phrases.wrong(name, f"a number from {limits}", value)
         kept = limits.clamp(number)
         if kept != number:
+            self.outside[name] = plain(number)[:_LONGEST_NUMBER]
             self.remarks.append(f"{name} was set to {plain(kept)}; it may be {limits}.")
         return float(kept)
 

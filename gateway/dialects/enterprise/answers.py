@@ -3,6 +3,7 @@
 Everything they need is in the job's record, so any process can render them.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -34,6 +35,7 @@ _STATUSES: Mapping[type[MeshError], int] = {
 # Fields of the canonical request -> the vendor's, to rename errors of the canonical request.
 _NAMES = spoken(tuple(FIELDS["controlnet"].values()))
 _COUNTS = counts(FIELDS["controlnet"].values())
+_NUMBER_SENT = re.compile(r"(?<=, not )[0-9.]+\Z")
 _TRY_AGAIN = "Failed, Try Again"
 
 
@@ -156,16 +158,19 @@ def _names(function: str) -> Mapping[str, str]:
 
 def in_vendors_words(fault: MeshError, job: Job | None = None, function: str = "controlnet") -> MeshError:
     """`fault` with the vendor's name of its field, as `function` calls it; `job` knows which field its controls'
-    pictures came in."""
+    pictures came in, and which numbers were clamped: errors have those that were sent."""
     steering = job.echo.get("steering") if job else None
     pictures = {f"controls[{index}].image": steering for index in range(MOST_CONTROLS)} if steering else {}
-    return renamed(fault, {**_names(function), **pictures}, _COUNTS)
+    fault = renamed(fault, {**_names(function), **pictures}, _COUNTS)
+    if job and (sent := job.echo.get("outside", {}).get(fault.field)):
+        fault.message = _NUMBER_SENT.sub(lambda _: str(sent), fault.message)
+    return fault
 
 
 def with_tip(fault: MeshError, remarks: Sequence[str]) -> MeshError:
-    """`fault` with a tip: it may be about a number that was not used as sent."""
-    if remarks:
-        fault.tip = " ".join(remarks)  # type: ignore[attr-defined]
+    """`fault` with a tip: it may be about a number that was not used as sent, unless the error itself is about it."""
+    if left := [one for one in remarks if not (fault.field and one.startswith(f"{fault.field} was set to "))]:
+        fault.tip = " ".join(left)  # type: ignore[attr-defined]
     return fault
 
 

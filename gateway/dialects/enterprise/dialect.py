@@ -113,6 +113,8 @@ class Enterprise:
                 "base64": base64,
                 "temp": temp,
                 "steering": reading.steering,
+                # For errors of the services, which know the clamped numbers.
+                **({"outside": dict(fields.outside)} if fields.outside else {}),
             },
             webhook=webhook,
         )

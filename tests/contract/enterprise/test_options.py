@@ -165,6 +165,8 @@ async def test_what_the_model_can_not_skip_is_said_in_the_vendors_count(mesh: Ru
     body = await ask(mesh, **{**SILENT, "init_image": SENT[INIT], "clip_skip": 3})
     assert body["message"] == "clip_skip must be 1 to 2 for this model, not 3"
     mesh.rooms.failure = InvalidInput("clip_skip must be 0 to 1 for this model, not 7", field="clip_skip")
-    body = await ask(mesh, **{**SILENT, "init_image": SENT[INIT], "clip_skip": 20})
-    assert body["message"] == "clip_skip must be 1 to 2 for this model, not 8"
-    assert body["tip"] == "clip_skip was set to 8; it may be 1 to 8."
+    body = await ask(mesh, **{**SILENT, "init_image": SENT[INIT], "clip_skip": 50})
+    assert body["message"] == "clip_skip must be 1 to 2 for this model, not 50"
+    assert "tip" not in body, "one range, the model's"
+    body = await ask(mesh, **{**SILENT, "init_image": SENT[INIT], "clip_skip": 50, "samples": 9})
+    assert body["tip"] == "samples was set to 4; it may be 1 to 4."
