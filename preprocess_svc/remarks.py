@@ -9,8 +9,8 @@ from preprocess_svc.fitting import FittedMask
 # Shares of all pixels: with less than the one a hint is as good as empty, with more than the other as good as full.
 _LEAST, _MOST = 0.001, 0.95
 # Grey levels: a mark is so much lighter than its ground, a map without anything lighter is as good as black; a ground
-# from the second on is none of a hint of marks.
-_DARK, _GREY = 32, 96
+# from the second on is none of a hint of marks, and one from the third on is paper.
+_DARK, _GREY, _LIGHT = 32, 96, 192
 _HALF = 0.5
 # What 16-bit grey is divided by.
 _DEEP = 65_535
@@ -51,12 +51,12 @@ def on_ready(control: ControlType, hint: Pixels, traits: Traits) -> tuple[str, .
     if brightest <= _DARK:
         more = "; its values may be 0 and 1 or numbers of classes" if brightest > 0 else ""
         return (f"the hint is nearly black: its brightest value is {brightest} of 255{more}",)
-    if control.kind == "segmentation" and _is_grey(hint):
-        return (
-            "the hint is grey but a segmentation hint has a colour per class: if its values are numbers of classes, "
-            "send the colours of the ControlNet's palette",
-        )
-    return ()
+    notes = []
+    if control.ready.colours and _is_grey(hint):
+        notes.append(f"the hint is grey but {control.ready.colours}")
+    if control.ready.drawn and float(np.median(hint.min(axis=2))) >= _LIGHT:
+        notes.append(f"the hint's ground is light but that of hints for {control.kind} is black: draw it on black")
+    return tuple(notes)
 
 
 def on_hint(control: ControlType, hint: Pixels) -> tuple[str, ...]:

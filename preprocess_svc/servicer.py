@@ -24,6 +24,7 @@ from mesh.concurrency import both, together
 from mesh.decoders import Decoding, Threads
 from mesh.errors import InvalidInput, MeshError
 from mesh.pictures import Pixels, encode, upright_size
+from mesh.prompt_tags import note, without_tags
 from mesh.soundness import not_finite, sound
 from mesh.tensors import to_message
 from mesh.triton import Triton
@@ -90,11 +91,13 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                 picture = picture or first
             size = target_size(request.width, request.height, picture, model, model.defaults.size)
             mask = await self._mask(request, size)
-            words = self._styles.enhance(
-                request.prompt, request.negative_prompt, request.enhance_prompt, request.enhance_style
-            )
+            # Before words are added, so that the prompts in the answer are what is encoded.
+            (prompt, tags), (negative, of_negative) = map(without_tags, (request.prompt, request.negative_prompt))
+            words = self._styles.enhance(prompt, negative, request.enhance_prompt, request.enhance_style)
             prompts = [("prompt", words.prompt)]
+            tagged = {"prompt": tags}
             if has_negative(request, model):
+                tagged = {NEGATIVE: of_negative, **tagged}
                 prompts.insert(0, (NEGATIVE, words.negative_prompt))
             weighting = request.prompt_weighting if request.HasField("prompt_weighting") else True
             # The first that fails stops the others: nobody waits for their pictures any more.
@@ -120,11 +123,12 @@ class PreprocessServicer(preprocess_pb2_grpc.PreprocessServiceServicer):
                 mask=None if mask is None else to_message(mask.pixels),
             ),
             notes=[
+                *(note(field, found) for field, found in tagged.items() if found),
                 *words.notes,
                 *encoded.notes,
                 *unread(request, model),
                 *(on_mask(mask) if mask else ()),
-                *(note for hint in made for note in hint.notes),
+                *(said for hint in made for said in hint.notes),
             ],
             prompt=words.prompt,
             negative_prompt=words.negative_prompt,

@@ -19,7 +19,6 @@ from mesh.errors import InvalidInput
 from mesh.soundness import not_finite, sound
 from mesh.triton import Triton
 from preprocess_svc.chunks import Tokens, chunk_capacity, chunks_needed, lay_out
-from preprocess_svc.tags import note, without_tags
 from preprocess_svc.weighting import PROMPT_WEIGHT, Piece, parse, weigh
 
 _BROKEN = not_finite("the text embeddings", "the weights of the model's text encoder may be broken")
@@ -60,15 +59,14 @@ class TextEncoder:
         ]
 
     def tokenize(self, field: str, text: str, weighting: bool) -> tuple[list[Tokens], list[str]]:
-        """Tokenize one prompt without its tags for each encoder, up to what it reads; also notes on what was dropped.
+        """Tokenize one prompt for each encoder, up to what it reads; also notes on what was dropped.
 
         Args:
             field: the prompt's field, for the notes.
-            text: the prompt.
+            text: the prompt, without tags (mesh.prompt_tags).
             weighting: whether to parse weights and to use several chunks.
         """
-        text, tags = without_tags(text)
-        notes = [note(field, tags)] if tags else []
+        notes = []
         pieces = parse(text) if weighting else [Piece(text, 1.0)]
         if not all(PROMPT_WEIGHT.holds(piece.weight) for piece in pieces):
             notes.append(f"weights in {field} must be {PROMPT_WEIGHT}; those outside were set to the nearest limit")
@@ -94,7 +92,7 @@ class TextEncoder:
         """Encode several prompts, all in one call if they fit into a batch, as diffusers' `encode_prompt`.
 
         Args:
-            prompts: (field's name, text) pairs. An empty NEGATIVE is zeros where the model's card says so.
+            prompts: (field's name, text without tags) pairs. An empty NEGATIVE is zeros where the model's card says so.
             clip_skip: how many of the encoders' last layers to skip, 0 to 8, fewer than they have.
             weighting: True parses weights (`weighting.py`) and uses up to PROMPT_CHUNKS chunks; False takes the text
                 literally and uses one chunk.

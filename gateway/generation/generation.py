@@ -241,10 +241,11 @@ class Generation:
         return [picture for picture in (*map(self.picture_of, self.controls), *masks) if picture]
 
 
-def without_prompt() -> InvalidInput:
-    """The error for a request that needs a prompt and has none."""
+def without_prompt(sent: str = "") -> InvalidInput:
+    """The error for a request that needs a prompt and has none, or has `sent`, which mesh.prompt_tags calls empty."""
+    lacks = "has no words, for tags and blanks are none" if sent else "is missing"
     return InvalidInput(
-        "prompt is missing; describe the picture, or let the controls lead with guess_mode true", field="prompt"
+        f"prompt {lacks}; describe the picture, or let the controls lead with guess_mode true", field="prompt"
     )
 
 

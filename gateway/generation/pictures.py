@@ -21,7 +21,9 @@ _SCHEME = re.compile(r"(?!data:)([a-z][a-z0-9+.-]{1,15}):(?!\\)", re.IGNORECASE)
 _PATH = re.compile(r"(?:[a-z]:)?[\\/.~]|[^/]{1,100}\.(?:png|jpe?g|webp|gif|bmp|tiff?)\Z", re.IGNORECASE)
 _OTHER = re.compile(r"[^A-Za-z0-9+/]")
 _ENCODED = {"%2B": "+", "%2b": "+", "%2F": "/", "%2f": "/", "%3D": "=", "%3d": "="}
-_URL_STARTS = ("http://", "https://")
+_FETCHED = ("http", "https")
+_URL_STARTS = tuple(f"{scheme}://" for scheme in _FETCHED)
+_AS_BASE64 = "send the picture's bytes as base64, with or without the head of a data URL"
 
 
 class Pictures:
@@ -52,7 +54,7 @@ class Pictures:
         if is_url(value):
             content = await self._fetcher.fetch(value.strip(), field)
         else:
-            content = decode_base64(value, field)
+            content = decode_base64(value, field, urls=True)
         return await checked(content, field)
 
 
@@ -66,11 +68,16 @@ def is_url(value: str) -> bool:
     return value[:_LONGEST_HEAD].lstrip()[:8].lower().startswith(_URL_STARTS)
 
 
-def decode_base64(value: str, field: str) -> bytes:
+def decode_base64(value: str, field: str, *, urls: bool = False) -> bytes:
     """Decode base64 text, with or without a data URL's head.
 
     Line breaks and blanks are left out, padding may be missing, and the alphabet may be that for URLs (RFC 4648,
     section 5) or percent-encoded. Blanks that a form made of plus signs become plus signs again.
+
+    Args:
+        value: the text.
+        field: name of the request's field, for the error.
+        urls: whether the field takes http(s) URLs beside it, for the error.
 
     Raises:
         InvalidInput: other characters, a length that no padding mends, too long, or a data URL without base64.
@@ -85,7 +92,7 @@ def decode_base64(value: str, field: str) -> bytes:
     try:
         return pybase64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except ValueError:
-        raise InvalidInput(f"{field} {_fault(value.strip(), digits)}", field=field) from None
+        raise InvalidInput(f"{field} {_fault(value.strip(), digits, urls)}", field=field) from None
 
 
 def _head_length(value: str, field: str) -> int:
@@ -119,13 +126,17 @@ def _joined(text: str) -> str:
     return lost if len(lost) % 4 == 0 and (len(joined) % 4 or not even) else joined
 
 
-def _fault(value: str, digits: str) -> str:
+def _fault(value: str, digits: str, urls: bool) -> str:
     """What is wrong with text that is no picture, without repeating it."""
     if scheme := _SCHEME.match(value[:32]):
+        if not urls:
+            return f"has a URL of the scheme {scheme[1]!r}, and URLs are not fetched for it; {_AS_BASE64}"
+        if scheme[1].lower() in _FETCHED:
+            return f"has a URL without a host; it must begin with {scheme[1].lower()}:// and the host's name"
         return f"has a URL of the scheme {scheme[1]!r}; pictures are read from http, https and data URLs"
     if _PATH.match(value[:256]) and not value.startswith("/9j/"):
         return "looks like the path of a file, which can't be read from here; send the file's bytes as base64"
     why = f"it has {len(digits)} characters, one too many or several too few"
     if other := _OTHER.search(digits):
         why = f"character {other.start() + 1} is {other[0]!r}"
-    return f"is neither an http(s) URL, a data URL nor valid base64: {why}"
+    return f"is neither {'an http(s) URL, ' if urls else ''}a data URL nor valid base64: {why}"

@@ -12,6 +12,7 @@ from gateway.generation.declared import Declared, default_of, fields_of
 from gateway.generation.generation import FORMATS, Generation, without_prompt
 from mesh.containers import accepted
 from mesh.errors import InvalidInput
+from mesh.prompt_tags import is_empty
 
 _FORMAT_NAMES = {number: name for name, number in FORMATS.items()}
 
@@ -26,8 +27,8 @@ def generation_of(request: generation_pb2.GenerateRequest) -> Generation:
     Raises:
         InvalidInput: naming the field.
     """
-    if not request.prompt and not request.guess_mode:
-        raise without_prompt()
+    if is_empty(request.prompt) and not request.guess_mode:
+        raise without_prompt(request.prompt)
     return _read(request, Generation)
 
 

@@ -153,7 +153,11 @@ NORMAL = ControlType(
             stand_in=True,
         ),
     ),
-    ready=Ready(on_black=True),
+    ready=Ready(
+        on_black=True,
+        colours="a normal hint has the directions of surfaces as colours: if its values are distances, send it "
+        "as depth",
+    ),
     controlnets={
         "sd15": ("lllyasviel/control_v11p_sd15_normalbae", "lllyasviel/sd-controlnet-normal"),
         "sdxl": ("xinsir/controlnet-union-sdxl-1.0",),

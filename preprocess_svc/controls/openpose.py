@@ -61,7 +61,11 @@ OPENPOSE = ControlType(
             how_to_get=HOW_TO_GET,
         ),
     ),
-    ready=Ready(on_black=True, drawn=True),
+    ready=Ready(
+        on_black=True,
+        drawn=True,
+        colours="an openpose hint has a colour per limb: only faces are white points",
+    ),
     controlnets={
         "sd15": ("lllyasviel/control_v11p_sd15_openpose", "lllyasviel/sd-controlnet-openpose"),
         "sdxl": ("thibaud/controlnet-openpose-sdxl-1.0", "xinsir/controlnet-openpose-sdxl-1.0"),

@@ -41,7 +41,12 @@ SEGMENTATION = ControlType(
             how_to_get="python -m export annotator segmentation openmmlab/upernet-convnext-small",
         ),
     ),
-    ready=Ready(flat=True, on_black=True),
+    ready=Ready(
+        flat=True,
+        on_black=True,
+        colours="a segmentation hint has a colour per class: if its values are numbers of classes, send the colours of "
+        "the ControlNet's palette",
+    ),
     controlnets={
         "sd15": ("lllyasviel/control_v11p_sd15_seg", "lllyasviel/sd-controlnet-seg"),
         "sdxl": ("xinsir/controlnet-union-sdxl-1.0",),

@@ -46,6 +46,7 @@ class Ready:
         flat: each colour has a meaning, so resizing must not mix them.
         on_black: they are drawn on black, so that is what their transparent parts are.
         drawn: they consist of marks on a dark ground, and without marks say nothing.
+        colours: what the colours mean, a sentence for those who sent a grey hint; empty if grey ones are fine.
     """
 
     grey: bool = False
@@ -53,6 +54,7 @@ class Ready:
     flat: bool = False
     on_black: bool = False
     drawn: bool = False
+    colours: str = ""
 
     @property
     def ground(self) -> Ground:

@@ -23,6 +23,8 @@ from gateway.dialects.native.request import limit
 from gateway.files.names import unknown
 from gateway.files.records import AssetRecord
 from gateway.generation.checks import number, text
+from gateway.web.malformed import Malformed
+from gateway.web.urlencoded import URLENCODED
 from mesh.errors import InvalidInput, NotFound
 
 UPLOADED = "uploaded"
@@ -31,6 +33,9 @@ REFERENCE = "asset:"
 
 _LONGEST_REFERENCE = 256
 _FIELDS = frozenset(AssetBody.model_fields)
+_FORM = "multipart/form-data"
+# Bytes of a body by which a form is told from a file under a form's label, which is curl's for every file.
+_LOOKED_AT = 64
 
 
 async def picture(gateway: Gateway, value: object, field: str, owner: str) -> bytes:
@@ -71,6 +76,7 @@ class NativeAssets:
             sent = None if scan.is_file else await fields_of(scan, body)
         # A file is kept by what its bytes are: labels say image/jpg, application/octet-stream or nothing at all.
         if sent is None:
+            _refuse_form(media_type_of(request), body)
             content = await self._gateway.pictures.read(body, "image")
         else:
             declared_json(self._gateway, request)
@@ -107,6 +113,18 @@ class NativeAssets:
 
     def _owner(self, request: Request) -> str:
         return owner_of(self._gateway, request)
+
+
+def _refuse_form(label: str, body: bytes) -> None:
+    """Refuse a form, which is neither a file nor JSON. Malformed."""
+    begins = body[:_LOOKED_AT].lstrip()
+    of_parts = label == _FORM and begins.startswith(b"--")
+    of_text = label == URLENCODED and begins and begins.isascii() and begins.decode().isprintable()
+    if of_parts or of_text:
+        raise Malformed(
+            f"forms are not taken here; it was sent with the Content-Type {label!r}: send the file's bytes as the body "
+            "(curl --data-binary @FILE), or a JSON object with the picture in image as application/json"
+        )
 
 
 def _settings(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from gateway.dialects.native.catalogue import NativeOffer
 from gateway.dialects.native.docs import routes as docs
 from gateway.dialects.native.endpoints import NativeEndpoints
 from gateway.dialects.native.hints import NativeHints
+from gateway.dialects.native.queries import refusing_unknown
 from gateway.dialects.native.record import PICTURES, record
 from gateway.dialects.native.request import asked, limit, waiting, which
 from gateway.dialects.native.webhooks import NAME
@@ -28,6 +29,8 @@ from gateway.web import problem
 from mesh.errors import MeshError
 
 PREFIX = "/controlmesh/v1"
+_OPEN = ("/problems", "/problems/{name}")
+"""Routes that need no key."""
 
 
 class Native:
@@ -91,7 +94,9 @@ class Native:
             ),
         ):
             for path, handler, method, options in routes:
-                router.add_api_route(path, answering(self, handler), methods=[method], tags=[tag], **options)
+                owner = None if path in _OPEN else self._owner
+                answer = answering(self, refusing_unknown(handler, options, owner))
+                router.add_api_route(path, answer, methods=[method], tags=[tag], **options)
         return router
 
     async def parse(self, request: Request) -> Submission:

@@ -19,7 +19,7 @@ from gateway.dialects.common.declared import Table as Declared
 from gateway.dialects.common.dialect import Handler, Submission, answering, generate
 from gateway.dialects.common.request import json_of
 from gateway.dialects.common.strict import Strict
-from gateway.dialects.scenario import answers
+from gateway.dialects.scenario import answers, queries
 from gateway.dialects.scenario import detect as scenario_detect
 from gateway.dialects.scenario import docs as scenario_docs
 from gateway.dialects.scenario import modality as scenario_modality
@@ -95,7 +95,7 @@ class Scenario:
         fields = await self.fields(request)
         pictures = Reader(self._gateway, owner, keeping=not is_dry(request))
         generation, told = await self._read(request, fields, pictures)
-        fields.remarks.extend(fields.unknown())
+        fields.remarks.extend((*fields.unknown(), *queries.unknown(request)))
         return Submission(
             generation=generation,
             task=Task.HINT if told["route"] == DETECT else Task.PICTURES,
@@ -166,13 +166,15 @@ class Scenario:
 
 
 def _telling(handler: Handler) -> Handler:
-    """`handler`, whose answers have no place for remarks, with a header that names the unknown fields of the body."""
+    """`handler`, whose answers have no place for remarks, with a header that names the unknown fields of the body and
+    the unknown parameters of the query."""
 
     @wraps(handler)
     async def told(request: Request) -> Response:
         response = await handler(request)
-        if (fields := getattr(request.state, "fields", None)) is not None:
-            response.headers.update(notes.header(list(fields.unknown())))
+        fields = getattr(request.state, "fields", None)
+        of_body = () if fields is None else fields.unknown()
+        response.headers.update(notes.header((*of_body, *queries.unknown(request))))
         return response
 
     return told

@@ -15,7 +15,7 @@ from gateway.dialects.common import seeds
 from gateway.dialects.common.strict import Strict
 from gateway.dialects.scenario import modality
 from gateway.dialects.scenario.declared import ABSENT, CONTROL_PICTURES, MASKS, PICTURES, no_use
-from gateway.dialects.scenario.fields import wrong
+from gateway.dialects.scenario.fields import empty, wrong
 from gateway.dialects.scenario.pictures import Reader, first, missing
 from gateway.dialects.scenario.routes import Route
 from gateway.generation.catalogue import Offer
@@ -23,6 +23,7 @@ from gateway.generation.foreign import meant
 from gateway.generation.generation import Control, Generation
 from gateway.settings import GatewaySettings
 from mesh.errors import InvalidInput, NotFound
+from mesh.prompt_tags import is_empty
 
 SCHEDULER = "EulerAncestralDiscrete"
 SCHEDULERS = frozenset(
@@ -83,8 +84,11 @@ async def read(fields: Strict, route: Route, dialled: Dialled, name: str, offer:
         InvalidInput: naming the vendor's field.
     """
     family = modality.family_of(offer, name)
+    prompt = fields.required("prompt")
+    if is_empty(prompt):
+        raise empty("prompt")
     generation = Generation(
-        prompt=fields.required("prompt"),
+        prompt=prompt,
         negative_prompt=fields.text("negativePrompt") or "",
         model=name,
         width=fields.whole("width", offer.side(name)),

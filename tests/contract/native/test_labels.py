@@ -4,6 +4,7 @@ import io
 
 import orjson
 import pytest
+from aiohttp import FormData
 from PIL import Image
 
 from tests.contract.conftest import Running, Start
@@ -47,7 +48,15 @@ async def test_json_is_read_under_every_label_where_keys_are_asked_for(start: St
     [
         ("image/gif", b"GIF89a" + bytes(20), 422, "cannot identify image file in image"),
         ("application/octet-stream", bytes(20), 422, "cannot identify image file in image"),
-        ("multipart/form-data; boundary=x", b"--x\r\n", 422, "cannot identify image file in image"),
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\n",
+            400,
+            "with the Content-Type 'multipart/form-data': send the file's",
+        ),
+        ("application/x-www-form-urlencoded", b"file=@scene.png", 400, "forms are not taken here"),
+        ("application/x-www-form-urlencoded", b"GIF89a" + bytes(20), 422, "cannot identify image file in image"),
+        ("multipart/form-data; boundary=x", b"GIF89a" + bytes(20), 422, "cannot identify image file in image"),
         ("application/json", b"[1]", 400, "must be a JSON object"),
         ("application/json", b'{\n"a": oops}', 400, "not valid JSON at line 2, column 6"),
         ("application/json", b"", 400, "not valid JSON: it is empty"),
@@ -59,6 +68,15 @@ async def test_what_is_neither_is_named(shared: Running, label: str, content: by
     async with shared.http.post(ASSETS, data=content, headers={"Content-Type": label}) as answer:
         assert answer.status == status
         assert said in (await answer.json())["detail"]
+
+
+async def test_a_form_with_a_file_is_told_how_to_send_it(shared: Running) -> None:
+    form = FormData()
+    form.add_field("file", JPEG, filename="scene.jpg", content_type="image/jpeg")
+    async with shared.http.post(ASSETS, data=form) as answer:
+        said = (await answer.json())["detail"]
+    assert answer.status == 400
+    assert "forms are not taken here" in said and "--data-binary @FILE" in said and "application/json" in said
 
 
 @pytest.mark.parametrize("label", ["image/jpg", "application/octet-stream", "image/png", "text/plain"])

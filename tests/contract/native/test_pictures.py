@@ -113,6 +113,12 @@ async def test_in_guess_mode_the_prompt_may_be_left_out(mesh: Running, prompt: A
     assert record["request"]["prompt"] == "" and mesh.rooms.seen.denoised[0].guess_mode
 
 
+@pytest.mark.parametrize("prompt", ["", "  ", "<lora:x:0.8>"])
+async def test_an_empty_prompt_is_taken_where_it_was_sent(mesh: Running, prompt: str) -> None:
+    await make(mesh, prompt=prompt)
+    assert [asked.prompt for asked in mesh.rooms.seen.prepared] == [prompt]
+
+
 async def test_options_reach_the_loop_and_what_it_can_t_take_is_said_once(mesh: Running) -> None:
     taken = await make(
         mesh, scheduler="DPMSolverMultistepScheduler", use_karras_sigmas=True, algorithm_type="sde-dpmsolver++"

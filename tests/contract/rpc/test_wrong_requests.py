@@ -23,6 +23,8 @@ async def stub() -> AsyncIterator[Stub]:
 
 ROWS: list[tuple[dict[str, Any], str, tuple[str, ...]]] = [
     ({"prompt": ""}, "prompt", ("prompt is missing", "guess_mode true")),
+    ({"prompt": "   "}, "prompt", ("prompt has no words", "guess_mode true")),
+    ({"prompt": " <lora:x:0.8>"}, "prompt", ("prompt has no words, for tags and blanks are none", "guess_mode true")),
     ({"steps": 0}, "steps", ("1 to 150", "not 0")),
     ({"width": 100}, "width", ("64 to 2048, a multiple of 8", "100")),
     ({"samples": 9}, "samples", ("1 to 4",)),

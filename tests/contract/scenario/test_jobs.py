@@ -253,3 +253,21 @@ async def test_the_same_request_under_one_key_is_one_job(mesh: Running) -> None:
     assert first["job"]["jobId"] == second["job"]["jobId"]
     other = {**BODY, "prompt": "something else"}
     shaped(await ask(mesh, "POST", "/v1/generate/controlnet", other, 409, **headers), ERROR)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "jobs?pageSize=1&types=x&type=x&status=success&createdAfter=2026-01-01&updatedAfter=2026-01-01&hideResults=false"
+        "&paginationToken=&authorId=x&workflowId=x&projectId=x",
+        "assets?pageSize=1&types=x&type=x&inferenceId=x&modelId=x&createdAfter=2026-01-01&createdBefore=2026-01-01"
+        "&updatedAfter=2026-01-01&updatedBefore=2026-01-01&sortBy=createdAt&sortDirection=asc&authorId=x"
+        "&collectionId=x&privacy=public&deleted=true&projectId=x",
+        "models?pageSize=1&types=x&type=x&projectId=x",
+    ],
+)
+async def test_parameters_that_are_read_are_not_called_unknown(shared: Running, asked: str) -> None:
+    async with shared.http.get(f"/v1/{asked}") as answer:
+        assert (answer.status, answer.headers.get("X-ControlMesh-Notes")) == (200, None), await answer.text()
+    async with shared.http.get(f"/v1/{asked}&" + "&".join(f"x{number}=1" for number in range(20))) as answer:
+        assert "12 more query parameters were not used" in answer.headers["X-ControlMesh-Notes"]

@@ -1,4 +1,5 @@
-"""Hints that say nothing are said: empty, full, flat, as good as black, grey where colours have a meaning."""
+"""Hints that say nothing are said: empty, full, flat, as good as black, grey where colours have a meaning, light
+where the ground is black."""
 
 import io
 
@@ -75,6 +76,40 @@ def test_class_numbers_in_place_of_colours_are_said() -> None:
     said = notes("segmentation", png(Image.fromarray(classes.astype(np.uint8))))
     assert len(said) == 1 and "numbers of classes" in said[0]
     assert notes("segmentation", np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("segmentation", "a colour per class"),
+        ("normal", "the directions of surfaces as colours: if its values are distances, send it as depth"),
+        ("openpose", "a colour per limb"),
+    ],
+)
+def test_grey_where_colours_have_a_meaning_is_said(kind: str, said: str) -> None:
+    grey = ring(200)
+    (note,) = notes(kind, grey)
+    assert note.startswith("control: the hint is grey but a") and said in note
+    coloured = grey.copy()
+    coloured[20:30, :, 0] //= 2
+    assert notes(kind, coloured) == ()
+
+
+@pytest.mark.parametrize("kind", ["canny", "depth", "face", "gray", "qrcode", "scribble", "tile"])
+def test_grey_is_fine_where_colours_have_no_meaning(kind: str) -> None:
+    assert notes(kind, ring(200)) == ()
+
+
+@pytest.mark.parametrize("kind", ["openpose", "face"])
+def test_a_light_ground_is_said_and_no_pixel_changed(kind: str) -> None:
+    paper = np.full((64, 64, 3), 255, np.uint8)
+    paper[20:44, 30:34] = (200, 30, 0)
+    hint = made(Wish(kind, encode(paper), False), SIZE)
+    assert hint.notes == (
+        f"control: the hint's ground is light but that of hints for {kind} is black: draw it on black",
+    )
+    np.testing.assert_array_equal(hint.pixels, paper)
+    assert not [note for note in notes(kind, np.where(paper == 255, 0, paper)) if "ground" in note]
 
 
 @pytest.mark.parametrize("value", [255, 0])

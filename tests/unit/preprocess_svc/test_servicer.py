@@ -148,6 +148,23 @@ async def test_the_prompts_that_were_encoded_are_reported(servicer: PreprocessSe
     assert sent_again.conditioning == styled.conditioning
 
 
+async def test_tags_are_neither_encoded_nor_reported_as_words(servicer: PreprocessServicer) -> None:
+    tagged = {"prompt": "a red star <lora:x:0.8>", "negative_prompt": "<lyco:y> blue"}
+    plain = {"prompt": "a red star", "negative_prompt": "blue"}
+    for style in ({}, {"enhance_style": "anime", "enhance_prompt": True}):
+        sent = await servicer.Prepare(request(**tagged, **style), None)
+        bare = await servicer.Prepare(request(**plain, **style), None)
+        assert (sent.prompt, sent.negative_prompt) == (bare.prompt, bare.negative_prompt)
+        assert sent.conditioning == bare.conditioning
+        assert [said.partition(",")[0] for said in sent.notes] == [
+            "negative_prompt has <lyco:y>",
+            "prompt has <lora:x:0.8>",
+        ]
+        assert list(bare.notes) == []
+    (said,) = (await servicer.Prepare(request(**tagged, guidance=False), None)).notes
+    assert said.startswith("prompt has <lora:x:0.8>"), "a negative prompt that is not encoded has no words to lose"
+
+
 async def test_the_longest_prompt_may_be_enhanced(servicer: PreprocessServicer) -> None:
     response = await servicer.Prepare(request(prompt="a " * (PROMPT_CHARACTERS // 2), enhance_style="anime"), None)
     assert len(response.prompt) > PROMPT_CHARACTERS

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from families.limits import PROMPT_CHUNKS
 from families.manifest import tokenizer_paths
 from mesh.errors import InternalError, InvalidInput
+from mesh.prompt_tags import without_tags
 from preprocess_svc.chunks import Tokens, chunks_needed, lay_out
-from preprocess_svc.tags import note, without_tags
 from preprocess_svc.text import TextEncoder
 from tests.rigs.model_cards import card, encoder
 
@@ -173,40 +173,15 @@ def test_chunks_hold_every_token_once_with_its_weight(drawn: list[tuple[int, flo
     assert read == drawn
 
 
-@pytest.mark.parametrize("weighting", [True, False])
 @pytest.mark.parametrize(
-    "tagged",
+    ("tagged", "words"),
     [
-        "red star <lora:add_detail:0.8>",
-        "<lora:a> red <LoRA:b c (x):0.5:1> star",
-        "red <lyco:soft:1>star",
-        "<hypernet:old:0.5>red star<lora:a:1><lora:b:1>",
-        "red < lora : spaced : 1 > star",
+        ("<lora:a> red <LoRA:b c (x):0.5:1> star", "red star"),
+        ("red (star<lora:x:1>:1.5) (<lora:y:1>:0.3)", "red (star:1.5)"),
     ],
 )
-def test_tags_of_adapters_are_no_words_and_are_said(encoder: TextEncoder, tagged: str, weighting: bool) -> None:
-    (plain,), _ = encoder.tokenize("prompt", "red star", weighting)
-    (tokens,), notes = encoder.tokenize("negative_prompt", tagged, weighting)
-    assert tokens == plain
-    (note,) = notes
-    assert note.startswith("negative_prompt has <") and note.endswith("not applied: adapters are not available")
-
-
-def test_a_weighted_tag_leaves_nothing(encoder: TextEncoder) -> None:
-    (plain,), _ = encoder.tokenize("prompt", "red (star:1.5)", True)
-    (tokens,), _ = encoder.tokenize("prompt", "red (star<lora:x:1>:1.5) (<lora:y:1>:0.3)", True)
-    assert tokens == plain
-
-
-@pytest.mark.parametrize("text", [r"red \<lora:x:1> star", "red <star> < lora", "<lora:x", "a < b: c > d", "<loras:x>"])
-def test_what_is_no_tag_stays_text(encoder: TextEncoder, text: str) -> None:
-    assert encoder.tokenize("prompt", text, True)[1] == []
-
-
-def test_many_tags_are_counted_and_long_ones_cut() -> None:
-    text, tags = without_tags("".join(f"<lora:{'n' * 100}{index}:1>" for index in range(1000)) + "<" * 10_000)
-    assert (text, len(tags)) == ("<" * 10_000, 1000)
-    assert len(note("prompt", tags)) < 400 and "and 997 more" in note("prompt", tags)
+def test_text_without_its_tags_has_the_tokens_of_its_words(encoder: TextEncoder, tagged: str, words: str) -> None:
+    assert encoder.tokenize("prompt", without_tags(tagged)[0], True) == encoder.tokenize("prompt", words, True)
 
 
 async def test_embeddings_that_are_no_numbers_are_an_error(encoder: TextEncoder, tmp_path: Path) -> None:

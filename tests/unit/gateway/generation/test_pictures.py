@@ -113,6 +113,9 @@ async def test_broken_spellings_are_refused(pictures: Pictures, sent: str) -> No
     ("sent", "said"),
     [
         ("blob:https://app.example/1", "a URL of the scheme 'blob'; pictures are read from http, https and data URLs"),
+        ("http:example.org/a.png", "a URL without a host; it must begin with http:// and the host's name"),
+        ("HTTPS:/example.org/a.png", "a URL without a host; it must begin with https://"),
+        ("iVBO*w0K", "neither an http(s) URL, a data URL nor valid base64"),
         ("/home/me/a.png", "looks like the path of a file"),
         (r"C:\Users\me\a.png", "looks like the path of a file"),
         ("photo.jpg", "looks like the path of a file"),
@@ -121,10 +124,21 @@ async def test_broken_spellings_are_refused(pictures: Pictures, sent: str) -> No
         ("iVBOR", "it has 5 characters, one too many or several too few"),
     ],
 )
-def test_what_is_wrong_is_said(sent: str, said: str) -> None:
+async def test_what_is_wrong_is_said(pictures: Pictures, sent: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await pictures.read(sent, "image")
+    assert caught.value.message.startswith("image ") and said in caught.value.message
+
+
+@pytest.mark.parametrize("sent", ["http://example.org/a.png", " https://example.org/a.png", "http:a", "ftp://a/b.png"])
+def test_a_field_of_base64_alone_does_not_offer_urls(sent: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         decode_base64(sent, "image")
-    assert caught.value.message.startswith("image ") and said in caught.value.message
+    scheme = sent.strip().partition(":")[0]
+    assert f"a URL of the scheme {scheme!r}, and URLs are not fetched for it; send the" in caught.value.message
+    assert "read from" not in caught.value.message
+    with pytest.raises(InvalidInput, match="image is neither a data URL nor valid base64: character 5"):
+        decode_base64("iVBO*w0K", "image")
 
 
 def test_plus_signs_that_a_form_has_turned_into_blanks_are_plus_signs_again() -> None:

@@ -13,9 +13,15 @@ _LONGEST_QUOTED = 60
 
 
 def without_tags(text: str) -> tuple[str, list[str]]:
-    """`text` without its tags, and the tags in order. The time is linear in the text's length."""
+    """`text` without its tags and the blanks that they leave at its ends, and the tags in order; text without tags
+    stays as it is. The time is linear in the text's length."""
     tags = _TAG.findall(text)
-    return (_TAG.sub("", text) if tags else text), tags
+    return (_TAG.sub("", text).strip() if tags else text), tags
+
+
+def is_empty(text: str) -> bool:
+    """Whether a prompt has nothing but blanks and tags, so that no words of it are encoded."""
+    return not without_tags(text)[0].strip()
 
 
 def note(field: str, tags: Sequence[str]) -> str:
