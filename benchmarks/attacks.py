@@ -138,6 +138,12 @@ def near_boundaries(target: Target) -> None:
     target.again(lambda: target.post("multipart/form-data; boundary=x", body))
 
 
+def line_breaks(target: Target) -> None:
+    """A form of one part of six million beginnings of a boundary, from two connections."""
+    body = b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n" + b"\r\n--" * (23 * MIB // 4)
+    target.again(lambda: target.post("multipart/form-data; boundary=x", body), at_once=2)
+
+
 def percent_escapes(target: Target) -> None:
     """A form of 200 fields in which every character is escaped."""
     body = b"&".join([b"a=" + b"%41" * (MIB // 30)] * 200)
@@ -193,6 +199,7 @@ ATTACKS: Mapping[str, Attack] = {
         form_heads,
         short_form_heads,
         near_boundaries,
+        line_breaks,
         percent_escapes,
         held_bodies,
         held_beginnings,

@@ -40,6 +40,7 @@ from gateway.models.loads import Load, LoadAnnouncer
 from gateway.settings import GatewaySettings
 from gateway.web.bodies import Bounds as BodyBounds
 from gateway.web.budget import ByteBudget
+from gateway.web.unkeyed import Allowance
 from gateway.webhooks.announcement import Announcer, Link, Signer
 from gateway.webhooks.timing import Timing
 from gateway.webhooks.webhooks import Webhooks
@@ -172,6 +173,7 @@ async def open_gateway(
                 ByteBudget(settings.body_budget_bytes, settings.max_body_bytes),
                 settings.max_body_bytes,
                 settings.body_portion_s,
+                Allowance(settings.body_unkeyed_bytes, settings.max_body_bytes),
             ),
             conversion=Conversion(services, settings.deadline_s),
             models=models,

@@ -129,6 +129,11 @@ class GatewaySettings(ServerSettings):
     body_portion_s: float = setting(
         5.0, "Seconds within which each 64 KiB of a request body without a known key must arrive."
     )
+    body_unkeyed_bytes: int = setting(
+        64 * 1024 * 1024,
+        "What request bodies without a valid key may cost an address a minute, in bytes of plain text; beyond it only "
+        "requests with a valid key in a header are read, and others get 429; 0: any number.",
+    )
     fetch_allow: tuple[str, ...] = setting(
         (), "host:port list of private addresses allowed in picture URLs; host:* is any port."
     )
@@ -164,7 +169,14 @@ class GatewaySettings(ServerSettings):
             raise SettingsError(
                 f"CN_GATEWAY_MAX_PICTURES={self.max_pictures} is below 4, the maximum number of pictures of one request"
             )
-        for name in ("owner_waiting", "owner_records", "owner_bytes", "owner_files", "storage_floor_bytes"):
+        for name in (
+            "owner_waiting",
+            "owner_records",
+            "owner_bytes",
+            "owner_files",
+            "storage_floor_bytes",
+            "body_unkeyed_bytes",
+        ):
             if getattr(self, name) < 0:
                 raise SettingsError(f"CN_GATEWAY_{name.upper()}={getattr(self, name):g} is below 0; 0 is no limit")
         if self.max_hints < 1:

@@ -6,18 +6,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
 from gateway.web.budget import PORTION, REFUSED, BodiesFull, ByteBudget, Hold
-from gateway.web.json_bodies import BYTE_ORDER_MARK, JsonScan
 from gateway.web.malformed import BodyCompressed, BodyTooLarge, BodyTooSlow
-from gateway.web.multipart import MultipartScan
 from gateway.web.origin import origin
-from gateway.web.urlencoded import URLENCODED, UrlencodedScan
+from gateway.web.scan import Scan
+from gateway.web.unkeyed import Allowance, Work
 from mesh.errors import Cancelled
 
 T = TypeVar("T")
@@ -30,27 +29,6 @@ _TURN_S = 0.002
 _PARSING = ThreadPoolExecutor(2, "bodies")
 
 
-class Scan(Protocol):
-    """Looks over a body as it arrives. Nothing is built before `fields`."""
-
-    @property
-    def is_json(self) -> bool:
-        """Whether the body is read as JSON, as far as is known."""
-
-    @property
-    def found(self) -> str | None:
-        """The text of the field that is looked for, as far as it was read; of repeated ones that of the last."""
-
-    def feed(self, chunk: bytes) -> None:
-        """Look over the next bytes; Malformed if a bound is exceeded."""
-
-    def finish(self) -> None:
-        """Take note that the body is whole."""
-
-    def fields(self, body: bytes) -> dict[str, Any]:
-        """The fields of the whole body; Malformed."""
-
-
 @dataclass(frozen=True)
 class Bounds:
     """What bodies may take.
@@ -59,11 +37,13 @@ class Bounds:
         budget: of all bodies of the process.
         largest: most bytes of one.
         portion_s: seconds within which each PORTION of a body without a known key must arrive.
+        unkeyed: what bodies without a valid key may cost by address.
     """
 
     budget: ByteBudget
     largest: int
     portion_s: float
+    unkeyed: Allowance = field(default_factory=Allowance)
 
 
 @dataclass(frozen=True)
@@ -93,7 +73,7 @@ async def read(
     sender: Sender = KNOWN,
     scan: Scan | None = None,
 ) -> bytes:
-    """Read the whole body. Its bytes are counted until `release`.
+    """Read the whole body. Its bytes are counted until `release`, and so is its work unless a valid key is found.
 
     Args:
         request: of which nothing was read.
@@ -107,6 +87,7 @@ async def read(
         BodyCompressed: a compressed body.
         BodyTooSlow: it came without a known key, and too slowly.
         BodiesFull: the budget has no room for it, or it stalled and others needed its room.
+        UnkeyedTooOften: it has no known key, and its address has spent what such bodies may cost.
         Malformed: `scan` refused it.
         Cancelled: the client left.
     """
@@ -117,11 +98,12 @@ async def read(
     if announced > most:
         raise BodyTooLarge(f"the body is larger than {most} bytes; send smaller pictures")
     address = origin(request.client.host if request.client else "") if sender.counts else None
+    work = bounds.unkeyed.begin(None if sender.is_known else address)
     hold = bounds.budget.hold(address, sender.is_known)
-    request.state.body_hold = hold
+    request.state.body_hold, request.state.body_work = hold, work
     if sender.is_known:
         hold.cover(announced)
-    reading = _Reading(hold, announced, most, sender, scan)
+    reading = _Reading(hold, work, announced, most, sender, scan)
     stream = request.stream()
     try:
         while True:
@@ -149,6 +131,7 @@ async def read(
 def admit(request: Request) -> None:
     """Count the body of `request` against the share of holders of keys from now on: its key turned out to be valid."""
     request.state.body_hold.move()
+    request.state.body_work.forgive()
 
 
 def release(request: Request) -> None:
@@ -156,6 +139,7 @@ def release(request: Request) -> None:
     hold: Hold | None = getattr(request.state, "body_hold", None)
     if hold is not None:
         hold.release()
+        request.state.body_work.end()
 
 
 async def off_loop(size: int, work: Callable[..., T], *arguments: Any) -> T:
@@ -163,60 +147,6 @@ async def off_loop(size: int, work: Callable[..., T], *arguments: Any) -> T:
     if size < _LARGE:
         return work(*arguments)
     return await asyncio.get_running_loop().run_in_executor(_PARSING, work, *arguments)
-
-
-class FormOrJson:
-    """Looks over a body whose type says form: some clients send JSON under it, which begins with a brace."""
-
-    def __init__(self, wanted: str = "") -> None:
-        self._wanted = wanted
-        self._start = b""
-        self._scan: Scan | None = None
-
-    @property
-    def is_json(self) -> bool:
-        """As Scan.is_json."""
-        return self._scan is not None and self._scan.is_json
-
-    @property
-    def found(self) -> str | None:
-        """As Scan.found."""
-        return self._scan.found if self._scan else None
-
-    def feed(self, chunk: bytes) -> None:
-        """Look over the next bytes; Malformed."""
-        if self._scan is not None:
-            self._scan.feed(chunk)
-            return
-        self._start += chunk
-        begun = self._start.removeprefix(BYTE_ORDER_MARK).lstrip()
-        if begun and not BYTE_ORDER_MARK.startswith(self._start):
-            self._scan = JsonScan(self._wanted) if begun.startswith(b"{") else UrlencodedScan(self._wanted)
-            self._scan.feed(self._start)
-        elif not begun and self._start != BYTE_ORDER_MARK:
-            # One blank for all of them: they mean nothing in JSON, and make the name of a form's first field another.
-            self._start = self._start[-1:]
-
-    def finish(self) -> None:
-        """Take note that the body is whole."""
-        if self._scan is not None:
-            self._scan.finish()
-
-    def fields(self, body: bytes) -> dict[str, Any]:
-        """The fields of the whole body; Malformed."""
-        return (self._scan or UrlencodedScan(self._wanted)).fields(body)
-
-
-def scan_of(content_type: str, wanted: str = "") -> Scan:
-    """What looks over a body of this type: a form of either kind, else JSON.
-
-    Raises:
-        Malformed: a multipart form without a valid boundary.
-    """
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        return MultipartScan(content_type, wanted)
-    return FormOrJson(wanted) if kind == URLENCODED else JsonScan(wanted)
 
 
 def _cut_off(limit: asyncio.Timeout) -> None:
@@ -228,8 +158,9 @@ def _cut_off(limit: asyncio.Timeout) -> None:
 class _Reading:
     """A body that is being read."""
 
-    def __init__(self, hold: Hold, announced: int, most: int, sender: Sender, scan: Scan | None) -> None:
+    def __init__(self, hold: Hold, work: Work, announced: int, most: int, sender: Sender, scan: Scan | None) -> None:
         self._hold = hold
+        self._work = work
         self._announced = announced
         self._most = most
         self._sender = sender
@@ -262,6 +193,8 @@ class _Reading:
         self._hold.cover(self._size)
         if self._scan is not None:
             await self._feed(self._scan, chunk)
+        else:
+            self._work.reach(self._size)
         if not self._hold.keyed:
             self._ask()
             # By now a key that stands first is known.
@@ -272,19 +205,26 @@ class _Reading:
     async def _feed(self, scan: Scan, chunk: bytes) -> None:
         """Let `scan` look over a chunk; what takes long is done in pieces, between which others have their turn."""
         began = time.monotonic()
+        before = self._size - len(chunk)
         for begin in range(0, len(chunk), _PIECE):
-            scan.feed(chunk[begin : begin + _PIECE])
+            piece = chunk[begin : begin + _PIECE]
+            try:
+                scan.feed(piece)
+            finally:
+                self._work.reach(before + begin + len(piece) + scan.work)
             if time.monotonic() - began > _TURN_S:
                 await asyncio.sleep(0)
                 began = time.monotonic()
 
     def _ask(self) -> None:
         """Ask once whether the key that was found is valid: a body with many must not guess more often than one."""
-        found = self._scan.found if self._scan is not None else None
-        if found is not None and not self._is_asked and not self._hold.keyed:
+        if self._scan is None or self._is_asked or self._hold.keyed:
+            return
+        if (found := self._scan.found) is not None:
             self._is_asked = True
             if self._sender.knows(found):
                 self._hold.move()
+                self._work.forgive()
 
 
 def _announced(request: Request) -> int:

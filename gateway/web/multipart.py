@@ -30,6 +30,8 @@ LONGEST_NAME = 512
 """Most bytes of a field's name, as it is written."""
 MOST_HEAD_LINES = 16
 _LONGEST_BOUNDARY = 70
+# What takes longer than reading a byte, in such bytes, as measured: a part, a byte of its head.
+_PART, _HEAD = 2048, 32
 _REFUSED = (
     f"the body is not a valid multipart form of at most {MOST_FORM_FIELDS} fields, each with a head of at most "
     f"{LONGEST_HEAD} bytes, {MOST_HEAD_LINES} lines and {MOST_PARAMETERS} parameters a line"
@@ -74,6 +76,11 @@ class MultipartScan:
     def found(self) -> str | None:
         """The text of that field so far, of repeated ones that of the last; None if there is none or it is empty."""
         return self._form.found
+
+    @property
+    def work(self) -> int:
+        """As Scan.work."""
+        return self._form.work
 
     def feed(self, chunk: bytes) -> None:
         """Look over the next bytes.
@@ -126,7 +133,7 @@ class _Form:
         # The end of what came before. A line break stands before the body: its first boundary is like any other.
         self._tail = b"\r\n"
         self._is_begun = False
-        self._boundaries = self._parts = self._heads = 0
+        self._boundaries = self._parts = self._heads = self._looked_at = 0
         self._line, self._value = bytearray(), bytearray()
         self._head = self._size = 0
         self._headers: dict[str, str] = {}
@@ -149,6 +156,11 @@ class _Form:
             max_header_size=LONGEST_HEAD,
         )
 
+    @property
+    def work(self) -> int:
+        """As Scan.work. Looking for boundaries may take as long as reading, if the bytes resemble them."""
+        return self._looked_at + _PART * self._parts + _HEAD * self._heads
+
     def feed(self, chunk: bytes) -> None:
         """Parse the next bytes.
 
@@ -157,21 +169,25 @@ class _Form:
         """
         if self.is_complete:
             return
+        self._looked_at += len(chunk)
         delimiter, before = self._delimiter, len(self._tail)
         # Where this chunk meets the one before; the chunk itself may be large, and is not copied.
         border = self._tail + chunk[: len(delimiter) + 1]
         across = border.find(delimiter)
         is_across = 0 <= across < before and self._tail != delimiter
+        self._boundaries += is_across
+        self._refuse_blank(border, across + len(delimiter) if across >= 0 else len(border))
         # The parser handles what resembles a boundary, and blanks after one, byte by byte, so there may be few of them.
-        # Blanks may follow by the letter of the standard; nobody sends them.
-        self._boundaries += chunk.count(delimiter) + is_across
-        blank = any(delimiter + sign in part for sign in (b" ", b"\t") for part in (border, chunk))
-        if self._boundaries > MOST_FORM_FIELDS + 1 or blank:
-            raise Malformed(_REFUSED)
+        # One search for both: where most bytes resemble a boundary, a search takes longer than all the rest.
+        first = at = chunk.find(delimiter)
+        while at >= 0:
+            self._boundaries += 1
+            self._refuse_blank(chunk, at + len(delimiter))
+            at = chunk.find(delimiter, at + len(delimiter))
         self._tail = (border if len(chunk) < len(delimiter) else chunk)[-len(delimiter) :]
         if not self._is_begun:
             # Text before the first part is passed over, which the parser does not do.
-            at = across - before if is_across else chunk.find(delimiter)
+            at = across - before if is_across else first
             if at == -1 and not is_across:
                 return
             self._is_begun = True
@@ -183,6 +199,11 @@ class _Form:
             self.is_complete = True
         except (ValueError, FormParserError):
             raise Malformed(_REFUSED) from None
+
+    def _refuse_blank(self, part: bytes, end: int) -> None:
+        """Refuse too many boundaries, and a blank behind one: it may stand there by the letter; nobody sends it."""
+        if self._boundaries > MOST_FORM_FIELDS + 1 or part[end : end + 1] in (b" ", b"\t"):
+            raise Malformed(_REFUSED)
 
     def _begin(self) -> None:
         self._parts += 1

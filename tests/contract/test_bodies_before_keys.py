@@ -42,8 +42,8 @@ del REQUEST["key"]
 
 @pytest.fixture(scope="module")
 async def keyed() -> AsyncIterator[Running]:
-    """A gateway that asks for keys."""
-    async with running(api_keys=(KEY,)) as mesh:
+    """A gateway that asks for keys, and reads on however much strangers send."""
+    async with running(api_keys=(KEY,), body_unkeyed_bytes=0) as mesh:
         yield mesh
 
 
@@ -245,6 +245,41 @@ async def test_no_body_without_a_key_stops_others(keyed: Running, content_type: 
     # The second bound is what one chunk of the worst may take on a slow machine, not what was seen.
     assert pause < max(5 * usual, 0.1), f"{pause:.3f} s where {usual:.3f} s are usual"
     assert keyed.gateway.bodies.budget.held == 0
+
+
+FLOOD = part("init_image", b"\r\n--" * (MIB // 2)) + b"--x--"
+
+
+async def head_of(mesh: Running, path: str, *lines: str) -> bytes:
+    """The head of the answer to a request of which only the head is sent."""
+    host, port = mesh.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = (f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {MIB}", "Expect: 100-continue", *lines)
+    writer.write("\r\n".join([*head, "\r\n"]).encode())
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    writer.close()
+    return answer
+
+
+async def test_an_address_that_spent_its_unkeyed_work_is_not_read_and_keys_in_headers_are() -> None:
+    async with running(api_keys=(KEY,), body_unkeyed_bytes=4 * MIB) as mesh:
+        # However often a valid key stands behind large pictures, it costs nothing.
+        for content_type, body in list(SPELLINGS.values()) * 2:
+            assert (await post(mesh, ENTERPRISE, body, **{"Content-Type": content_type}))[0] == 200
+        status, answer = await post(mesh, ENTERPRISE, FLOOD, **{"Content-Type": PARTS})
+        assert (status, answer["message"]) == (200, "Invalid Api Key")
+        for path in (ENTERPRISE, "/api/v7/images/controlnet", "/api/v5/controlnet"):
+            assert b" 429 " in (head := await head_of(mesh, path)) and b"retry-after: " in head.lower()
+            status, answer = await post(mesh, path, as_json("wrong", first=True))
+            assert status == 429 and {"status", "message", "messege", "retry_after"} <= set(answer)
+            assert answer["message"] == "Rate limit exceeded" and "send the key in a header" in answer["tips"]
+        assert b" 429 " in await head_of(mesh, ENTERPRISE, "key: wrong")
+        assert b" 100 " in await head_of(mesh, ENTERPRISE, f"key: {KEY}")
+        for headers in ({"key": KEY}, {"Authorization": f"Bearer {KEY}"}):
+            assert (await post(mesh, ENTERPRISE, as_json("", first=True), **headers))[1]["status"] == "success"
+        async with mesh.http.post(NATIVE, json={"prompt": "x"}, headers={"Authorization": f"Bearer {KEY}"}) as response:
+            assert response.status == 200
+        assert mesh.gateway.bodies.budget.held == 0
 
 
 async def test_all_bodies_together_have_a_bound_and_strangers_leave_room_for_holders() -> None:

@@ -10,10 +10,11 @@ from gateway.bootstrap import Gateway
 from gateway.jobs import idempotency
 from gateway.web import bodies
 from gateway.web.authorization import bearer
-from gateway.web.bodies import Scan, Sender
+from gateway.web.bodies import Sender
 from gateway.web.json_bodies import JsonScan
 from gateway.web.malformed import Malformed
 from gateway.web.pages import check_json
+from gateway.web.scan import Scan
 
 # The first bytes of PNG, JPEG and WebP, with which no JSON can begin.
 _MAGIC = (b"\x89", b"\xff", b"R")
@@ -98,6 +99,8 @@ class FileOrJson:
     """
 
     found = None
+    # It is read only of senders whose key was checked.
+    work = 0
 
     def __init__(self, label: str) -> None:
         self._labelled = not label or label.endswith("json")

@@ -38,9 +38,10 @@ from gateway.keys.keys import ADMIN as ADMINISTERS
 from gateway.keys.keys import GENERATE, Holder
 from gateway.web import bodies, problem
 from gateway.web.authorization import bearer
-from gateway.web.bodies import scan_of
 from gateway.web.budget import BodiesFull
 from gateway.web.malformed import Malformed
+from gateway.web.scan import scan_of
+from gateway.web.unkeyed import UnkeyedTooOften
 from gateway.web.urlencoded import URLENCODED
 from mesh.errors import InvalidInput, MeshError, NotFound
 
@@ -135,7 +136,7 @@ class Enterprise:
     def render_error(self, request: Request, error: MeshError) -> Response:
         error = answers.in_vendors_words(error, function=self._function(request))
         headers = problem.retry_header(error)
-        if isinstance(error, Malformed | BodiesFull):
+        if isinstance(error, Malformed | BodiesFull | UnkeyedTooOften):
             # No request of the vendor's API looks like this, so its rule about status 200 does not apply.
             return _json(answers.error(error), problem.status_of(error), headers)
         return self._json(request, answers.error(error), answers.status_of(error), headers)

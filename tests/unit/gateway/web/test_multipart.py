@@ -249,3 +249,31 @@ def test_however_it_is_cut_the_same_is_found(start: bytes) -> None:
             scan.feed(piece)
         assert scan.found == fields["key"]
         assert scan.fields(body) == fields
+
+
+class Searched(bytes):
+    """A chunk that counts how often it is searched from end to end."""
+
+    searches = 0
+
+    def find(self, *arguments: Any) -> int:
+        self.searches += 1
+        return super().find(*arguments)
+
+    def count(self, *arguments: Any) -> int:
+        self.searches += 1
+        return super().count(*arguments)
+
+    def __contains__(self, item: object) -> bool:
+        self.searches += 1
+        return super().__contains__(item)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("line", [b"\r\n--", b"\r\n", b"\r", b"\r\n--y", b"x"])
+def test_what_resembles_boundaries_is_searched_once_before_it_is_parsed(line: bytes) -> None:
+    scan = MultipartScan(TYPE, "key")
+    scan.feed(b"--x\r\n" + f"{NAMED}a".encode() + b"\r\n\r\n")
+    for _ in range(3):
+        chunk = Searched(line * 4096)
+        scan.feed(chunk)
+        assert chunk.searches <= 2

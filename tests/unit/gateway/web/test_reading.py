@@ -9,10 +9,11 @@ import pytest
 from starlette.requests import Request
 
 from gateway.web import bodies
-from gateway.web.bodies import Bounds, Scan, Sender, scan_of
+from gateway.web.bodies import Bounds, Sender
 from gateway.web.budget import PORTION, STALLED_S, BodiesFull, ByteBudget
 from gateway.web.json_bodies import JsonScan
 from gateway.web.malformed import BodyCompressed, BodyTooLarge, BodyTooSlow, Malformed
+from gateway.web.scan import Scan, scan_of
 from mesh.errors import Cancelled
 
 MIB = 1 << 20
