@@ -14,6 +14,7 @@ from gateway.dialects.enterprise.pictures import Reader, Roles, assign
 from gateway.dialects.enterprise.request import Circumstances, Reading
 from gateway.generation.catalogue import Offer
 from gateway.generation.generation import Control, Generation
+from mesh.prompt_tags import is_empty
 
 _TO_START_FROM = "init_image with a control_image, with a strength below 1 and no mask_image"
 
@@ -27,7 +28,7 @@ async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Read
     offer = around.offer
     guess_mode = fields.flag("guess_mode")
     prompt = fields.text("prompt")
-    if not prompt and not guess_mode:
+    if is_empty(prompt) and not guess_mode:
         raise missing("prompt")
     name = enterprise_request.model(fields, around)
     auto_hint = fields.flag("auto_hint")

@@ -9,6 +9,7 @@ from gateway.dialects.enterprise.fields import missing
 from gateway.dialects.enterprise.pictures import Reader
 from gateway.dialects.enterprise.request import Circumstances, Reading
 from gateway.generation.generation import Generation
+from mesh.prompt_tags import is_empty
 
 # Task -> the pictures that it requires.
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -26,7 +27,7 @@ async def read(fields: Lenient, around: Circumstances, pictures: Reader) -> Read
     """
     task = around.task
     prompt = fields.text("prompt")
-    if not prompt:
+    if is_empty(prompt):
         raise missing("prompt")
     sent = {name: fields.picture(name) for name in NEEDS[task]}
     for name, value in sent.items():
