@@ -21,7 +21,7 @@ from gateway.workflows.tasks import TaskWorkflows
 
 ENGINES = ("process", "sqlite", "postgresql")
 DURABLE = ENGINES[1:]
-BOUNDS = Bounds(max_pictures=4, max_waiting=4, retention_s=60.0)
+BOUNDS = Bounds(max_pictures=4, max_waiting=4, retention_s=60.0, everybody="me")
 PICTURE = (
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde\x00\x00\x00\x0c"
     b"IDATx\x9cc```\x00\x00\x00\x04\x00\x01\xf6\x178U\x00\x00\x00\x00IEND\xaeB`\x82"
