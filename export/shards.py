@@ -13,22 +13,20 @@ from safetensors import SafetensorError, safe_open
 from export.errors import SourceRefused
 from export.hostile import read_object, refusing, require_plain_files, shown
 
-WHOLE = tuple(
-    f"{stem}{variant}.safetensors" for variant in ("", ".fp16") for stem in ("diffusion_pytorch_model", "model")
-)
+SUFFIX = ".safetensors"
+WHOLE = tuple(f"{stem}{variant}{SUFFIX}" for variant in ("", ".fp16") for stem in ("diffusion_pytorch_model", "model"))
 """Names of weights in one file, the preferred first."""
 _INDEX, _INDEX_END = ".safetensors.index", ".json"
 # The libraries put the variant before the last word: model.fp16.safetensors, but model.safetensors.index.fp16.json.
 INDEXES = {
     name: f"{stem}{_INDEX}{'.' if variant else ''}{variant}{_INDEX_END}"
     for name in WHOLE
-    for stem, _, variant in [name.removesuffix(".safetensors").partition(".")]
+    for stem, _, variant in [name.removesuffix(SUFFIX).partition(".")]
 }
 """Name of the one file -> name of the index in its place."""
 NAMES = tuple(name for whole in WHOLE for name in (whole, INDEXES[whole]))
 """All of them, the preferred first."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".msgpack", ".h5")
-SUFFIX = ".safetensors"
 
 MOST_SHARDS = 1_000
 MOST_TENSORS = 50_000

@@ -27,7 +27,7 @@ def default_name(source: str) -> str:
     return re.sub(
         r"[^a-z0-9]+",
         lambda match: "_" if match.group() == "_" else "-",
-        source.rstrip("/").split("/")[-1].lower().removesuffix(opening.SUFFIX),
+        source.rstrip("/").split("/")[-1].lower().removesuffix(shards.SUFFIX),
     )
 
 
@@ -172,7 +172,7 @@ def _is_single(source: str) -> bool:
             f"{shown(path.name)} can run code when loaded and is refused. If you trust it, convert it once: "
             'safetensors.torch.save_file(torch.load(FILE, weights_only=True)["state_dict"], "NAME.safetensors").'
         )
-    if path.suffix != opening.SUFFIX:
+    if path.suffix != shards.SUFFIX:
         raise SourceRefused(
             f"{shown(path.name)} is a file, but no .safetensors file: that, or a diffusers folder, is read"
         )
@@ -183,7 +183,7 @@ def _folder(source: str, wanted: hub.Wanted, offline: bool) -> Path:
     path = Path(source)
     if path.is_dir():
         return path
-    is_file = path.suffix.lower() in (opening.SUFFIX, *shards.PICKLES)
+    is_file = path.suffix.lower() in (shards.SUFFIX, *shards.PICKLES)
     if is_file or path.is_absolute() or source.startswith((".", "~")) or not hub.is_id(source):
         raise SourceRefused(f"{source!r} is neither a folder, nor a .safetensors file, nor a hub id like owner/name")
     return hub.fetch(source, wanted, offline)

@@ -14,8 +14,6 @@ from export.parts import Layout, Part
 from export.single_files import kinds, networks, published, text, vae, words
 from export.single_files.header import Header, Section, read
 
-SUFFIX = ".safetensors"
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
