@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Many single-threaded processes share the cores; thread pools in them would compete for the cores.
 export OMP_NUM_THREADS ?= 1
+# The tests start hundreds of processes: none of them should compile the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup models demo up down test fuzz fuzz-api chaos chaos-long rolling soak gallery \
         lint format protos lock train-demo evaluate-demo sweep-demo bench bench-hints bench-openvino bench-intake \

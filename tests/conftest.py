@@ -2,7 +2,6 @@
 
 import gc
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from local.supervision import LocalMesh
+from tests.rigs import forks
 from tests.rigs.mesh import DEMO_WEIGHTS, ROOT, local_settings, mesh_environment
 from tests.rigs.once import first
 from tests.rigs.schedule import MESH, Schedule, longest_first, misplaced, piece
@@ -50,13 +50,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule:
     return Schedule(config, log)
 
 
+def _succeeded(done: "subprocess.CompletedProcess[str]") -> None:
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random epsilon model of SD1.5's shape (4 levels, 13 residuals, leading timesteps) in diffusers format."""
     folder = ROOT / "build" / "tiny-sd15"
     with first(tmp_path_factory, "tiny-sd15") as mine:
         if mine:
-            subprocess.run([sys.executable, ROOT / "tests" / "rigs" / "tiny_sd15.py", folder], check=True)
+            _succeeded(forks.fork("tests.rigs.tiny_sd15:make", folder))
     return folder
 
 
@@ -66,7 +70,7 @@ def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = ROOT / "build" / "tiny-sdxl"
     with first(tmp_path_factory, "tiny-sdxl") as mine:
         if mine:
-            subprocess.run([sys.executable, "-m", "tests.rigs.tiny_sdxl", folder], check=True, cwd=ROOT)
+            _succeeded(forks.fork("tests.rigs.tiny_sdxl:make", folder))
     return folder
 
 
@@ -76,7 +80,7 @@ def tiny_flux(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = ROOT / "build" / "tiny-flux"
     with first(tmp_path_factory, "tiny-flux") as mine:
         if mine:
-            subprocess.run([sys.executable, "-m", "tests.rigs.tiny_flux", folder], check=True, cwd=ROOT)
+            _succeeded(forks.fork("tests.rigs.tiny_flux:make", folder))
     return folder
 
 
@@ -98,10 +102,9 @@ def repository(tiny_weights: Path, tiny_sdxl: Path, tiny_flux: Path, tmp_path_fa
     )
     with first(tmp_path_factory, "repository") as mine:
         for source in sources if mine else ():
-            subprocess.run([sys.executable, "-m", "export", *source, "--repository", folder], check=True, cwd=ROOT)
+            _succeeded(forks.export(*source, "--repository", folder))
         if mine:
-            command = [sys.executable, "-m", "tests.rigs.tiny_concat", ROOT / "build" / "tiny-concat", folder]
-            subprocess.run(command, check=True, cwd=ROOT)
+            _succeeded(forks.fork("tests.rigs.tiny_concat:main", ROOT / "build" / "tiny-concat", folder))
     return folder
 
 

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,8 +20,8 @@ from export.remove import remove
 from export.source import open_controlnet
 from families import graphs
 from families.manifest import read_manifest
+from tests.rigs import forks
 
-ROOT = Path(__file__).parents[2]
 NAME = "t"
 
 
@@ -51,11 +49,8 @@ def test_it_comes_beside_what_is_there_and_goes_again(
     repository: Path, sd15_folder: Path, edges: ControlNetSource
 ) -> None:
     before = digests(repository)
-    shown = subprocess.run(
-        [sys.executable, "-m", "export", "control", "canny", str(sd15_folder / "controlnet-canny"), "--model", NAME,
-         "--name", "my-edges", "--repository", str(repository)],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    net = sd15_folder / "controlnet-canny"
+    shown = forks.export("control", "canny", net, "--model", NAME, "--name", "my-edges", "--repository", repository)
     assert shown.returncode == 0 and "t: my-edges added" in shown.stderr, shown.stderr
     card = read_manifest(repository, NAME)
     assert card.controls == ("canny", "inpaint", "my-edges", "shuffle") and [

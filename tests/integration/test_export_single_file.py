@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,22 +20,16 @@ from export.fingerprint import inputs_of
 from export.options import Options
 from export.source import open_controlnet, open_source
 from families.manifest import read_manifest
-from tests.rigs import trained_names
+from tests.rigs import forks, trained_names
 from tests.rigs.mesh import ROOT
 from tests.rigs.tiny_whole import Whole, shared
 
 NAME = "t"
-NO_NETWORK = """
-import socket, sys
-def refuse(*arguments):
-    raise AssertionError("a connection was opened")
-socket.socket.connect = socket.getaddrinfo = refuse
+NO_TORCH = """
+import sys
 from export.__main__ import run
-"""
-RUN = "run(sys.argv[1:])"
-NO_TORCH = f"""
 try:
-    {RUN}
+    run(sys.argv[1:])
 finally:
     assert "torch" not in sys.modules
 """
@@ -50,10 +44,9 @@ def digests(repository: Path) -> Mapping[str, str]:
     }
 
 
-def command(arguments: Sequence[object], code: str = NO_NETWORK + RUN) -> subprocess.CompletedProcess[str]:
+def command(*arguments: object) -> "subprocess.CompletedProcess[str]":
     """`python -m export` without a network."""
-    words = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    return forks.export(*arguments, network=False)
 
 
 def of_file(whole: Whole, repository: Path) -> list[object]:
@@ -69,14 +62,15 @@ def test_a_file_gives_the_graphs_of_its_folder_without_a_network(
     whole = shared(family, tmp_path_factory)
     of_folder, repository = tmp_path / "of-folder", tmp_path / "of-file"
     assert not export(open_source(str(whole.folder), {}), Options(of_folder, NAME)).skipped
-    made = command(of_file(whole, repository))
+    made = command(*of_file(whole, repository))
     assert made.returncode == 0, made.stderr
     assert digests(repository) == digests(of_folder)
     card = read_manifest(repository, NAME)
     assert (card.family, card.source) == (family, "whole.safetensors")
     for path in repository.rglob("*"):
         assert not path.is_file() or str(whole.file.parent).encode() not in path.read_bytes()
-    again = command(of_file(whole, repository), NO_NETWORK + NO_TORCH)
+    words = [sys.executable, "-c", NO_TORCH, *map(str, of_file(whole, repository))]
+    again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert again.returncode == 0 and "up to date" in again.stderr, again.stderr
 
 
@@ -124,7 +118,7 @@ def test_a_refused_file_moves_nothing_into_place(sd15: Whole, exported: Path, tm
     tensors = load_file(sd15.file)
     del tensors["first_stage_model.decoder.mid.block_1.norm1.bias"]
     file = trained_names.write(tensors, tmp_path / "whole.safetensors")
-    told = command([file, "--tokenizer", sd15.tokenizer, "--name", NAME, "--repository", repository])
+    told = command(file, "--tokenizer", sd15.tokenizer, "--name", NAME, "--repository", repository)
     assert told.returncode == SourceRefused.exit_code and "\n" not in told.stderr.strip(), told.stderr
     assert (
         "not exported: vae: whole.safetensors lacks the tensor 'decoder.mid_block.resnets.0.norm1.bias' that"
@@ -136,12 +130,12 @@ def test_a_refused_file_moves_nothing_into_place(sd15: Whole, exported: Path, tm
 def test_a_controlnet_is_added_from_a_file(sd15: Whole, exported: Path, tmp_path: Path) -> None:
     repository = shutil.copytree(exported, tmp_path / "repository")
     arguments = ["control", "canny", sd15.canny, "--model", NAME, "--name", "edges", "--repository", repository]
-    told = command(arguments)
+    told = command(*arguments)
     assert told.returncode == 0 and "t: edges added" in told.stderr, told.stderr
     card = read_manifest(repository, NAME)
     assert card.added["edges"].source == "canny.safetensors"
     converted = sd15.folder / "controlnet-canny" / "diffusion_pytorch_model.safetensors"
-    assert command([*arguments[:2], converted, *arguments[3:]]).returncode == 0
+    assert command(*arguments[:2], converted, *arguments[3:]).returncode == 0
     # Whichever way its tensors are named, the graph is the same.
     assert read_manifest(repository, NAME).graphs["t_controlnet_edges"] == card.graphs["t_controlnet_edges"]
 
@@ -155,7 +149,7 @@ def test_a_controlnet_that_does_not_fit_is_refused_with_what_would(sd15: Whole, 
     for change in ({"layers_per_block": 1}, {"cross_attention_dim": 96}):
         net = ControlNetModel.from_config(config | change)
         file = trained_names.write(trained_names.network(net), tmp_path / "other.safetensors")
-        told = command(["control", "canny", file, "--model", NAME, "--name", "edges", "--repository", repository])
+        told = command("control", "canny", file, "--model", NAME, "--name", "edges", "--repository", repository)
         assert told.returncode == 8 and "\n" not in told.stderr.strip(), told.stderr
         assert "other.safetensors belongs to another family of models than 't'" in told.stderr
         assert "the model has 64 and [32, 32, 32" in told.stderr

@@ -1,10 +1,9 @@
 """Random models that read more than the latents: SD1.5 and SDXL of 9 channels, FLUX Control and Fill, a thousandth of
 the size.
 
-`python -m tests.rigs.tiny_concat FOLDER REPOSITORY` writes and exports all four, in one process for torch's sake.
+`main` writes and exports all four.
 """
 
-import sys
 from pathlib import Path
 
 from export.exporter import export
@@ -33,7 +32,3 @@ def main(folder: Path, repository: Path) -> None:
     for source in make(folder):
         opened = open_source(str(source), {}, control=CONTROL.get(source.name))
         export(opened, Options(repository, source.name))
-
-
-if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))

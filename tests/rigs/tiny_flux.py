@@ -1,10 +1,9 @@
 """A random FLUX-shaped model in a diffusers folder, for tests: the real architecture, a thousandth of the size.
 
-`python -m tests.rigs.tiny_flux FOLDER` writes one: 5 double and 6 single blocks, an unequal depth on purpose, dynamic
+`make` writes one: 5 double and 6 single blocks, an unequal depth on purpose, dynamic
 shifts, a T5 of 64 words. Its ControlNets: `union` of seven kinds, 2 + 2 deep.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +136,3 @@ def _words() -> Any:
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     made.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     return T5Tokenizer(tokenizer_object=made, model_max_length=WORDS, extra_ids=0)
-
-
-if __name__ == "__main__":
-    print(make(Path(sys.argv[1])))

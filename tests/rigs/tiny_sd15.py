@@ -1,6 +1,6 @@
 """A random SD1.5-shaped model in a diffusers folder, for tests: the real architecture, a thousandth of the size.
 
-`python tests/rigs/tiny_sd15.py FOLDER` writes one. What Stable Diffusion 1.5 has is there: four levels, 12 + 1
+`make` writes one. What Stable Diffusion 1.5 has is there: four levels, 12 + 1
 residuals, epsilon prediction, leading timesteps, attention in the middle of the VAE, a tokenizer in vocab.json and
 merges.txt. Its output layers are scaled so that predictions, pictures and latents have the spread of a trained model's;
 ControlNets have non-zero output layers. A test that feeds it a wrong picture, text, hint or scale therefore gets
@@ -10,7 +10,6 @@ another picture.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -165,7 +164,3 @@ def _spread_hints(controlnet: Any) -> None:
 def _blocks(count: int, low: float, high: float) -> Any:
     """Pictures of 128 px in blocks of 8 px, each of a random colour from `low` to `high`."""
     return torch.nn.functional.interpolate(low + (high - low) * torch.rand(count, 3, 16, 16), scale_factor=8)
-
-
-if __name__ == "__main__":
-    print(make(Path(sys.argv[1])))

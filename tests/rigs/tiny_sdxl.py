@@ -1,11 +1,10 @@
 """A random SDXL-shaped model in a diffusers folder, for tests: the real architecture, a thousandth of the size.
 
-`python -m tests.rigs.tiny_sdxl FOLDER` writes one: three levels, 9 + 1 residuals, text_time embeddings, two encoders
+`make` writes one: three levels, 9 + 1 residuals, text_time embeddings, two encoders
 whose tokenizers pad otherwise. Its ControlNets: `canny`, `depth`, `scribble` without attention and vector, and `union`,
 which takes the other kinds of xinsir's ProMax.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -119,7 +118,3 @@ def _nets() -> dict[str, Any]:
         awaken(net.eval(), 0.3)
     torch.nn.init.normal_(nets["union"].spatial_ch_projs.weight, std=0.3)
     return nets
-
-
-if __name__ == "__main__":
-    print(make(Path(sys.argv[1])))
