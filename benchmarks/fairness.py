@@ -3,8 +3,9 @@
     python -m benchmarks.fairness                                # print the table
     python -m benchmarks.fairness --write docs/fairness.md
 
-A conductor stands in for the mesh: each job takes the same time, whatever else runs, so that only waiting is measured.
-The flood keeps all waiting places taken that it may have, with a hundred callers who ask again at once.
+In the first table a conductor stands in for the mesh: each job takes the same time, whatever else runs, so that only
+waiting is measured. The flood keeps all waiting places taken that it may have, with a hundred callers who ask again at
+once. The second table is of whole meshes (fairness_steps.py).
 """
 
 import argparse
@@ -20,6 +21,7 @@ from obstore.store import LocalStore
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import fairness_steps
 from gateway.database.connection import open_database
 from gateway.files.assets import Assets
 from gateway.generation.generation import Generation, Task
@@ -63,7 +65,7 @@ class Paced:
     def __init__(self) -> None:
         self.at: dict[str, float] = {}
 
-    async def __call__(self, generation: Generation, progress: Progress, task: Task) -> Outcome:
+    async def __call__(self, generation: Generation, progress: Progress, task: Task, owner: str) -> Outcome:
         self.at[generation.prompt] = time.perf_counter()
         await asyncio.sleep(JOB_S)
         return Outcome(tuple(Picture(PICTURE, seed, 1, 1) for seed in generation.seeds()), (), "", "")
@@ -154,13 +156,19 @@ def main() -> None:
     asked = parser.parse_args()
     configure("fairness", GatewaySettings(log_level="error"))
     rows = asyncio.run(table(asked.singles))
-    shown = Table(*HEAD)
-    for row in rows:
-        shown.add_row(*row)
-    Console().print(shown)
+    steps = fairness_steps.table(asked.singles)
+    for head, found in ((HEAD, rows), (fairness_steps.HEAD, steps)):
+        shown = Table(*head)
+        for row in found:
+            shown.add_row(*row)
+        Console().print(shown)
     if asked.write:
-        lines = [HEAD, tuple("---" for _ in HEAD), *rows]
-        asked.write.write_text(TEXT + "".join(f"| {' | '.join(line)} |\n" for line in lines))
+        asked.write.write_text(TEXT + _page(HEAD, rows) + fairness_steps.TEXT + _page(fairness_steps.HEAD, steps))
+
+
+def _page(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Begun:
     def __init__(self) -> None:
         self.at = 0.0
 
-    async def __call__(self, generation: Generation, progress: Progress, task: Task) -> Outcome:
+    async def __call__(self, generation: Generation, progress: Progress, task: Task, owner: str) -> Outcome:
         self.at = time.perf_counter()
         return Outcome(tuple(Picture(PICTURE, seed, 1, 1) for seed in generation.seeds()), (), "", "")
 

@@ -18,6 +18,7 @@ from mesh.triton import Triton
 from unet_svc.denoiser import Denoiser
 from unet_svc.servicer import UnetServicer
 from unet_svc.settings import UnetSettings
+from unet_svc.turns import Turns
 
 
 async def main(settings: UnetSettings) -> None:
@@ -33,7 +34,8 @@ async def main(settings: UnetSettings) -> None:
     )
     repository = Path(settings.model_repository)
     admission = Admission(settings.running, settings.waiting, "denoising loops")
-    servicer = UnetServicer(list_manifests(repository), Denoiser(triton), admission, repository)
+    denoiser = Denoiser(triton, Turns(settings.steps_an_owner))
+    servicer = UnetServicer(list_manifests(repository), denoiser, admission, repository)
     services = {
         "controlmesh.v1.UnetService": lambda server: unet_pb2_grpc.add_UnetServiceServicer_to_server(servicer, server)
     }

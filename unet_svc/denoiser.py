@@ -17,6 +17,7 @@ from mesh.shared_memory import Held
 from mesh.soundness import not_finite, sound
 from mesh.triton import Triton
 from unet_svc.task import Hint, Task
+from unet_svc.turns import Turns
 
 Array = NDArray[np.generic]
 
@@ -100,7 +101,8 @@ class Prediction:
                     names[own(place)] = own(index)
         nets = [self._task.facts.net_of(self._task.hints[index].kind).name for index in active]
         inputs = {"sample": sample, "timestep": np.array([[timestep]], np.float32)}
-        return await self._denoiser.infer(self._task.facts, nets, inputs, self._held.renamed(names))
+        async with self._denoiser.turns.step(self._task.owner, sample.size * (1 + len(nets))):
+            return await self._denoiser.infer(self._task.facts, nets, inputs, self._held.renamed(names))
 
 
 class Denoiser:
@@ -108,9 +110,11 @@ class Denoiser:
 
     Args:
         triton: client of the model server.
+        turns: at the model server, of the loops' steps.
     """
 
-    def __init__(self, triton: Triton) -> None:
+    def __init__(self, triton: Triton, turns: Turns) -> None:
+        self.turns = turns
         self._triton = triton
         self._registering = asyncio.Lock()
         # The model server's index lists only what is in its repository.
@@ -136,8 +140,9 @@ class Denoiser:
             tensors[graphs.scale(index)] = residual_scale(hint, task.facts, rows, task.guess_mode)
             if net.union:
                 tensors[graphs.mode(index)] = np.array([[net.kinds[hint.kind]]], np.int64)
-        async with await self._triton.hold(tensors) as held:
-            yield Prediction(self, task, held, tensors)
+        with self.turns.loop(task.owner):
+            async with await self._triton.hold(tensors) as held:
+                yield Prediction(self, task, held, tensors)
 
     async def infer(self, facts: ModelFacts, nets: Sequence[str], inputs: dict[str, Array], held: Held) -> Array:
         """Run one step with `nets`, sorted; a combination without an ensemble is registered on its first use.

@@ -26,6 +26,7 @@ from unet_svc.task import read_task
 
 STEPS = Counter("cn_denoise_steps_total", "Model calls made by denoising loops.", ["model"])
 LOOPS = Gauge("cn_denoise_loops", "Denoising loops running or waiting.")
+WAITING = Gauge("cn_denoise_steps_waiting", "Steps that wait for their owner's turn at the model server.")
 
 
 class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
@@ -47,6 +48,7 @@ class UnetServicer(unet_pb2_grpc.UnetServiceServicer):
         self._turns = itertools.count()
         self._renewing: asyncio.Task[None] | None = None
         LOOPS.set_function(lambda: admission.inside)
+        WAITING.set_function(lambda: denoiser.turns.waiting)
 
     async def Denoise(self, request: unet_pb2.DenoiseRequest, context: Any) -> AsyncIterator[unet_pb2.DenoiseResponse]:
         """Run one loop; see the .proto."""

@@ -22,4 +22,9 @@ class UnetSettings(ServerSettings):
     model_repository: str = setting("model_repository", "Folder with the models' cards, as unet_svc sees it.")
     running: int = setting(64, "Concurrent denoising loops; Triton batches their steps.")
     waiting: int = setting(64, "Loops that may wait; beyond this callers get RESOURCE_EXHAUSTED.")
+    steps_an_owner: int = setting(
+        2,
+        "Steps at the model server at once, for each owner whose pictures are made, where there are several. More make "
+        "larger batches, and share the processor less evenly; raise it where a batch takes little longer than a step.",
+    )
     step_timeout_s: float = setting(60.0, "Seconds that one model call may take.")

@@ -76,6 +76,7 @@ class Task:
     true_guidance_scale: float = 1.0
     masked: Posterior | None = None
     control: Hint | None = None
+    owner: str = ""
 
     @property
     def share(self) -> float:
@@ -163,6 +164,7 @@ def read_task(request: unet_pb2.DenoiseRequest, facts: ModelFacts) -> Task:
         if facts.repaints and request.HasField("masked")
         else None,
         control=_own_control(hints, facts),
+        owner=request.owner,
     )
     for field, sent in (("mask", task.mask is not None), ("strength", task.strength is not None)):
         if sent and task.initial is None:

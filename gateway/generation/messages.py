@@ -50,12 +50,12 @@ def denoise(
     initial: types_pb2.Posterior | None,
     seed: int,
     masked: types_pb2.Posterior | None = None,
+    owner: str = "",
 ) -> unet_pb2.DenoiseRequest:
-    """The denoising loop of one picture, from `initial` or, without it, from noise; `masked` is what the mask leaves of
-    the initial picture, for models that read it."""
-    return _filled(
-        unet_pb2.DenoiseRequest, generation, conditioning=conditioning, initial=initial, seed=seed, masked=masked
-    )
+    """The denoising loop of one of the owner's pictures, from `initial` or, without it, from noise; `masked` is what
+    the mask leaves of the initial picture, for models that read it."""
+    given = {"conditioning": conditioning, "initial": initial, "seed": seed, "masked": masked, "owner": owner}
+    return _filled(unet_pb2.DenoiseRequest, generation, **given)
 
 
 def decode(

@@ -70,18 +70,22 @@ class Pipeline:
         self._services = services
         self._deadline_s = deadline_s
 
-    async def run(self, generation: Generation, progress: Progress, task: Task = Task.PICTURES) -> Outcome:
+    async def run(
+        self, generation: Generation, progress: Progress, task: Task = Task.PICTURES, owner: str = ""
+    ) -> Outcome:
         """Run `task` for `generation`, whose model and seed are set. Cancelling this stops every service.
 
         Args:
             generation: what to make.
             progress: called after every model call.
             task: pictures or hint.
+            owner: whose it is; owners get steps alike.
 
         Raises:
             MeshError: the first error of any service; DeadlineExceeded after `deadline_s`.
         """
-        walk = _Walk(self._services, generation, time.monotonic() + self._deadline_s, _Steps(generation, progress))
+        steps, deadline = _Steps(generation, progress), time.monotonic() + self._deadline_s
+        walk = _Walk(self._services, generation, deadline, steps, owner)
         try:
             async with asyncio.timeout(self._deadline_s):
                 return await (walk.to_hint() if task == Task.HINT else walk.through())
@@ -104,11 +108,14 @@ class _Start:
 class _Walk:
     """The run of one generation."""
 
-    def __init__(self, services: Services, generation: Generation, deadline: float, steps: "_Steps") -> None:
+    def __init__(
+        self, services: Services, generation: Generation, deadline: float, steps: "_Steps", owner: str
+    ) -> None:
         self._services = services
         self._generation = generation
         self._deadline = deadline
         self._steps = steps
+        self._owner = owner
 
     async def through(self) -> Outcome:
         start = await self._start()
@@ -147,7 +154,7 @@ class _Walk:
 
     async def _picture(self, index: int, seed: int, start: "_Start") -> tuple[Picture, list[str]]:
         conditioning = start.prepared.conditioning
-        request = messages.denoise(self._generation, conditioning, start.initial, seed, start.masked)
+        request = messages.denoise(self._generation, conditioning, start.initial, seed, start.masked, self._owner)
         latents, notes = await self._denoise(index, request)
         decoded = await self._decode(conditioning, latents)
         return Picture(decoded.content, seed, decoded.width, decoded.height), notes

@@ -130,7 +130,7 @@ class Attempt:
         pause_s, ends_at = FIRST_PAUSE_S, time.monotonic() + patience_s
         while True:
             try:
-                return await self._context.conduct(generation, self._advance, self.job.task)
+                return await self._context.conduct(generation, self._advance, self.job.task, self.job.owner)
             except _PASSING as error:
                 if time.monotonic() + pause_s > ends_at:
                     raise

@@ -30,7 +30,7 @@ DEFAULT_PRIORITY = 5
 NUMBERS = range(100_000_000, 1_000_000_000)
 """Range of the jobs' integer ids."""
 
-Conductor = Callable[[Generation, Progress, Task], Awaitable[Outcome]]
+Conductor = Callable[[Generation, Progress, Task, str], Awaitable[Outcome]]
 """Runs a task for a generation; cancelling it stops the services."""
 
 

@@ -234,15 +234,16 @@ TO_CLIENTS = (
     Promise(
         38,
         "one key floods, another one asks for a picture",
-        "The other one waits for none of the flood's jobs and gets its turns; the flood is told 429.",
+        "The other one waits for none of the flood's jobs, and gets its turns and half of its share of steps at least; "
+        "the flood is told 429.",
         ("tests/integration/test_turns.py::test_two_take_turns_whether_somebody_waits_or_not",
          "tests/integration/test_turns.py::test_who_asks_one_by_one_and_urgently_gets_no_more_than_a_share",
          "tests/contract/test_fair_shares.py::test_the_flood_is_told_so_in_every_dialect_and_others_are_taken",
          "tests/contract/test_fair_shares.py::test_a_caller_who_waits_goes_before_the_rest_of_the_flood",
          "tests/contract/test_fair_shares.py::test_hints_are_shared_as_well",
-         "tests/unit/gateway/jobs/test_places.py::test_an_owner_whose_jobs_are_long_leaves_the_next_one_a_place"),
+         "tests/unit/gateway/jobs/test_places.py::test_an_owner_whose_jobs_are_long_leaves_the_next_one_a_place",
+         "tests/unit/unet_svc/test_turns.py::test_nobody_gets_less_than_half_of_its_share"),
         ("`make bench-fairness` writes `docs/fairness.md`",),
-        partly="shares are of places: of the pictures that are made at the same time each gets steps alike",
     ),
     Promise(
         39,

@@ -323,7 +323,9 @@ async def test_the_last_preview_is_kept_while_it_runs_and_no_longer(opened: Open
     class Steps(Conductor):
         """Goes on by two steps without a preview after the one with it."""
 
-        async def __call__(self, generation: Generation, progress: Progress, task: Task = Task.PICTURES) -> Outcome:
+        async def __call__(
+            self, generation: Generation, progress: Progress, task: Task = Task.PICTURES, owner: str = ""
+        ) -> Outcome:
             outcome = asyncio.ensure_future(super().__call__(generation, progress, task))
             await asyncio.sleep(0)
             progress(1, generation.steps, Preview(b"preview", 0, 1))

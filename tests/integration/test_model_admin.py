@@ -38,6 +38,7 @@ from tests.rigs.ports import free_port
 from tests.rigs.tiny_graphs import TRITON_ENVIRONMENT, write_scaling
 from unet_svc.denoiser import Denoiser
 from unet_svc.servicer import UnetServicer
+from unet_svc.turns import Turns
 from vae_svc.servicer import VaeServicer
 
 NAME = "mine"
@@ -48,7 +49,7 @@ class Site:
 
     def __init__(self, repository: Path, triton: Triton) -> None:
         admission = Admission(4, 4, "calls")
-        self.denoiser = Denoiser(triton)
+        self.denoiser = Denoiser(triton, Turns(2))
         self.unet = UnetServicer([], self.denoiser, admission, repository)
         self.preprocess = PreprocessServicer([], repository, triton, admission, load_styles())
         self.rooms = (self.unet, VaeServicer([], triton, admission, repository), self.preprocess)

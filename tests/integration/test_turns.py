@@ -28,7 +28,9 @@ class OneByOne:
         self._go = asyncio.Semaphore(0)
         self._news = asyncio.Condition()
 
-    async def __call__(self, generation: Generation, progress: Progress, task: Task = Task.PICTURES) -> Outcome:
+    async def __call__(
+        self, generation: Generation, progress: Progress, task: Task = Task.PICTURES, owner: str = ""
+    ) -> Outcome:
         self.begun.append(generation.prompt)
         async with self._news:
             self._news.notify_all()

@@ -44,7 +44,7 @@ def say(**line: Any) -> None:
 class Told(Conductor):
     """Says what it begins and what is taken from it."""
 
-    async def __call__(self, generation: Generation, progress: Progress, task: Task) -> Outcome:
+    async def __call__(self, generation: Generation, progress: Progress, task: Task, owner: str) -> Outcome:
         say(begun=generation.prompt)
         try:
             return await super().__call__(generation, progress, task)

@@ -50,7 +50,9 @@ class Conductor:
                 self.news.clear()
                 await self.news.wait()
 
-    async def __call__(self, generation: Generation, progress: Progress, task: Task = Task.PICTURES) -> Outcome:
+    async def __call__(
+        self, generation: Generation, progress: Progress, task: Task = Task.PICTURES, owner: str = ""
+    ) -> Outcome:
         self.begun.append(generation.prompt)
         self.seen.append(generation)
         self.tasks.append(task)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from controlmesh.v1 import types_pb2 as controlmesh_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63ontrolmesh/v1/unet.proto\x12\x0e\x63ontrolmesh.v1\x1a\x1a\x63ontrolmesh/v1/types.proto\"\xe2\x03\n\x0e\x44\x65noiseRequest\x12\x32\n\x0c\x63onditioning\x18\x01 \x01(\x0b\x32\x1c.controlmesh.v1.Conditioning\x12\x11\n\tscheduler\x18\x02 \x01(\t\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\x16\n\x0eguidance_scale\x18\x04 \x01(\x02\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12*\n\x07initial\x18\x06 \x01(\x0b\x32\x19.controlmesh.v1.Posterior\x12\x15\n\x08strength\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nguess_mode\x18\x08 \x01(\x08\x12\x1e\n\x11use_karras_sigmas\x18\t \x01(\x08H\x01\x88\x01\x01\x12\x16\n\x0e\x61lgorithm_type\x18\n \x01(\t\x12\x15\n\rpreview_every\x18\x0b \x01(\x05\x12&\n\x05noise\x18\x0c \x01(\x0b\x32\x17.controlmesh.v1.Latents\x12 \n\x13true_guidance_scale\x18\r \x01(\x02H\x02\x88\x01\x01\x12)\n\x06masked\x18\x0e \x01(\x0b\x32\x19.controlmesh.v1.PosteriorB\x0b\n\t_strengthB\x14\n\x12_use_karras_sigmasB\x16\n\x14_true_guidance_scale\"\x8a\x01\n\x0f\x44\x65noiseResponse\x12\x33\n\x08progress\x18\x01 \x01(\x0b\x32\x1f.controlmesh.v1.DenoiseProgressH\x00\x12*\n\x07latents\x18\x02 \x01(\x0b\x32\x17.controlmesh.v1.LatentsH\x00\x12\r\n\x05notes\x18\x03 \x03(\tB\x07\n\x05\x65vent\"V\n\x0f\x44\x65noiseProgress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\r\n\x05steps\x18\x02 \x01(\x05\x12&\n\x07preview\x18\x03 \x01(\x0b\x32\x15.controlmesh.v1.Image\"\x17\n\x15ListSchedulersRequest\"G\n\x16ListSchedulersResponse\x12-\n\nschedulers\x18\x01 \x03(\x0b\x32\x19.controlmesh.v1.Scheduler\"\xbc\x01\n\tScheduler\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nstochastic\x18\x03 \x01(\x08\x12\x15\n\rkarras_sigmas\x18\x04 \x01(\x08\x12\x17\n\x0f\x61lgorithm_types\x18\x05 \x03(\t\x12\x13\n\x0bmodel_calls\x18\x06 \x01(\t\x12\x0f\n\x07inverts\x18\x07 \x01(\x08\x12\x11\n\tflow_only\x18\x08 \x01(\x08\x12\x0f\n\x07on_flow\x18\t \x01(\t\"\x13\n\x11ListModelsRequest\";\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.controlmesh.v1.Model\"\xbe\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x13\n\x0bnative_size\x18\x03 \x01(\x05\x12\x10\n\x08\x63ontrols\x18\x04 \x03(\t\x12\x17\n\x0fprediction_type\x18\x05 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_scheduler\x18\x06 \x01(\t\x12\x17\n\x0flatent_channels\x18\x07 \x01(\x05\x12\x13\n\x0b\x65xported_at\x18\x08 \x01(\x03\x12*\n\x08\x64\x65\x66\x61ults\x18\t \x01(\x0b\x32\x18.controlmesh.v1.Defaults\x12+\n\rtrained_sizes\x18\n \x03(\x0b\x32\x14.controlmesh.v1.Size\x12&\n\x06limits\x18\x0b \x01(\x0b\x32\x16.controlmesh.v1.Limits\x12\r\n\x05noise\x18\x0c \x01(\t\"\xdb\x01\n\x06Limits\x12\x12\n\nleast_side\x18\x01 \x01(\x05\x12\x11\n\tmost_side\x18\x02 \x01(\x05\x12\x10\n\x08multiple\x18\x03 \x01(\x05\x12\x13\n\x0bmost_pixels\x18\x04 \x01(\x05\x12\x15\n\rmost_controls\x18\x05 \x01(\x05\x12\x13\n\x0breads_sizes\x18\x06 \x01(\x08\x12\x15\n\rtrue_guidance\x18\x07 \x01(\x08\x12\x17\n\x0freads_clip_skip\x18\x08 \x01(\x08\x12\x12\n\nneeds_mask\x18\t \x01(\x08\x12\x13\n\x0bown_control\x18\n \x01(\t\"\x8f\x01\n\x08\x44\x65\x66\x61ults\x12\"\n\x04size\x18\x01 \x01(\x0b\x32\x14.controlmesh.v1.Size\x12\x12\n\x05steps\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\tscheduler\x18\x04 \x01(\tB\x08\n\x06_stepsB\x11\n\x0f_guidance_scale\"%\n\x04Size\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x32\x91\x02\n\x0bUnetService\x12L\n\x07\x44\x65noise\x12\x1e.controlmesh.v1.DenoiseRequest\x1a\x1f.controlmesh.v1.DenoiseResponse0\x01\x12_\n\x0eListSchedulers\x12%.controlmesh.v1.ListSchedulersRequest\x1a&.controlmesh.v1.ListSchedulersResponse\x12S\n\nListModels\x12!.controlmesh.v1.ListModelsRequest\x1a\".controlmesh.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63ontrolmesh/v1/unet.proto\x12\x0e\x63ontrolmesh.v1\x1a\x1a\x63ontrolmesh/v1/types.proto\"\xf1\x03\n\x0e\x44\x65noiseRequest\x12\x32\n\x0c\x63onditioning\x18\x01 \x01(\x0b\x32\x1c.controlmesh.v1.Conditioning\x12\x11\n\tscheduler\x18\x02 \x01(\t\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\x16\n\x0eguidance_scale\x18\x04 \x01(\x02\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12*\n\x07initial\x18\x06 \x01(\x0b\x32\x19.controlmesh.v1.Posterior\x12\x15\n\x08strength\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nguess_mode\x18\x08 \x01(\x08\x12\x1e\n\x11use_karras_sigmas\x18\t \x01(\x08H\x01\x88\x01\x01\x12\x16\n\x0e\x61lgorithm_type\x18\n \x01(\t\x12\x15\n\rpreview_every\x18\x0b \x01(\x05\x12&\n\x05noise\x18\x0c \x01(\x0b\x32\x17.controlmesh.v1.Latents\x12 \n\x13true_guidance_scale\x18\r \x01(\x02H\x02\x88\x01\x01\x12)\n\x06masked\x18\x0e \x01(\x0b\x32\x19.controlmesh.v1.Posterior\x12\r\n\x05owner\x18\x0f \x01(\tB\x0b\n\t_strengthB\x14\n\x12_use_karras_sigmasB\x16\n\x14_true_guidance_scale\"\x8a\x01\n\x0f\x44\x65noiseResponse\x12\x33\n\x08progress\x18\x01 \x01(\x0b\x32\x1f.controlmesh.v1.DenoiseProgressH\x00\x12*\n\x07latents\x18\x02 \x01(\x0b\x32\x17.controlmesh.v1.LatentsH\x00\x12\r\n\x05notes\x18\x03 \x03(\tB\x07\n\x05\x65vent\"V\n\x0f\x44\x65noiseProgress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\r\n\x05steps\x18\x02 \x01(\x05\x12&\n\x07preview\x18\x03 \x01(\x0b\x32\x15.controlmesh.v1.Image\"\x17\n\x15ListSchedulersRequest\"G\n\x16ListSchedulersResponse\x12-\n\nschedulers\x18\x01 \x03(\x0b\x32\x19.controlmesh.v1.Scheduler\"\xbc\x01\n\tScheduler\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nstochastic\x18\x03 \x01(\x08\x12\x15\n\rkarras_sigmas\x18\x04 \x01(\x08\x12\x17\n\x0f\x61lgorithm_types\x18\x05 \x03(\t\x12\x13\n\x0bmodel_calls\x18\x06 \x01(\t\x12\x0f\n\x07inverts\x18\x07 \x01(\x08\x12\x11\n\tflow_only\x18\x08 \x01(\x08\x12\x0f\n\x07on_flow\x18\t \x01(\t\"\x13\n\x11ListModelsRequest\";\n\x12ListModelsResponse\x12%\n\x06models\x18\x01 \x03(\x0b\x32\x15.controlmesh.v1.Model\"\xbe\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x13\n\x0bnative_size\x18\x03 \x01(\x05\x12\x10\n\x08\x63ontrols\x18\x04 \x03(\t\x12\x17\n\x0fprediction_type\x18\x05 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_scheduler\x18\x06 \x01(\t\x12\x17\n\x0flatent_channels\x18\x07 \x01(\x05\x12\x13\n\x0b\x65xported_at\x18\x08 \x01(\x03\x12*\n\x08\x64\x65\x66\x61ults\x18\t \x01(\x0b\x32\x18.controlmesh.v1.Defaults\x12+\n\rtrained_sizes\x18\n \x03(\x0b\x32\x14.controlmesh.v1.Size\x12&\n\x06limits\x18\x0b \x01(\x0b\x32\x16.controlmesh.v1.Limits\x12\r\n\x05noise\x18\x0c \x01(\t\"\xdb\x01\n\x06Limits\x12\x12\n\nleast_side\x18\x01 \x01(\x05\x12\x11\n\tmost_side\x18\x02 \x01(\x05\x12\x10\n\x08multiple\x18\x03 \x01(\x05\x12\x13\n\x0bmost_pixels\x18\x04 \x01(\x05\x12\x15\n\rmost_controls\x18\x05 \x01(\x05\x12\x13\n\x0breads_sizes\x18\x06 \x01(\x08\x12\x15\n\rtrue_guidance\x18\x07 \x01(\x08\x12\x17\n\x0freads_clip_skip\x18\x08 \x01(\x08\x12\x12\n\nneeds_mask\x18\t \x01(\x08\x12\x13\n\x0bown_control\x18\n \x01(\t\"\x8f\x01\n\x08\x44\x65\x66\x61ults\x12\"\n\x04size\x18\x01 \x01(\x0b\x32\x14.controlmesh.v1.Size\x12\x12\n\x05steps\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0eguidance_scale\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\tscheduler\x18\x04 \x01(\tB\x08\n\x06_stepsB\x11\n\x0f_guidance_scale\"%\n\x04Size\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x32\x91\x02\n\x0bUnetService\x12L\n\x07\x44\x65noise\x12\x1e.controlmesh.v1.DenoiseRequest\x1a\x1f.controlmesh.v1.DenoiseResponse0\x01\x12_\n\x0eListSchedulers\x12%.controlmesh.v1.ListSchedulersRequest\x1a&.controlmesh.v1.ListSchedulersResponse\x12S\n\nListModels\x12!.controlmesh.v1.ListModelsRequest\x1a\".controlmesh.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,29 +33,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'controlmesh.v1.unet_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DENOISEREQUEST']._serialized_start=74
-  _globals['_DENOISEREQUEST']._serialized_end=556
-  _globals['_DENOISERESPONSE']._serialized_start=559
-  _globals['_DENOISERESPONSE']._serialized_end=697
-  _globals['_DENOISEPROGRESS']._serialized_start=699
-  _globals['_DENOISEPROGRESS']._serialized_end=785
-  _globals['_LISTSCHEDULERSREQUEST']._serialized_start=787
-  _globals['_LISTSCHEDULERSREQUEST']._serialized_end=810
-  _globals['_LISTSCHEDULERSRESPONSE']._serialized_start=812
-  _globals['_LISTSCHEDULERSRESPONSE']._serialized_end=883
-  _globals['_SCHEDULER']._serialized_start=886
-  _globals['_SCHEDULER']._serialized_end=1074
-  _globals['_LISTMODELSREQUEST']._serialized_start=1076
-  _globals['_LISTMODELSREQUEST']._serialized_end=1095
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1097
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1156
-  _globals['_MODEL']._serialized_start=1159
-  _globals['_MODEL']._serialized_end=1477
-  _globals['_LIMITS']._serialized_start=1480
-  _globals['_LIMITS']._serialized_end=1699
-  _globals['_DEFAULTS']._serialized_start=1702
-  _globals['_DEFAULTS']._serialized_end=1845
-  _globals['_SIZE']._serialized_start=1847
-  _globals['_SIZE']._serialized_end=1884
-  _globals['_UNETSERVICE']._serialized_start=1887
-  _globals['_UNETSERVICE']._serialized_end=2160
+  _globals['_DENOISEREQUEST']._serialized_end=571
+  _globals['_DENOISERESPONSE']._serialized_start=574
+  _globals['_DENOISERESPONSE']._serialized_end=712
+  _globals['_DENOISEPROGRESS']._serialized_start=714
+  _globals['_DENOISEPROGRESS']._serialized_end=800
+  _globals['_LISTSCHEDULERSREQUEST']._serialized_start=802
+  _globals['_LISTSCHEDULERSREQUEST']._serialized_end=825
+  _globals['_LISTSCHEDULERSRESPONSE']._serialized_start=827
+  _globals['_LISTSCHEDULERSRESPONSE']._serialized_end=898
+  _globals['_SCHEDULER']._serialized_start=901
+  _globals['_SCHEDULER']._serialized_end=1089
+  _globals['_LISTMODELSREQUEST']._serialized_start=1091
+  _globals['_LISTMODELSREQUEST']._serialized_end=1110
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1112
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1171
+  _globals['_MODEL']._serialized_start=1174
+  _globals['_MODEL']._serialized_end=1492
+  _globals['_LIMITS']._serialized_start=1495
+  _globals['_LIMITS']._serialized_end=1714
+  _globals['_DEFAULTS']._serialized_start=1717
+  _globals['_DEFAULTS']._serialized_end=1860
+  _globals['_SIZE']._serialized_start=1862
+  _globals['_SIZE']._serialized_end=1899
+  _globals['_UNETSERVICE']._serialized_start=1902
+  _globals['_UNETSERVICE']._serialized_end=2175
 # @@protoc_insertion_point(module_scope)

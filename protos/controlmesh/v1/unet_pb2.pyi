@@ -39,6 +39,7 @@ class DenoiseRequest(_message.Message):
     NOISE_FIELD_NUMBER: _builtins.int
     TRUE_GUIDANCE_SCALE_FIELD_NUMBER: _builtins.int
     MASKED_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
     scheduler: _builtins.str
     """Scheduler name such as "UniPCMultistepScheduler"; empty takes the model's own."""
     steps: _builtins.int
@@ -63,6 +64,8 @@ class DenoiseRequest(_message.Message):
     """Guidance by a second prediction, 1 to 20, for models whose guidance_scale is an input of the model. Absent: none.
     Models that do not support it refuse it.
     """
+    owner: _builtins.str
+    """Whose picture it is, an opaque name: owners whose pictures are made get steps alike, however many pictures each has."""
     @_builtins.property
     def conditioning(self) -> _types_pb2.Conditioning:
         """Text embeddings and hints from PreprocessService."""
@@ -96,10 +99,11 @@ class DenoiseRequest(_message.Message):
         noise: _types_pb2.Latents | None = ...,
         true_guidance_scale: _builtins.float | None = ...,
         masked: _types_pb2.Posterior | None = ...,
+        owner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "conditioning", b"conditioning", "initial", b"initial", "masked", b"masked", "noise", b"noise", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "algorithm_type", b"algorithm_type", "conditioning", b"conditioning", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "initial", b"initial", "masked", b"masked", "noise", b"noise", "preview_every", b"preview_every", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_strength", b"_strength", "_true_guidance_scale", b"_true_guidance_scale", "_use_karras_sigmas", b"_use_karras_sigmas", "algorithm_type", b"algorithm_type", "conditioning", b"conditioning", "guess_mode", b"guess_mode", "guidance_scale", b"guidance_scale", "initial", b"initial", "masked", b"masked", "noise", b"noise", "owner", b"owner", "preview_every", b"preview_every", "scheduler", b"scheduler", "seed", b"seed", "steps", b"steps", "strength", b"strength", "true_guidance_scale", b"true_guidance_scale", "use_karras_sigmas", b"use_karras_sigmas"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__strength: _TypeAlias = _typing.Literal["strength"]  # noqa: Y015
     _WhichOneofArgType__strength: _TypeAlias = _typing.Literal["_strength", b"_strength"]  # noqa: Y015

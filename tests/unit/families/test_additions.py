@@ -22,6 +22,7 @@ from preprocess_svc.servicer import PreprocessServicer
 from preprocess_svc.styles import load_styles
 from tests.rigs.model_cards import card, encoder
 from unet_svc.denoiser import Denoiser
+from unet_svc.turns import Turns
 
 
 def facts(content: str = "0") -> GraphFacts:
@@ -81,10 +82,10 @@ class ModelServer:
 async def test_only_what_came_is_loaded_and_only_what_went_is_dropped() -> None:
     before, after = model(), steered(model())
     server: Any = ModelServer(*graphs.repository_names(before), "another")
-    await Denoiser(server).load(after, before)
+    await Denoiser(server, Turns(2)).load(after, before)
     assert {name for _, name in server.changes} == folders(after, before)
     server.changes.clear()
-    await Denoiser(server).load(before, after)
+    await Denoiser(server, Turns(2)).load(before, after)
     assert {kind for kind, _ in server.changes} == {"unload"}
     assert server.changes[-1][1] == graphs.controlnet(after.name, "mine"), "what stands on it goes first"
     assert server.names == {*graphs.repository_names(before), "another"}
@@ -93,9 +94,9 @@ async def test_only_what_came_is_loaded_and_only_what_went_is_dropped() -> None:
 async def test_another_graph_of_the_model_has_all_loaded_anew() -> None:
     before = steered(model())
     server: Any = ModelServer(*graphs.repository_names(before))
-    await Denoiser(server).load(steered(before, content="1"), before)
+    await Denoiser(server, Turns(2)).load(steered(before, content="1"), before)
     assert [name for _, name in server.changes] == list(graphs.repository_names(before))
-    await Denoiser(server).unload(before)
+    await Denoiser(server, Turns(2)).unload(before)
     assert not server.names
 
 

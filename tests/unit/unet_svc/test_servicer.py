@@ -23,6 +23,7 @@ from unet_svc.preview import make_preview
 from unet_svc.schedulers import FLOW_ONLY, SCHEDULERS
 from unet_svc.servicer import UnetServicer
 from unet_svc.task import Task
+from unet_svc.turns import Turns
 
 COLOURS = ((0.2, 0.0, 0.0), (0.0, 0.2, 0.0), (0.0, 0.0, 0.2), (0.05, 0.05, 0.05), (0.4, 0.4, 0.4))
 
@@ -32,6 +33,7 @@ class ExactDenoiser:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._predict = exact(config)
+        self.turns = Turns(2)
 
     @asynccontextmanager
     async def open(self, task: Task, hints: Sequence[Any] = (), concat: Any = None) -> AsyncIterator[Any]:
@@ -171,7 +173,7 @@ class Recorded:
 async def test_the_probe_s_hints_have_their_kind_s_channels(kinds: tuple[str, ...], channels: list[int]) -> None:
     triton: Any = Recorded()
     facts: ModelFacts = make_facts(CONFIGS["v"])
-    await Denoiser(triton).probe(facts, kinds)
+    await Denoiser(triton, Turns(2)).probe(facts, kinds)
     assert [triton.shapes[f"hint_{index}"] for index in range(len(kinds))] == [(1, n, 64, 64) for n in channels]
 
 
@@ -189,8 +191,8 @@ class Broken(Recorded):
 async def test_a_prediction_that_is_no_number_is_asked_for_once_more_and_then_an_error() -> None:
     facts: ModelFacts = make_facts(CONFIGS["v"])
     triton: Any = Broken(np.nan, 1.0)
-    await Denoiser(triton).probe(facts, ("canny",))
+    await Denoiser(triton, Turns(2)).probe(facts, ("canny",))
     assert triton.values == []
     broken: Any = Broken(np.inf, np.nan)
     with pytest.raises(InternalError, match="predictions are not finite numbers"):
-        await Denoiser(broken).probe(facts, ())
+        await Denoiser(broken, Turns(2)).probe(facts, ())
