@@ -184,6 +184,7 @@ class _Reading:
         if self._scan is not None:
             self._scan.finish()
             self._ask()
+            self._work.reach(self._size + self._scan.work)
         return self._out.getvalue()
 
     async def _take(self, chunk: bytes) -> None:

@@ -1,5 +1,6 @@
 """Forms of application/x-www-form-urlencoded: looked over as they arrive, decoded when their sender is known."""
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -33,19 +34,29 @@ class UrlencodedScan:
 
     Args:
         wanted: name of the field that is looked for; "" for none.
-
-    Attributes:
-        found: the text of that field so far, of repeated ones that of the last; None if there is none or it is empty.
     """
 
     is_json = False
 
     def __init__(self, wanted: str = "") -> None:
-        self.found: str | None = None
         self._wanted = wanted
+        # What was found, as it is written: of many repetitions only the last one is decoded.
+        self._written: bytes | None = None
+        self._text: str | None = None
         self._fields, self._decoded = 1, 0
         # The field that is being read, as far as it may be the wanted one.
         self._field = bytearray()
+
+    @property
+    def found(self) -> str | None:
+        """The text of that field so far, of repeated ones that of the last; None if there is none or it is empty."""
+        if (written := self._written) is not None:
+            self._written = None
+            self._decoded += len(written)
+            # What is not UTF-8 will be refused by `fields`.
+            with suppress(ValueError):
+                self._text = _decoded(written) or None
+        return self._text
 
     @property
     def work(self) -> int:
@@ -95,13 +106,10 @@ class UrlencodedScan:
         name = name.removeprefix(BYTE_ORDER_MARK)
         if not equals or len(name) > _ESCAPED_CHARACTER * len(self._wanted):
             return
-        try:
+        # What is not UTF-8 will be refused by `fields`.
+        with suppress(ValueError):
             if _decoded(name) == self._wanted:
-                self._decoded += len(value)
-                self.found = _decoded(value) or None
-        except ValueError:
-            # `fields` will refuse it.
-            return
+                self._written = value
 
 
 def _decoded(written: bytes) -> str:
