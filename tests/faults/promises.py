@@ -185,6 +185,7 @@ PROCESSES = (
         "a tenth of the calls to a service is refused unseen",
         "Hardly a request notices, no job is lost, and an outage is not multiplied by retries.",
         ("tests/faults/test_refused_calls.py::test_hardly_a_request_fails_and_no_job_is_lost",
+         "tests/faults/test_refused_calls.py::test_envoy_s_own_fault_filter_hardly_lets_a_request_fail",
          "tests/faults/test_refused_calls.py::test_an_outage_is_not_multiplied_and_is_told_at_once",),
         partly="the refusals are those of services in small; Envoy's own fault filter is not used",
     ),

@@ -2,12 +2,15 @@
 
 import asyncio
 import random
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.contract.conftest import Running, running
+from tests.contract.conftest import Running, running, serving
+from tests.rigs.envoy import manager, running_envoy
 from tests.rigs.jobs import eventually
+from tests.rigs.services import FakeRooms
 
 API = "/controlmesh/v1"
 ASKED = {"prompt": "a boat", "steps": 1, "width": 64, "height": 64}
@@ -47,6 +50,32 @@ async def test_hardly_a_request_fails_and_no_job_is_lost(tmp_path: Path) -> None
             assert status == 202
             done = await mesh.gateway.jobs.wait(job["id"], "anybody", 60)
             assert done.status == "succeeded"
+
+
+def faulty(bootstrap: dict[str, Any]) -> None:
+    """Let the mesh's listener refuse a tenth of the services' calls before anything ran."""
+    fault = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault",
+        "headers": [{"name": ":path", "string_match": {"prefix": "/controlmesh.v1."}}],
+        "abort": {"grpc_status": 14, "percentage": {"numerator": 10}},
+    }
+    manager(bootstrap, "mesh")["http_filters"].insert(0, {"name": "envoy.filters.http.fault", "typed_config": fault})
+
+
+async def test_envoy_s_own_fault_filter_hardly_lets_a_request_fail(tmp_path: Path) -> None:
+    async with FakeRooms() as rooms:
+        port = [int(rooms.address.rpartition(":")[2])]
+        upstreams = {"preprocess": port, "unet": port, "vae": port}
+        async with (
+            running_envoy(tmp_path, upstreams, faulty) as envoy,
+            serving(rooms, mesh_address=f"127.0.0.1:{envoy.mesh}") as mesh,
+        ):
+            answers = []
+            for _ in range(5):
+                answers += await asyncio.gather(*(post(mesh, "/generations", seed=seed) for seed in range(20)))
+            (count,) = re.findall(r"aborts_injected: (\d+)", await envoy.ask("GET", "/stats?filter=aborts_injected"))
+            assert Counter(status for status, _ in answers)[200] >= 99, answers
+            assert int(count) > 15, "as many were refused as the test is about"
 
 
 async def test_an_outage_is_not_multiplied_and_is_told_at_once() -> None:
