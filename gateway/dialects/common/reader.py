@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.dialects.common.declared import Field, NoEffect, Table, Type, Undeclared, spoken
+from gateway.dialects.common.strangers import not_used
 from gateway.generation.foreign import is_elsewhere, meant
 from mesh.errors import InvalidInput
 from mesh.suggestions import closest, words_of
-
-_MOST_TOLD, _LONGEST_TOLD = 5, 40
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,7 @@ class Reader:
         known = {one for field in self._table.values() for one in field.names}
         # null asks for nothing, as everywhere.
         strange = [name for name, value in self._sent.items() if name not in known and value not in (None, "")]
-        for name in strange[:_MOST_TOLD]:
-            shown = name if len(name) <= _LONGEST_TOLD else f"{name[: _LONGEST_TOLD - 3]}..."
-            yield f"{shown} was not used; {self._advice(name)}"
-        if (more := len(strange) - _MOST_TOLD) > 0:
-            yield f"{more} more fields were not used; this request has no such fields."
+        return not_used(strange, self._advice, "fields")
 
     def _advice(self, name: str) -> str:
         if elsewhere := [other for other, table in self._others.items() if name in table and _used(table[name])]:

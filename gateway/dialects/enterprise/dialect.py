@@ -5,7 +5,7 @@ the path says otherwise. There is no state here: ids are the jobs' numbers, and 
 echo, so any process can answer any poll.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from gateway.dialects.common.dialect import Handler, Submission, answering, base
 from gateway.dialects.common.examples import Examples
 from gateway.dialects.common.lenient import Lenient
 from gateway.dialects.common.request import body_of, declared_json, fields_of, media_type_of
+from gateway.dialects.common.strangers import not_used
 from gateway.dialects.enterprise import answers, controlnet, management, models, uploads
 from gateway.dialects.enterprise import echo as enterprise_meta
 from gateway.dialects.enterprise import uncontrolled as siblings
@@ -101,7 +102,7 @@ class Enterprise:
         base64, temp = fields.flag("base64"), fields.flag("temp")
         pictures = OwnPictures(self._gateway.pictures, self._gateway.assets, base_url(self._gateway, request))
         reading = await _READERS[around.task](fields, around, pictures)
-        fields.remarks.extend(fields.unknown())
+        fields.remarks.extend((*fields.unknown(), *_query(request)))
         return Submission(
             generation=reading.generation,
             owner=owner,
@@ -178,7 +179,7 @@ class Enterprise:
                 base=base_url(self._gateway, request),
             )
             answer = await function(call)
-            remarks = dict.fromkeys([*call.fields.remarks, *call.fields.unknown()])
+            remarks = dict.fromkeys([*call.fields.remarks, *call.fields.unknown(), *_query(request)])
             if isinstance(answer, dict) and remarks:
                 answer = {**answer, "tip": " ".join(remarks)}
             return self._json(request, answer)
@@ -275,3 +276,9 @@ def _json(body: Any, status: int, headers: dict[str, str] | None = None) -> Resp
 
 def _first(named: Sequence[Any]) -> str | None:
     return next((str(key) for key in named if key), None)
+
+
+def _query(request: Request) -> Iterator[str]:
+    """The remarks for what stands in the query."""
+    names = [name for name, value in request.query_params.items() if value]
+    return not_used(names, lambda name: "fields are read from the body.", "query parameters")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
+from gateway.dialects.common.strangers import not_used
 from gateway.dialects.scenario.routes import PREFIX
 from mesh.suggestions import closest
 
@@ -47,8 +48,6 @@ _ALSO_READ: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/models"): ("type",),
     ("POST", "/uploads"): ("dryRun",),
 }
-_MOST_TOLD = 8
-_LONGEST_TOLD = 80
 
 
 def shown(method: str, path: str) -> Mapping[str, str]:
@@ -70,10 +69,9 @@ def unknown(request: Request) -> Iterator[str]:
     path = route.path.removeprefix(PREFIX)
     known = (*shown(request.method, path), *_ALSO_READ.get((request.method, path), ()), *_EVERYWHERE)
     strange = [name for name, value in request.query_params.items() if name not in known and value]
-    for name in strange[:_MOST_TOLD]:
-        told = name if len(name) <= _LONGEST_TOLD else f"{name[: _LONGEST_TOLD - 3]}..."
+
+    def advice(name: str) -> str:
         found = closest(name, known)
-        question = f"did you mean {found}?" if found else "this request has no such query parameter."
-        yield f"{told} was not used; {question}"
-    if (more := len(strange) - _MOST_TOLD) > 0:
-        yield f"{more} more query parameters were not used; this request has no such ones."
+        return f"did you mean {found}?" if found else "this request has no such query parameter."
+
+    return not_used(strange, advice, "query parameters")

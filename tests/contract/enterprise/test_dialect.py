@@ -184,3 +184,13 @@ async def test_the_documented_curl_line_names_no_type(start: Start, kind: str | 
     for keys, status in ((("mine",), "success"), ((), "success" if kind else "error")):
         async with start(api_keys=keys) as mesh, mesh.http.post(PATH, data=content, **sent) as response:
             assert (await response.json())["status"] == status
+
+
+@pytest.mark.parametrize("path", [PATH, "/api/v6/controlnet"])
+async def test_a_field_in_the_query_is_told_where_fields_are_read(start: Start, path: str) -> None:
+    async with start(**ALIASES) as mesh:
+        body = await ask(mesh, path=f"{path}?steps=4&key=abc&empty=")
+    assert body["status"] == "success" and "abc" not in body["tip"]
+    for name in ("steps", "key"):
+        assert f"{name} was not used; fields are read from the body." in body["tip"]
+    assert "empty" not in body["tip"]

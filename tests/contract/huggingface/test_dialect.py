@@ -8,6 +8,7 @@ import json
 import pytest
 from PIL import Image
 
+from gateway.dialects.common import notes
 from mesh.pictures import check
 from tests.contract.conftest import Running, Start
 from tests.rigs.huggingface_client import CONTENT, PAYLOAD, PICTURE, PNG, refused
@@ -62,6 +63,8 @@ async def test_query_parameters_are_parameters_where_the_body_has_none(mesh: Run
         assert response.status == 200
     async with mesh.http.post(f"/{query}", json={**PAYLOAD, "parameters": {}}, headers=PNG) as response:
         assert response.status == 200
+        told = json.loads(response.headers[notes.HEADER])
+        assert "num_inference_steps was not used; this body has parameters, which count." in told
     first, second = mesh.rooms.seen.denoised
     assert (first.steps, first.guidance_scale, first.seed) == (4, 2.5, 8)
     assert mesh.rooms.seen.prepared[0].width == 64 and mesh.rooms.seen.prepared[0].controls[0].weight == 2

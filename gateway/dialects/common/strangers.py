@@ -1,0 +1,20 @@
+"""Remarks about what was sent and is not read."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+_MOST_TOLD, _LONGEST_TOLD = 5, 40
+
+
+def not_used(names: Sequence[str], advice: Callable[[str], str], kind: str) -> Iterator[str]:
+    """A sentence for each of the first names, and one for the others.
+
+    Args:
+        names: of what was not read.
+        advice: what to do about one, a sentence.
+        kind: what they are, in the plural.
+    """
+    for name in names[:_MOST_TOLD]:
+        shown = name if len(name) <= _LONGEST_TOLD else f"{name[: _LONGEST_TOLD - 3]}..."
+        yield f"{shown} was not used; {advice(name)}"
+    if (more := len(names) - _MOST_TOLD) > 0:
+        yield f"{more} more {kind} were not used; this request has no such ones."
