@@ -81,9 +81,10 @@ def _with_channels(pixels: Array, channels: int) -> Array:
 class Prediction:
     """The denoiser for one loop: the model server holds everything except latents and timestep."""
 
-    def __init__(self, denoiser: "Denoiser", task: Task, held: Held, placed: Collection[str]) -> None:
+    def __init__(self, denoiser: "Denoiser", task: Task, held: Held, placed: Collection[str], number: int) -> None:
         self._denoiser = denoiser
         self._task = task
+        self._number = number
         self._held = held
         self._placed = frozenset(placed)
         self._shared = tuple(tensor.name for tensor in graphs.step_inputs(task.facts) if tensor.name not in MOVING)
@@ -101,7 +102,8 @@ class Prediction:
                     names[own(place)] = own(index)
         nets = [self._task.facts.net_of(self._task.hints[index].kind).name for index in active]
         inputs = {"sample": sample, "timestep": np.array([[timestep]], np.float32)}
-        async with self._denoiser.turns.step(self._task.owner, sample.size * (1 + len(nets))):
+        work = sample.size * (1 + len(nets))
+        async with self._denoiser.turns.step(self._task.owner, self._number, work):
             return await self._denoiser.infer(self._task.facts, nets, inputs, self._held.renamed(names))
 
 
@@ -140,9 +142,9 @@ class Denoiser:
             tensors[graphs.scale(index)] = residual_scale(hint, task.facts, rows, task.guess_mode)
             if net.union:
                 tensors[graphs.mode(index)] = np.array([[net.kinds[hint.kind]]], np.int64)
-        with self.turns.loop(task.owner):
+        with self.turns.loop(task.owner) as number:
             async with await self._triton.hold(tensors) as held:
-                yield Prediction(self, task, held, tensors)
+                yield Prediction(self, task, held, tensors, number)
 
     async def infer(self, facts: ModelFacts, nets: Sequence[str], inputs: dict[str, Array], held: Held) -> Array:
         """Run one step with `nets`, sorted; a combination without an ensemble is registered on its first use.

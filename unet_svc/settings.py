@@ -23,7 +23,7 @@ class UnetSettings(ServerSettings):
     running: int = setting(64, "Concurrent denoising loops; Triton batches their steps.")
     waiting: int = setting(64, "Loops that may wait; beyond this callers get RESOURCE_EXHAUSTED.")
     steps_an_owner: int = setting(
-        2,
+        1,
         "Steps at the model server at once, for each owner whose pictures are made, where there are several. More make "
         "larger batches, and share the processor less evenly; raise it where a batch takes little longer than a step.",
     )

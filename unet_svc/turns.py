@@ -2,13 +2,16 @@
 
 The model server computes what it is sent in order, and what comes together in one batch. A picture asks for its next
 step only when it has the last one, so beside twelve pictures of another owner a single picture would get a thirteenth
-of the steps. While several owners have pictures, each waits for its turn here, and only a few steps are with the model
-server at once; an owner that is alone sends all of its steps at once.
+of the steps. While several owners have pictures, each waits for its turn here, and only a few steps are with the
+model server at once; an owner that is alone sends all of its steps at once. Of one owner the picture that was begun
+first goes first: its pictures end one after another, each sooner than if all went on together, and not all in the
+same moment.
 """
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 
 from mesh.fair_places import Caller, FairPlaces
 
@@ -26,13 +29,14 @@ class Turns(FairPlaces):
         super().__init__()
         self._an_owner = an_owner
         self._loops: Counter[str] = Counter()
+        self._begun = count()
 
     @contextmanager
-    def loop(self, owner: str) -> Iterator[None]:
-        """While a picture of `owner` is made."""
+    def loop(self, owner: str) -> Iterator[int]:
+        """While a picture of `owner` is made; yields its number, in the order in which pictures are begun."""
         self._loops[owner] += 1
         try:
-            yield
+            yield next(self._begun)
         finally:
             self._loops[owner] -= 1
             if not self._loops[owner]:
@@ -40,9 +44,9 @@ class Turns(FairPlaces):
                 self.grant()
 
     @asynccontextmanager
-    async def step(self, owner: str, work: int) -> AsyncIterator[None]:
-        """Wait for a turn of `owner`, whose loop is open, and hold it. work: latent cells times networks."""
-        await self.acquire(1, owner, work)
+    async def step(self, owner: str, number: int, work: int) -> AsyncIterator[None]:
+        """Wait for a turn of `owner`, whose loop `number` is open, and hold it. work: latent cells times networks."""
+        await self.acquire(1, owner, work, priority=-number)
         try:
             yield
         finally:
