@@ -70,6 +70,14 @@ def main(
             "FLUX.1-Canny-dev, `depth` for FLUX.1-Depth-dev. Its files do not say it.",
         ),
     ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PLACE",
+            help="A part that a single file does not hold, its .safetensors file or its diffusers folder; may be "
+            "repeated. A FLUX file needs text_encoder, text_encoder_2, vae, and tokenizer_2 (a folder).",
+        ),
+    ] = None,
     tokenizer: Annotated[
         Path | None,
         typer.Option(
@@ -118,6 +126,9 @@ def main(
     model; no connection is opened. One that was trained for v-prediction must say so by tensors `v_pred` and `ztsnr`,
     as trainers write them. A pickle (.ckpt, .pt, .bin) is refused.
 
+    **From one file of FLUX:** `python -m export ./flux1-dev.safetensors --part text_encoder=./clip_l.safetensors
+    --part text_encoder_2=./t5xxl_fp16.safetensors --part vae=./ae.safetensors --part tokenizer_2=./tokenizer_2`
+
     **A model that reads a control picture or a mask itself:** `python -m export ./FLUX.1-Canny-dev --name flux-canny
     --control-kind canny`. SD1.5 and SDXL for inpainting (9 channels) and FLUX Fill need no option.
 
@@ -135,7 +146,14 @@ def main(
     """
     console = Console(stderr=True)
     with telling(console, "exported"):
-        opened = open_source(source, _pairs(controlnet or []), offline, tokenizer, control_kind)
+        opened = open_source(
+            source,
+            _pairs(controlnet or [], "--controlnet", "canny=./my-canny"),
+            offline,
+            tokenizer,
+            control_kind,
+            _pairs(part or [], "--part", "vae=./ae.safetensors"),
+        )
         wished = Wished(size, steps, guidance, scheduler, tuple(trained_size or ()))
         options = Options(repository, name or default_name(source), target.value, force, threads, wished)
         if check_configs or configs_only:
@@ -144,11 +162,11 @@ def main(
             _export(opened, options, console)
 
 
-def _pairs(given: list[str]) -> dict[str, str]:
+def _pairs(given: list[str], option: str, example: str) -> dict[str, str]:
     pairs = {kind: place for kind, _, place in (item.partition("=") for item in given)}
     wrong = sorted(kind for kind, place in pairs.items() if not kind or not place)
     if wrong or len(pairs) != len(given):
-        raise typer.BadParameter("give each --controlnet once as KIND=SOURCE, e.g. canny=./my-canny")
+        raise typer.BadParameter(f"give each {option} once as NAME=PLACE, e.g. {example}")
     return pairs
 
 

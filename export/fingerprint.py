@@ -21,6 +21,7 @@ _CODE = (
     "initializers.py",
     "load.py",
     "preview.py",
+    "single_files/flux.py",
     "single_files/weights.py",
     "stored.py",
     "tokens.py",

@@ -25,6 +25,8 @@ class Layout(StrEnum):
     CONTROLNET = "controlnet"
     CLIP = "clip"
     OPEN_CLIP = "open_clip"
+    FLUX = "flux"
+    T5 = "t5"
 
 
 @dataclass(frozen=True, slots=True)

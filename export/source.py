@@ -37,17 +37,21 @@ def open_source(
     offline: bool = False,
     tokenizer: Path | None = None,
     control: str | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> Source:
     """Check `source` (a folder, a hub id, a safetensors file or `demo`) and its ControlNets.
 
     ControlNets are those of `controlnets` (kind -> folder, hub id or safetensors file) and the `controlnet-<kind>`
     sub-folders of the source; an explicit one takes precedence. `tokenizer` is the folder of a single file's tokenizer,
     if that is not CLIP's own. `control` is the kind of the control picture that the model itself reads, if it does.
+    `beside` are parts that a single file does not hold -> file or folder.
     Raises SourceRefused or HubUnreachable.
     """
     with refusing("source"):
         if _is_single(source):
-            opened = _of_file(Path(source), tokenizer)
+            opened = _of_file(Path(source), tokenizer, beside or {})
+        elif beside:
+            raise SourceRefused("--part is for a model in a single file; a folder has its own parts")
         elif tokenizer is not None:
             raise SourceRefused("--tokenizer is for a model in a single file; a folder has its own in tokenizer/")
         else:
@@ -77,10 +81,14 @@ def _complete(opened: Source, controlnets: Mapping[str, str], offline: bool) -> 
     return opened
 
 
-def _of_file(path: Path, tokenizer: Path | None) -> Source:
+def _of_file(path: Path, tokenizer: Path | None, beside: Mapping[str, str]) -> Source:
     if tokenizer is not None:
         _tokenizer(tokenizer, "--tokenizer")
-    found = opening.open_model(path, tokenizer)
+    places = {name: _place(place, f"--part {name}") for name, place in beside.items()}
+    for name in places:
+        if name.startswith("tokenizer"):
+            _tokenizer(places[name], f"--part {name}")
+    found = opening.open_model(path, tokenizer, places, _part_of)
     family = FAMILIES[found.family]
     for name, part in found.parts.items():
         _check(part.config, family, frozenset({family.parts[name]}), name)
@@ -95,6 +103,17 @@ def _of_file(path: Path, tokenizer: Path | None) -> Source:
         controlnets={},
         kept=found.scratch,
     )
+
+
+def _place(place: str, what: str) -> Path:
+    """The file or folder of that name. Raises SourceRefused."""
+    if not _is_single(place) and not Path(place).is_dir():
+        raise SourceRefused(f"{what}: {shown(place)} is neither a .safetensors file nor a folder")
+    return Path(place)
+
+
+def _part_of(family: str, name: str, folder: Path) -> Part:
+    return _part(folder, FAMILIES[family], frozenset({FAMILIES[family].parts[name]}), name)
 
 
 def _of_folder(source: str, offline: bool) -> Source:

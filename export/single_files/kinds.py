@@ -13,7 +13,8 @@ UNET = "model.diffusion_model."
 CONTROL = "control_model."
 EXPECTED = (
     "Expected is a whole SD1.5 or SDXL model in one file, as it was trained: tensors model.diffusion_model.*, "
-    "first_stage_model.*, and cond_stage_model.transformer.* or conditioner.embedders.*."
+    "first_stage_model.*, and cond_stage_model.transformer.* or conditioner.embedders.*; or a FLUX transformer: "
+    "tensors double_blocks.*, single_blocks.*."
 )
 
 
@@ -25,8 +26,9 @@ class Other:
     what: str
 
 
+_FLUX = Other(lambda header: header.mentions("double_blocks."), "a FLUX model")
 _OTHERS = (
-    Other(lambda header: header.mentions("double_blocks."), "a FLUX model"),
+    Other(lambda header: header.mentions("controlnet_blocks."), "a ControlNet of FLUX: give its diffusers folder"),
     Other(lambda header: header.mentions("joint_blocks."), "a Stable Diffusion 3 model"),
     Other(
         lambda header: header.has("edm_mean") or header.has("edm_vpred."), "an SDXL that was trained with EDM's noise"
@@ -58,6 +60,9 @@ def is_controlnet(header: Header) -> bool:
 def family_of(header: Header) -> str:
     """The row of `export.families.table` of a whole model. Raises SourceRefused, naming what the file seems to be."""
     _refuse(header, (*_OTHERS, _CONTROLNET), EXPECTED)
+    if header.has("double_blocks.") or header.has(f"{UNET}double_blocks."):
+        return "flux"
+    _refuse(header, (_FLUX,), EXPECTED)
     if header.has(UNET):
         # Only SDXL's UNet reads a vector beside the text.
         return "sdxl" if header.has(f"{UNET}label_emb.") else "sd15"
@@ -69,7 +74,7 @@ def require_controlnet(header: Header, what: str) -> None:
     """Raise SourceRefused, naming what the file seems to be, unless it is a ControlNet."""
     expected = f"{what}: expected is a ControlNet in one file: tensors control_model.*, or diffusers' own names."
     whole = Other(lambda header: header.has(UNET), "a whole model, no ControlNet")
-    _refuse(header, (*_OTHERS, whole), expected)
+    _refuse(header, (*_OTHERS, _FLUX, whole), expected)
     if not is_controlnet(header):
         raise _unknown(header, expected)
 

@@ -11,7 +11,7 @@ from export import tokens
 from export.errors import SourceRefused
 from export.hostile import shown
 from export.parts import Layout, Part
-from export.single_files import kinds, networks, published, text, vae, words
+from export.single_files import flux, kinds, networks, published, text, vae, words
 from export.single_files.header import Header, Section, read
 
 
@@ -48,12 +48,22 @@ PLACES: Mapping[str, Mapping[str, Place]] = {
         "unet": _UNET,
         "vae": _VAE,
     },
+    "flux": {
+        "text_encoder": _clip(""),
+        "text_encoder_2": Place(("",), Layout.T5, text.t5, ("text_encoder_2",)),
+        "transformer": Place((kinds.UNET, ""), Layout.FLUX, flux.transformer, ("transformer",)),
+        "vae": Place(("first_stage_model.", ""), Layout.VAE, vae.autoencoder, ("vae",)),
+    },
 }
 """Family -> part -> its place."""
+
+ELSEWHERE: Mapping[str, tuple[str, ...]] = {"flux": ("text_encoder", "text_encoder_2", "vae", "tokenizer_2")}
+"""Family -> what its files do not hold, and is named beside them: parts, and tokenizers."""
 
 PADS: Mapping[str, Mapping[str, str | None]] = {
     "sd15": {"tokenizer": None},
     "sdxl": {"tokenizer": None, "tokenizer_2": "!"},
+    "flux": {"tokenizer": None},
 }
 """Family -> tokenizer -> the token that it pads with, where that is not the end of the text."""
 
@@ -73,27 +83,72 @@ class Opened:
     scratch: words.Scratch
 
 
-def open_model(path: Path, tokenizer: Path | None) -> Opened:
+OfFolder = Callable[[str, str, Path], Part]
+"""Opens the part of a family that is called so, in its diffusers folder; raises SourceRefused."""
+
+
+def open_model(path: Path, tokenizer: Path | None, beside: Mapping[str, Path], of_folder: OfFolder) -> Opened:
     """Open a whole model; raises SourceRefused for what is no safetensors file, and as `model_of`."""
-    return model_of(read(path), tokenizer)
+    return model_of(read(path), tokenizer, beside, of_folder)
 
 
-def model_of(header: Header, tokenizer: Path | None) -> Opened:
-    """The whole model of a file's tensors; `tokenizer` is a checked folder to take in place of CLIP's own words.
+def _refuse_folders(family: str, name: str, folder: Path) -> Part:
+    raise SourceRefused(f"{name}: {shown(folder.name)} is a folder")
+
+
+def model_of(
+    header: Header,
+    tokenizer: Path | None,
+    beside: Mapping[str, Path] | None = None,
+    of_folder: OfFolder = _refuse_folders,
+) -> Opened:
+    """The whole model of a file's tensors, and of the parts that are named beside it.
+
+    Args:
+        header: of the file.
+        tokenizer: a checked folder to take in place of CLIP's own words.
+        beside: part or tokenizer of ELSEWHERE -> its file or folder; a tokenizer's folder is checked.
+        of_folder: opens a part's folder.
 
     Raises SourceRefused for what is no known family, lacks a part, or does not know these words.
     """
     family = kinds.family_of(header)
-    facts = published.of(family)
+    facts, beside = published.of(family), beside or {}
+    _require_parts(header, family, beside)
     tokenizers, scratch = words.folders(PADS[family], tokenizer)
-    parts = {name: _part(header, place, facts, name) for name, place in PLACES[family].items()}
-    encoders = [name for name in parts if name.startswith("text_encoder")]
-    for name, folder in zip(encoders, tokenizers.values(), strict=True):
-        words.check(name, parts[name].config["vocab_size"], folder, given=tokenizer is not None)
-        ids = tokens.special_ids(folder)
-        special = {f"{role}_token_id": number for role, number in ids.items()}
-        parts[name] = replace(parts[name], config={**parts[name].config, **special})
+    parts = {}
+    for name, place in PLACES[family].items():
+        named = beside.get(name)
+        if named is not None and named.is_dir():
+            parts[name] = of_folder(family, name, named)
+        else:
+            parts[name] = _part(header if named is None else read(named), place, facts, name)
+    # T5's words are compared with its embeddings where its family is.
+    for name, words_of in (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2")):
+        if words_of in tokenizers:
+            parts[name] = _with_words(parts[name], name, tokenizers[words_of], tokenizer is not None)
+    tokenizers |= {name: path for name, path in beside.items() if name not in PLACES[family]}
     return Opened(family, facts["index"], parts, tokenizers, _scheduler(header, facts), scratch)
+
+
+def _require_parts(header: Header, family: str, beside: Mapping[str, Path]) -> None:
+    """Raise SourceRefused unless `beside` has what the family's files do not hold, and nothing else."""
+    wanted = ELSEWHERE.get(family, ())
+    if odd := sorted(beside.keys() - set(wanted)):
+        may = f"may be {', '.join(wanted)}" if wanted else f"is not needed: a file of {family} holds all of them"
+        raise SourceRefused(f"--part {shown(odd[0])}: a part that is named beside {shown(header.path.name)} {may}")
+    if missing := [name for name in wanted if name not in beside]:
+        raise SourceRefused(
+            f"{shown(header.path.name)} holds FLUX's transformer alone; name each other part as --part NAME=PLACE, a "
+            f"file or a diffusers folder; missing are {', '.join(missing)}"
+        )
+
+
+def _with_words(part: Part, name: str, folder: Path, given: bool) -> Part:
+    """The part with the special tokens of its tokenizer. Raises SourceRefused if it does not know these words."""
+    words.check(name, part.config["vocab_size"], folder, given=given)
+    special = {f"{role}_token_id": number for role, number in tokens.special_ids(folder).items()}
+    return part if part.layout is None else replace(part, config={**part.config, **special})
 
 
 def open_controlnet(path: Path, family: str, what: str) -> Part:
@@ -124,7 +179,10 @@ def _part(header: Header, place: Place, facts: Mapping[str, Any], what: str) -> 
 
 def _scheduler(header: Header, facts: Mapping[str, Any]) -> Mapping[str, Any]:
     """The published scheduler, changed as marker tensors say: `v_pred` for v-prediction, with it `ztsnr` for a schedule
-    that ends in pure noise. Trainers write them, ComfyUI reads them, diffusers does not."""
+    that ends in pure noise. Trainers write them, ComfyUI reads them, diffusers does not. A FLUX without guidance is
+    schnell, whose schedule has no shift."""
+    if "unguided_scheduler" in facts and not header.mentions("guidance_in."):
+        return dict(facts["unguided_scheduler"])
     if "v_pred" not in header.shapes:
         return dict(facts["scheduler"])
     if "ztsnr" not in header.shapes:

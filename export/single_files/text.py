@@ -1,4 +1,5 @@
-"""Configurations of CLIP text encoders from the shapes of their tensors, as transformers and as OpenCLIP name them."""
+"""Configurations of text encoders, CLIP and T5, from the shapes of their tensors, as transformers and as OpenCLIP name
+them."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 from export.single_files.header import Section
 
 HEAD_WIDTH = 64
-"""Channels of an attention head in every CLIP text encoder that was published."""
+"""Channels of an attention head in every CLIP text encoder, and in every T5 encoder, that was published."""
 
 
 def clip(section: Section, published: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,6 +30,23 @@ def open_clip(section: Section, published: Mapping[str, Any]) -> dict[str, Any]:
         "num_hidden_layers": section.count("transformer.resblocks"),
         "intermediate_size": section.shape("transformer.resblocks.0.mlp.c_fc.weight", 2)[0],
         "projection_dim": section.shape("text_projection", 2)[1],
+    }
+
+
+def t5(section: Section, published: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a T5EncoderModel, named as transformers does. Raises SourceRefused."""
+    words, width = section.shape("shared.weight", 2)
+    inner = section.shape("encoder.block.0.layer.0.SelfAttention.q.weight", 2)[0]
+    return {
+        "architectures": ["T5EncoderModel"],
+        "model_type": "t5",
+        **published,
+        "vocab_size": words,
+        "d_model": width,
+        "d_kv": min(HEAD_WIDTH, inner),
+        "num_heads": max(inner // HEAD_WIDTH, 1),
+        "d_ff": section.shape("encoder.block.0.layer.1.DenseReluDense.wi_0.weight", 2)[0],
+        "num_layers": section.count("encoder.block"),
     }
 
 

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from export.errors import SourceRefused
 from export.hostile import shown
 from export.parts import Layout, Part
+from export.single_files import flux
 from export.single_files.header import Header, read
 from export.stored import Weight, in_memory
 
@@ -78,12 +79,24 @@ def _open_clip(found: Tensors, part: Part, module: Any) -> Tensors:
     return dict(diffusers_names.convert_open_clip_checkpoint(module, found, prefix=part.prefix))
 
 
+def _flux(found: Tensors, part: Part, module: Any) -> Tensors:
+    return flux.renamed(found, part.prefix)
+
+
+def _t5(found: Tensors, part: Part, module: Any) -> Tensors:
+    made = {name.removeprefix(part.prefix): weight for name, weight in found.items()}
+    # One tensor of two names, of which writers leave the second one out.
+    return {"encoder.embed_tokens.weight": made["shared.weight"], **made} if "shared.weight" in made else made
+
+
 _CONVERTERS: Mapping[Layout, Callable[[Tensors, Part, Any], Tensors]] = {
     Layout.UNET: _unet,
     Layout.VAE: _vae,
     Layout.CONTROLNET: _controlnet,
     Layout.CLIP: _clip,
     Layout.OPEN_CLIP: _open_clip,
+    Layout.FLUX: _flux,
+    Layout.T5: _t5,
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import FluxTransformer2DModel
 from safetensors.torch import load_file
 
 from export.errors import SourceRefused
@@ -20,7 +21,7 @@ from export.fingerprint import inputs_of
 from export.options import Options
 from export.source import open_controlnet, open_source
 from families.manifest import read_manifest
-from tests.rigs import forks, trained_names
+from tests.rigs import forks, tiny_flux, trained_names
 from tests.rigs.mesh import ROOT
 from tests.rigs.tiny_whole import Whole, shared
 
@@ -72,6 +73,19 @@ def test_a_file_gives_the_graphs_of_its_folder_without_a_network(
     words = [sys.executable, "-c", NO_TORCH, *map(str, of_file(whole, repository))]
     again = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert again.returncode == 0 and "up to date" in again.stderr, again.stderr
+
+
+def test_a_transformer_s_file_with_its_parts_gives_the_graphs_of_its_folder(tmp_path: Path) -> None:
+    folder = tiny_flux.make(tmp_path / "model", depth=(0, 0), published=True)
+    transformer = FluxTransformer2DModel.from_pretrained(folder / "transformer")
+    file = trained_names.write(trained_names.flux(transformer), tmp_path / "flux.safetensors")
+    of_folder, repository = tmp_path / "of-folder", tmp_path / "of-file"
+    assert not export(open_source(str(folder), {}), Options(of_folder, NAME)).skipped
+    names = ("text_encoder", "text_encoder_2", "vae", "tokenizer_2")
+    parts = [word for name in names for word in ("--part", f"{name}={folder / name}")]
+    made = command(file, *parts, "--tokenizer", folder / "tokenizer", "--name", NAME, "--repository", repository)
+    assert made.returncode == 0, made.stderr
+    assert digests(repository) == digests(of_folder)
 
 
 @pytest.fixture(scope="module")

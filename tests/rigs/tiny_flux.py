@@ -4,6 +4,7 @@
 shifts, a T5 of 64 words. Its ControlNets: `union` of seven kinds, 2 + 2 deep.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ _SHAPE: dict[str, Any] = {
     "joint_attention_dim": WIDTH,
     "pooled_projection_dim": POOLED,
 }
+_PUBLISHED: dict[str, Any] = {
+    "num_attention_heads": 1,
+    "attention_head_dim": 128,
+    "axes_dims_rope": (16, 56, 56),
+    "num_layers": 1,
+    "num_single_layers": 1,
+}
+_PUBLISHED_VAE: dict[str, Any] = {"block_out_channels": (32, 32, 64, 64), "norm_num_groups": 32, "sample_size": 1024}
 
 
 def make(
@@ -33,23 +42,25 @@ def make(
     extra: int = 0,
     seed: int = 0,
     kind: str = "union",
+    published: bool = False,
 ) -> Path:
     """Write a model into `folder` and return it.
 
     `guidance`: whether it reads a guidance scale (dev) or not (schnell). `union`, `depth` and `kind`: of its
     ControlNet; no blocks: none. `extra`: further packed channels that it reads, first those of a picture's latents.
+    `published`: few blocks, with the heads and groups of the published ones, which no shape of a tensor tells.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         first, second = clip_tokenizer(), _words()
-        transformer = _transformer(guidance, extra)
+        transformer = _transformer(guidance, extra, _PUBLISHED if published else {})
         net = _net(union, depth, guidance) if sum(depth) else None
         t5 = T5EncoderModel(
             T5Config(
                 vocab_size=len(second),
                 d_model=WIDTH,
                 d_kv=8,
-                num_heads=4,
+                num_heads=1 if published else 4,
                 d_ff=64,
                 num_layers=2,
                 feed_forward_proj="gated-gelu",
@@ -66,9 +77,14 @@ def make(
                 max_image_seq_len=4096,
             ),
             vae=vae(
-                CHANNELS, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False
+                CHANNELS,
+                scaling_factor=0.3611,
+                shift_factor=0.1159,
+                use_quant_conv=False,
+                use_post_quant_conv=False,
+                **(_PUBLISHED_VAE if published else {}),
             ),
-            text_encoder=clip(first, POOLED),
+            text_encoder=clip(first, POOLED, heads=1 if published else 4),
             tokenizer=first,
             text_encoder_2=t5,
             tokenizer_2=second,
@@ -80,14 +96,12 @@ def make(
     return folder
 
 
-def _transformer(guidance: bool, extra: int) -> Any:
+def _transformer(guidance: bool, extra: int, shape: Mapping[str, Any]) -> Any:
     made = FluxTransformer2DModel(
         in_channels=4 * CHANNELS + extra,
         out_channels=4 * CHANNELS,
-        num_layers=5,
-        num_single_layers=6,
         guidance_embeds=guidance,
-        **_SHAPE,
+        **{"num_layers": 5, "num_single_layers": 6, **_SHAPE, **shape},
     ).eval()
     if extra:
         # As many channels as a mask has would leave the latents without weight.

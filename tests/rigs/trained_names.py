@@ -161,3 +161,63 @@ def open_clip(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
                 rest = rest.replace(ours, theirs)
             made[f"transformer.resblocks.{rest}"] = weight
     return {prefix + name: weight for name, weight in made.items()}
+
+
+_FLUX = {
+    "x_embedder": "img_in",
+    "context_embedder": "txt_in",
+    "time_text_embed.timestep_embedder.linear_1": "time_in.in_layer",
+    "time_text_embed.timestep_embedder.linear_2": "time_in.out_layer",
+    "time_text_embed.guidance_embedder.linear_1": "guidance_in.in_layer",
+    "time_text_embed.guidance_embedder.linear_2": "guidance_in.out_layer",
+    "time_text_embed.text_embedder.linear_1": "vector_in.in_layer",
+    "time_text_embed.text_embedder.linear_2": "vector_in.out_layer",
+    "proj_out": "final_layer.linear",
+}
+_FLUX_DOUBLE = {
+    "norm1.linear": "img_mod.lin",
+    "norm1_context.linear": "txt_mod.lin",
+    "attn.to_out.0": "img_attn.proj",
+    "attn.to_add_out": "txt_attn.proj",
+    "ff.net.0.proj": "img_mlp.0",
+    "ff.net.2": "img_mlp.2",
+    "ff_context.net.0.proj": "txt_mlp.0",
+    "ff_context.net.2": "txt_mlp.2",
+}
+
+
+def flux(transformer: Any) -> dict[str, Any]:
+    """Of a FluxTransformer2DModel."""
+    state = dict(transformer.state_dict())
+    made: dict[str, Any] = {}
+
+    def put(name: str, *layers: str) -> None:
+        for leaf in ("weight", "bias"):
+            if f"{layers[0]}.{leaf}" in state:
+                made[f"{name}.{leaf}"] = torch.cat([state.pop(f"{layer}.{leaf}") for layer in layers])
+
+    def scales(name: str, query: str, key: str) -> None:
+        made[f"{name}.query_norm.scale"] = state.pop(f"{query}.weight")
+        made[f"{name}.key_norm.scale"] = state.pop(f"{key}.weight")
+
+    for block in range(transformer.config.num_layers):
+        here, there = f"transformer_blocks.{block}", f"double_blocks.{block}"
+        put(f"{there}.img_attn.qkv", *(f"{here}.attn.to_{part}" for part in "qkv"))
+        put(f"{there}.txt_attn.qkv", *(f"{here}.attn.add_{part}_proj" for part in "qkv"))
+        scales(f"{there}.img_attn.norm", f"{here}.attn.norm_q", f"{here}.attn.norm_k")
+        scales(f"{there}.txt_attn.norm", f"{here}.attn.norm_added_q", f"{here}.attn.norm_added_k")
+        for ours, theirs in _FLUX_DOUBLE.items():
+            put(f"{there}.{theirs}", f"{here}.{ours}")
+    for block in range(transformer.config.num_single_layers):
+        here, there = f"single_transformer_blocks.{block}", f"single_blocks.{block}"
+        put(f"{there}.linear1", *(f"{here}.attn.to_{part}" for part in "qkv"), f"{here}.proj_mlp")
+        put(f"{there}.linear2", f"{here}.proj_out")
+        put(f"{there}.modulation.lin", f"{here}.norm.linear")
+        scales(f"{there}.norm", f"{here}.attn.norm_q", f"{here}.attn.norm_k")
+    for leaf in ("weight", "bias"):
+        scale, shift = state.pop(f"norm_out.linear.{leaf}").chunk(2)
+        made[f"final_layer.adaLN_modulation.1.{leaf}"] = torch.cat([shift, scale])
+    for ours, theirs in _FLUX.items():
+        put(theirs, ours)
+    assert not state, sorted(state)
+    return made

@@ -244,7 +244,8 @@ def test_shapes_that_do_not_fit_are_named(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("model.diffusion_model.double_blocks.0.img_attn.norm.key_norm.scale", "a FLUX model"),
+        ("other.double_blocks.0.img_attn.norm.key_norm.scale", "a FLUX model"),
+        ("controlnet_blocks.0.weight", "a ControlNet of FLUX"),
         ("model.diffusion_model.joint_blocks.0.x_block.mlp.fc1.weight", "a Stable Diffusion 3 model"),
         ("conditioner.embedders.0.model.ln_final.bias", "SDXL's refiner"),
         ("cond_stage_model.model.ln_final.bias", "a Stable Diffusion 2 model"),
