@@ -27,6 +27,8 @@ HTTP: Mapping[str, Any] = {
     "log_config": None,
     "access_log": False,
     "server_header": False,
+    # Seconds. Far above the 4 s after which the edge closes an idle connection: a request may else meet a closing one.
+    "timeout_keep_alive": 20,
     # Reading of a large body is resumed by the request's own task, and from then on the connection's callbacks run in
     # that task's context: without this, later requests on the connection would be in its trace.
     "reset_contextvars": True,

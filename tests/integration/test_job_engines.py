@@ -326,7 +326,7 @@ async def test_the_last_preview_is_kept_while_it_runs_and_no_longer(opened: Open
         async def __call__(
             self, generation: Generation, progress: Progress, task: Task = Task.PICTURES, owner: str = ""
         ) -> Outcome:
-            outcome = asyncio.ensure_future(super().__call__(generation, progress, task))
+            outcome = asyncio.ensure_future(super().__call__(generation, progress, task, owner))
             await asyncio.sleep(0)
             progress(1, generation.steps, Preview(b"preview", 0, 1))
             progress(2, generation.steps, None)

@@ -47,7 +47,7 @@ class Told(Conductor):
     async def __call__(self, generation: Generation, progress: Progress, task: Task, owner: str) -> Outcome:
         say(begun=generation.prompt)
         try:
-            return await super().__call__(generation, progress, task)
+            return await super().__call__(generation, progress, task, owner)
         except asyncio.CancelledError:
             say(stopped=generation.prompt)
             raise

@@ -114,7 +114,7 @@ from gateway.jobs.engine import JobEngine
 from gateway.jobs.limits import Bounds
 from gateway.workflows.tasks import TaskWorkflows
 
-async def conduct(generation, progress, task):
+async def conduct(generation, progress, task, owner):
     # More than there is room for, which is more than the records need.
     return Outcome((Picture(bytes(30_000_000), 1, 8, 8),), (), "", "")
 

@@ -306,7 +306,7 @@ def test_grpc_has_every_field(message: type[Message]) -> None:
 
 
 def test_the_services_are_asked_by_equal_names() -> None:
-    given = {"conditioning", "initial", "masked", "noise", "seed"}
+    given = {"conditioning", "initial", "masked", "noise", "owner", "seed"}
     known = {field.name for field, _ in fields_of(Generation)}
     assert set(unet_pb2.DenoiseRequest.DESCRIPTOR.fields_by_name) - given <= known
     derived = {"guidance", "true_guidance", "picture_width", "picture_height"}
