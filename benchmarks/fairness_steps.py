@@ -29,7 +29,8 @@ TEXT = f"""
 
 A whole mesh with the demo model, one thread a process. One owner floods with {CALLERS} callers who wait for their
 pictures; the other makes one picture after another. Its even share is half of the processor, which is twice the time
-that it takes alone; half of its share is four times (the columns "over alone"). "1000" is without turns.
+that it takes alone; half of its share is four times (the columns "over alone"). "1000" is without turns. All pictures
+have one size: steps are counted, whatever they cost, so beside larger pictures of another owner it takes longer.
 
 """
 _KEYS = {"flood": "cm_" + 43 * "f", "other": "cm_" + 43 * "o"}

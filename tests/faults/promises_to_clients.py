@@ -244,6 +244,7 @@ TO_CLIENTS = (
          "tests/unit/gateway/jobs/test_places.py::test_an_owner_whose_jobs_are_long_leaves_the_next_one_a_place",
          "tests/unit/unet_svc/test_turns.py::test_nobody_gets_less_than_half_of_its_share"),
         ("`make bench-fairness` writes `docs/fairness.md`",),
+        partly="steps are counted, whatever they cost: large pictures of one owner make small ones of another wait",
     ),
     Promise(
         39,
