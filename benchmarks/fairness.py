@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import fairness_steps
+from benchmarks.soak_report import table as table_of
 from gateway.database.connection import open_database
 from gateway.files.assets import Assets
 from gateway.generation.generation import Generation, Task
@@ -163,12 +164,8 @@ def main() -> None:
             shown.add_row(*row)
         Console().print(shown)
     if asked.write:
-        asked.write.write_text(TEXT + _page(HEAD, rows) + fairness_steps.TEXT + _page(fairness_steps.HEAD, steps))
-
-
-def _page(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        first, second = "\n".join(table_of(HEAD, rows)), "\n".join(table_of(fairness_steps.HEAD, steps))
+        asked.write.write_text(f"{TEXT}{first}\n{fairness_steps.TEXT}{second}\n")
 
 
 if __name__ == "__main__":

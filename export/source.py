@@ -119,7 +119,7 @@ def _part_of(family: str, name: str, folder: Path) -> Part:
 def _of_folder(source: str, offline: bool) -> Source:
     root = DEMO_WEIGHTS if source == DEMO else _folder(source, hub.PIPELINE, offline)
     family, index = _family(root)
-    parts = {name: _part(root / name, family, frozenset({kind}), name) for name, kind in family.parts.items()}
+    parts = {name: _part_of(family.name, name, root / name) for name in family.parts}
     scheduler = _config(root / "scheduler" / "scheduler_config.json", "scheduler", family)
     _allowed(scheduler, family.schedulers, "scheduler", family)
     _settings(scheduler, family.scheduler_checks, "scheduler", family)

@@ -101,9 +101,9 @@ def repository(tiny_weights: Path, tiny_sdxl: Path, tiny_flux: Path, tmp_path_fa
         ["annotator", "demo"],
     )
     with first(tmp_path_factory, "repository") as mine:
-        for source in sources if mine else ():
-            _succeeded(forks.export(*source, "--repository", folder))
         if mine:
+            for source in sources:
+                _succeeded(forks.export(*source, "--repository", folder))
             _succeeded(forks.fork("tests.rigs.tiny_concat:main", ROOT / "build" / "tiny-concat", folder))
     return folder
 

@@ -48,11 +48,11 @@ _SINGLE = {
     "linear2": "proj_out",
 }
 _BLOCKS = {"double_blocks": ("transformer_blocks", _DOUBLE), "single_blocks": ("single_transformer_blocks", _SINGLE)}
-# Layers that are one here and several there, in their order: all but the last are as many rows as the network is wide.
+# Layers that are one here and several there, in their order, with the rows of each over the network's width.
 _JOINED = {
-    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
-    "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-    "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
+    "img_attn.qkv": {"attn.to_q": 1, "attn.to_k": 1, "attn.to_v": 1},
+    "txt_attn.qkv": {"attn.add_q_proj": 1, "attn.add_k_proj": 1, "attn.add_v_proj": 1},
+    "linear1": {"attn.to_q": 1, "attn.to_k": 1, "attn.to_v": 1, "proj_mlp": 4},
 }
 # Its halves are the shift and the scale; diffusers has the scale first.
 _LAST_NORM, _LAST_NORM_THERE = "final_layer.adaLN_modulation.1", "norm_out.linear"
@@ -110,11 +110,10 @@ def _placed(name: str, tensor: Any) -> dict[str, Any]:
     if layer not in _JOINED:
         return {name: tensor}
     parts = _JOINED[layer]
-    # Of four, the last is the feed-forward layer, four times as wide.
-    shares = (*(1 for _ in parts[:3]), 4)[: len(parts)]
-    _require(name, tensor, tensor.shape[0] % sum(shares) == 0)
-    sizes = [share * tensor.shape[0] // sum(shares) for share in shares]
-    return {f"{start}.{part}.{leaf}": piece for part, piece in zip(parts, tensor.split(sizes), strict=True)}
+    width, rest = divmod(tensor.shape[0], sum(parts.values()))
+    _require(name, tensor, rest == 0)
+    pieces = tensor.split([width * rows for rows in parts.values()])
+    return {f"{start}.{part}.{leaf}": piece for part, piece in zip(parts, pieces, strict=True)}
 
 
 def _require(name: str, tensor: Any, fits: bool) -> None:

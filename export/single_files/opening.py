@@ -181,8 +181,8 @@ def _scheduler(header: Header, facts: Mapping[str, Any]) -> Mapping[str, Any]:
     """The published scheduler, changed as marker tensors say: `v_pred` for v-prediction, with it `ztsnr` for a schedule
     that ends in pure noise. Trainers write them, ComfyUI reads them, diffusers does not. A FLUX without guidance is
     schnell, whose schedule has no shift."""
-    if "unguided_scheduler" in facts and not header.mentions("guidance_in."):
-        return dict(facts["unguided_scheduler"])
+    if "scheduler_without_guidance" in facts and not header.mentions("guidance_in."):
+        return dict(facts["scheduler"] | facts["scheduler_without_guidance"])
     if "v_pred" not in header.shapes:
         return dict(facts["scheduler"])
     if "ztsnr" not in header.shapes:

@@ -71,7 +71,7 @@ def _controlnet(found: Tensors, part: Part, module: Any) -> Tensors:
     return made | {name: found[trained] for name, trained in vector.items() if trained in found}
 
 
-def _clip(found: Tensors, part: Part, module: Any) -> Tensors:
+def _unprefixed(found: Tensors, part: Part, module: Any) -> Tensors:
     return {name.removeprefix(part.prefix): weight for name, weight in found.items()}
 
 
@@ -84,7 +84,7 @@ def _flux(found: Tensors, part: Part, module: Any) -> Tensors:
 
 
 def _t5(found: Tensors, part: Part, module: Any) -> Tensors:
-    made = {name.removeprefix(part.prefix): weight for name, weight in found.items()}
+    made = _unprefixed(found, part, module)
     # One tensor of two names, of which writers leave the second one out.
     return {"encoder.embed_tokens.weight": made["shared.weight"], **made} if "shared.weight" in made else made
 
@@ -93,7 +93,7 @@ _CONVERTERS: Mapping[Layout, Callable[[Tensors, Part, Any], Tensors]] = {
     Layout.UNET: _unet,
     Layout.VAE: _vae,
     Layout.CONTROLNET: _controlnet,
-    Layout.CLIP: _clip,
+    Layout.CLIP: _unprefixed,
     Layout.OPEN_CLIP: _open_clip,
     Layout.FLUX: _flux,
     Layout.T5: _t5,

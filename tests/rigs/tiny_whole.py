@@ -17,6 +17,8 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
+from export.facts import facts_of
+from export.parts import Source
 from tests.rigs import trained_names
 from tests.rigs.once import first, of_run
 from tests.rigs.tiny_layers import awaken, clip, clip_tokenizer, vae
@@ -146,3 +148,12 @@ def shared(family: str, factory: pytest.TempPathFactory) -> Whole:
             whole(family, mine)
     place = of_run(factory, name)
     return Whole(place / "folder", place / "whole.safetensors", place / "canny.safetensors")
+
+
+def require_the_same(file: Source, folder: Source) -> None:
+    """Require that a single file says of its model what the folder says; a scheduler only has what was published."""
+    ours, theirs = facts_of(file, "mine"), facts_of(folder, "mine")
+    told = {field: (getattr(ours, field), getattr(theirs, field)) for field in ours.__struct_fields__}
+    told.pop("scheduler")
+    assert all(one == other for one, other in told.values()), told
+    assert {key: folder.scheduler.get(key) for key in file.scheduler} == dict(file.scheduler)

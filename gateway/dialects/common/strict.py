@@ -17,10 +17,8 @@ _WORDS = {"true": True, "1": True, "false": False, "0": False}
 class Strict(Reader):
     """A request's fields. null is the same as leaving a field out; unknown fields are ignored."""
 
-    def __init__(
-        self, sent: Mapping[str, Any], table: Table, phrases: Phrases, others: Mapping[str, Table] | None = None
-    ) -> None:
-        super().__init__(sent, table, phrases, others)
+    def __init__(self, sent: Mapping[str, Any], table: Table, phrases: Phrases) -> None:
+        super().__init__(sent, table, phrases)
         self._told: dict[str, Any] = {}
 
     def raw(self, name: str) -> Any:

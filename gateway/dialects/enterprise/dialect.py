@@ -21,7 +21,7 @@ from gateway.dialects.common.dialect import Handler, Submission, answering, base
 from gateway.dialects.common.examples import Examples
 from gateway.dialects.common.lenient import Lenient
 from gateway.dialects.common.request import body_of, declared_json, fields_of, media_type_of
-from gateway.dialects.common.strangers import not_used
+from gateway.dialects.common.strangers import query_not_used
 from gateway.dialects.enterprise import answers, controlnet, management, models, uploads
 from gateway.dialects.enterprise import echo as enterprise_meta
 from gateway.dialects.enterprise import uncontrolled as siblings
@@ -280,5 +280,4 @@ def _first(named: Sequence[Any]) -> str | None:
 
 def _query(request: Request) -> Iterator[str]:
     """The remarks for what stands in the query."""
-    names = [name for name, value in request.query_params.items() if value]
-    return not_used(names, lambda name: "fields are read from the body.", "query parameters")
+    return query_not_used(request, lambda name: "fields are read from the body.")

@@ -7,7 +7,7 @@ StableDiffusionControlNetInpaintPipeline, `control_image` with `image`, which th
 encoder's length. There is always one picture, whatever `num_images_per_prompt` is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from families.limits import GUIDANCE
 from gateway.bootstrap import Gateway
 from gateway.dialects.common.declared import Table, spoken
 from gateway.dialects.common.request import FileOrJson, body_of, fields_of, media_type_of
-from gateway.dialects.common.strangers import not_used
+from gateway.dialects.common.strangers import query_not_used
 from gateway.dialects.common.strict import Strict, typed
 from gateway.dialects.huggingface.declared import (
     CONTROL_PARAMETERS,
@@ -121,7 +121,10 @@ async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload
         raise InvalidInput("parameters must be an object", field="parameters")
     beside = typed(request.query_params, table, PHRASES) if parameters is None else parameters
     fields = Strict({**sent, **beside}, table, PHRASES)
-    fields.remarks.extend(_unread(request, parameters))
+    unread = (
+        () if parameters is None else query_not_used(request, lambda name: "this body has parameters, which count.")
+    )
+    fields.remarks.extend(unread)
     inputs, image = outer.raw("inputs"), fields.raw("image")
     if (
         image is None
@@ -141,12 +144,6 @@ async def _payload(request: Request, gateway: Gateway, table: Table) -> _Payload
     if parameters is None or fields.raw("controlnet_type") is not None:
         raise InvalidInput("image is missing; send the base64 of a PNG, JPEG or WebP picture", field="image")
     return _Payload(inputs, None, fields)
-
-
-def _unread(request: Request, parameters: object) -> Iterator[str]:
-    """The remarks for what stands in the query and is not read, since the body has parameters."""
-    names = [] if parameters is None else [name for name, value in request.query_params.items() if value]
-    return not_used(names, lambda name: "this body has parameters, which count.", "query parameters")
 
 
 async def _generation(request: Request, gateway: Gateway, payload: _Payload) -> Reading:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
-from gateway.dialects.common.strangers import not_used
+from gateway.dialects.common.strangers import query_not_used
 from gateway.dialects.scenario.routes import PREFIX
 from mesh.suggestions import closest
 
@@ -42,8 +42,13 @@ _EVERYWHERE = ("projectId",)
 _ALSO_READ: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/jobs"): ("type", "authorId", "workflowId"),
     ("GET", "/assets"): (
-        *("type", "authorId", "collectionId", "privacy", "deleted"),
-        *("updatedAfter", "updatedBefore"),
+        "type",
+        "authorId",
+        "collectionId",
+        "privacy",
+        "deleted",
+        "updatedAfter",
+        "updatedBefore",
     ),
     ("GET", "/models"): ("type",),
     ("POST", "/uploads"): ("dryRun",),
@@ -68,10 +73,9 @@ def unknown(request: Request) -> Iterator[str]:
     route: APIRoute = request.scope["route"]
     path = route.path.removeprefix(PREFIX)
     known = (*shown(request.method, path), *_ALSO_READ.get((request.method, path), ()), *_EVERYWHERE)
-    strange = [name for name, value in request.query_params.items() if name not in known and value]
 
     def advice(name: str) -> str:
         found = closest(name, known)
         return f"did you mean {found}?" if found else "this request has no such query parameter."
 
-    return not_used(strange, advice, "query parameters")
+    return query_not_used(request, advice, known)

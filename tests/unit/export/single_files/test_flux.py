@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 from transformers import CLIPTextModel, T5EncoderModel
 
 from export.errors import SourceRefused
-from export.facts import facts_of
 from export.parts import Source
 from export.single_files import flux
 from export.source import open_source
 from tests.rigs import tiny_flux, trained_names
+from tests.rigs.tiny_whole import require_the_same
 
 WIDTH = 3072
 """The only one that diffusers' converter knows."""
@@ -89,11 +89,7 @@ def opened(model: Path, beside: dict[str, str], file: str = "flux.safetensors", 
 def test_the_file_with_its_parts_is_the_folder_s_model(model: Path, files: bool) -> None:
     found, folder = opened(model, places(model, files)), open_source(str(model / "model"), {})
     assert (found.family, found.label, found.root) == ("flux", "flux.safetensors", None)
-    ours, theirs = facts_of(found, "mine"), facts_of(folder, "mine")
-    told = {field: (getattr(ours, field), getattr(theirs, field)) for field in ours.__struct_fields__}
-    told.pop("scheduler")
-    assert all(one == other for one, other in told.values()), told
-    assert {key: folder.scheduler.get(key) for key in found.scheduler} == dict(found.scheduler)
+    require_the_same(found, folder)
 
 
 def test_what_is_missing_is_named(model: Path) -> None:

@@ -26,7 +26,7 @@ from export.source import default_name, open_controlnet, open_source
 from families.facts import Concat
 from tests.rigs import trained_names
 from tests.rigs.mesh import ROOT
-from tests.rigs.tiny_whole import Whole
+from tests.rigs.tiny_whole import Whole, require_the_same
 
 SD15_UNET: dict[str, Any] = {"cross_attention_dim": 768}
 """diffusers' defaults are Stable Diffusion 1.5 otherwise."""
@@ -121,11 +121,7 @@ def test_a_file_says_what_its_folder_says(request: pytest.FixtureRequest, family
     file = open_source(str(whole.file), whole.nets, tokenizer=whole.tokenizer)
     folder = open_source(str(whole.folder), {})
     assert (file.label, file.root) == ("whole.safetensors", None)
-    ours, theirs = facts_of(file, "mine"), facts_of(folder, "mine")
-    told = {field: (getattr(ours, field), getattr(theirs, field)) for field in ours.__struct_fields__}
-    told.pop("scheduler")
-    assert all(one == other for one, other in told.values()), told
-    assert {key: folder.scheduler.get(key) for key in file.scheduler} == dict(file.scheduler)
+    require_the_same(file, folder)
 
 
 def test_neither_a_good_file_nor_a_refused_one_waits_for_torch(sdxl: Whole) -> None:
